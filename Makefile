@@ -1,0 +1,50 @@
+# Every target sets up .venv once (a stamp file says so) and is quick the second time.
+# PYTHON=python3.12 make test    uses another interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RESULTS ?= results
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-slow lab check bench notebooks badges clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: $(READY) ## Make .venv with the tested set
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.11 make ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev]"
+	touch $(READY)
+
+demo: $(READY) ## Evaluate the embedded models and write results/demo/report.html
+	$(OFFLINE) $(BIN)/python -m toolkit benchmark demo --out $(RESULTS)/demo
+
+test: $(READY) ## Run the tests
+	$(OFFLINE) $(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+
+test-slow: $(READY) ## Run the slow tests
+	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu and not browser"
+
+lab: $(READY) ## Open JupyterLab on the first notebook
+	$(OFFLINE) $(BIN)/jupyter lab $(firstword $(sort $(wildcard notebooks/*.ipynb)))
+
+check: $(READY) ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY) ## Measure the scoring engine
+	$(OFFLINE) $(BIN)/python -m toolkit.bench cpu --out $(RESULTS)/bench
+
+notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
+	$(OFFLINE) $(BIN)/python -m toolkit.course build
+
+badges: $(READY) ## Point the badges at a repository: make badges REPO=owner/name
+	$(BIN)/python -m toolkit.course badges "$(REPO)"
+
+clean: ## Remove what the targets made, .venv included
+	rm -rf .venv build dist $(RESULTS)
