@@ -1,0 +1,73 @@
+"""``python -m toolkit.bench``: measure the engine on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+import typer
+
+from toolkit.bench import cpu, tables
+from toolkit.benchmark.environment import environment
+from toolkit.paths import models_dir
+from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.vlm.catalogue import CATALOGUE
+from toolkit.vlm.families import FAMILIES, adapter_class
+from toolkit.vlm.loading import load_vlm
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.tiny import build_tiny
+
+app = typer.Typer(add_completion=False, help="Measure the scoring engine.")
+
+
+def embedded_models() -> list[LoadedVLM]:
+    """Every embedded model; for a family of which none is there yet, one with random weights (the cost is the same)."""
+    names = [name for name in CATALOGUE if CATALOGUE[name].source == "embedded" and (models_dir() / name).is_dir()]
+    loaded = [load_vlm(name, device="cpu") for name in names]
+    for model_type in FAMILIES:
+        adapter = adapter_class(model_type)
+        if adapter.family not in {vlm.family for vlm in loaded}:
+            model, processor = build_tiny(adapter.family, VOCABULARY, seed=0)
+            loaded.append(LoadedVLM(f"tiny-{adapter.family} (random weights)", adapter(processor), model))
+    return loaded
+
+
+def machine() -> dict[str, str]:
+    """Where the numbers were measured."""
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+    threads = {"threads": str(torch.get_num_threads()), "cores": str(os.cpu_count()), "load_average": load}
+    return {**environment(), **threads}
+
+
+@app.command("cpu")
+def run_cpu(
+    out: Path = typer.Option(Path("results/bench"), help="Folder for speed.json and speed.txt."),
+    quick: bool = typer.Option(False, help="A minute, rough numbers."),
+) -> None:
+    """Engine against plain path on the embedded models; 20 x and 70 % of the bare rate are the aims on two cores."""
+    before = machine()
+    found = cpu.bench(embedded_models(), quick=quick, report=lambda line: typer.echo(line, err=True))
+    typer.echo(tables.as_text(found))
+    for path in tables.write(out, found, before):
+        typer.echo(f"written: {path}")
+
+
+@app.command("gpu")
+def run_gpu(
+    out: Path = typer.Option(Path("results/bench-gpu"), help="Folder for speed.json and speed.txt."),
+    family: list[str] | None = typer.Option(None, help="Only this family; repeatable."),
+    small: bool = typer.Option(False, help="Small shapes, for a look at the script itself on a CPU."),
+) -> None:
+    """Real shapes of the released models with random weights: exactness, speed, and the time of the full grid."""
+    from toolkit.bench import gpu
+
+    before = machine()
+    found = gpu.bench(family or gpu.FAMILIES, small=small, report=lambda line: typer.echo(line, err=True))
+    typer.echo(tables.as_text(found))
+    for path in tables.write(out, found, {**before, "device": gpu.device_name()}):
+        typer.echo(f"written: {path}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,55 @@
+"""Tables of measurements, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TITLES = {
+    "metrics": "Metrics of one explainer (image and text curves, F_syn; K = 10), seconds per (sample, explainer)",
+    "macro_game": "Exact Shapley interaction index of the macro-game (8 players, 11 steps), seconds per sample",
+    "ideas": "What each idea is worth, seconds per (sample, explainer)",
+    "scaling": "Scaling over samples and explainers",
+    "exactness": "Engine against the plain path: distribution of |difference| of values",
+    "grid": "Extrapolated time of the full grid",
+}
+
+
+def cell_text(value: object) -> str:
+    """A number with three significant digits, anything else as it is."""
+    if isinstance(value, float):
+        if value == 0 or 1e-3 <= abs(value) < 1e4:
+            return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+        return f"{value:.1e}"
+    return str(value)
+
+
+def as_text(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """All tables, one under the other, columns aligned."""
+    parts = []
+    for name, rows in tables.items():
+        if not rows:
+            continue
+        header = list(rows[0])
+        lines = [header, *([cell_text(row[key]) for key in header] for row in rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+        body = "\n".join("  ".join(text.rjust(w) for text, w in zip(line, widths, strict=True)) for line in lines)
+        parts.append(f"{TITLES.get(name, name)}\n{body}")
+    return "\n\n".join(parts) + "\n"
+
+
+def write(out: Path, tables: Mapping[str, Sequence[Mapping[str, Any]]], environment: Mapping[str, Any]) -> list[Path]:
+    """Write ``speed.json`` and ``speed.txt`` into a folder, which is made; returns their paths.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    content = {"environment": dict(environment), "tables": {name: list(rows) for name, rows in tables.items()}}
+    paths = [out / "speed.json", out / "speed.txt"]
+    paths[0].write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    where = "\n".join(f"{key}: {value}" for key, value in environment.items())
+    paths[1].write_text(f"{where}\n\n{as_text(tables)}", encoding="utf-8")
+    return paths

@@ -1,0 +1,126 @@
+"""The toolkit's own models, datasets, explainers and metrics, as a benchmark worker uses them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from toolkit.benchmark.environment import environment
+from toolkit.benchmark.samples import MAX_DECODED, SampleStore
+from toolkit.benchmark.spec import BenchmarkSpec, SpecError
+from toolkit.benchmark.units import Skip, Unreadable
+from toolkit.datasets.loading import DATASETS, iter_samples
+from toolkit.datasets.sample import Sample
+from toolkit.explainers import Attribution, Explainer, explain, get_explainer
+from toolkit.synergy import METRICS, evaluate_all
+from toolkit.synergy.score import Score
+from toolkit.vlm.catalogue import CATALOGUE
+from toolkit.vlm.loading import load_vlm
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.protocol import VLM, VLMGame
+
+
+def configured(name: str, options: Mapping[str, int | float | str]) -> Explainer:
+    """An explainer with some of its settings replaced.
+
+    Raises:
+        UnknownNameError: No explainer has this name.
+        SpecError: It has no such setting.
+    """
+    explainer = get_explainer(name)
+    if not options:
+        return explainer
+    known: list[str] = [f.name for f in dataclasses.fields(explainer)] if dataclasses.is_dataclass(explainer) else []
+    for option in options:
+        if option not in known:
+            close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SpecError(f"explainer {name!r} has no setting {option!r}{hint} It has: {', '.join(known) or 'none'}")
+    return dataclasses.replace(explainer, **options)  # type: ignore[type-var]  # a dataclass, checked above
+
+
+class ToolkitBench:
+    """Loads models and datasets on demand and keeps one model at a time.
+
+    Raises:
+        UnknownNameError: The specification names a model, an explainer or a metric that does not exist.
+        SpecError: It gives an explainer a setting that it does not have.
+    """
+
+    def __init__(self, spec: BenchmarkSpec) -> None:
+        self.spec = spec
+        for name in spec.models:
+            if "/" not in name and not Path(name).is_dir():
+                CATALOGUE.check(name)
+        for name in spec.metrics:
+            METRICS.check(name)
+        for name in spec.datasets:
+            if not name.startswith("folder:"):
+                DATASETS.check(name)
+        self.explainers = {name: configured(name, spec.options.get(name, {})) for name in spec.explainers}
+        self._samples: dict[str, SampleStore] = {}
+        self._model: LoadedVLM | None = None
+
+    def samples(self, dataset: str) -> Mapping[str, Sample | Unreadable]:
+        """Samples by id, in the dataset's order; those whose picture cannot be decoded say why.
+
+        Raises:
+            SpecError: Two samples have the same id.
+        """
+        if dataset not in self._samples:
+            store = SampleStore()
+
+            def unreadable(sample: str, reason: str) -> None:
+                store.add(Unreadable(sample, reason))
+
+            for sample in iter_samples(dataset, self.spec.split, self.spec.samples, on_unreadable=unreadable):
+                store.add(sample)
+            large = [name for name, known in self._samples.items() if len(known) > MAX_DECODED]
+            for name in large:  # one large dataset at a time
+                del self._samples[name]
+            self._samples[dataset] = store
+        return self._samples[dataset]
+
+    def model(self, name: str) -> VLM:
+        """The loaded model; the one before it is let go first.
+
+        Raises:
+            CheckpointError: It cannot be loaded, or a hub model has no pinned revision.
+        """
+        if self._model is None or self._model.name != name:
+            self._model = None
+            self._model = load_vlm(
+                name, revision=self.spec.revisions.get(name), pinned=True, dtype=self.spec.dtype,
+                device=None if self.spec.device == "auto" else self.spec.device, max_tokens=self.spec.max_tokens,
+            )  # fmt: skip
+        return self._model
+
+    def explain(self, explainer: str, vlm: VLM, sample: Sample, *, target: str, seed: int) -> Attribution:
+        """Explain one answer with the specification's settings."""
+        method = self.explainers[explainer]
+        if "truth" in method.needs and sample.truth is None:
+            raise Skip(f"{explainer} needs a sample that carries its ground truth; {sample.dataset} has none")
+        return explain(method, vlm, sample, target=target, baseline=self.spec.baseline, seed=seed)
+
+    def score(self, game: VLMGame, attributions: Sequence[Attribution]) -> list[dict[str, Score]]:
+        """All metrics, with every distinct coalition evaluated once across explainers."""
+        return evaluate_all(game, attributions, self.spec.steps, metrics=self.spec.metrics)
+
+    def environment(self, vlm: VLM) -> dict[str, str]:
+        """Versions, git state, and the model's identity."""
+        identity = self._model.identity() if self._model is not None else {}
+        told = {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in identity.items()}
+        return {**_environment(), **{f"model_{name}": value for name, value in told.items()}}
+
+    def effort(self, vlm: VLM) -> dict[str, int | float | str]:
+        """Batch sizes of the scoring engine and how often memory ran out."""
+        return self._model.engine.record() if self._model is not None else {}
+
+
+@cache
+def _environment() -> dict[str, str]:
+    return environment()

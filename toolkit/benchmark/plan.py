@@ -1,0 +1,141 @@
+"""What a run will cost, before it costs anything: passes, memory and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from toolkit.benchmark.records import Line, read_shards
+from toolkit.benchmark.spec import BenchmarkSpec
+from toolkit.benchmark.units import Job, jobs_of
+from toolkit.datasets.loading import DATASETS
+from toolkit.explainers.attribution import Attribution
+from toolkit.games import Players
+from toolkit.synergy import plan_metrics
+from toolkit.vlm.catalogue import CATALOGUE
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+PLAYERS = {"embedded": (36, 8), "hub": (576, 24)}
+"""Image and text players of a typical sample; at K = 10 the passes hardly depend on them."""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """The cost of one model.
+
+    Attributes:
+        model: Its name.
+        passes: Distinct coalitions that the metrics score on one sample, all explainers together.
+        separate_passes: The same one explainer at a time, where nothing is shared between explainers.
+        images: Distinct pictures that the model encodes on one sample.
+        memory: Bytes of weights and working space, or None where the model is not in the catalogue.
+        seconds: Seconds per sample, explainers included, as measured in the run's own folder; None before that.
+    """
+
+    model: str
+    passes: int
+    separate_passes: int
+    images: int
+    memory: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The cost of a run.
+
+    Attributes:
+        spec: The run.
+        samples: Samples per dataset, None where only the dataset itself knows.
+        jobs: Explainers and seeds per sample.
+        models: One entry per model.
+    """
+
+    spec: BenchmarkSpec
+    samples: dict[str, int | None]
+    jobs: int
+    models: tuple[ModelPlan, ...]
+
+    @property
+    def n_samples(self) -> int | None:
+        """Samples of all datasets together, or None where one of them does not say."""
+        known = [n for n in self.samples.values() if n is not None]
+        return sum(known) if len(known) == len(self.samples) else None
+
+    def __str__(self) -> str:
+        spec, total = self.spec, self.n_samples
+        sizes = ", ".join(f"{name} {'?' if n is None else n}" for name, n in self.samples.items())
+        records = "?" if total is None else f"{total * self.jobs * len(spec.models):,}"
+        lines = [
+            f"{spec.name}: {len(spec.models)} models x {len(spec.datasets)} datasets x {self.jobs} attributions each",
+            f"samples: {sizes}; records: {records}; K = {spec.steps}; metrics: {', '.join(spec.metrics)}",
+        ]
+        for plan in self.models:
+            memory = "memory unknown" if plan.memory is None else f"{plan.memory / 2**30:.1f} GiB for {spec.dtype}"
+            lines.append(
+                f"{plan.model}: {plan.passes:,} scoring passes over {plan.images:,} images per sample (explainer by "
+                f"explainer {plan.separate_passes:,}), {memory}, {self._time(plan)}"
+            )
+        if any(plan.seconds is None for plan in self.models):
+            lines.append("time is estimated from the folder of the run: evaluate a few samples into it first")
+        return "\n".join(lines)
+
+    def _time(self, plan: ModelPlan) -> str:
+        if plan.seconds is None:
+            return "time not measured yet"
+        if self.n_samples is None:
+            return f"{plan.seconds:.2g} s per sample"
+        hours = plan.seconds * self.n_samples / self.spec.workers / 3600
+        text = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+        return f"{plan.seconds:.2g} s per sample, {text} with {self.spec.workers} worker(s)"
+
+
+def dry_run(spec: BenchmarkSpec) -> RunPlan:
+    """Plan a run without loading a model or a dataset.
+
+    Raises:
+        UnknownNameError: A dataset does not exist.
+    """
+    jobs = jobs_of(spec)
+    measured = _measured(spec.out)
+    found = []
+    for model in spec.models:
+        entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
+        passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
+        memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
+        found.append(ModelPlan(model, passes, separate, images, memory, measured.get(model)))
+    return RunPlan(spec, {name: _size(name, spec.samples) for name in spec.datasets}, len(jobs), tuple(found))
+
+
+def count_passes(spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_text: int) -> tuple[int, int, int]:
+    """Passes of one sample together, explainer by explainer, and distinct image masks; for orderings without ties."""
+    players = Players.make(tuple(map(str, range(n_image))), tuple(map(str, range(n_text))))
+    rng = np.random.default_rng(0)
+    attributions = [Attribution(rng.standard_normal(players.n), players, name, "") for name, _ in jobs]
+    plan = plan_metrics(attributions, spec.metrics, spec.steps)
+    alone = plan_metrics(attributions[:1], spec.metrics, spec.steps)
+    return plan.n_cells, alone.n_cells * len(jobs), plan.n_images
+
+
+def _size(dataset: str, wanted: int | None) -> int | None:
+    size = None if dataset.startswith("folder:") else DATASETS[dataset].size
+    if wanted is None or size is None:
+        return wanted if size is None and not dataset.startswith("folder:") else size
+    return min(wanted, size)
+
+
+def _measured(folder: Path | None) -> dict[str, float]:
+    """Median seconds per sample of each model, from the records of a folder that has some."""
+    if folder is None or not (folder / "shards").is_dir():
+        return {}
+    found: dict[str, list[float]] = {}
+    lines: list[Line] = read_shards(folder)
+    for line in lines:
+        seconds = (line.get("cost") or {}).get("seconds", math.nan)
+        if line["kind"] == "sample" and math.isfinite(seconds):
+            found.setdefault(line["model"], []).append(seconds)
+    return {model: median(values) for model, values in found.items()}

@@ -1,0 +1,200 @@
+"""What a benchmark run evaluates and how: validated, versioned, refused when mistyped."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from toolkit.synergy.metrics import DEFAULT_METRICS
+
+EXECUTION_FIELDS = frozenset(
+    {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "max_failed", "retry_failed",
+     "bootstrap", "level", "headline", "progress"}
+)  # fmt: skip
+"""Fields that may change between two runs of one folder: they say how to run or summarise, not what to measure."""
+
+
+class SpecError(ValueError):
+    """A benchmark specification that cannot be read or does not make sense; the message says what to change."""
+
+
+def _unique(names: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"listed more than once: {', '.join(repeated)}")
+    return names
+
+
+Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_unique)]
+
+
+class BenchmarkSpec(BaseModel):
+    """Models x datasets x explainers x seeds, and the settings under which they are scored.
+
+    Attributes:
+        version: Version of this format.
+        name: Title of the report.
+        models: Names, folders or hub ids, as ``toolkit.load_vlm`` takes them.
+        datasets: Names, as ``toolkit.load_samples`` takes them.
+        explainers: Registry names; controls (random, oracle, anti-oracle) are explainers too.
+        samples: Samples per dataset, or None for all of them.
+        split: Split of every dataset.
+        seeds: Explainers that draw random numbers run once per seed; the others run with the first seed only.
+        steps: K, the number of steps of every curve.
+        baseline: What a removed image cell is replaced by.
+        metrics: Registry names of the metrics.
+        headline: The metric that ranks the leaderboards; one of ``metrics``.
+        options: Settings per explainer, for example ``{"integrated-gradients": {"steps": 5}}``.
+        revisions: Pinned revision (40 hex digits) per model.
+        dtype: Floating point type of the weights.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``.
+        max_tokens: Most decoder tokens in one forward pass, or None to choose from the free memory.
+        pictures: For so many samples of each dataset the picture is kept for the report.
+        out: Folder of the run.
+        executor: ``"serial"`` (this process), ``"processes"`` or ``"ray"``.
+        workers: Number of model replicas that work at the same time.
+        ray_address: Address of a Ray cluster, or None to start one on this machine.
+        gpus_per_worker: GPU share of each worker on Ray.
+        max_failed: Largest share of failed records with which the run still counts as a success.
+        retry_failed: Evaluate records again that failed in an earlier run of the folder.
+        bootstrap: Resamples of every bootstrap interval.
+        level: Coverage of the intervals.
+        progress: Show a progress bar.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    name: str = "benchmark"
+    models: Names
+    datasets: Names
+    explainers: Names
+    samples: int | None = Field(default=20, ge=1)
+    split: str = "test"
+    seeds: Seeds = (0,)
+    steps: int = Field(default=10, ge=1, le=1000)
+    baseline: Literal["blur", "mean", "noise"] = "blur"
+    metrics: Names = DEFAULT_METRICS
+    headline: str = "f-syn"
+    options: dict[str, dict[str, int | float | str]] = Field(default_factory=dict)
+    revisions: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]] = Field(default_factory=dict)
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    max_tokens: int | None = Field(default=None, ge=1)
+    pictures: int = Field(default=24, ge=0)
+    out: Path | None = None
+    executor: Literal["serial", "processes", "ray"] = "serial"
+    workers: int = Field(default=1, ge=1, le=1024)
+    ray_address: str | None = None
+    gpus_per_worker: float = Field(default=0.0, ge=0.0)
+    max_failed: float = Field(default=0.0, ge=0.0, le=1.0)
+    retry_failed: bool = False
+    bootstrap: int = Field(default=2000, ge=100, le=1_000_000)
+    level: float = Field(default=0.95, gt=0.5, lt=1.0)
+    progress: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    close = difflib.get_close_matches(str(key), list(cls.model_fields), n=1, cutoff=0.5)
+                    hint = f"; did you mean {close[0]!r}?" if close else ""
+                    raise ValueError(f"unknown key {key!r}{hint} Known: {', '.join(cls.model_fields)}")
+        return data
+
+    @model_validator(mode="after")
+    def _possible(self) -> BenchmarkSpec:
+        if self.executor == "serial" and self.workers > 1:
+            raise ValueError(f"executor 'serial' has one worker, got workers={self.workers}; use executor: processes")
+        if self.executor != "ray" and (self.ray_address is not None or self.gpus_per_worker > 0):
+            raise ValueError(f"ray_address and gpus_per_worker need executor: ray, got executor: {self.executor}")
+        for field, names, known in (
+            ("options", self.options, self.explainers), ("revisions", self.revisions, self.models)
+        ):  # fmt: skip
+            unknown = sorted(set(names) - set(known))
+            if unknown:
+                raise ValueError(f"{field} name {', '.join(unknown)}, not evaluated here; known: {', '.join(known)}")
+        if self.headline not in self.metrics:
+            raise ValueError(f"headline {self.headline!r} is not among the metrics: {', '.join(self.metrics)}")
+        if self.device == "cpu" and self.dtype == "float16":
+            raise ValueError("dtype float16 has no sound CPU arithmetic; use float32 or bfloat16, or a GPU")
+        return self
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields that decide the numbers, JSON-ready."""
+        return self.model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 of ``content``."""
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def make_spec(data: object, source: str = "specification") -> BenchmarkSpec:
+    """A validated specification.
+
+    Raises:
+        SpecError: Unknown keys, wrong types or impossible combinations; one line per problem.
+    """
+    if not isinstance(data, dict):
+        raise SpecError(f"{source}: expected a mapping of fields, got {type(data).__name__}")
+    try:
+        return BenchmarkSpec.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            got = "" if problem["type"] in ("value_error", "missing") else f" (got {problem['input']!r})"
+            lines.append(f"{where + ': ' if where else ''}{problem['msg'].removeprefix('Value error, ')}{got}")
+        raise SpecError(f"{source}: " + "; ".join(lines)) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A YAML loader that refuses a key given twice instead of keeping the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = [str(key) for key, count in Counter(map(str, keys)).items() if count > 1]
+        if repeated:
+            raise SpecError(f"key {repeated[0]!r} is given twice, near line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_spec(path: Path | str) -> BenchmarkSpec:
+    """Read a specification from a YAML (or JSON) file.
+
+    Raises:
+        SpecError: The file is missing, is not YAML, or does not describe a valid run.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read the specification {path}: {error}") from error
+    try:
+        data = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not valid YAML: {error}") from error
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    return make_spec(data, str(path))
+
+
+def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line per field in which two ``content`` mappings differ."""
+    return [
+        f"{key}: {json.dumps(old.get(key))} -> {json.dumps(new.get(key))}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]

@@ -1,0 +1,182 @@
+"""The statistics of the report, fixed before any result is seen.
+
+Samples that share a picture are not independent: every interval resamples pictures, not samples, and paired tests
+compare one number per picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval.
+
+    Attributes:
+        mean: Mean over samples; NaN without samples.
+        low: Lower end of the percentile interval; NaN with fewer than two clusters.
+        high: Upper end.
+        se: Standard deviation of the resampled means.
+        n: Samples.
+        n_clusters: Pictures.
+    """
+
+    mean: float
+    low: float
+    high: float
+    se: float
+    n: int
+    n_clusters: int
+
+
+def cluster_weights(n_clusters: int, n_resamples: int, rng: np.random.Generator) -> Floats:
+    """How often each cluster is drawn in each resample, (n_resamples, n_clusters)."""
+    return rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_resamples).astype(np.float64)
+
+
+def clustered_mean(
+    values: ArrayLike, clusters: ArrayLike, *, rng: np.random.Generator, n_resamples: int = 2000, level: float = 0.95
+) -> Estimate:
+    """Mean of samples with a percentile bootstrap interval over clusters.
+
+    Args:
+        values: Shape (n,); NaN is refused, leave missing values out and count them.
+        clusters: Shape (n,): which cluster each value belongs to.
+        rng: Draws the resamples.
+        n_resamples: Number of bootstrap resamples.
+        level: Coverage, in (0, 1).
+
+    Raises:
+        ValueError: The shapes differ or a value is not finite.
+
+    Reference: Field and Welsh, Bootstrapping clustered data, 2007.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    if x.shape != index.shape or x.ndim != 1:
+        raise ValueError(f"values and clusters must be two vectors of one length, got {x.shape} and {index.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("values must be finite; leave missing ones out and count them")
+    if x.size == 0:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0)
+    mean = float(x.mean())
+    if len(names) < 2:
+        return Estimate(mean, math.nan, math.nan, math.nan, x.size, len(names))
+    sums, counts = np.bincount(index, x), np.bincount(index).astype(np.float64)
+    drawn = cluster_weights(len(names), n_resamples, rng)
+    means = (drawn @ sums) / (drawn @ counts)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(mean, float(low), float(high), float(means.std(ddof=1)), x.size, len(names))
+
+
+def rank_methods(matrix: ArrayLike) -> Floats:
+    """Ranks of the columns within each row, 1 for the largest; ties share their mean rank."""
+    return np.asarray(stats.rankdata(-np.asarray(matrix, dtype=np.float64), axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Friedman's test over blocks, and the Nemenyi test between all pairs.
+
+    Attributes:
+        mean_ranks: Shape (k,); 1 is best.
+        statistic: Friedman's chi-square; NaN where it is not defined.
+        p: Its p-value.
+        critical_difference: Mean ranks further apart than this differ at level ``alpha``.
+        pairwise_p: Shape (k, k): Nemenyi p-values.
+        n_blocks: Complete blocks (pictures).
+        reason: Why there is no test, or None.
+    """
+
+    mean_ranks: Floats
+    statistic: float
+    p: float
+    critical_difference: float
+    pairwise_p: Floats
+    n_blocks: int
+    reason: str | None = None
+
+
+def friedman_nemenyi(matrix: ArrayLike, *, alpha: float = 0.05) -> RankTest:
+    """Do k methods rank differently over n blocks, and which pairs do?
+
+        CD = q_alpha sqrt(k (k + 1) / (6 n)),   q_alpha: studentised range for infinite degrees of freedom over sqrt(2)
+
+    Args:
+        matrix: Shape (n_blocks, k): larger is better; complete blocks only.
+        alpha: Level of the critical difference.
+
+    Reference: Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006.
+    """
+    x = np.asarray(matrix, dtype=np.float64)
+    n, k = x.shape
+    ranks = rank_methods(x).mean(axis=0) if n else np.full(k, math.nan)
+    nothing = np.full((k, k), math.nan)
+    if k < 3 or n < 2:
+        reason = f"Friedman's test needs 3 methods and 2 complete blocks, there are {k} and {n}"
+        return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, reason)
+    if np.ptp(x, axis=1).max() == 0:
+        return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, "all methods are tied in every block")
+    statistic, p = stats.friedmanchisquare(*x.T)
+    spread = math.sqrt(k * (k + 1) / (12 * n))
+    critical = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) * spread
+    pairwise = stats.studentized_range.sf(np.abs(ranks[:, None] - ranks[None, :]) / spread, k, np.inf)
+    return RankTest(ranks, float(statistic), float(p), critical, np.asarray(pairwise, dtype=np.float64), n)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """P-values adjusted for multiple tests by Holm's step-down method; NaN stays NaN and is not counted."""
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, math.nan)
+    valid = np.flatnonzero(np.isfinite(p))
+    order = valid[np.argsort(p[valid], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors)) if len(order) else []
+    return adjusted
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two methods on the same blocks.
+
+    Attributes:
+        difference: Mean of first minus second.
+        p: Two-sided Wilcoxon signed-rank p-value; NaN where all differences are 0.
+        rank_biserial: Matched-pairs rank-biserial correlation, in [-1, 1]: share of rank mass in favour minus against.
+        cohens_dz: Mean difference over its standard deviation; NaN where that is 0.
+        n_blocks: Blocks that have both.
+    """
+
+    difference: float
+    p: float
+    rank_biserial: float
+    cohens_dz: float
+    n_blocks: int
+
+
+def paired_test(first: ArrayLike, second: ArrayLike) -> PairedTest:
+    """Wilcoxon's signed-rank test with its effect sizes; blocks where one is NaN are left out.
+
+    Reference: Kerby, The simple difference formula, 2014 (rank-biserial correlation).
+    """
+    d = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    d = d[np.isfinite(d)]
+    if d.size == 0:
+        return PairedTest(math.nan, math.nan, math.nan, math.nan, 0)
+    sd = float(d.std(ddof=1)) if d.size > 1 else 0.0
+    dz = float(d.mean()) / sd if sd > 0 else math.nan
+    moved = d[d != 0]
+    if moved.size == 0:
+        return PairedTest(float(d.mean()), math.nan, 0.0, dz, d.size)
+    ranks = stats.rankdata(np.abs(moved))
+    biserial = float((ranks * np.sign(moved)).sum() / ranks.sum())
+    p = float(stats.wilcoxon(moved).pvalue)
+    return PairedTest(float(d.mean()), p, biserial, dz, d.size)

@@ -1,0 +1,54 @@
+"""The application: its commands, its version, and what an error looks like."""
+
+from __future__ import annotations
+
+import typer
+
+import toolkit
+from toolkit.cli import benchmark, datasets, diagnose, explain, explainers, models, train, validate
+from toolkit.cli.doctor import doctor
+from toolkit.cli.errors import OneLineErrors
+from toolkit.cli.report_card import report_card
+
+app = typer.Typer(
+    name="toolkit",
+    help="How much of a vision-language model's answer comes from picture and words together?",
+    cls=OneLineErrors,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(toolkit.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(
+        False, "--version", callback=lambda value: _version(wanted=value), is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """How much of a vision-language model's answer comes from picture and words together?"""
+
+
+app.command("doctor")(doctor)
+app.command("models")(models.models)
+app.command("explainers")(explainers.explainers)
+app.command("datasets")(datasets.datasets)
+app.command("explain")(explain.explain)
+app.command("diagnose")(diagnose.diagnose)
+app.command("train")(train.train)
+app.command("validate")(validate.validate)
+app.command("report-card")(report_card)
+app.add_typer(benchmark.app, name="benchmark")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="python -m toolkit")

@@ -1,0 +1,113 @@
+"""``benchmark``: run, resume and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from toolkit.benchmark.spec import BenchmarkSpec
+
+app = typer.Typer(help="Evaluate explainers on models and datasets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+@app.command()
+def run(
+    spec: Path | None = typer.Argument(None, help="A YAML specification; options override its fields."),
+    preset: str | None = typer.Option(None, help="Start from demo, paper or correct instead of a specification."),
+    models: str | None = typer.Option(None, help="Models, separated by commas."),
+    datasets: str | None = typer.Option(None, help="Datasets, separated by commas."),
+    explainers: str | None = typer.Option(None, help="Explainers, separated by commas."),
+    samples: int | None = typer.Option(None, min=1, help="Samples per dataset."),
+    seeds: str | None = typer.Option(None, help="Seeds, separated by commas."),
+    steps: int | None = typer.Option(None, min=1, help="Steps K of every curve."),
+    baseline: str | None = typer.Option(None, help="blur, mean or noise."),
+    device: str | None = typer.Option(None, help="auto, cpu, cuda or cuda:0."),
+    dtype: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
+    executor: str | None = typer.Option(None, help="serial, processes or ray."),
+    workers: int | None = typer.Option(None, min=1, help="Model replicas that work at the same time."),
+    max_failed: float | None = typer.Option(None, help="Largest share of failed records that counts as a success."),
+    out: Path | None = typer.Option(None, help="Folder of the run; an interrupted run there goes on."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print passes, memory and time, and evaluate nothing."),
+) -> None:
+    """Run a benchmark, or go on with one; exit with 1 where more records failed than allowed."""
+    from toolkit.benchmark.presets import PRESETS
+    from toolkit.benchmark.spec import load_spec, make_spec
+
+    if spec is not None and preset is not None:
+        raise ValueError("give a specification or --preset, not both")
+    given: dict[str, Any] = {
+        "models": _names(models),
+        "datasets": _names(datasets),
+        "explainers": _names(explainers),
+        "samples": samples,
+        "seeds": None if seeds is None else _names(seeds),
+        "steps": steps,
+        "baseline": baseline,
+        "device": device,
+        "dtype": dtype,
+        "executor": executor,
+        "workers": workers,
+        "max_failed": max_failed,
+        "out": out,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if preset is not None:
+        _evaluate(PRESETS[preset](**chosen), dry_run=dry_run)
+        return
+    fields = {} if spec is None else load_spec(spec).model_dump(exclude_unset=True)
+    _evaluate(make_spec({**fields, **chosen}, "options" if spec is None else str(spec)), dry_run=dry_run)
+
+
+@app.command()
+def demo(
+    out: Path = typer.Option(Path("results/demo"), help="Folder of the run; an interrupted run there goes on."),
+    samples: int | None = typer.Option(None, min=1, help="Samples per dataset, instead of the preset's."),
+) -> None:
+    """Evaluate the embedded models with every explainer and control, and write the report."""
+    from toolkit.benchmark.demo import demo_spec
+
+    changes = {} if samples is None else {"samples": samples}
+    _evaluate(demo_spec(out=out, **changes), dry_run=False)
+    report(out)
+
+
+@app.command()
+def report(folder: Path = typer.Argument(help="Folder of a run, finished or not.")) -> None:
+    """Write the report of a run: one page, and its tables as CSV."""
+    from toolkit.benchmark.report import write_report
+
+    typer.echo(str(write_report(folder)))
+
+
+@app.command()
+def compare(
+    first: Path = typer.Argument(help="Folder of a run."),
+    second: Path = typer.Argument(help="Folder of another run on the same samples."),
+    out: Path = typer.Option(Path("comparison.html"), help="The page to write."),
+    metric: str | None = typer.Option(None, help="Metric to compare; default: the first run's headline."),
+) -> None:
+    """Compare two runs sample by sample, and write a page."""
+    from toolkit.benchmark.compare import write_comparison
+
+    typer.echo(str(write_comparison(first, second, out, metric=metric)))
+
+
+def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
+    if dry_run:
+        from toolkit.benchmark.plan import dry_run as plan
+
+        typer.echo(str(plan(spec)))
+        return
+    from toolkit.benchmark.runner import run_benchmark
+
+    summary = run_benchmark(spec)
+    typer.echo(str(summary))
+    if summary.exit_status:
+        raise typer.Exit(summary.exit_status)

@@ -1,0 +1,40 @@
+"""What goes wrong is said in one line; the exit code is 2 for something to mend, 1 for a defect of the toolkit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+MENDABLE = (ValueError, OSError, LookupError, RuntimeError, MemoryError, ImportError)
+"""What the library raises for bad input, missing files, unknown names, missing extras and lack of memory."""
+
+
+class OneLineErrors(TyperGroup):
+    """A command group that turns exceptions of the library into one line on standard error."""
+
+    def invoke(self, ctx: Any) -> object:
+        """Run the command; with --debug exceptions pass through."""
+        try:
+            return super().invoke(ctx)
+        except MENDABLE as error:
+            # The command line's own exits and usage errors are RuntimeErrors and OSErrors of other modules.
+            if ctx.params.get("debug") or type(error).__module__.startswith(("typer", "click")):
+                raise
+            typer.echo(f"error: {one_line(error)}", err=True)
+            raise typer.Exit(2) from error
+        except (TypeError, AttributeError, AssertionError, ArithmeticError) as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(
+                f"error: {type(error).__name__}: {one_line(error)}. This is a defect of the toolkit; "
+                "python -m toolkit --debug ... shows where",
+                err=True,
+            )
+            raise typer.Exit(1) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__

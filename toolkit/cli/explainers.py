@@ -1,0 +1,14 @@
+"""``explainers``: list the explainers."""
+
+from __future__ import annotations
+
+from toolkit.cli.table import show
+
+
+def explainers() -> None:
+    """List the explainers with cost, needs and reference."""
+    from toolkit.explainers import EXPLAINERS, get_explainer
+
+    found = [get_explainer(name) for name in EXPLAINERS]
+    rows = [(method.name, ", ".join(sorted(method.needs)) or "-", method.cost, method.reference) for method in found]
+    show(("name", "needs", "cost", "reference"), rows)

@@ -1,0 +1,45 @@
+"""``train``: reproduce an embedded checkpoint from its seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from toolkit.cli.table import show
+
+
+def train(
+    name: str = typer.Argument(help="Embedded model, for example tiny-llava-grounded."),
+    out: Path | None = typer.Option(None, help="Folder of the finished model; default: NAME below ./results/models."),
+    device: str = typer.Option("cpu", help="cpu or cuda."),
+    workers: int = typer.Option(2, min=1, help="Processes that draw the pictures."),
+    n: int = typer.Option(400, min=10, help="Held-out samples per question family for the model card."),
+) -> None:
+    """Train an embedded model from its seed; an interrupted training goes on where it stopped."""
+    from tqdm import tqdm
+
+    from toolkit.integrity import seal_model
+    from toolkit.scenes.card import write_card
+    from toolkit.scenes.evaluation import HEADER, evaluate, table_row
+    from toolkit.scenes.recipes import RECIPES
+    from toolkit.scenes.training import Progress
+    from toolkit.scenes.training import train as run
+    from toolkit.vlm import load_vlm
+
+    recipe = RECIPES[name]
+    folder = Path("results", "models", name) if out is None else out
+    with tqdm(total=recipe.align_steps + recipe.steps + recipe.more_steps, unit="step", desc=name) as bar:
+
+        def report(progress: Progress) -> None:
+            before = {"align": 0, "joint": recipe.align_steps, "hard": recipe.align_steps + recipe.steps}
+            done = progress.step + before[progress.stage]
+            bar.update(done - bar.n)
+
+        run(recipe, folder, work=folder.with_name(folder.name + ".work"), device=device, report=report, workers=workers)
+    vlm = load_vlm(folder)
+    results = evaluate(vlm, recipe, n=n)
+    write_card(folder, recipe, results, sum(p.numel() for p in vlm.model.parameters()))
+    seal_model(folder)
+    show(HEADER, [table_row(result) for result in results])
+    typer.echo(f"{name} is in {folder}")

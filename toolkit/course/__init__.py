@@ -1,0 +1,6 @@
+"""The course: exercises that check themselves, quizzes that explain, and the build of the notebooks."""
+
+from toolkit.course.checks import Case, ExerciseError, Verdict, check
+from toolkit.course.quiz import Option, Question, Quiz
+
+__all__ = ["Case", "ExerciseError", "Option", "Question", "Quiz", "Verdict", "check"]

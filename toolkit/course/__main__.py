@@ -1,0 +1,41 @@
+"""Build the notebooks of the course: ``python -m toolkit.course build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolkit.course import badges as badge
+from toolkit.course.build import build_all
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build the notebooks of the course.")
+Folder = Annotated[Path, typer.Option(help="Folder with src/, in a checkout.")]
+
+
+@app.command()
+def build(notebooks: Folder = Path("notebooks")) -> None:
+    """Write the student notebooks and the solutions from their sources."""
+    changed = build_all(notebooks)
+    typer.echo(f"{len(changed)} notebooks written" if changed else "all notebooks are up to date")
+
+
+@app.command()
+def badges(
+    repository: Annotated[str, typer.Argument(help="owner/name on GitHub")],
+    tag: Annotated[str | None, typer.Option(help="Tag that the links point at.")] = None,
+    notebooks: Folder = Path("notebooks"),
+) -> None:
+    """Point every badge and the set-up of Colab at a repository, and rebuild."""
+    setting = badge.Repository(repository, tag or badge.read(notebooks).tag)
+    badge.write(notebooks, setting)
+    build_all(notebooks)
+    readme = notebooks.parent / "README.md"
+    if readme.exists():
+        readme.write_text(badge.put_into(readme.read_text(encoding="utf-8"), setting.badges()), encoding="utf-8")
+    typer.echo(f"badges point at {setting.name} at {setting.tag}")
+
+
+if __name__ == "__main__":
+    app()

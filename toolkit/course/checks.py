@@ -1,0 +1,137 @@
+"""Exercise checkers: they try the learner's function on cases with a known answer, say what is wrong, and hint."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+class ExerciseError(Exception):
+    """The learner's function is not right yet; the message says where and gives a hint."""
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook: the message alone, without the checker's own stack."""
+        return ["Not yet.", *str(self).splitlines()]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the learner's function and what it must return.
+
+    Attributes:
+        arguments: Positional arguments.
+        expected: The right answer: a number, an array, a text, or a list of them.
+        hint: What to think about if this case fails.
+        name: What the case is, in words; shown with the error.
+    """
+
+    arguments: tuple[Any, ...]
+    expected: Any
+    hint: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a checker found.
+
+    Attributes:
+        done: Whether the exercise is solved; False where it has not been begun.
+        message: For the learner.
+    """
+
+    done: bool
+    message: str = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        colour, sign = ("#009E73", "Solved") if self.done else ("#8C6D31", "Still open")
+        return (
+            f'<div role="status" style="border-left:4px solid {colour};padding:4px 10px"><b>{sign}.</b> '
+            f"{html.escape(self.message)}</div>"
+        )
+
+
+def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """Call the learner's function; its own mistakes are reported as such.
+
+    Raises:
+        NotImplementedError: The exercise has not been begun.
+        ExerciseError: The function raised something else.
+    """
+    try:
+        return function(*arguments)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        raise ExerciseError(
+            f"Your function stopped with {type(error).__name__}: {error}\nIt was called with {shown(arguments)}."
+        ) from error
+
+
+def shown(value: Any) -> str:
+    """A value as a learner reads it: short, numbers rounded to six digits."""
+    if isinstance(value, np.ndarray):
+        return f"array {np.array2string(value, precision=6, threshold=12)} of shape {value.shape}"
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.6g}"
+    if isinstance(value, tuple | list):
+        inside = ", ".join(shown(item) for item in value)
+        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def difference(got: Any, expected: Any, tolerance: float) -> str:
+    """What is wrong with an answer, or "" if it is right."""
+    if got is None:
+        return "it returned None; is there a `return`?"
+    if isinstance(expected, str | bool) or (isinstance(expected, list) and expected and isinstance(expected[0], str)):
+        value = list(got) if isinstance(expected, list) and not isinstance(got, str) else got
+        return "" if value == expected else f"it returned {shown(got)}, expected {shown(expected)}."
+    try:
+        number, right = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    except (TypeError, ValueError):
+        return f"it returned {shown(got)}, which is no number and no array of numbers."
+    if number.shape != right.shape:
+        return f"it returned shape {number.shape}, expected shape {right.shape}."
+    if np.allclose(number, right, rtol=0, atol=tolerance, equal_nan=True):
+        return ""
+    if right.size and np.allclose(number, -right, rtol=0, atol=tolerance):
+        return f"it returned {shown(got)}, expected {shown(expected)}: the sign is the wrong way round."
+    return f"it returned {shown(got)}, expected {shown(expected)}."
+
+
+def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: float = 1e-9, solved: str = "") -> Verdict:
+    """Try a function on cases in order and stop at the first that fails.
+
+    Args:
+        function: The learner's.
+        cases: From the simplest to the most demanding.
+        tolerance: Largest absolute difference.
+        solved: Said when all cases pass.
+
+    Returns:
+        A verdict: solved, or still open where the function raises NotImplementedError.
+
+    Raises:
+        ExerciseError: A case fails.
+    """
+    if not callable(function):
+        raise ExerciseError(f"Expected your function, got {shown(function)}; pass its name without brackets.")
+    for number, case in enumerate(cases, 1):
+        try:
+            got = call(function, case.arguments)
+        except NotImplementedError:
+            return Verdict(done=False, message="Write the function above, run its cell, then run this one again.")
+        wrong = difference(got, case.expected, tolerance)
+        if wrong:
+            name = f" ({case.name})" if case.name else ""
+            raise ExerciseError(
+                f"Case {number} of {len(cases)}{name}: {wrong}\n"
+                f"It was called with {shown(case.arguments)}.\nHint: {case.hint}"
+            )
+    return Verdict(done=True, message=solved or f"All {len(cases)} cases are right.")

@@ -1,0 +1,97 @@
+"""Lesson 02, redundancy: its quiz and its exercise checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from toolkit.course.checks import Case, Verdict, check
+from toolkit.course.quiz import Option, Question, Quiz
+
+QUESTIONS = (
+    Question(
+        "A lone lemon in the picture is yellow, and nearly all lemons in this world are. "
+        "'What color is the lemon ?' Which gate is this?",
+        (
+            Option(
+                "Synergy (AND).",
+                "AND needs both parts. Here the words alone give the answer, and so does the picture alone.",
+            ),
+            Option(
+                "Redundancy (OR).",
+                "Yes. Either part suffices; together they add nothing, and the dividend is negative.",
+                right=True,
+            ),
+            Option(
+                "Text only.",
+                "Close, but a look at the lone lemon also gives the answer without any words. With several things in "
+                "the picture it would be text only.",
+            ),
+        ),
+    ),
+    Question(
+        "A model answers 90 % of balanced questions rightly with the picture removed. What went wrong?",
+        (
+            Option(
+                "Nothing, it is a good model.",
+                "It cannot know what it does not see. On balanced questions nobody beats chance without the picture.",
+            ),
+            Option(
+                "The questions are not balanced, or the picture is not really removed.",
+                "Yes. A leak in the words or a baseline that leaves the picture recognisable: check both.",
+                right=True,
+            ),
+            Option(
+                "The model has learned the language prior.",
+                "On balanced questions there is no prior to learn: every answer is equally likely given the words.",
+            ),
+        ),
+    ),
+    Question(
+        "The mean dividend of a dataset is 0. May you say that picture and words do not interact?",
+        (
+            Option(
+                "Yes, the mean says so.",
+                "Half of the samples could be synergy and half redundancy: +1 and -1 have the mean 0.",
+            ),
+            Option(
+                "No; look at the distribution over samples.",
+                "Yes. Signed numbers can cancel, which is why the report shows samples by gate as well.",
+                right=True,
+            ),
+            Option(
+                "No, because dividends are always positive.",
+                "They are not: redundancy is negative, and that sign is the finding.",
+            ),
+        ),
+    ),
+)
+
+
+def quiz() -> Quiz:
+    """The quiz of this lesson."""
+    return Quiz(QUESTIONS)
+
+
+def check_gate(function: Callable[..., Any]) -> Verdict:
+    """Check ``gate(both, image, text, empty)``: the name of the gate, with a threshold of 1/4."""
+    cases = [
+        Case((1.0, 0.5, 0.5, 0.5), "synergy", "The dividend is 1 - 0.5 - 0.5 + 0.5 = +0.5.", "needs both"),
+        Case((1.0, 1.0, 1.0, 0.5), "redundancy", "The dividend is 1 - 1 - 1 + 0.5 = -0.5.", "either suffices"),
+        Case((1.0, 0.5, 1.0, 0.5), "text-only", "The dividend is 0; the words move the value, the picture does not."),
+        Case((1.0, 1.0, 0.5, 0.5), "image-only", "The dividend is 0; the picture moves the value, the words do not."),
+        Case((0.9, 0.5, 0.8, 0.5), "text-only", "The dividend is +0.1: smaller than 1/4, so it decides nothing."),
+        Case((0.75, 0.5, 0.5, 0.5), "synergy", "A dividend of exactly 1/4 counts as synergy (use >=)."),
+    ]
+    return check(function, cases, solved="This is how the generator names the gate of every sample.")
+
+
+def check_excess(function: Callable[..., Any]) -> Verdict:
+    """Check ``excess_over_guessing(right_without_picture, n_choices)``."""
+    cases = [
+        Case(([1, 0, 1, 0], 2), 0.0, "Half right with two choices is guessing: 0.", "a coin"),
+        Case(([1, 1, 1, 1], 2), 0.5, "All right with two choices: 1 - 1/2.", "always right"),
+        Case(([1, 0, 0, 0], 4), 0.0, "One of four right with four choices is guessing.", "four choices"),
+        Case(([1, 1, 0, 0], 4), 0.25, "Subtract 1 / n_choices from the share of right answers.", "a little"),
+    ]
+    return check(function, cases, solved="A number above 0 means: the words alone give something away.")

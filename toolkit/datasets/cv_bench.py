@@ -1,0 +1,36 @@
+"""CV-Bench: counting, relation, depth and distance in photographs (Tong et al. 2024, arXiv 2406.16860)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from toolkit.datasets.answers import parse_answer
+from toolkit.datasets.hub import LETTER_INSTRUCTION, decode, rows
+from toolkit.datasets.loading import Request
+from toolkit.datasets.sample import Sample
+
+COLUMNS = ("image", "idx", "type", "task", "choices", "answer", "prompt")
+_LETTERS = "ABCDEFGH"
+
+
+def samples(request: Request) -> Iterator[Sample]:
+    """The dataset's own prompt, options inside; the answer is the letter."""
+    for row in rows(request, COLUMNS):
+        name = f"cv-bench-{row['type']}-{row['idx']}"
+        letters = tuple(_LETTERS[: len(row["choices"])])
+        answer = parse_answer(row["answer"], letters)
+        if answer is None:
+            raise ValueError(f"{name}: the answer {row['answer']!r} is none of the letters {letters}")
+        decoded = decode(row, name, request.on_unreadable)
+        if decoded is not None:
+            yield Sample(
+                id=name,
+                image=decoded[0],
+                question=row["prompt"].strip(),
+                instruction=LETTER_INSTRUCTION,
+                choices=letters,
+                answer=answer,
+                image_id=decoded[1],
+                dataset=request.name,
+                category=row["task"],
+            )

@@ -1,0 +1,130 @@
+"""Your own pictures and questions: a folder with ``questions.csv`` or ``questions.jsonl``.
+
+Columns: ``picture`` (path inside the folder) and ``question``; optional ``choices`` (a list in JSONL, ``red|blue`` in
+CSV), ``answer``, ``id`` and ``category``.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from toolkit.datasets.hub import subset
+from toolkit.datasets.loading import Request
+from toolkit.datasets.own_question import load_image_question
+from toolkit.datasets.pictures import PictureError
+from toolkit.datasets.sample import Sample
+
+REQUIRED = ("picture", "question")
+OPTIONAL = ("choices", "answer", "id", "category")
+_FILES = ("questions.csv", "questions.jsonl")
+
+Entry = Mapping[str, object]
+
+
+def samples(request: Request) -> Iterator[Sample]:
+    """One sample per line of the question file; every error names the file and the line.
+
+    Raises:
+        FileNotFoundError: The folder, its question file or a picture is missing.
+        ValueError: A line is not valid.
+    """
+    folder = Path(request.name.removeprefix("folder:")).expanduser()
+    listing = _listing(folder)
+    lines = list(_lines(listing))
+    for index in subset(request, len(lines)):
+        number, entry = lines[index]
+        try:
+            sample = _sample(folder, entry, number)
+        except PictureError as error:
+            if request.on_unreadable is None:
+                raise PictureError(f"{listing.name}, line {number}: {error}") from error
+            request.on_unreadable(_id(entry, number), str(error))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{listing.name}, line {number}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{listing.name}, line {number}: {error}") from error
+        else:
+            yield sample
+
+
+def _listing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(folder)!r}")
+    found = [folder / name for name in _FILES if (folder / name).is_file()]
+    if len(found) != 1:
+        what = "none" if not found else "both"
+        raise FileNotFoundError(f"{str(folder)!r} needs one of {' or '.join(_FILES)}; there is {what}")
+    return found[0]
+
+
+def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
+    if listing.suffix == ".csv":
+        with listing.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            _check_columns(table.fieldnames or [], f"{listing.name}, line 1")
+            for row in table:
+                if None in row or None in row.values():
+                    raise ValueError(
+                        f"{listing.name}, line {table.line_num}: expected {len(table.fieldnames or [])} cells"
+                    )
+                yield table.line_num, {key: value for key, value in row.items() if value.strip()}
+        return
+    for number, line in enumerate(listing.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{listing.name}, line {number}: not JSON: {error}") from error
+        if not isinstance(entry, dict):
+            raise ValueError(f"{listing.name}, line {number}: expected an object, got {type(entry).__name__}")
+        _check_columns(entry, f"{listing.name}, line {number}")
+        yield number, entry
+
+
+def _check_columns(names: Collection[str], where: str) -> None:
+    known = (*REQUIRED, *OPTIONAL)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{where}: unknown column {name!r}.{hint} Known: {', '.join(known)}")
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise ValueError(f"{where}: the columns {', '.join(missing)} are missing")
+
+
+def _id(entry: Entry, number: int) -> str:
+    return str(entry.get("id", f"line-{number}"))
+
+
+def _sample(folder: Path, entry: Entry, number: int) -> Sample:
+    picture = folder / str(entry.get("picture", ""))
+    if not picture.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"the picture {str(entry['picture'])!r} lies outside the folder")
+    choices = entry.get("choices")
+    if isinstance(choices, str):
+        choices = [choice.strip() for choice in choices.split("|")]
+    if choices is not None and not (isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)):
+        raise ValueError(f"choices must be a list of texts, got {choices!r}")
+    asked = load_image_question(
+        picture,
+        str(entry.get("question", "")),
+        choices=choices,
+        answer=None if entry.get("answer") is None else str(entry["answer"]).strip(),
+    )
+    return Sample(
+        id=_id(entry, number),
+        image=asked.image,
+        question=asked.question,
+        instruction=asked.instruction,
+        choices=asked.choices,
+        answer=asked.answer,
+        image_id=asked.image_id,
+        dataset=f"folder:{folder.name}",
+        category=str(entry.get("category", "")),
+    )

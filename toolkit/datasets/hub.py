@@ -1,0 +1,151 @@
+"""Rows of a hub dataset: downloaded once at a pinned revision, read from the cache or a local copy afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from toolkit.datasets.loading import DATASETS, OnUnreadable, Request
+from toolkit.datasets.pictures import PictureError, decode_picture, open_picture
+
+Row = Mapping[str, Any]
+
+LETTER_INSTRUCTION = "Answer with the letter only."
+SHUFFLE_BUFFER = 500
+
+
+class DatasetUnavailableError(OSError):
+    """A hub dataset is neither cached nor reachable."""
+
+
+def rows(request: Request, columns: tuple[str, ...], keep: Callable[[Row], bool] | None = None) -> Iterator[Row]:
+    """Yield the rows that a request asks for; the column ``image`` is left encoded.
+
+    Args:
+        request: Dataset, revision, local copy, number and seed.
+        columns: Columns that must be there.
+        keep: Which rows belong to the dataset, from everything but the picture; None keeps all.
+
+    Raises:
+        DatasetUnavailableError: Neither cached nor reachable, or the local copy has no parquet file.
+        ValueError: A column is missing, or more samples are asked for than there are.
+    """
+    from datasets import Image as ImageFeature
+    from datasets import load_dataset
+
+    files = _remote_files(request) if request.streaming else [str(path) for path in parquet_files(request)]
+    table = load_dataset("parquet", data_files=files, split="train", streaming=request.streaming)
+    names = table.column_names
+    missing = [column for column in columns if names is not None and column not in names]
+    if missing:
+        raise ValueError(f"{request.name} lacks the columns {missing}, it has {names}; is it the right revision?")
+    if isinstance((table.features or {}).get("image"), ImageFeature):
+        table = table.cast_column("image", ImageFeature(decode=False))
+    if request.streaming:
+        shuffled = table.shuffle(seed=request.seed, buffer_size=SHUFFLE_BUFFER)
+        yield from islice((row for row in shuffled if keep is None or keep(row)), request.n)
+        return
+    light = table.remove_columns("image")
+    kept = [i for i, row in enumerate(light) if keep is None or keep(row)]
+    yield from table.select([kept[i] for i in subset(request, len(kept))])
+
+
+def subset(request: Request, size: int) -> list[int]:
+    """Row numbers of the seeded subset, in the dataset's order.
+
+    Raises:
+        ValueError: More samples are asked for than there are.
+    """
+    if request.n is None or request.n == size:
+        return list(range(size))
+    if request.n > size:
+        raise ValueError(f"{request.name} has {size} samples, {request.n} were asked for; ask for fewer or n=None")
+    chosen = np.random.default_rng(request.seed).choice(size, size=request.n, replace=False)
+    return sorted(int(i) for i in chosen)
+
+
+def parquet_files(request: Request) -> list[Path]:
+    """The dataset's parquet files on this machine, downloaded if they are not.
+
+    Raises:
+        DatasetUnavailableError: As for ``rows``.
+    """
+    folder = request.source if request.source is not None else _cached(request)
+    if not folder.is_dir():
+        raise DatasetUnavailableError(f"the local copy {str(folder)!r} of {request.name} is not a folder")
+    files = sorted(folder.rglob("*.parquet"))
+    if not files:
+        raise DatasetUnavailableError(f"{str(folder)!r} holds no parquet file of {request.name}")
+    return files
+
+
+def _revision(request: Request) -> str | None:
+    return request.revision or DATASETS[request.name].revision or None
+
+
+def _cached(request: Request) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    origin = DATASETS[request.name].origin
+    try:
+        return Path(
+            snapshot_download(
+                origin, repo_type="dataset", revision=_revision(request), allow_patterns=["*.parquet", "**/*.parquet"]
+            )
+        )
+    except HFValidationError as error:
+        raise ValueError(f"{request.revision!r} is no revision of {request.name}: {error}") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise DatasetUnavailableError(
+            f"{request.name} ({origin}, revision {_revision(request) or 'main'}) is neither cached nor reachable: "
+            f"{type(error).__name__}. Load it once with network access, or give source=FOLDER with its parquet files"
+        ) from error
+
+
+def _remote_files(request: Request) -> list[str]:
+    revision = _revision(request) or "main"
+    return [f"hf://datasets/{DATASETS[request.name].origin}@{revision}/**.parquet"]
+
+
+def picture_bytes(value: object, name: str) -> bytes:
+    """The encoded bytes of an image cell as parquet stores it.
+
+    Raises:
+        PictureError: There are none.
+    """
+    data = value.get("bytes") if isinstance(value, Mapping) else value
+    if not isinstance(data, bytes) or not data:
+        raise PictureError(f"{name} has no picture")
+    return data
+
+
+def picture_id(data: bytes) -> str:
+    """Identifies a picture by its encoded bytes."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def decode(row: Row, name: str, on_unreadable: OnUnreadable | None) -> tuple[Image.Image, str] | None:
+    """The picture of a row and its identity; None if it was reported as unreadable.
+
+    Raises:
+        PictureError: It cannot be decoded and nobody wants to be told.
+    """
+    try:
+        value = row["image"]
+        if isinstance(value, Image.Image):
+            picture = open_picture(value)
+            return picture, picture_id(picture.tobytes())
+        data = picture_bytes(value, name)
+        return decode_picture(data, name), picture_id(data)
+    except PictureError as error:
+        if on_unreadable is None:
+            raise
+        on_unreadable(name, str(error))
+        return None

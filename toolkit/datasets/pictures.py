@@ -1,0 +1,142 @@
+"""Open anybody's picture: a file, an array or a PIL image of any mode, as upright RGB."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.Image import DecompressionBombError, DecompressionBombWarning
+
+MAX_PIXELS = 64_000_000
+"""Largest number of pixels that is decoded; read from the header, before any memory is spent on it."""
+
+PictureSource = str | Path | Image.Image | NDArray[np.generic]
+
+
+class PictureError(ValueError):
+    """Something that cannot be used as a picture; the message names it and says what to do."""
+
+
+def open_picture(source: PictureSource) -> Image.Image:
+    """Open a picture as upright 8-bit RGB.
+
+    The EXIF orientation is honoured, transparency is put on white, 16-bit grey is scaled to 8 bits, and of an
+    animation the first frame is taken. The given image or array is never modified.
+
+    Args:
+        source: A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1].
+
+    Raises:
+        FileNotFoundError: The path does not exist.
+        PictureError: Not a picture, truncated or damaged, larger than ``MAX_PIXELS``, or an array of another form.
+    """
+    if isinstance(source, np.ndarray):
+        return _upright_rgb(_from_array(source), "the array")
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, "the image")
+    if isinstance(source, str | Path):
+        return _open_file(source)
+    raise PictureError(f"expected a path, a PIL image or a numpy array, got {type(source).__name__}")
+
+
+def decode_picture(data: bytes, name: str) -> Image.Image:
+    """Decode an encoded picture that lies in memory; ``name`` is what error messages call it.
+
+    Raises:
+        PictureError: As in ``open_picture``.
+    """
+    return _decode(io.BytesIO(data), name)
+
+
+def _open_file(source: str | Path) -> Image.Image:
+    if str(source).startswith(("http://", "https://")):
+        raise PictureError(f"{str(source)!r} is an address, not a file; download the picture first and give its path")
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"there is no picture {str(path)!r}")
+    if path.is_dir():
+        raise PictureError(f"{str(path)!r} is a folder; give one picture (for many: the dataset folder:PATH)")
+    return _decode(path, repr(str(path)))
+
+
+def _decode(source: Path | io.BytesIO, name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DecompressionBombWarning)  # our own limit is lower
+            picture = Image.open(source)
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{name} is not a picture of a known format; give a PNG, JPEG, WebP, ...") from error
+    except DecompressionBombError as error:
+        raise PictureError(f"{name}: {_too_large()}") from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise PictureError(f"{name} cannot be read as a picture: {error}") from error
+    with picture:
+        return _upright_rgb(picture, name)
+
+
+def _too_large(size: tuple[int, int] | None = None) -> str:
+    got = f"{size[0]} x {size[1]} = {size[0] * size[1]:,} pixels" if size else "the picture"
+    return f"{got} is more than the limit of {MAX_PIXELS:,} pixels; make it smaller first"
+
+
+def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:
+    if 0 in picture.size:
+        raise PictureError(f"{name} is empty: {picture.width} x {picture.height} pixels")
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureError(f"{name}: {_too_large(picture.size)}")
+    try:
+        picture.load()
+        return _rgb(ImageOps.exif_transpose(picture), name)
+    except PictureError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
+        raise PictureError(f"{name} is truncated or damaged: {error}; save or download it again") from error
+
+
+def _rgb(picture: Image.Image, name: str) -> Image.Image:
+    mode = picture.mode
+    if mode.startswith("I") or mode == "F":
+        return _deep_grey(np.asarray(picture), name).convert("RGB")
+    if mode == "LAB":
+        raise PictureError(f"{name} has colour mode LAB; save it as RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture if mode == "RGB" else picture.convert("RGB")
+
+
+def _deep_grey(grey: NDArray[np.generic], name: str) -> Image.Image:
+    values = grey.astype(np.float64)
+    top = 1.0 if grey.dtype.kind == "f" else 65535.0
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
+        raise PictureError(
+            f"{name} has grey values from {values.min():g} to {values.max():g}; expected 0 to {top:g}, "
+            "scale it or save it with 8 or 16 bits"
+        )
+    return Image.fromarray((values / top * 255 + 0.5).astype(np.uint8))
+
+
+def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    wanted = "expected (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1]"
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = "; the channels stand first: use array.transpose(1, 2, 0)" if channels_first else ""
+        raise PictureError(f"an array of shape {array.shape} is not a picture; {wanted}{hint}")
+    if array.size == 0:
+        raise PictureError(f"an array of shape {array.shape} is empty; {wanted}")
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise PictureError(_too_large((array.shape[1], array.shape[0])))
+    if array.dtype == np.uint8:
+        return Image.fromarray(array)
+    if array.dtype.kind != "f":
+        raise PictureError(f"an array of {array.dtype} is not a picture; {wanted}")
+    values = array.astype(np.float64)
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
+        raise PictureError(f"float values run from {values.min():g} to {values.max():g}; {wanted}")
+    return Image.fromarray((values * 255 + 0.5).astype(np.uint8))

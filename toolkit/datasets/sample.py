@@ -1,0 +1,87 @@
+"""One sample of any dataset: a picture, a question, and what is known about the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from PIL import Image
+
+Gate: TypeAlias = Literal["synergy", "redundancy", "text-only", "image-only"]
+
+
+@dataclass(frozen=True)
+class Corners:
+    """Values of the four corner coalitions of the two-player game {image, text}.
+
+    Each is a probability of the right answer in [0, 1]. ``empty`` has neither modality, ``both`` has all.
+    """
+
+    both: float
+    image: float
+    text: float
+    empty: float
+
+    @property
+    def dividend(self) -> float:
+        """Harsanyi dividend of {image, text}: both - image - text + empty, in [-2, 2]."""
+        return self.both - self.image - self.text + self.empty
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth that only a generated sample has.
+
+    Attributes:
+        gate: How the answer depends on the modalities, by construction.
+        evidence_boxes: (x0, y0, x1, y1) as fractions of the picture, one per region that decides the answer.
+        evidence_words: Indices into ``question.split()`` of the words that decide the answer.
+        bayes: Probability of ``answer`` under the generating distribution, for each corner coalition.
+        bayes_se: Standard error of the Bayes values; 0 where they are computed in closed form or by enumeration.
+        prior_answer: The answer that the language prior of the generating world favours, or None.
+        family: Question family, for example ``"colour"``.
+    """
+
+    gate: Gate
+    evidence_boxes: tuple[tuple[float, float, float, float], ...]
+    evidence_words: tuple[int, ...]
+    bayes: Corners
+    bayes_se: float = 0.0
+    prior_answer: str | None = None
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture and a question about it.
+
+    Attributes:
+        id: Unique within its dataset.
+        image: RGB picture.
+        question: The removable text, options included.
+        instruction: Format instruction that follows the question and is never removed ("" for none).
+        choices: Allowed answers in order (``("yes", "no")``, ``("A", "B")``), or None for a free answer.
+        answer: The right answer, or None where unknown. One of ``choices`` when there are choices.
+        image_id: Identifies the picture, for clustering.
+        dataset: Registry name of the dataset.
+        category: Sub-task or subset, for stratified tables.
+    """
+
+    id: str
+    image: Image.Image = field(repr=False, compare=False)
+    question: str
+    instruction: str = ""
+    choices: tuple[str, ...] | None = None
+    answer: str | None = None
+    image_id: str = ""
+    dataset: str = ""
+    category: str = ""
+    truth: Truth | None = None
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise ValueError("the question is empty; expected at least one word")
+        if self.choices is not None and len(set(self.choices)) < max(2, len(self.choices)):
+            raise ValueError(f"choices must be at least two different strings, got {self.choices!r}")
+        if self.choices is not None and self.answer is not None and self.answer not in self.choices:
+            raise ValueError(f"the answer {self.answer!r} is not among the choices {self.choices!r}")

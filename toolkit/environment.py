@@ -1,0 +1,249 @@
+"""``doctor()``: is everything here that the toolkit needs, and if not, what to do about it?"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from toolkit.integrity import check_model
+from toolkit.paths import models_dir
+
+State = Literal["ok", "note", "problem"]
+DISTRIBUTION = "vlm-synergy-toolkit"
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+ENOUGH_MEMORY = 1.0
+"""Gigabytes that the embedded models and the libraries need together."""
+
+FRONT_ENDS = {
+    7: {"jupyterlab-widgets": 1, "widgetsnbextension": 3},
+    8: {"jupyterlab-widgets": 3, "widgetsnbextension": 4},
+}
+"""Which front-end packages fit a major version of ipywidgets."""
+
+_SIGNS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        state: ``ok``; ``note`` for something to know; ``problem`` where something needed is missing.
+        found: What is there.
+        fix: What to do about it, "" where nothing is to be done.
+    """
+
+    name: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All checks; shown as a table wherever it is printed."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needed is missing."""
+        return not self.problems
+
+    @property
+    def problems(self) -> tuple[Check, ...]:
+        """The checks that found something needed missing."""
+        return tuple(check for check in self.checks if check.state == "problem")
+
+    def __str__(self) -> str:
+        width = max(len(check.name) for check in self.checks)
+        lines = []
+        for check in self.checks:
+            lines.append(f"{_SIGNS[check.state]}  {check.name:<{width}}  {check.found}")
+            if check.fix:
+                lines.append(f"{'':<{width + 9}}  -> {check.fix}")
+        n = len(self.problems)
+        lines.append("everything needed is here" if n == 0 else f"{n} problem{'s' if n > 1 else ''}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def doctor() -> Diagnosis:
+    """Look at versions, torchvision, device, memory, network, cache, widgets and the embedded models."""
+    return Diagnosis(
+        (
+            check_python(),
+            *check_versions(),
+            check_torchvision(),
+            check_device(),
+            check_memory(),
+            check_offline(),
+            check_cache(),
+            check_widgets(),
+            *check_models(),
+        )
+    )
+
+
+def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
+    """Python itself."""
+    found = ".".join(map(str, version))
+    if version < (3, 11):
+        return Check("python", "problem", found, "Python 3.11 or newer is needed")
+    return Check("python", "ok", found)
+
+
+def check_versions(
+    lookup: Callable[[str], str] = metadata.version, requirements: list[str] | None = None
+) -> tuple[Check, ...]:
+    """Core packages against the supported range, as the installed distribution declares it."""
+    from packaging.requirements import Requirement
+
+    if requirements is None:
+        try:
+            requirements = metadata.requires(DISTRIBUTION) or []
+        except metadata.PackageNotFoundError:
+            fix = "run pip install --no-deps -e . in the checkout"
+            return (Check("versions", "problem", f"{DISTRIBUTION} is not installed", fix),)
+    wrong = []
+    n = 0
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is not None:
+            continue
+        n += 1
+        try:
+            found = lookup(requirement.name)
+        except metadata.PackageNotFoundError:
+            fix = f'pip install "{requirement}"'
+            wrong.append(Check(requirement.name, "problem", "not installed", fix))
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            fix = f'pip install "{requirement}"'
+            wrong.append(Check(requirement.name, "problem", f"{found}, supported is {requirement.specifier}", fix))
+    if wrong:
+        return tuple(wrong)
+    return (Check("versions", "ok", f"{n} core packages in their supported range"),)
+
+
+def check_torchvision(
+    present: Callable[[str], object] = importlib.util.find_spec,
+    load: Callable[[str], ModuleType] = importlib.import_module,
+) -> Check:
+    """A torchvision that does not import breaks the import of every transformers processor; none at all is fine."""
+    if present("torchvision") is None:
+        return Check("torchvision", "ok", "not installed, not needed")
+    try:
+        load("torchvision")
+    except Exception as error:
+        return Check(
+            "torchvision",
+            "problem",
+            f"installed but does not import ({type(error).__name__}: {error}); every image processor fails with it",
+            "pip uninstall -y torchvision (the toolkit does not use it), or install the build that matches your torch",
+        )
+    return Check("torchvision", "ok", "imports; the toolkit does not use it")
+
+
+def check_device() -> Check:
+    """GPU with its memory, or the CPU's cores."""
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        return Check("device", "ok", f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free")
+    if torch.version.cuda is not None:
+        fix = "see nvidia-smi; the embedded models do not need a GPU"
+        return Check("device", "note", f"torch was built for CUDA {torch.version.cuda} but sees no GPU", fix)
+    return Check("device", "ok", f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+
+
+def check_memory(free: float | None = None) -> Check:
+    """Free main memory in gigabytes."""
+    if free is None:
+        import torch
+
+        from toolkit.vlm.memory import free_bytes
+
+        free = free_bytes(torch.device("cpu")) / 1e9
+    if free < ENOUGH_MEMORY:
+        fix = f"close other programs; the embedded models with their libraries need about {ENOUGH_MEMORY:g} GB"
+        return Check("memory", "note", f"{free:.1f} GB free", fix)
+    return Check("memory", "ok", f"{free:.1f} GB free")
+
+
+def check_offline(environ: Mapping[str, str] = os.environ) -> Check:
+    """Whether the Hugging Face libraries are told to stay offline."""
+    on = [name for name in OFFLINE_VARIABLES if environ.get(name, "").strip().upper() in ("1", "TRUE", "YES", "ON")]
+    if on:
+        fix = f"for released models and datasets that are not cached: unset {' '.join(on)}"
+        return Check("network", "note", "offline by choice; embedded and cached models work", fix)
+    return Check("network", "ok", "allowed; only released models and datasets use it")
+
+
+def check_cache(folder: Path | None = None) -> Check:
+    """Whether released models and datasets can be stored."""
+    if folder is None:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        folder = Path(HF_HUB_CACHE)
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return Check("cache", "ok", f"{folder} can be written")
+    except OSError as error:
+        fix = "set HF_HOME to a folder that you may write; the embedded models do not need it"
+        return Check("cache", "note", f"{folder} cannot be written: {error.strerror or error}", fix)
+
+
+def check_widgets(lookup: Callable[[str], str] = metadata.version) -> Check:
+    """Whether the two halves of the widgets fit; where they do not, widgets stay blank."""
+
+    def major(name: str) -> int | None:
+        try:
+            return int(lookup(name).split(".")[0])
+        except metadata.PackageNotFoundError:
+            return None
+
+    kernel = major("ipywidgets")
+    if kernel is None:
+        return Check("widgets", "problem", "ipywidgets is not installed", 'pip install "ipywidgets>=7.7.1,<9"')
+    for name, version in FRONT_ENDS.get(kernel, {}).items():
+        front = major(name)
+        if front is not None and front != version:
+            found = f"ipywidgets {kernel} needs {name} {version}, found {front}: widgets would stay blank"
+            return Check("widgets", "problem", found, f'pip install "{name}=={version}.*" and reload the page')
+    lab = "" if major("jupyterlab") is None else f", JupyterLab {lookup('jupyterlab')}"
+    return Check("widgets", "ok", f"ipywidgets {lookup('ipywidgets')}{lab}")
+
+
+def check_models(folder: Path | None = None, names: tuple[str, ...] | None = None) -> tuple[Check, ...]:
+    """Whether every embedded checkpoint is there and intact."""
+    if names is None:
+        from toolkit.scenes.recipes import RECIPES
+
+        names = tuple(RECIPES)
+    fix = "restore it from the repository (git checkout -- data/models), or train it: python -m toolkit train NAME"
+    try:
+        folder = models_dir() if folder is None else folder
+    except FileNotFoundError as error:
+        return (Check("models", "problem", str(error), fix),)
+    wrong = []
+    for name in names:
+        reason = check_model(folder / name)
+        if reason is not None:
+            wrong.append(Check(name, "problem", reason, fix.replace("NAME", name)))
+    if wrong:
+        return tuple(wrong)
+    return (Check("models", "ok", f"{len(names)} embedded models, intact"),)

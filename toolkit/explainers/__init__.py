@@ -1,0 +1,17 @@
+"""Explainers: one method per file, one call for all of them."""
+
+from toolkit.explainers.attribution import Attribution
+from toolkit.explainers.base import EXPLAINERS, Explainer, draws, explain, get_explainer
+from toolkit.explainers.plugin import check_explainer, load_explainer, register
+
+__all__ = [
+    "EXPLAINERS",
+    "Attribution",
+    "Explainer",
+    "check_explainer",
+    "draws",
+    "explain",
+    "get_explainer",
+    "load_explainer",
+    "register",
+]

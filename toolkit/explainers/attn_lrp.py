@@ -1,0 +1,75 @@
+"""AttnLRP: relevance of the answer's logit, handed back layer by layer under rules that conserve it.
+
+    score_i = sum over the inputs j of player i of  x_j * (d logit / d x_j under the rules)
+
+The rules, and what each promises, are in :mod:`toolkit.explainers.lrp_rules`; how well the books balanced in this very
+run is kept in ``details["conservation_error"]``, the largest relative error over all blocks of both towers.
+
+Reference: Achtibat et al., 2024, arXiv 2402.05602. Layer-wise relevance propagation is patented and free for personal
+and scientific use only.
+Adapted for autoregressive VLMs: the rules cover the whole path from pixels to logit (both kinds of vision tower,
+window attention, layer scale, merge, pixel shuffle, projector, decoder), so a cell's relevance is measured at its own
+pixels and a word's at its embedding, in the same unit. No gamma rule. What ends on template tokens, class tokens,
+positions and biases belongs to no player; the players' part of the logit is kept as ``details["share"]``.
+Cost: one forward and two backward passes with explicit attention weights; memory of one such backward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.attribution import Attribution
+from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
+from toolkit.explainers.lrp_ledger import Balance, Ledger
+from toolkit.explainers.lrp_rules import lrp_rules
+from toolkit.typing import Scores
+from toolkit.vlm.protocol import VLM, WhiteBox
+
+
+def relevance(box: WhiteBox) -> tuple[Scores, float, tuple[Balance, ...]]:
+    """Relevance of every player (n_players,), the logit that it explains, and the balance of every block.
+
+    Raises:
+        ValueError: A module of the model has no rule.
+    """
+    pixels, question = leaf(box.pixels), leaf(box.question)
+    ledger = Ledger(box.model)
+    with torch.enable_grad(), lrp_rules(box.model, ledger.tape):
+        rows_that_fit(box, wanted=1)
+        ledger.tape.softmax.clear()
+        with ledger:
+            logit = box.logit(pixels, question)
+        balances = ledger.close(logit)
+        by_pixel, by_embedding = torch.autograd.grad(logit.sum(), (pixels, question))
+    scores = to_scores(box, pixels * by_pixel, question * by_embedding)
+    return scores, float(logit.detach()), balances
+
+
+@dataclass(frozen=True)
+class AttnLrp:
+    """Layer-wise relevance propagation through both towers."""
+
+    name: ClassVar[str] = "attn-lrp"
+    reference: ClassVar[str] = "Achtibat et al. 2024, arXiv 2402.05602"
+    cost: ClassVar[str] = "2 forwards, 2 backwards, explicit attention weights"
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "attention"})
+
+    def attribute(
+        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
+    ) -> Attribution:
+        """Explain the target's logit; deterministic, ``rng`` is not used."""
+        target = resolve_target(vlm, sample, target)
+        box = vlm.white_box(sample, target=target, baseline=baseline)
+        scores, logit, balances = relevance(box)
+        details: dict[str, float | int | str | list[float]] = {
+            "conservation_error": max(balance.error for balance in balances),
+            "logit": logit,
+            "share": float(scores.sum()) / logit if logit else 0.0,
+        }
+        return Attribution(scores, box.players, self.name, target, n_evaluations=2, n_gradients=2, details=details)

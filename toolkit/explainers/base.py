@@ -1,0 +1,196 @@
+"""What an explainer is, the registry of explainers, and one verb to run any of them.
+
+An explainer is an object with ``name``, ``reference``, ``cost``, ``needs`` and ``attribute``; a plain function
+``(vlm, sample) -> scores`` is accepted too and may ask for ``target``, ``baseline`` or ``rng`` by naming them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.attribution import Attribution
+from toolkit.registry import Registry
+from toolkit.vlm.protocol import VLM
+
+Need: TypeAlias = Literal["game", "gradients", "activations", "attention", "truth"]
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Turns a model's answer to a sample into one signed score per player.
+
+    ``needs`` lists what it asks for: ``"game"`` (forward passes only), ``"gradients"``, ``"activations"``,
+    ``"attention"``, or the sample's ``"truth"``.
+    """
+
+    @property
+    def name(self) -> str:
+        """Registry name."""
+        ...
+
+    @property
+    def reference(self) -> str:
+        """Paper and year, arXiv id."""
+        ...
+
+    @property
+    def cost(self) -> str:
+        """Passes and memory, in words."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it asks of the model."""
+        ...
+
+    def attribute(
+        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
+    ) -> Attribution:
+        """Explain the model's probability of ``target`` (its own answer where None)."""
+        ...
+
+
+Method: TypeAlias = "str | Explainer | Callable[..., Any]"
+
+_BUILT_IN = {
+    "integrated-gradients": "integrated_gradients:IntegratedGradients",
+    "input-x-gradient": "input_x_gradient:InputXGradient",
+    "smoothgrad": "smoothgrad:SmoothGrad",
+    "grad-cam": "grad_cam:GradCam",
+    "llava-cam": "llava_cam:LlavaCam",
+    "attn-lrp": "attn_lrp:AttnLrp",
+    "rollout": "rollout:Rollout",
+    "grad-rollout": "grad_rollout:GradRollout",
+    "attention-last": "attention_last:AttentionLast",
+    "tam": "tam:Tam",
+    "occlusion": "occlusion:Occlusion",
+    "kernel-shap": "kernel_shap:KernelShap",
+    "shapley-interaction": "shapley_interaction:ShapleyInteraction",
+    "random": "random_scores:RandomScores",
+    "oracle": "oracle:Oracle",
+    "anti-oracle": "oracle:AntiOracle",
+}
+
+
+def _load(path: str) -> Explainer:
+    module, name = path.split(":")
+    return cast("Explainer", getattr(importlib.import_module(f"toolkit.explainers.{module}"), name)())
+
+
+EXPLAINERS: Registry[Callable[[], Explainer]] = Registry("explainer")
+for _name, _path in _BUILT_IN.items():
+    EXPLAINERS.add(_name, partial(_load, _path))
+
+
+@dataclass(frozen=True)
+class FunctionExplainer:
+    """A plain function as an explainer.
+
+    The function gets ``vlm`` and ``sample``, and of ``target``, ``baseline`` and ``rng`` those that it names. It
+    returns one score per player, image cells first, or an :class:`Attribution`.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    reference: str = "user's own"
+    cost: str = "unknown"
+    needs: frozenset[Need] = frozenset()
+
+    def __post_init__(self) -> None:
+        parameters = inspect.signature(self.function).parameters
+        unknown = [
+            name
+            for name, parameter in list(parameters.items())[2:]
+            if name not in ("target", "baseline", "rng") and parameter.default is inspect.Parameter.empty
+        ]
+        if len(parameters) < 2 or unknown:
+            raise TypeError(
+                f"{self.name!r} takes ({', '.join(parameters)}); an explainer function takes (vlm, sample) and may "
+                "add target, baseline and rng"
+            )
+
+    def attribute(
+        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
+    ) -> Attribution:
+        """Call the function and wrap its scores."""
+        target = resolve_target(vlm, sample, target)
+        offered = {"target": target, "baseline": baseline, "rng": rng}
+        named = {k: v for k, v in offered.items() if k in inspect.signature(self.function).parameters}
+        scores: ArrayLike | Attribution = self.function(vlm, sample, **named)
+        if isinstance(scores, Attribution):
+            return scores
+        return Attribution(np.asarray(scores, dtype=np.float64), vlm.players(sample), self.name, target)
+
+
+def get_explainer(method: Method) -> Explainer:
+    """The explainer behind a registry name, an explainer object or a function.
+
+    Raises:
+        UnknownNameError: No explainer has this name; the message suggests the nearest.
+        TypeError: It is none of the three, or a function with other parameters.
+    """
+    if isinstance(method, str):
+        return EXPLAINERS[method]()
+    if isinstance(method, Explainer) and not inspect.isclass(method):
+        return method
+    if callable(method) and not inspect.isclass(method):
+        return FunctionExplainer(method, getattr(method, "__name__", type(method).__name__))
+    hint = "; pass an instance, not the class" if inspect.isclass(method) else ""
+    raise TypeError(f"expected an explainer's name, object or function, got {method!r}{hint}")
+
+
+def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:
+    """The explained answer: the given one, or the model's own."""
+    return vlm.answer(sample).text if target is None else target
+
+
+def rng_for(seed: int, method: str, sample: Sample) -> np.random.Generator:
+    """A generator that differs between seeds, methods and samples, and is the same on every machine."""
+    return np.random.default_rng([seed, zlib.crc32(method.encode()), zlib.crc32(sample.id.encode())])
+
+
+def explain(
+    method: Method, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", seed: int = 0
+) -> Attribution:
+    """Explain a model's answer: one signed score per image cell and question token.
+
+    Args:
+        method: A registry name, an explainer object, or a function ``(vlm, sample) -> scores``.
+        vlm: The model.
+        sample: The picture and question.
+        target: The explained answer; None explains the model's own.
+        baseline: What a removed image cell looks like: ``"blur"``, ``"mean"`` or ``"noise"``.
+        seed: Seed of everything random in the method, combined with the sample's id.
+
+    Raises:
+        UnknownNameError: No explainer has this name.
+        ValueError: The attribution has the wrong length, a NaN, or explains another target.
+    """
+    explainer = get_explainer(method)
+    target = resolve_target(vlm, sample, target)
+    start = time.perf_counter()
+    rng = rng_for(seed, explainer.name, sample)
+    attribution = explainer.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
+    if attribution.target != target:
+        raise ValueError(f"{explainer.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
+    return dataclasses.replace(attribution, seconds=time.perf_counter() - start)
+
+
+def draws(
+    method: Method, vlm: VLM, sample: Sample, *, n: int, target: str | None = None, baseline: str = "blur"
+) -> list[Attribution]:
+    """Repeat a method with seeds 0 .. n-1: the draws of a random floor, or the seed stability of any method."""
+    target = resolve_target(vlm, sample, target)
+    return [explain(method, vlm, sample, target=target, baseline=baseline, seed=seed) for seed in range(n)]

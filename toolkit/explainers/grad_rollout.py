@@ -1,0 +1,53 @@
+"""Grad x Rollout: rollout of the attention that the answer's logit depends on.
+
+    E_l = row-normalised mean over heads of relu(d logit / d attention * attention)
+    A_l = (E_l + identity) / 2,   R = A_L ... A_1
+
+Reference: Chefer et al., 2021, arXiv 2103.15679.
+Adapted for autoregressive VLMs: the logit of the scored token, the predicting position's row, then on through the
+vision tower as in rollout. E_l is normalised before the identity is added, as rollout's attention is by nature: a
+gradient has no scale of its own, and rows with a large one would otherwise give most of their mass away. The gradient
+of the weights is computed from the gradient of the attention's *output*, so no layer's weights are ever stored.
+Scores are non-negative by construction: the rectifier keeps what speaks for the answer.
+Cost: two forward passes, one backward pass and one small one (projector only) per image player; memory of one
+backward pass with the model's own attention plus one layer's weights and their gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.anatomy import merge_of
+from toolkit.explainers.attention import rollout, trace
+from toolkit.explainers.attribution import Attribution
+from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.gradients import rows_that_fit
+from toolkit.vlm.protocol import VLM
+
+
+@dataclass(frozen=True)
+class GradRollout:
+    """Rollout of gradient-weighted attention."""
+
+    name: ClassVar[str] = "grad-rollout"
+    reference: ClassVar[str] = "Chefer et al. 2021, arXiv 2103.15679"
+    cost: ClassVar[str] = "3 forwards, 1 backward, one layer's attention weights"
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention", "gradients"})
+
+    def attribute(
+        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
+    ) -> Attribution:
+        """Roll gradient-weighted attention of the target's logit; deterministic, ``rng`` is not used."""
+        target = resolve_target(vlm, sample, target)
+        box = vlm.white_box(sample, target=target, baseline=baseline)
+        rows_that_fit(box, wanted=1)
+        rolled = rollout(box, trace(box, gradient=True), merge_of(box), by_gradient=True)
+        scores = torch.cat([rolled.image, rolled.text]).cpu().numpy()
+        share = float(scores.sum())
+        details: dict[str, float | int | str | list[float]] = {"row_sum": float(rolled.decoder.sum()), "share": share}
+        return Attribution(scores, box.players, self.name, target, n_evaluations=3, n_gradients=1, details=details)

@@ -1,0 +1,104 @@
+"""What the gradient methods share: fresh leaves, sums over players, noise, and the memory of a backward pass."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit.typing import Scores
+from toolkit.vlm.memory import free_bytes
+from toolkit.vlm.protocol import WhiteBox
+
+_FRACTION = 0.8
+"""Share of the free memory that a method may plan with."""
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """A detached copy that collects gradients."""
+    return tensor.detach().clone().requires_grad_(True)
+
+
+def to_scores(box: WhiteBox, by_pixel: Tensor, by_embedding: Tensor) -> Scores:
+    """Sum attributions over each player's inputs.
+
+    Args:
+        box: The explained game's inside.
+        by_pixel: Shape (1, *pixel_shape).
+        by_embedding: Shape (1, n_text, dim).
+
+    Returns:
+        Shape (n_players,): image players, then text players.
+    """
+    image = box.pixels_to_players(by_pixel.detach().double())
+    text = by_embedding.detach().double().sum(-1)
+    return torch.cat([image, text], dim=1)[0].cpu().numpy()
+
+
+def gradients(box: WhiteBox, pixels: Tensor, question: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of log P(target) with respect to pixels (B, ...) and question (B, n_text, dim), row by row."""
+    pixels, question = leaf(pixels), leaf(question)
+    with torch.enable_grad():
+        value = box.score(pixels, question).sum()
+    by_pixel, by_embedding = torch.autograd.grad(value, (pixels, question))
+    return by_pixel, by_embedding
+
+
+def noisy(tensor: Tensor, rows: int, level: float, rng: np.random.Generator) -> Tensor:
+    """Copies (rows, ...) of a tensor (1, ...) with Gaussian noise of sd ``level`` times its range (max - min)."""
+    spread = level * float(tensor.max() - tensor.min())
+    noise = torch.from_numpy(rng.standard_normal((rows, *tensor.shape[1:])))
+    return tensor + spread * noise.to(tensor.device, tensor.dtype)
+
+
+def backward_bytes(box: WhiteBox) -> int:
+    """Memory in bytes that one row of a backward pass keeps, measured without keeping it.
+
+    One forward pass records the size of every tensor that autograd would save and drops it at once, so that the
+    measurement itself needs no more than plain inference. Tensors that are saved twice in a row count once.
+    """
+    weights = {p.untyped_storage().data_ptr() for p in box.model.parameters()}
+    recent: deque[Tensor] = deque(maxlen=16)
+    total = 0
+
+    def pack(tensor: Tensor) -> int:
+        nonlocal total
+        address = tensor.untyped_storage().data_ptr()
+        if address not in weights and all(address != kept.untyped_storage().data_ptr() for kept in recent):
+            total += tensor.untyped_storage().nbytes()
+            recent.append(tensor.detach())
+        return 0
+
+    def unpack(_: int) -> Tensor:
+        raise RuntimeError("a memory measurement has no backward pass")
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        box.score(leaf(box.pixels), leaf(box.question))
+    return total
+
+
+def check_fits(needed: int, available: int, *, what: str) -> None:
+    """Refuse a run that cannot fit, with the numbers.
+
+    Raises:
+        MemoryError: ``needed`` is more than 80 % of ``available``.
+    """
+    if needed > _FRACTION * available:
+        raise MemoryError(
+            f"{what} needs about {needed / 2**30:.2f} GiB, but only {_FRACTION:.0%} of the {available / 2**30:.2f} GiB "
+            "that are free may be planned with; use a smaller picture, a smaller dtype, or occlusion, which needs no "
+            "gradients"
+        )
+
+
+def rows_that_fit(box: WhiteBox, *, wanted: int) -> int:
+    """Rows per backward pass: as many as wanted, fewer where memory is short.
+
+    Raises:
+        MemoryError: Not even one row fits; the message has the numbers.
+    """
+    per_row, available = backward_bytes(box), free_bytes(box.pixels.device)
+    check_fits(per_row, available, what="one backward row")
+    return int(min(wanted, max(1, _FRACTION * available // max(per_row, 1))))

@@ -1,0 +1,68 @@
+"""LLaVA-CAM: Grad-CAM averaged over noisy copies of the picture.
+
+    score = mean over n of GradCAM(picture + e_n),   e_n ~ N(0, sd^2),   sd = 0.1 x the range of the pixels
+
+Reference: Zhang et al., 2024, arXiv 2406.06579 (which smooths Grad-CAM as SmoothGrad smooths a gradient).
+Adapted for autoregressive VLMs: same layer and same signed map as our Grad-CAM, so that the two differ by the noise
+alone; the question is not perturbed, but its map is averaged too. Noise comes from the explainer's own generator.
+Cost: ``samples`` forward and backward passes, one at a time; memory of one backward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.anatomy import anatomy
+from toolkit.explainers.attribution import Attribution
+from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.cam import activation_map, layer_index
+from toolkit.explainers.grad_cam import DEPTH
+from toolkit.explainers.gradients import noisy, rows_that_fit
+from toolkit.vlm.protocol import VLM
+
+
+@dataclass(frozen=True)
+class LlavaCam:
+    """Smoothed Grad-CAM.
+
+    Attributes:
+        samples: Noisy copies.
+        level: Noise sd as a fraction of the pixels' range.
+        depth: Fraction of the decoder's depth in [0, 1].
+        rectify: Set negative scores to zero, as the original does.
+    """
+
+    samples: int = 10
+    level: float = 0.1
+    depth: float = DEPTH
+    rectify: bool = False
+
+    name: ClassVar[str] = "llava-cam"
+    reference: ClassVar[str] = "Zhang et al. 2024, arXiv 2406.06579"
+    cost: ClassVar[str] = "10 forwards, 10 backwards"
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "activations"})
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.level < 0:
+            raise ValueError(f"expected samples >= 1 and level >= 0, got {self.samples} and {self.level}")
+
+    def attribute(
+        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
+    ) -> Attribution:
+        """Explain the target's logit around the picture."""
+        target = resolve_target(vlm, sample, target)
+        box = vlm.white_box(sample, target=target, baseline=baseline)
+        rows_that_fit(box, wanted=1)
+        pictures = noisy(box.pixels, self.samples, self.level, rng)
+        maps = torch.stack([activation_map(box, picture[None], self.depth) for picture in pictures])
+        scores = maps.mean(0).cpu().numpy()
+        scores = np.maximum(scores, 0) if self.rectify else scores
+        layer = layer_index(len(anatomy(box.model).decoder_layers), self.depth)
+        details: dict[str, float | int | str | list[float]] = {"layer": layer, "noise_level": self.level}
+        n = self.samples
+        return Attribution(scores, box.players, self.name, target, n_evaluations=n, n_gradients=n, details=details)

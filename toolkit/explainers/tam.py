@@ -1,0 +1,191 @@
+"""Token Activation Map (TAM): where the answer's token is already written in the hidden states, less its context.
+
+With h_p the final hidden state at position p and w_t the output head's row of token t:
+
+    1  activation   a_t[p] = relu(w_t . h_p)              at image players (a map) and at text tokens (their scores)
+    2  interference b[p] = sum_c u_c a_c[p] / sum_c u_c   over the context c, with u_c = a_t[position of c]
+    3  causal map   relu(a_t - s b)                       with s = argmin ||a_t - s b||^2, the estimated causal effect
+    4  filter       rank Gaussian filter, 3 x 3           in each window, the sorted values weighted by a Gaussian over
+                                                          ranks centred on the median, sd = the window's sd / mean
+
+The context is every token that stands in the prompt and is not an image token (question, template, instruction);
+tokens equal to the explained one are left out, since they would subtract the answer from itself.
+
+Reference: Li et al., 2025, arXiv 2506.23270.
+Adapted for autoregressive VLMs: it is made for them. The explained token is the scored answer token, at its own id.
+Scores are non-negative by construction, and text tokens keep step 1. Every stage is available from :func:`stages`.
+Cost: one forward pass; memory of plain inference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.anatomy import anatomy
+from toolkit.explainers.attribution import Attribution
+from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.scope import hooks
+from toolkit.typing import Regions, Scores
+from toolkit.vlm.protocol import VLM, WhiteBox
+
+
+@dataclass(frozen=True)
+class Stages:
+    """TAM step by step, for the answer token.
+
+    Attributes:
+        activation: Step 1 at the image players, (n_image,), not negative.
+        interference: Step 2, (n_image,), not negative.
+        scale: The fitted s of step 3.
+        causal: Step 3, (n_image,), not negative.
+        filtered: Step 4, (n_image,), not negative.
+        text: Step 1 at the text players, (n_text,), not negative.
+        context: Token ids of the context, in prompt order.
+        weights: The context's weights u_c.
+    """
+
+    activation: Scores
+    interference: Scores
+    scale: float
+    causal: Scores
+    filtered: Scores
+    text: Scores
+    context: tuple[int, ...]
+    weights: Scores
+
+
+def fitted_scale(activation: Scores, interference: Scores) -> float:
+    """The s that minimises ||activation - s interference||^2, at least 0; 0 where there is no interference."""
+    power = float(interference @ interference)
+    return max(float(activation @ interference) / power, 0.0) if power > 0 else 0.0
+
+
+def rank_gaussian(grid: NDArray[np.float64], size: int = 3) -> NDArray[np.float64]:
+    """Rank Gaussian filter of a non-negative map (rows, columns); the border repeats the edge.
+
+    Args:
+        grid: The map.
+        size: Odd side of the window.
+
+    Raises:
+        ValueError: The size is even or not positive.
+    """
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"the window's side must be odd and positive, got {size}")
+    padded = np.pad(grid, size // 2, mode="edge")
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, (size, size)).reshape(*grid.shape, -1), axis=-1)
+    mean = windows.mean(axis=-1, keepdims=True)
+    spread = np.divide(windows.std(axis=-1, keepdims=True), mean, out=np.zeros_like(mean), where=mean > 0)
+    rank = np.arange(size * size) - (size * size) // 2
+    kernel = np.exp(-(rank**2) / (2 * np.maximum(spread, 1e-6) ** 2))
+    return np.asarray((windows * kernel).sum(-1) / kernel.sum(-1))
+
+
+def grid_shape(regions: Regions) -> tuple[int, int]:
+    """Rows and columns of the image players, read off where they lie.
+
+    Raises:
+        ValueError: They do not form a full grid in row-major order.
+    """
+    columns = len(np.unique(regions[:, 0].round(6)))
+    rows = len(regions) // columns
+    tops = regions[:, 1].reshape(rows, -1) if rows * columns == len(regions) else None
+    if tops is None or np.abs(tops - tops[:, :1]).max() > 1e-6:
+        raise ValueError(f"{len(regions)} image players with {columns} left edges do not form a full grid")
+    return rows, columns
+
+
+def _run(box: WhiteBox) -> tuple[Tensor, Tensor]:
+    """Final hidden states (length, dim) and input embeddings (length, dim) of one forward pass."""
+    parts = anatomy(box.model)
+    hidden: list[Tensor] = []
+    entered: list[Tensor] = []
+
+    def enter(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        entered.append(cast(Tensor, kwargs["inputs_embeds"]))
+
+    with torch.no_grad(), hooks([]) as handles:
+        norm = cast(nn.Module, parts.decoder.norm)
+        handles.append(norm.register_forward_hook(lambda _, __, output: hidden.append(output)))
+        handles.append(parts.decoder.register_forward_pre_hook(enter, with_kwargs=True))
+        box.logit(box.pixels, box.question)
+    return hidden[-1][0], entered[-1][0]
+
+
+def context_ids(box: WhiteBox, entered: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions and ids of the prompt's tokens that are not image tokens.
+
+    They are those whose input embedding is a row of the embedding table; a picture's token never is.
+    """
+    table = cast(Tensor, box.model.get_input_embeddings().weight).detach()  # type: ignore[operator]
+    plain = "donot_use_mm_for_euclid_dist"  # the faster way loses the digits that tell equal from close
+    distance, nearest = torch.cdist(entered.float(), table.float(), compute_mode=plain).min(dim=1)
+    exact = distance <= 1e-4 * table.float().norm(dim=1).mean()
+    exact[len(entered) - len(box.target_ids) + 1 :] = False  # later answer tokens, if any, are no context
+    where = exact.nonzero()[:, 0]
+    return where, nearest[where]
+
+
+def stages(box: WhiteBox, shape: tuple[int, int], *, window: int = 3) -> Stages:
+    """All steps of TAM for the scored answer token.
+
+    Args:
+        box: The explained game's inside.
+        shape: Rows and columns of the image players.
+        window: Side of the rank Gaussian filter.
+    """
+    hidden, entered = _run(box)
+    where, ids = context_ids(box, entered)
+    target = box.target_ids[0]
+    real = ids != target
+    where, ids = where[real], ids[real]
+    head = anatomy(box.model).head
+    with torch.no_grad():
+        logits = head(hidden).double().clamp(min=0)
+    activation = logits[box.image_positions, target].cpu().numpy()
+    weights = logits[where, target].cpu().numpy()
+    maps = logits[box.image_positions][:, ids].cpu().numpy()
+    total = float(weights.sum())
+    interference = maps @ weights / total if total > 0 else np.zeros_like(activation)
+    scale = fitted_scale(activation, interference)
+    causal = np.maximum(activation - scale * interference, 0)
+    filtered = rank_gaussian(causal.reshape(shape), window).ravel()
+    text = logits[box.text_positions, target].cpu().numpy()
+    return Stages(activation, interference, scale, causal, filtered, text, tuple(ids.tolist()), weights)
+
+
+@dataclass(frozen=True)
+class Tam:
+    """Token Activation Map of the answer token.
+
+    Attributes:
+        window: Side of the rank Gaussian filter.
+    """
+
+    window: int = 3
+
+    name: ClassVar[str] = "tam"
+    reference: ClassVar[str] = "Li et al. 2025, arXiv 2506.23270"
+    cost: ClassVar[str] = "1 forward"
+    needs: ClassVar[frozenset[Need]] = frozenset({"activations"})
+
+    def attribute(
+        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
+    ) -> Attribution:
+        """Explain the target's token; deterministic, ``rng`` is not used."""
+        target = resolve_target(vlm, sample, target)
+        box = vlm.white_box(sample, target=target, baseline=baseline)
+        found = stages(box, grid_shape(vlm.regions(sample)), window=self.window)
+        scores = np.concatenate([found.filtered, found.text])
+        details: dict[str, float | int | str | list[float]] = {
+            "interference_scale": found.scale,
+            "context_tokens": len(found.context),
+        }
+        return Attribution(scores, box.players, self.name, target, n_evaluations=1, details=details)

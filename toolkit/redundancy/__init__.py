@@ -1,0 +1,17 @@
+"""Redundancy, measured: corners, gates, modality shares and information."""
+
+from toolkit.redundancy.corners import CornerRecord, corners_of
+from toolkit.redundancy.diagnosis import diagnose
+from toolkit.redundancy.pid import Decomposition, decompose_joint
+from toolkit.redundancy.report import RedundancyReport
+from toolkit.redundancy.shares import modality_shares
+
+__all__ = [
+    "CornerRecord",
+    "Decomposition",
+    "RedundancyReport",
+    "corners_of",
+    "decompose_joint",
+    "diagnose",
+    "modality_shares",
+]

@@ -1,0 +1,92 @@
+"""Measure the four corner coalitions of a sample: both modalities, the image alone, the text alone, neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.datasets.sample import Corners, Sample
+from toolkit.games import Game
+from toolkit.synergy.faithfulness import corner_cells
+from toolkit.vlm.protocol import VLM
+
+CORNERS = ("both", "image", "text", "empty")
+BASELINES = ("blur", "mean", "noise")
+"""What a removed picture is replaced by; how far the corners differ between them is the noise of a corner."""
+
+
+def corners_of(game: Game) -> Corners:
+    """Values of the four corner coalitions of a game."""
+    both, image, text, empty = game(corner_cells(game.players)).tolist()
+    return Corners(both, image, text, empty)
+
+
+@dataclass(frozen=True)
+class CornerRecord:
+    """The corners of one sample on one model.
+
+    Attributes:
+        sample: The sample; its truth, if any, is only compared with.
+        target: The model's own answer to the whole input, which the corners score.
+        by_baseline: Corners of the target for each baseline, the main one first.
+        beliefs: Shape (4, n_choices): probability of every choice at each corner, main baseline, in the order of
+            ``CORNERS``; as the model gives it, so that rows need not add up to 1. One column without choices.
+    """
+
+    sample: Sample
+    target: str
+    by_baseline: dict[str, Corners]
+    beliefs: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def cluster(self) -> str:
+        """What the sample shares with the samples that are not independent of it."""
+        return self.sample.image_id or self.sample.id
+
+    @property
+    def corners(self) -> Corners:
+        """Corners of the target at the main baseline."""
+        return next(iter(self.by_baseline.values()))
+
+    @property
+    def normalised(self) -> NDArray[np.float64]:
+        """Beliefs that add up to 1 at each corner, (4, n_choices)."""
+        total = self.beliefs.sum(axis=1, keepdims=True)
+        uniform = np.full_like(self.beliefs, 1 / self.beliefs.shape[1])
+        shares: NDArray[np.float64] = np.divide(self.beliefs, total, out=uniform, where=total > 0)
+        return shares
+
+    def said(self, corner: str) -> str | None:
+        """The most probable choice at a corner; None without choices."""
+        if self.sample.choices is None:
+            return None
+        return self.sample.choices[int(self.beliefs[CORNERS.index(corner)].argmax())]
+
+
+def measure(vlm: VLM, sample: Sample, *, baseline: str = "blur", baselines: Sequence[str] = BASELINES) -> CornerRecord:
+    """Measure a sample's corners: the target under every baseline, every choice under the main one.
+
+    Costs 4 coalitions per choice and 4 per further baseline.
+
+    Raises:
+        ValueError: A corner is not finite.
+    """
+    target = vlm.answer(sample).text
+    order = [baseline, *(name for name in baselines if name != baseline)]
+    choices = sample.choices if sample.choices is not None else (target,)
+    columns = [corners_of(vlm.game(sample, target=choice, baseline=baseline)) for choice in choices]
+    beliefs = np.array([[getattr(column, corner) for column in columns] for corner in CORNERS], dtype=np.float64)
+    main = columns[choices.index(target)] if target in choices else None
+    by_baseline = {
+        name: main
+        if name == baseline and main is not None
+        else corners_of(vlm.game(sample, target=target, baseline=name))
+        for name in order
+    }
+    values = [getattr(c, name) for c in by_baseline.values() for name in CORNERS]
+    if not (np.isfinite(values).all() and np.isfinite(beliefs).all()):
+        raise ValueError(f"the model's values of sample {sample.id!r} are not all finite; check its precision")
+    return CornerRecord(sample, target, by_baseline, beliefs)

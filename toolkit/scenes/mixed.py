@@ -1,0 +1,70 @@
+"""Mixed questions: harder ones that need several things at once, with no folklore to guess from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolkit.scenes.questions import COLOUR_NAMES, Question, accept, choice, distractors, named
+from toolkit.scenes.vocabulary import KINDS, PLAIN
+from toolkit.scenes.world import Scene
+
+
+def shape(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``what is the red thing ? A circle B star C heart D cross``."""
+    lone = [t for t in scene.things if sum(o.colour == t.colour for o in scene.things) == 1 and t.kind in PLAIN]
+    if not lone:
+        return None
+    thing = lone[int(rng.integers(len(lone)))]
+    options = distractors(rng, thing.kind, PLAIN, 3)
+    words = f"what is the {thing.colour} thing ?"
+    return choice("shape", rng, words, thing.kind, options, things=(thing,), evidence=(thing.colour,))
+
+
+_STEPS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
+
+
+def neighbour(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``what color is the thing right of the red circle ? A ...``: two hops, the neighbouring cell."""
+    at = {(thing.row, thing.column): thing for thing in scene.things}
+    found = []
+    for thing in scene.things:
+        for words, (down, right) in _STEPS.items():
+            beside = at.get((thing.row + down, thing.column + right))
+            alone = len(scene.find(thing.colour, thing.kind)) == 1
+            if beside is not None and beside.kind != thing.kind and alone:
+                found.append((thing, words, beside))
+    if not found:
+        return None
+    thing, words, beside = found[int(rng.integers(len(found)))]
+    text = f"what color is the thing {words} the {thing.colour} {thing.kind} ?"
+    options = distractors(rng, beside.colour, COLOUR_NAMES, 3)
+    evidence = ("color", words.split()[0], thing.colour, thing.kind)
+    return choice("neighbour", rng, text, beside.colour, options, things=(thing, beside), evidence=evidence)
+
+
+def compare(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``are there more circles or squares ? A circles B squares``."""
+    first, second = (PLAIN[int(i)] for i in rng.choice(len(PLAIN), size=2, replace=False))
+    n_first, n_second = len(scene.of(first)), len(scene.of(second))
+    if n_first == n_second:
+        return None
+    options = [KINDS[first].plural, KINDS[second].plural]
+    text = f"are there more {options[0]} or {options[1]} ?"
+    things = (*scene.of(first), *scene.of(second))
+    return choice(
+        "compare", rng, text, options[int(n_second > n_first)], options, things=things, evidence=tuple(options)
+    )
+
+
+def same(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``do the circle and the star have the same color ? A yes B no``."""
+    pair = named(scene, rng, 2, by_kind=True)
+    if pair is None:
+        return None
+    equal = pair[0].colour == pair[1].colour
+    if not accept(rng, np.array([0.5, 0.5]), np.array([7 / 8, 1 / 8]), int(equal)):
+        return None
+    text = f"do the {pair[0].kind} and the {pair[1].kind} have the same color ?"
+    evidence = ("same", "color", pair[0].kind, pair[1].kind)
+    answer = "yes" if equal else "no"
+    return choice("same", rng, text, answer, ["yes", "no"], things=(pair[0], pair[1]), evidence=evidence)

@@ -1,0 +1,156 @@
+"""Train an embedded model from its recipe: reproducible from the seed, on CPU or GPU, resumable at any step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toolkit.scenes.alignment import Aligner
+from toolkit.scenes.checkpoints import load_state, save_state
+from toolkit.scenes.packing import Packer
+from toolkit.scenes.pool import ScenePool, make_pool
+from toolkit.scenes.recipes import Recipe
+from toolkit.scenes.student import Student
+from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.vlm.tiny import build_tiny
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step's report.
+
+    Attributes:
+        stage: ``"align"``, ``"joint"`` or ``"hard"``.
+        step, n_steps: Finished steps of the stage, and how many it has.
+        losses: Nats per token; in the first stage also the share of right words per group, in [0, 1].
+    """
+
+    stage: str
+    step: int
+    n_steps: int
+    losses: dict[str, float]
+
+
+Report = Callable[[Progress], None]
+
+
+def _rate(step: int, n_steps: int, warm_up: int = 50) -> float:
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(n_steps - warm_up, 1)))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A joint stage: its number in checkpoints, its name, its length and its emphasis on the hard families."""
+
+    number: int
+    name: str
+    n_steps: int
+    emphasis: float
+
+
+def removal_at(step: int, n_steps: int) -> float:
+    """How often parts are removed: 0.08 while the model learns to see, rising to 0.5 from 45 to 60 % of the way."""
+    return float(np.interp(step / n_steps, [0.45, 0.6], [0.08, 0.5]))
+
+
+def drills_at(step: int, n_steps: int) -> float:
+    """Share of lettered questions asked without letters: 0.6 at first, falling to 0.1 from 30 to 60 % of the way."""
+    return float(np.interp(step / n_steps, [0.3, 0.6], [0.6, 0.1]))
+
+
+def _optimiser(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+
+
+def _step(optimiser: torch.optim.AdamW, loss: torch.Tensor, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 1.0)
+    optimiser.step()
+
+
+def _align(student: Student, pool: ScenePool, recipe: Recipe, work: Path, every: int, report: Report) -> None:
+    positions = recipe.family != "qwen2.5-vl"
+    aligner = Aligner(student, positions=positions)
+    decoder = {id(p) for p in student.model.model.language_model.parameters()}
+    decoder |= {id(p) for p in student.model.lm_head.parameters()}
+    optimiser = _optimiser([p for p in student.model.parameters() if id(p) not in decoder], recipe.rate)
+    done = load_state(work, student.model, optimiser, stage=1)
+    for step in range(done, recipe.align_steps) if done >= 0 else ():
+        rng = np.random.default_rng([recipe.seed, 1, step])
+        loss, right = aligner.loss(pool, rng.integers(len(pool.scenes), size=recipe.align_batch))
+        _step(optimiser, loss, recipe.rate * _rate(step, recipe.align_steps))
+        report(Progress("align", step + 1, recipe.align_steps, {"loss": loss.item(), **right}))
+        if (step + 1) % every == 0 or step + 1 == recipe.align_steps:
+            save_state(work, student.model, optimiser, {"stage": 1, "step": step + 1})
+
+
+def _join(
+    student: Student, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
+) -> None:
+    tokenizer = student.processor.tokenizer
+    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, emphasis=stage.emphasis)
+    optimiser = _optimiser(list(student.model.parameters()), recipe.rate)
+    done = load_state(work, student.model, optimiser, stage=stage.number)
+    for step in range(done, stage.n_steps) if done >= 0 else ():
+        rng = np.random.default_rng([recipe.seed, stage.number, step])
+        removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps)
+        batch = packer.batch(rng, pool, recipe.batch, removal=removal, drills=drills)
+        answers, captions = student.loss(batch)
+        _step(optimiser, answers + captions, recipe.rate * _rate(step, stage.n_steps))
+        losses = {"answers": answers.item(), "captions": captions.item()}
+        report(Progress(stage.name, step + 1, stage.n_steps, losses))
+        if (step + 1) % every == 0 or step + 1 == stage.n_steps:
+            save_state(work, student.model, optimiser, {"stage": stage.number, "step": step + 1})
+
+
+@contextmanager
+def _training_mode(model: torch.nn.Module):  # type: ignore[no-untyped-def]
+    model.train()
+    try:
+        yield
+    finally:
+        model.eval()
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    work: Path,
+    device: str = "cpu",
+    report: Report = lambda progress: None,
+    workers: int = 2,
+    save_every: int = 100,
+) -> None:
+    """Train a model in its stages and save it in the ordinary Hugging Face layout.
+
+    Args:
+        recipe: What to train.
+        out: Folder for the finished model (``config.json``, ``model.safetensors``, processor files).
+        work: Folder for checkpoints; training continues from the one found there.
+        device: ``"cpu"``, ``"cuda"``.
+        report: Called after every step.
+        workers: Processes that draw the pictures.
+        save_every: Steps between checkpoints.
+    """
+    model, processor = build_tiny(recipe.family, VOCABULARY, seed=recipe.seed)
+    torch.nn.Module.to(model, device)
+    student = Student(model, processor)
+    pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
+    with _training_mode(model):
+        _align(student, pool, recipe, work, save_every, report)
+        for stage in (_Stage(2, "joint", recipe.steps, 1.0), _Stage(3, "hard", recipe.more_steps, 2.0)):
+            _join(student, pool, recipe, stage, work, save_every, report)
+    model.save_pretrained(out, safe_serialization=True)
+    processor.save_pretrained(out)

@@ -1,0 +1,185 @@
+"""Synergy gain: F_syn beyond what random orderings of the same sample would have found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.explainers.attribution import Attribution
+from toolkit.games import CachedGame, Game
+from toolkit.synergy.curves import CurveScore
+from toolkit.synergy.faithfulness import PAPER, synergistic_faithfulness, synergy_cells
+from toolkit.synergy.ordering import check_attribution, random_attributions
+from toolkit.synergy.score import MetricSpec
+from toolkit.typing import Coalitions
+
+F_SYN_GAIN = MetricSpec(
+    "f-syn-gain",
+    1,
+    (-4.0, 4.0),
+    "probability",
+    f"Signed F_syn after {PAPER}; difference to random orderings: this toolkit",
+    "Interior F_syn, tie-averaged, minus its mean over random orderings of the same sample.",
+)
+F_SYN_RECOVERED = MetricSpec(
+    "f-syn-recovered",
+    1,
+    (-4.0, 4.0),
+    "probability",
+    F_SYN_GAIN.reference,
+    "F_syn gain times the sign of the total interaction: also credits finding redundancy early.",
+)
+F_SYN_SHARE = MetricSpec(
+    "f-syn-share",
+    1,
+    (-80.0, 80.0),
+    "share",
+    F_SYN_GAIN.reference,
+    "F_syn gain as a share of the total interaction; not scored where there is next to none.",
+)
+TIE_SEEDS = (0, 1, 2, 3)
+N_RANDOM = 8
+SMALLEST_TOTAL = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class GainScore(CurveScore):
+    """F_syn gain with the random level that was subtracted.
+
+    Attributes:
+        random: Mean interior F_syn of the random orderings.
+        standard_error: Of ``random``, and so of the gain, over the draws of random orderings; not over samples.
+        n_random: Number of random orderings.
+        total: Total interaction of the sample, the same for every ordering.
+    """
+
+    random: float
+    standard_error: float
+    n_random: int
+    total: float
+
+    def _scaled(self, metric: MetricSpec, factor: float, reason: str | None) -> CurveScore:
+        reason = self.reason or reason
+        return CurveScore(
+            metric,
+            float("nan") if reason else self.value * factor,
+            self.fractions,
+            self.curve * factor,
+            self.n_evaluations,
+            reason,
+            insertion=self.insertion * factor,
+            deletion=self.deletion * factor,
+        )
+
+    @property
+    def recovered(self) -> CurveScore:
+        """The gain times the sign of the total interaction.
+
+        On a redundant sample the right evidence makes F_syn fall early, so the signed score, read as "larger is
+        better", puts the oracle last and the anti-oracle first, and a mean over synergistic and redundant samples
+        orders nothing. Times the sign, the oracle leads on both. The sign and the gain have no noise in common (see
+        ``synergy_gain``), so noise alone still scores zero on average.
+        """
+        nothing = "the total interaction is exactly 0: there is nothing to recover" if self.total == 0 else None
+        return self._scaled(F_SYN_RECOVERED, float(np.sign(self.total)), nothing)
+
+    @property
+    def share(self) -> CurveScore:
+        """The gain divided by the total interaction; not scored where that is below 0.05 in size."""
+        if abs(self.total) < SMALLEST_TOTAL:
+            small = f"the total interaction {self.total:.3g} is below {SMALLEST_TOTAL} in size; a share means nothing"
+            return self._scaled(F_SYN_SHARE, float("nan"), small)
+        return self._scaled(F_SYN_SHARE, 1 / self.total, None)
+
+
+def gain_cells(
+    attribution: Attribution,
+    steps: int = 10,
+    *,
+    n_random: int = N_RANDOM,
+    seed: int = 0,
+    tie_seeds: Sequence[int] = TIE_SEEDS,
+) -> Coalitions:
+    """Coalitions of the gain: those of the attribution's F_syn, then those of each random ordering's."""
+    draws = random_attributions(attribution.players, n_random, seed)
+    own = synergy_cells(attribution, steps, tie_seeds=tie_seeds)
+    return np.concatenate([own, *(synergy_cells(draw, steps) for draw in draws)])
+
+
+def synergy_gain(
+    game: Game,
+    attribution: Attribution,
+    steps: int = 10,
+    *,
+    n_random: int = N_RANDOM,
+    seed: int = 0,
+    tie_seeds: Sequence[int] = TIE_SEEDS,
+) -> GainScore:
+    """Gain g = mean over interior k of s_k(attribution) - mean over R random orderings of the same.
+
+    s_k = (ins_k + del_k) / 2 is the curve of signed F_syn, and the interior is 0 < k < 1. Why each part is there:
+
+    * The end points are left out because s_0 = 0 and s_1 = total interaction for every ordering: they say which
+      sample is synergistic, and compress the differences between explainers.
+    * Half of all orderings reach the evidence by k = 1/2, so a random ordering of a synergistic sample earns a
+      positive F_syn. Subtracting the sample's own random mean puts an uninformative explainer at 0 on every sample.
+    * If v is noise alone (independent, mean zero, per coalition), so is the gain: the only coalitions that all
+      orderings share, v(I, T) and v(B, 0), enter every interior s_k with weight 1/2 and cancel in the difference.
+      Nothing is clipped, so the mean stays zero.
+    * A binary map has many orderings; their average replaces the arbitrary one that the player index would pick.
+
+    The gain is positive if synergy is found earlier than at random. On a redundant sample (total interaction < 0)
+    finding the evidence early makes it negative; the view ``.recovered`` turns it by the sign of the total, and
+    ``.share`` divides by the total. Like every pairwise index it cannot tell a genuine two-way synergy from the
+    two-way shadow of a higher-order effect.
+
+    Args:
+        game: The game.
+        attribution: The ordering to judge.
+        steps: K, at least 2.
+        n_random: R, even and at least 4: random orderings come in pairs of an ordering and its reverse, and the
+            standard error is that of the mean over pairs. They depend on the seed and the players only, so several
+            attributions of one sample share their cost.
+        seed: Seed of the random orderings.
+        tie_seeds: Seeds of the permutations that order equal scores; without ties they add no cost.
+
+    Raises:
+        TypeError: Not an Attribution.
+        ValueError: The attribution explains something else, fewer than 2 steps, or n_random odd or below 4.
+
+    Reference: arXiv 2605.22168 for F_syn; limits of signed pairwise scores: arXiv 2606.19410.
+    """
+    check_attribution(game, attribution)
+    if steps < 2:
+        raise ValueError(f"the gain lives on 0 < k < 1 and needs at least 2 steps, got {steps}")
+    if n_random < 4:
+        raise ValueError(f"a standard error needs at least 2 pairs of random orderings, got n_random = {n_random}")
+    cache = CachedGame(game)
+    cache(gain_cells(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds))
+    whole = synergistic_faithfulness(cache, attribution, steps, tie_seeds=tie_seeds)
+    own = whole.interior
+    target = attribution.target
+    draws = [
+        synergistic_faithfulness(cache, draw, steps).interior
+        for draw in random_attributions(attribution.players, n_random, seed, target=target)
+    ]
+    pairs = np.array([draw.value for draw in draws]).reshape(-1, 2).mean(axis=1)
+    insertion = own.insertion - np.mean([draw.insertion for draw in draws], axis=0)
+    deletion = own.deletion - np.mean([draw.deletion for draw in draws], axis=0)
+    reason = own.reason or next((draw.reason for draw in draws if draw.reason), None)
+    return GainScore(
+        F_SYN_GAIN,
+        float("nan") if reason else own.value - float(pairs.mean()),
+        own.fractions,
+        (insertion + deletion) / 2,
+        cache.n_evaluations,
+        reason,
+        insertion=insertion,
+        deletion=deletion,
+        random=float(pairs.mean()),
+        standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
+        n_random=n_random,
+        total=whole.total,
+    )

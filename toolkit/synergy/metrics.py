@@ -1,0 +1,100 @@
+"""The registry of metrics: what each is called, which coalitions it needs, and how it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from toolkit.explainers.attribution import Attribution
+from toolkit.games import Game
+from toolkit.registry import Registry
+from toolkit.synergy.curves import SRG, insertion_deletion, insertion_deletion_cells
+from toolkit.synergy.faithfulness import (
+    F_SYN,
+    F_SYN_INTERIOR,
+    F_SYN_NORMALISED,
+    F_SYN_PAPER,
+    TOTAL_INTERACTION,
+    SynergyScore,
+    corner_cells,
+    synergistic_faithfulness,
+    synergy_cells,
+    total_interaction,
+)
+from toolkit.synergy.gain import F_SYN_GAIN, F_SYN_RECOVERED, F_SYN_SHARE, GainScore, gain_cells, synergy_gain
+from toolkit.synergy.score import MetricSpec, Score
+from toolkit.synergy.surface import F_SYN_VOLUME, surface_cells, synergy_surface
+from toolkit.typing import Coalitions, Modality
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of an attribution on a game.
+
+    Attributes:
+        spec: What it is called and how to read it.
+        cells: The coalitions that it asks for, from an attribution and a number of steps; values play no part.
+        score: The score, from a game, an attribution and a number of steps.
+    """
+
+    spec: MetricSpec
+    cells: Callable[[Attribution, int], Coalitions]
+    score: Callable[[Game, Attribution, int], Score]
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+DEFAULT_METRICS = ("srg-image", "srg-text", "f-syn", "f-syn-paper", "f-syn-interior", "total-interaction")
+"""The paper's metrics and their signed counterparts: at K = 10 exactly 76 coalitions over 20 images together."""
+
+
+def _srg(modality: Modality) -> Metric:
+    def cells(attribution: Attribution, steps: int) -> Coalitions:
+        return insertion_deletion_cells(attribution, modality, steps)
+
+    def score(game: Game, attribution: Attribution, steps: int) -> Score:
+        return insertion_deletion(game, attribution, modality=modality, steps=steps).srg
+
+    return Metric(SRG[modality], cells, score)
+
+
+def _synergy(spec: MetricSpec, view: Callable[[SynergyScore], Score]) -> Metric:
+    def score(game: Game, attribution: Attribution, steps: int) -> Score:
+        return view(synergistic_faithfulness(game, attribution, steps))
+
+    return Metric(spec, synergy_cells, score)
+
+
+def _gain(spec: MetricSpec, view: Callable[[GainScore], Score]) -> Metric:
+    def score(game: Game, attribution: Attribution, steps: int) -> Score:
+        return view(synergy_gain(game, attribution, steps))
+
+    return Metric(spec, gain_cells, score)
+
+
+def _volume(game: Game, attribution: Attribution, steps: int) -> Score:
+    return synergy_surface(game, attribution, steps).volume
+
+
+def _total_cells(attribution: Attribution, steps: int) -> Coalitions:
+    return corner_cells(attribution.players)
+
+
+def _total(game: Game, attribution: Attribution, steps: int) -> Score:
+    return total_interaction(game)
+
+
+for _metric in (
+    _srg("image"),
+    _srg("text"),
+    _synergy(F_SYN, lambda score: score),
+    _synergy(F_SYN_PAPER, lambda score: score.paper),
+    _synergy(F_SYN_NORMALISED, lambda score: score.normalised),
+    _synergy(F_SYN_INTERIOR, lambda score: score.interior),
+    _gain(F_SYN_GAIN, lambda score: score),
+    _gain(F_SYN_RECOVERED, lambda score: score.recovered),
+    _gain(F_SYN_SHARE, lambda score: score.share),
+    Metric(F_SYN_VOLUME, surface_cells, _volume),
+    Metric(TOTAL_INTERACTION, _total_cells, _total),
+):
+    METRICS.add(_metric.spec.name, _metric)

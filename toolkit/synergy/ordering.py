@@ -1,0 +1,144 @@
+"""From scores to nested coalitions: which players belong to the top fraction k of a modality.
+
+The top fraction k of n players are the floor(k n + 1/2) players with the largest scores. Players with equal scores
+are ordered by a seeded permutation, never by their position: a binary map over a grid would otherwise be judged by
+the raster order of its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toolkit.explainers.attribution import Attribution
+from toolkit.games import Game, Players
+from toolkit.typing import Coalitions, Modality, Scores
+
+ROUNDING = 1e-9
+"""Guards floor(k n + 1/2) against k n that is half an integer on paper and a little less in binary."""
+
+
+def curve_fractions(steps: int) -> NDArray[np.float64]:
+    """The fractions 0, 1/K, ..., 1 of a curve of K steps, shape (K + 1,).
+
+    Raises:
+        ValueError: K is not a whole number of at least 1.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    return np.arange(steps + 1) / float(steps)
+
+
+def check_fractions(fractions: ArrayLike) -> NDArray[np.float64]:
+    """Return fractions k as an array, shape (n_fractions,).
+
+    Raises:
+        ValueError: Not a one-dimensional list of numbers in [0, 1].
+    """
+    checked = np.asarray(fractions, dtype=np.float64)
+    if checked.ndim != 1 or checked.size == 0 or not ((checked >= 0) & (checked <= 1)).all():
+        raise ValueError(f"fractions k must be a list of numbers between 0 and 1, got {fractions!r}")
+    return checked
+
+
+def top_counts(n_players: int, fractions: ArrayLike) -> NDArray[np.int64]:
+    """Number of players in each top fraction: floor(k n + 1/2), shape (n_fractions,).
+
+    Raises:
+        ValueError: A fraction outside [0, 1].
+    """
+    return np.floor(check_fractions(fractions) * n_players + 0.5 + ROUNDING).astype(np.int64)
+
+
+def score_order(scores: Scores, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Players from the largest score to the smallest, ties in random order; shape (n_players,)."""
+    shuffled = rng.permutation(len(scores))
+    return shuffled[np.argsort(-scores[shuffled], kind="stable")]
+
+
+def top_coalitions(
+    attribution: Attribution, modality: Modality, fractions: ArrayLike, *, tie_seed: int = 0
+) -> Coalitions:
+    """The top fraction k of one modality's players, for each k; shape (n_fractions, n_players).
+
+    The other modality is absent throughout. The coalitions are nested.
+
+    Args:
+        attribution: Who comes first.
+        modality: ``"image"`` or ``"text"``.
+        fractions: The k, in [0, 1].
+        tie_seed: Seed of the permutation that orders equal scores.
+
+    Raises:
+        ValueError: A fraction outside [0, 1], an unknown modality, or no players of this modality.
+    """
+    if modality not in ("image", "text"):
+        raise ValueError(f"modality must be 'image' or 'text', got {modality!r}")
+    members = np.flatnonzero(attribution.players.of(modality))
+    if members.size == 0:
+        raise ValueError(f"the game has no {modality} players, so it has no {modality} curve")
+    counts = top_counts(members.size, fractions)
+    rng = np.random.default_rng([tie_seed, ("image", "text").index(modality)])
+    order = members[score_order(attribution.scores[members], rng)]
+    coalitions = np.zeros((len(counts), attribution.players.n), dtype=np.bool_)
+    coalitions[:, order] = np.arange(members.size) < counts[:, None]
+    return coalitions
+
+
+def check_attribution(game: Game, attribution: Attribution) -> None:
+    """Check that the attribution explains what the game scores.
+
+    Raises:
+        TypeError: Not an Attribution.
+        ValueError: Other players than the game's, or another target.
+    """
+    if not isinstance(attribution, Attribution):
+        raise TypeError(
+            f"expected an Attribution, got {type(attribution).__name__}; "
+            "wrap bare scores: Attribution(scores, game.players, method=..., target=...)"
+        )
+    ours, theirs = game.players, attribution.players
+    if (ours.n_image, ours.n_text) != (theirs.n_image, theirs.n_text):
+        raise ValueError(
+            f"the attribution of {attribution.method!r} has {theirs.n_image} image and {theirs.n_text} text players, "
+            f"the game has {ours.n_image} and {ours.n_text}; explain the same sample with the same model"
+        )
+    if ours.labels != theirs.labels:
+        raise ValueError(f"the attribution of {attribution.method!r} names other players than the game does")
+    target = getattr(game, "target", None)
+    if isinstance(target, str) and target != attribution.target:
+        raise ValueError(
+            f"the attribution of {attribution.method!r} explains {attribution.target!r} but the game scores "
+            f"{target!r}; the explained answer must be the scored one"
+        )
+
+
+def random_attributions(players: Players, n: int, seed: int, *, target: str = "") -> list[Attribution]:
+    """Random orderings in antithetic pairs: each second one is the reverse of the one before.
+
+    Each ordering alone is uniform. A pair visits every player once early and once late, so the mean of a pair spreads
+    less than the mean of two independent orderings.
+
+    Raises:
+        ValueError: n is not even, or less than 2.
+    """
+    if n < 2 or n % 2:
+        raise ValueError(f"random orderings come in pairs: n must be even and at least 2, got {n}")
+    rng = np.random.default_rng(seed)
+    draws = (rng.permutation(players.n).astype(np.float64) for _ in range(n // 2))
+    pairs = ((scores, -scores) for scores in draws)
+    return [Attribution(scores, players, "random", target) for pair in pairs for scores in pair]
+
+
+def check_tie_seeds(tie_seeds: Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds over which tie-breaks are averaged.
+
+    Raises:
+        ValueError: None, or one twice.
+    """
+    seeds = tuple(tie_seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"tie_seeds must be at least one different whole numbers, got {tie_seeds!r}")
+    return seeds

@@ -1,0 +1,158 @@
+"""What a family of models must say about itself, and the one map from players to pixels that it owns.
+
+A family is one adapter file: which class loads it, how its processor is built without torchvision, how its image
+tokens lie over the picture, and how its pixels go in and come out. Everything else (prompts, games, the engine, the
+white box) is written against this page.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from toolkit.typing import Regions
+
+MAX_ASPECT = 200
+"""Pictures more elongated than this are refused: no family's processor makes sense of them."""
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """How much of a large picture a family may look at; None keeps the checkpoint's own setting.
+
+    Attributes:
+        max_pixels: Pixels after resizing (families with a dynamic grid).
+        max_tiles: Tiles besides the thumbnail (families that tile).
+    """
+
+    max_pixels: int | None = None
+    max_tiles: int | None = None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the players of one picture lie: in the pixel tensor, among the image tokens, and in the picture.
+
+    Attributes:
+        rows: Rows of image players.
+        columns: Columns of image players; player ``r * columns + c`` is the cell in row r, column c of the picture.
+        player_of_pixel: Integer array of the shape of the picture's pixel tensor: the player that each entry shows,
+            or -1 for an entry that shows none.
+        token_of_player: Shape (n_players,): index among the picture's image tokens, in prompt order.
+        n_tokens: Number of image tokens in the prompt; may exceed the number of players (thumbnails).
+        regions: Shape (n_players, 4): x0, y0, x1, y1 as fractions of the original picture.
+    """
+
+    rows: int
+    columns: int
+    player_of_pixel: NDArray[np.int32] = field(repr=False)
+    token_of_player: NDArray[np.int64] = field(repr=False)
+    n_tokens: int
+    regions: Regions = field(repr=False)
+
+    @property
+    def n_players(self) -> int:
+        """Number of image players."""
+        return self.rows * self.columns
+
+
+def grid_regions(rows: int, columns: int, box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)) -> Regions:
+    """Cells of a regular grid over a box (x0, y0, x1, y1), row by row, clipped to the picture: (rows * columns, 4)."""
+    x = box[0] + (box[2] - box[0]) * np.arange(columns + 1) / columns
+    y = box[1] + (box[3] - box[1]) * np.arange(rows + 1) / rows
+    corners = [(x[c], y[r], x[c + 1], y[r + 1]) for r in range(rows) for c in range(columns)]
+    return np.clip(np.array(corners, dtype=np.float64), 0.0, 1.0)
+
+
+class Adapter(ABC):
+    """One family of vision-language models.
+
+    Attributes:
+        family: Name in reports.
+        model_type: ``model_type`` in the checkpoint's config.json.
+        model_class: Name of the transformers class.
+    """
+
+    family: ClassVar[str]
+    model_type: ClassVar[str]
+    model_class: ClassVar[str]
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    @classmethod
+    @abstractmethod
+    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
+        """Load the processor with the PIL backend, so that pixels are the same on every machine.
+
+        Raises:
+            ValueError: A limit that this family does not have.
+        """
+
+    @abstractmethod
+    def placeholder(self) -> str:
+        """The token that stands for one image token in the expanded prompt."""
+
+    @abstractmethod
+    def expansion(self, geometry: Geometry) -> str:
+        """What the processor writes in the prompt in place of the chat template's single placeholder."""
+
+    @abstractmethod
+    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+        """The one map from players to pixels, tokens and regions."""
+
+    @abstractmethod
+    def pixels(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """One picture's pixel tensor, shape ``player_of_pixel.shape``, of the processor's output."""
+
+    @abstractmethod
+    def pixel_inputs(self, pixels: Tensor, geometry: Geometry) -> dict[str, Tensor]:
+        """The model's keyword arguments for a batch (B, *pixel_shape) of pixel tensors of one geometry."""
+
+    def image_settings(self) -> dict[str, Any]:
+        """Settings with which the processor calls its image processor."""
+        return {}
+
+    def fast_vision(self, model: Any) -> AbstractContextManager[None]:
+        """A context in which the vision tower computes the same on batches of pictures, only faster."""
+        return nullcontext()
+
+    @abstractmethod
+    def canvas(self, pixels: Tensor, geometry: Geometry) -> Tensor:
+        """One pixel tensor as an upright normalised picture (3, height, width), what the model sees."""
+
+    def picture(self, pixels: Tensor, geometry: Geometry) -> Image.Image:
+        """What the model sees, normalisation undone, as an RGB picture."""
+        images = self.processor.image_processor
+        canvas = self.canvas(pixels.detach().float().cpu(), geometry).numpy()
+        mean, std = (np.asarray(v, dtype=np.float64)[:, None, None] for v in (images.image_mean, images.image_std))
+        levels = np.clip(np.rint((canvas * std + mean) * 255), 0, 255).astype(np.uint8)
+        return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+
+    def record(self) -> dict[str, Any]:
+        """Settings of the preprocessing that change pixels, for records and cache keys."""
+        settings = self.processor.image_processor.to_dict()
+        keys = ("size", "crop_size", "min_patches", "max_patches", "resample", "image_mean", "image_std", "patch_size")
+        return {key: settings[key] for key in keys if settings.get(key) is not None} | {"backend": "pil"}
+
+
+def check_picture(picture: Image.Image) -> Image.Image:
+    """The picture as RGB.
+
+    Raises:
+        ValueError: Its sides differ by more than a factor of ``MAX_ASPECT``.
+    """
+    width, height = picture.size
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ValueError(
+            f"the picture is {width} x {height} pixels; sides may differ by a factor of {MAX_ASPECT} at most: crop it"
+        )
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

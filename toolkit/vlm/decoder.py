@@ -1,0 +1,123 @@
+"""The family-neutral inside of a vision-language model: encode pictures, embed words, run the decoder under any mask.
+
+Training and scoring both pack several text blocks behind one picture: ``[prefix | block | block | ...]``. Each block
+attends to the prefix and, causally, to itself, and its positions restart after the prefix, so every block computes
+exactly what it would compute alone in a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+def encode_images(model: PreTrainedModel, pixel_inputs: Mapping[str, Tensor], n_images: int) -> Tensor:
+    """Image tokens of pictures that give equally many tokens each.
+
+    Args:
+        model: A model with ``get_image_features``.
+        pixel_inputs: What the image processor returned for the model: ``pixel_values`` and, where the family has a
+            grid, ``image_grid_thw``; the rows of all pictures one after the other.
+        n_images: Number of pictures.
+
+    Returns:
+        Shape (n_images, n_image_tokens, dim), in the order of the placeholders in the prompt.
+    """
+    features = cast(Any, model).get_image_features(**pixel_inputs).pooler_output
+    rows = features if isinstance(features, Tensor) else torch.cat(list(features), dim=0)
+    return rows.reshape(n_images, -1, rows.shape[-1])
+
+
+def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    """Input embeddings, shape (*ids.shape, dim)."""
+    return cast(Tensor, model.get_input_embeddings()(ids))
+
+
+def decode(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_ids: Tensor) -> Tensor:
+    """Last hidden states of the decoder under an explicit mask and explicit positions.
+
+    Args:
+        model: Any of the three families.
+        embeddings: Shape (batch, length, dim).
+        mask: Bool (batch, length, length): row may attend to column. Every row must attend to something.
+        position_ids: Shape (batch, length), or (3, batch, length) for a decoder with M-RoPE.
+
+    Returns:
+        Shape (batch, length, dim), after the final norm.
+    """
+    bias = torch.zeros(mask.shape, dtype=embeddings.dtype, device=embeddings.device)
+    bias = bias.masked_fill(~mask, torch.finfo(embeddings.dtype).min)[:, None]
+    output = model.model.language_model(
+        inputs_embeds=embeddings, attention_mask=bias, position_ids=position_ids, use_cache=False
+    )
+    return cast(Tensor, output.last_hidden_state)
+
+
+def lm_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """Logits, shape (*hidden.shape[:-1], vocabulary)."""
+    return cast(Tensor, cast(Any, model).get_output_embeddings()(hidden))
+
+
+def block_mask(blocks: Tensor) -> Tensor:
+    """Bool (batch, length, length) mask of packed rows ``[prefix | block | block | ... | padding]``.
+
+    Args:
+        blocks: Shape (batch, length): 0 for the shared prefix, 1, 2, ... for the blocks, -1 for padding, which attends
+            to itself only.
+    """
+    visible = (blocks[:, :, None] == blocks[:, None, :]) | ((blocks[:, None, :] == 0) & (blocks[:, :, None] > 0))
+    return visible & torch.ones(blocks.shape[1], blocks.shape[1], dtype=torch.bool, device=blocks.device).tril()
+
+
+def packed_mask(prefix_length: int, block_lengths: Sequence[int], length: int | None = None) -> Tensor:
+    """Bool (length, length) mask of one packed row, as :func:`block_mask`.
+
+    Args:
+        prefix_length: Tokens of the shared prefix.
+        block_lengths: Tokens of each block.
+        length: Row length; what follows the last block is padding.
+
+    Raises:
+        ValueError: The row is too short for the prefix and its blocks.
+    """
+    total = prefix_length + sum(block_lengths)
+    length = total if length is None else length
+    if length < total:
+        raise ValueError(f"a row of {length} tokens cannot hold a prefix and blocks of {total} tokens in all")
+    numbers = torch.arange(len(block_lengths) + 1)
+    filled = torch.repeat_interleave(numbers, torch.tensor([prefix_length, *block_lengths]))
+    blocks = torch.full((1, length), -1)
+    blocks[0, :total] = filled
+    return block_mask(blocks)[0]
+
+
+def prefix_positions(model: PreTrainedModel, ids: Tensor, pixel_inputs: Mapping[str, Tensor]) -> tuple[Tensor, int]:
+    """Positions of the tokens of one prompt (template, image tokens, text) and the position that comes next.
+
+    A decoder with M-RoPE gives image tokens the positions of their grid, and text continues at the maximum plus one;
+    the others count.
+
+    Args:
+        model: Any of the three families.
+        ids: Token ids (length,), image placeholders included.
+        pixel_inputs: The picture's processor output; its grid is read where there is one.
+
+    Returns:
+        Positions (length,) or (3, length), and the first position after them.
+    """
+    inner = model.model
+    if not hasattr(inner, "get_rope_index"):
+        return torch.arange(len(ids), device=ids.device), len(ids)
+    types = (ids == model.config.image_token_id).int()[None]
+    positions = inner.get_rope_index(ids[None], types, image_grid_thw=pixel_inputs["image_grid_thw"])[0][:, 0]
+    return positions, int(positions.max()) + 1
+
+
+def text_positions(like: Tensor, start: int, length: int) -> Tensor:
+    """Positions ``start, start + 1, ...`` of a block of text, in the form ((length,) or (3, length)) of ``like``."""
+    positions = torch.arange(start, start + length, device=like.device)
+    return positions.expand(*like.shape[:-1], length)

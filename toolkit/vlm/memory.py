@@ -1,0 +1,110 @@
+"""How much memory there is, how much a model needs, and what running out of it looks like."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "failed to allocate",
+)
+"""What CUDA, HIP, cuBLAS, cuDNN, MPS and the CPU allocator say, in lower case."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on any device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+def release(device: torch.device) -> None:
+    """Give unused memory back."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory in bytes that a new allocation may use: the device's, or for the CPU the system's and the container's."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type != "cpu":
+        return 4 << 30
+    known = [n for n in (_meminfo(), _cgroup()) if n is not None]
+    return min(known) if known else 4 << 30
+
+
+def _meminfo() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else None
+
+
+def _cgroup() -> int | None:
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        reclaimable = [
+            int(line.split()[1])
+            for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file ")
+        ]
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) - used + sum(reclaimable)
+
+
+class Backoff:
+    """A size that halves whenever memory runs out, and remembers where it ended.
+
+    Args:
+        size: Where to start.
+        device: Whose memory is released after a failure.
+
+    Attributes:
+        size: The size in force now.
+        failures: How often memory ran out.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.size = size
+        self.failures = 0
+        self._device = device
+
+    def run(self, attempt: Callable[[int], T], *, smallest: int = 1) -> T:
+        """Call ``attempt(size)``, halving the size after each out-of-memory error.
+
+        Raises:
+            MemoryError: It fails at the smallest size as well; the message says so, with the original one.
+        """
+        while True:
+            try:
+                return attempt(self.size)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                message = str(error)
+            self.failures += 1
+            release(self._device)
+            if self.size <= smallest:
+                raise MemoryError(
+                    f"out of memory on {self._device} even at the smallest batch; use a smaller model or picture, "
+                    f"a lower precision, or free memory ({message})"
+                )
+            self.size = max(smallest, self.size // 2)

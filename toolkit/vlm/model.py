@@ -1,0 +1,240 @@
+"""A loaded vision-language model: answers, players, games."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import PreTrainedModel
+
+from toolkit.baselines import BASELINES
+from toolkit.datasets.sample import Sample
+from toolkit.games import Players
+from toolkit.typing import Coalitions, Regions
+from toolkit.vlm.answers import candidate_request, choose, make_candidates
+from toolkit.vlm.base import Adapter
+from toolkit.vlm.engine import Engine
+from toolkit.vlm.game import SampleGame
+from toolkit.vlm.plain import plain_logits
+from toolkit.vlm.protocol import Answer
+from toolkit.vlm.view import View, make_view, sample_key
+from toolkit.vlm.white_box import SampleWhiteBox
+
+if TYPE_CHECKING:
+    from toolkit.vlm.store import CoalitionStore
+
+_VIEW_BYTES = 64 << 20
+_FREE_ANSWER_TOKENS = 8
+
+
+class LoadedVLM:
+    """A vision-language model of any family; see :func:`toolkit.vlm.load_vlm`.
+
+    Args:
+        name: The name it was loaded by.
+        adapter: Its family.
+        model: The transformers model, in evaluation mode.
+        revision: Commit of the checkpoint, or None where it has none.
+        digest: Digest of the checkpoint's weights, or None.
+        quantisation: ``"nf4"`` for 4-bit weights, else None.
+        max_tokens: Decoder tokens per batch; None chooses from the free memory.
+        store: Remembers values between runs; None remembers nothing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        adapter: Adapter,
+        model: PreTrainedModel,
+        *,
+        revision: str | None = None,
+        digest: str | None = None,
+        quantisation: str | None = None,
+        max_tokens: int | None = None,
+        store: CoalitionStore | None = None,
+    ) -> None:
+        self.name = name
+        self.family = adapter.family
+        self.revision = revision
+        self.digest = digest
+        self.quantisation = quantisation
+        self.adapter = adapter
+        self.model = model
+        self.store = store
+        self.engine = Engine(adapter, model, max_tokens=max_tokens)
+        self._views: OrderedDict[str, View] = OrderedDict()
+        self._answers: dict[tuple[str, tuple[str, ...] | None], tuple[Answer, dict[str, tuple[int, ...]]]] = {}
+
+    @property
+    def pad_id(self) -> int:
+        """Token whose embedding stands for an absent word where gradients need one."""
+        tokenizer = self.adapter.processor.tokenizer
+        return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+
+    def record(self) -> dict[str, Any]:
+        """Everything about this model that changes numbers, JSON-serialisable, for records."""
+        return self.identity() | self.engine.record()
+
+    def identity(self) -> dict[str, Any]:
+        """What values depend on: checkpoint, preprocessing, precision, and in half precision the batch size."""
+        exact = self.model.dtype == torch.float32
+        return {
+            "name": self.name,
+            "family": self.family,
+            "revision": self.revision,
+            "weights": self.digest,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": self.model.device.type,
+            "quantisation": self.quantisation,
+            "attention": self.model.config._attn_implementation,
+            "preprocessing": self.adapter.record(),
+            "batch_class": "exact" if exact else self.engine.tokens.size.bit_length(),
+        }
+
+    def view(self, sample: Sample) -> View:
+        """The sample as this model sees it; the latest ones are kept.
+
+        Raises:
+            ValueError: The picture or the words cannot be represented.
+        """
+        key = sample_key(sample)
+        if key not in self._views:
+            self._views[key] = make_view(self.adapter, self.model, sample)
+            while len(self._views) > 1 and sum(view.nbytes for view in self._views.values()) > _VIEW_BYTES:
+                self._views.popitem(last=False)
+        self._views.move_to_end(key)
+        return self._views[key]
+
+    def answer(self, sample: Sample) -> Answer:
+        """Answer a sample; with choices, the most probable one, else greedily."""
+        return self._known(sample)[0]
+
+    def answers(self, samples: Sequence[Sample]) -> list[Answer]:
+        """Answer several samples in shared batches."""
+        fresh = {self._answer_key(s): s for s in samples if self._answer_key(s) not in self._answers}
+        with_choices = [s for s in fresh.values() if s.choices is not None]
+        self._answers.update(zip(map(self._answer_key, with_choices), self._choose(with_choices), strict=True))
+        return [self.answer(sample) for sample in samples]
+
+    @staticmethod
+    def _answer_key(sample: Sample) -> tuple[str, tuple[str, ...] | None]:
+        return sample_key(sample), sample.choices
+
+    def _known(self, sample: Sample) -> tuple[Answer, dict[str, tuple[int, ...]]]:
+        key = self._answer_key(sample)
+        if key not in self._answers:
+            self._answers[key] = self._choose([sample])[0] if sample.choices is not None else self._speak(sample)
+        return self._answers[key]
+
+    def _forms(
+        self, pairs: Sequence[tuple[Sample, Sequence[str]]]
+    ) -> list[tuple[dict[str, tuple[int, ...]], dict[tuple[int, ...], float]]]:
+        """For each sample and its words: the tokens of each word as the model says it, and all forms' probabilities."""
+        views = [self.view(sample) for sample, _ in pairs]
+        tokenizer = self.adapter.processor.tokenizer
+        found = [make_candidates(tokenizer, view.prompt, words) for view, (_, words) in zip(views, pairs, strict=True)]
+        asked = [candidate_request(view, "blur", candidates) for view, candidates in zip(views, found, strict=True)]
+        logs = self.engine.log_probabilities([request for request, _ in asked])
+        probabilities = [
+            dict(zip(order, map(float, np.exp(values)), strict=True))
+            for (_, order), values in zip(asked, logs, strict=True)
+        ]
+        return [(choose(c, p), p) for c, p in zip(found, probabilities, strict=True)]
+
+    def _choose(self, samples: Sequence[Sample]) -> list[tuple[Answer, dict[str, tuple[int, ...]]]]:
+        chosen = self._forms([(sample, sample.choices or ()) for sample in samples])
+        answers = []
+        for forms, probability in chosen:
+            by_choice = {word: probability[form] for word, form in forms.items()}
+            text = max(by_choice, key=lambda word: by_choice[word])
+            answers.append((Answer(text, by_choice[text], forms[text], by_choice), forms))
+        return answers
+
+    def _speak(self, sample: Sample) -> tuple[Answer, dict[str, tuple[int, ...]]]:
+        """Greedy answer without choices, up to the end-of-turn token.
+
+        Raises:
+            ValueError: The model says nothing.
+        """
+        view, tokenizer = self.view(sample), self.adapter.processor.tokenizer
+        stop = self.model.generation_config.eos_token_id
+        stops = {tokenizer.eos_token_id, *(stop if isinstance(stop, list) else [stop])}
+        everything = np.ones(view.players.n_text, dtype=np.bool_)
+        said: tuple[int, ...] = ()
+        total = 0.0
+        while len(said) < _FREE_ANSWER_TOKENS:
+            logs = plain_logits(self, view, view.pixels, everything, said)[-1].log_softmax(dim=-1)
+            token = int(logs.argmax())
+            if token in stops:
+                break
+            said, total = (*said, token), total + float(logs[token])
+        text = str(tokenizer.decode(said, skip_special_tokens=True)).strip()
+        if not text:
+            raise ValueError(f"{self.name} ends its turn without an answer to {sample.question!r}; give choices")
+        return Answer(text, float(np.exp(total)), said, {}), {text: said}
+
+    def players(self, sample: Sample) -> Players:
+        """Image cells (the model's own image tokens), then the removable question tokens."""
+        return self.view(sample).players
+
+    def regions(self, sample: Sample) -> Regions:
+        """Where each image player lies in the original picture."""
+        return self.view(sample).geometry.regions
+
+    def text_spans(self, sample: Sample) -> tuple[tuple[int, int], ...]:
+        """Character span in ``sample.question`` of each text player."""
+        return self.view(sample).prompt.spans
+
+    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleGame:
+        """The sample's game; ``target=None`` scores the model's own answer.
+
+        Raises:
+            UnknownNameError: No baseline has this name.
+            ValueError: The target is not among the sample's choices, or the model cannot say it.
+        """
+        BASELINES.check(baseline)
+        target = self.answer(sample).text if target is None else target
+        ids = self._target_ids(sample, target)
+        return SampleGame(self, sample, self.view(sample), target=target, token_ids=ids, baseline=baseline)
+
+    def _target_ids(self, sample: Sample, target: str) -> tuple[int, ...]:
+        if sample.choices is not None and target not in sample.choices:
+            raise ValueError(f"the target {target!r} is not among the choices {sample.choices!r}")
+        known = self._known(sample)[1] if sample.choices is not None else self._spoken(sample)
+        return known[target] if target in known else self._forms([(sample, (target,))])[0][0][target]
+
+    def choice_tokens(self, sample: Sample) -> dict[str, tuple[int, ...]]:
+        """Tokens of each of the sample's choices, in the way of writing that the model prefers.
+
+        Raises:
+            ValueError: The sample has no choices.
+        """
+        if sample.choices is None:
+            raise ValueError(f"sample {sample.id!r} has no choices; give Sample(choices=...)")
+        return self._known(sample)[1]
+
+    def _spoken(self, sample: Sample) -> dict[str, tuple[int, ...]]:
+        """Tokens of the free answer, if it has been asked for."""
+        known = self._answers.get(self._answer_key(sample))
+        return {} if known is None else known[1]
+
+    def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleWhiteBox:
+        """The same game's differentiable inside."""
+        return SampleWhiteBox(self.game(sample, target=target, baseline=baseline))
+
+    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+        """The masked picture as the model sees it, for one coalition (n_players,).
+
+        Raises:
+            ValueError: The coalition has another length.
+        """
+        view = self.view(sample)
+        coalition = np.asarray(coalition, dtype=np.bool_)
+        if coalition.shape != (view.players.n,):
+            raise ValueError(f"the coalition has shape {coalition.shape}, expected ({view.players.n},)")
+        pixels = view.masked(self.adapter, baseline, coalition[None, : view.players.n_image])[0]
+        return self.adapter.picture(pixels, view.geometry)

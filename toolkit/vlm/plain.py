@@ -1,0 +1,64 @@
+"""The oracle: one ordinary forward pass of the transformers model per coalition, batch 1, nothing shared.
+
+Slow and simple on purpose; the engine is checked against it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.typing import Coalitions, Values
+
+if TYPE_CHECKING:
+    from toolkit.vlm.game import SampleGame
+    from toolkit.vlm.model import LoadedVLM
+    from toolkit.vlm.view import View
+
+
+@torch.inference_mode()
+def plain_logits(
+    vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+) -> Tensor:
+    """Float32 logits (1 + len(continuation), vocabulary) of the answer's tokens.
+
+    Args:
+        vlm: The model.
+        view: The sample as the model sees it.
+        pixels: One pixel tensor (*pixel_shape).
+        kept: Shape (n_text,): the others are masked from attention; every token keeps its position.
+        continuation: Answer tokens before the one that is read last.
+    """
+    device = vlm.model.device
+    ids = torch.tensor([[*view.prompt.ids, *continuation]], device=device)
+    attention = torch.ones_like(ids)
+    attention[0, [i for i, keep in zip(view.prompt.text_positions, kept, strict=True) if not keep]] = 0
+    extra = view.next_position + np.arange(len(continuation))
+    positions = np.concatenate([view.positions, np.broadcast_to(extra, (len(view.positions), len(extra)))], axis=1)
+    position_ids = torch.from_numpy(positions).to(device)
+    output = vlm.model(
+        input_ids=ids,
+        attention_mask=attention,
+        position_ids=position_ids[:, None] if len(positions) > 1 else position_ids,
+        use_cache=False,
+        **vlm.adapter.pixel_inputs(pixels[None], view.geometry),
+    )
+    logits: Tensor = output.logits[0, -1 - len(continuation) :].float()
+    return logits
+
+
+def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:
+    """The game's values, computed the plain way; shape (n_coalitions,)."""
+    vlm, view, target = game.vlm, game.view, game.token_ids
+    n_image = view.players.n_image
+    values = np.empty(len(coalitions))
+    for i, coalition in enumerate(coalitions):
+        pixels = view.masked(vlm.adapter, game.baseline, coalition[None, :n_image])[0]
+        logits = plain_logits(vlm, view, pixels, coalition[n_image:], target[:-1])
+        said = logits.log_softmax(dim=-1)[torch.arange(len(target)), list(target)]
+        values[i] = np.exp(said.double().sum().item())
+    return values

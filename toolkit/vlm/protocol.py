@@ -1,0 +1,131 @@
+"""What the rest of the toolkit may ask of a vision-language model; each family implements it in one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from PIL import Image
+
+from toolkit.datasets.sample import Sample
+from toolkit.games import Players
+from toolkit.typing import Coalitions, Regions, Values
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to a sample.
+
+    Attributes:
+        text: One of the sample's choices, or the decoded greedy answer where there are none.
+        probability: Probability of the answer's tokens, in [0, 1], from a float32 log-softmax.
+        token_ids: The scored answer tokens.
+        by_choice: Probability of each choice; empty without choices.
+    """
+
+    text: str
+    probability: float
+    token_ids: tuple[int, ...]
+    by_choice: dict[str, float]
+
+
+class VLMGame(Protocol):
+    """The game that a model plays on one sample: v(S) = P(target tokens | players in S), in [0, 1]."""
+
+    sample: Sample
+    target: str
+    baseline: str
+
+    @property
+    def players(self) -> Players: ...
+    @property
+    def n_evaluations(self) -> int:
+        """Distinct coalitions evaluated so far (forward rows); a coalition is never evaluated twice."""
+        ...
+
+    def __call__(self, coalitions: Coalitions) -> Values: ...
+
+
+class WhiteBox(Protocol):
+    """The differentiable inside of a game, for explainers that need gradients, attention or activations.
+
+    ``pixels`` and ``question`` are what enters the model; explainers perturb them and call ``score``.
+
+    Attributes:
+        pixels: Shape (1, *pixel_shape), as it enters the vision tower, float.
+        baseline_pixels: Same shape, all image players removed.
+        question: Shape (1, n_text, dim): input embeddings of the text players.
+        baseline_question: Same shape: the padding token's embedding at every text player.
+        target_ids: The scored answer tokens.
+        model: The transformers model, for hooks; never modified.
+    """
+
+    players: Players
+    pixels: Tensor
+    baseline_pixels: Tensor
+    question: Tensor
+    baseline_question: Tensor
+    target_ids: tuple[int, ...]
+    model: torch.nn.Module
+
+    def score(self, pixels: Tensor, question: Tensor) -> Tensor:
+        """Differentiable log-probability (B,) of the target, of pixels (B, ...) and question (B, n_text, dim)."""
+        ...
+
+    def logit(self, pixels: Tensor, question: Tensor) -> Tensor:
+        """Differentiable raw logit (B,) of the first target token at the predicting position."""
+        ...
+
+    def pixels_to_players(self, attribution: Tensor) -> Tensor:
+        """Sum (B, *pixel_shape) over each image player's pixels: (B, n_image)."""
+        ...
+
+    @property
+    def image_positions(self) -> Tensor:
+        """Sequence positions (n_image,) in the decoder input, in player order."""
+        ...
+
+    @property
+    def text_positions(self) -> Tensor:
+        """Sequence positions (n_text,) of the text players in the decoder input."""
+        ...
+
+
+class VLM(Protocol):
+    """A loaded vision-language model."""
+
+    name: str
+    family: str
+    revision: str | None
+
+    def answer(self, sample: Sample) -> Answer:
+        """Answer a sample; with choices, the most probable one."""
+        ...
+
+    def players(self, sample: Sample) -> Players:
+        """Image cells (the model's own image tokens), then the removable question tokens."""
+        ...
+
+    def regions(self, sample: Sample) -> Regions:
+        """Where each image player lies in the original picture."""
+        ...
+
+    def text_spans(self, sample: Sample) -> tuple[tuple[int, int], ...]:
+        """Character span in ``sample.question`` of each text player."""
+        ...
+
+    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> VLMGame:
+        """The sample's game; ``target=None`` scores the model's own answer."""
+        ...
+
+    def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> WhiteBox:
+        """The same game's differentiable inside."""
+        ...
+
+    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+        """The masked picture as the model sees it, for one coalition (n_players,)."""
+        ...

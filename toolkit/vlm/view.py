@@ -1,0 +1,142 @@
+"""A sample as one model sees it: prompt, positions, pixels, players. Made once per sample and shared by its games."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from toolkit.baselines import BASELINES
+from toolkit.datasets.sample import Sample
+from toolkit.games import Players
+from toolkit.typing import Coalitions
+from toolkit.vlm import decoder
+from toolkit.vlm.base import Adapter, Geometry, check_picture
+from toolkit.vlm.prompt import Prompt, build_prompt, check_words, render
+
+
+@dataclass(frozen=True)
+class View:
+    """What enters the model for one sample.
+
+    Attributes:
+        key: Digest of picture, question and instruction.
+        picture: The original picture, RGB.
+        prompt: Token ids and players.
+        geometry: Where the image players lie.
+        players: Image cells, then question tokens.
+        pixels: The picture's pixel tensor, on the model's device.
+        player_of_pixel: The geometry's map, on the model's device, -1 replaced by ``n_image``; axes along which it does
+            not change have length 1.
+        positions: Shape (1 or 3, n_tokens): position ids of the prompt.
+        next_position: Position of the first answer token.
+    """
+
+    key: str
+    picture: Image.Image = field(repr=False)
+    prompt: Prompt = field(repr=False)
+    geometry: Geometry
+    players: Players
+    pixels: Tensor = field(repr=False)
+    player_of_pixel: Tensor = field(repr=False)
+    positions: NDArray[np.int64] = field(repr=False)
+    next_position: int
+    _baselines: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def baseline(self, adapter: Adapter, name: str) -> Tensor:
+        """Pixel tensor of the picture with everything removed: the baseline picture, through the same processor."""
+        if name not in self._baselines:
+            removed = BASELINES[name](self.picture)
+            inputs = adapter.processor.image_processor(removed, return_tensors="pt", **adapter.image_settings())
+            self._baselines[name] = adapter.pixels(inputs).to(self.pixels)
+        return self._baselines[name]
+
+    def masked(self, adapter: Adapter, baseline: str, keep: Coalitions) -> Tensor:
+        """Pixel tensors (n, *pixel_shape) with the absent players' pixels replaced by the baseline's.
+
+        Args:
+            adapter: The model's family.
+            baseline: Name of the baseline.
+            keep: Shape (n, n_image): which image players are present.
+        """
+        removed = self.baseline(adapter, baseline)
+        with_nobody = np.concatenate([keep, np.ones((len(keep), 1), dtype=np.bool_)], axis=1)
+        shown = torch.from_numpy(with_nobody).to(self.pixels.device)[:, self.player_of_pixel]
+        return torch.where(shown, self.pixels, removed)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the view holds, in bytes."""
+        return self.pixels.nbytes * (1 + len(self._baselines)) + self.player_of_pixel.nbytes
+
+    def block(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Prompt indices after the prefix that remain when only the ``kept`` text players are present."""
+        removed = {i for i, keep in zip(self.prompt.text_positions, kept, strict=True) if not keep}
+        return np.array([i for i in range(self.prompt.prefix_length, len(self.prompt.ids)) if i not in removed])
+
+
+def sample_key(sample: Sample) -> str:
+    """Digest of everything of a sample that enters a model: pixels, question, instruction."""
+    digest = hashlib.sha256()
+    for part in (sample.image.mode, str(sample.image.size), sample.question, sample.instruction):
+        digest.update(f"{len(part)}:{part}".encode())
+    digest.update(sample.image.tobytes())
+    return digest.hexdigest()
+
+
+def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
+    """Process a sample.
+
+    Raises:
+        ValueError: The picture or the words cannot be represented, or the prompt exceeds the model's context.
+    """
+    check_words(adapter.processor.tokenizer, sample)
+    picture = check_picture(sample.image)
+    text, _ = render(adapter, sample)
+    inputs = adapter.processor(text=[text], images=[picture], return_tensors="pt")
+    geometry = adapter.geometry(picture, inputs)
+    prompt = build_prompt(adapter, sample, inputs, geometry)
+    context = model.config.get_text_config().max_position_embeddings
+    if len(prompt.ids) >= context:
+        raise ValueError(
+            f"the prompt has {len(prompt.ids)} tokens ({len(prompt.text_positions)} of the question); "
+            f"the model's context is {context}: shorten the question"
+        )
+    players = _players(sample, prompt, geometry)
+    positions, following = _positions(model, prompt, inputs)
+    device = model.device
+    owners = _compact(geometry.player_of_pixel)
+    nobody = np.where(owners < 0, geometry.n_players, owners)
+    return View(
+        key=sample_key(sample),
+        picture=picture,
+        prompt=prompt,
+        geometry=geometry,
+        players=players,
+        pixels=adapter.pixels(inputs).to(device, model.dtype),
+        player_of_pixel=torch.from_numpy(nobody.astype(np.int64)).to(device),
+        positions=positions,
+        next_position=following,
+    )
+
+
+def _compact(owners: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The array with its broadcast axes, whose stride is 0, cut to length 1."""
+    return owners[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in owners.strides)]
+
+
+def _players(sample: Sample, prompt: Prompt, geometry: Geometry) -> Players:
+    cells = (f"row {r + 1}, column {c + 1}" for r in range(geometry.rows) for c in range(geometry.columns))
+    return Players.make(tuple(cells), tuple(sample.question[a:b] for a, b in prompt.spans))
+
+
+def _positions(model: PreTrainedModel, prompt: Prompt, inputs: Mapping[str, Tensor]) -> tuple[NDArray[np.int64], int]:
+    positions, following = decoder.prefix_positions(model, torch.tensor(prompt.ids), inputs)
+    return positions.reshape(-1, len(prompt.ids)).numpy(), following
