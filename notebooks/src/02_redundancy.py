@@ -1,0 +1,196 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown] tags=["badges"]
+
+# %% [markdown]
+# # 02 · Redundancy: when picture and words say the same thing
+#
+# **You will learn** to measure what a model can do with the picture only, with the words only, and with neither; to
+# name the gate of a question; to see where redundancy comes from; to read the redundancy report of a model.
+#
+# **Time** 40 minutes. **Hardware** any laptop; no GPU, no network. **Before** lesson 01.
+
+# %% tags=["colab"]
+
+# %% [markdown]
+# ## Set-up
+#
+# In lesson 01 the picture's curves went blind on the biased twin. Here we ask why, and how one could have known
+# before.
+
+# %%
+import numpy as np
+
+import toolkit
+from toolkit.course import lesson_02 as lesson
+from toolkit.widgets import BiasDial, GateExplorer
+
+twins = {name: toolkit.load_vlm(f"tiny-llava-{name}") for name in ("grounded", "biased")}
+
+# %% [markdown]
+# ## 1 · Four corners (10 minutes)
+#
+# Take a model and a question. There are four extreme coalitions: picture and words, the picture alone, the words
+# alone, and neither. Their values are the **corners** of the sample. Four numbers already tell how the two parts meet.
+#
+# Think of an electric circuit with two switches. In an **AND** circuit the lamp needs both: "is there a red circle ?"
+# cannot be answered by words or picture alone. In an **OR** circuit either switch will do: a lone lemon in the picture
+# is yellow, and everybody knows that lemons are yellow. The **dividend** tells them apart:
+#
+# $$d = v(\text{both}) - v(\text{picture}) - v(\text{words}) + v(\text{neither})$$
+#
+# It is what the two create together beyond what each creates alone. Positive means **synergy**, negative means
+# **redundancy**.
+#
+# **Predict.** Which sign has the dividend of OR? And of XOR, where exactly one switch must be on?
+
+# %% tags=["widget"]
+gates = GateExplorer()
+gates
+
+# %% [markdown]
+# **Explain.** Click through the gates and look at the dividend: +1, -1, -2, 0. For OR the two parts repeat each other,
+# so one of them is counted twice when you add their values, and the dividend takes it away again. Move a corner slider
+# a little. A real model never sits exactly on a gate; it sits somewhere in between.
+#
+# ### Exercise 1 (7 minutes)
+#
+# Write a function that names the gate of four corners. If the dividend is at least 1/4 it is `"synergy"`, if it is at
+# most -1/4 `"redundancy"`. In between, the part with the larger effect on its own decides: `"text-only"` if
+# $v(\text{words})$ is above $v(\text{picture})$, else `"image-only"`.
+
+# %% tags=["solution"]
+def gate(both, image, text, empty):
+    """Name of the gate: synergy, redundancy, text-only or image-only."""
+    dividend = both - image - text + empty
+    if dividend >= 0.25:
+        return "synergy"
+    if dividend <= -0.25:
+        return "redundancy"
+    return "text-only" if text > image else "image-only"
+
+
+# %% tags=["exercise"]
+lesson.check_gate(gate)
+
+# %% [markdown]
+# ## 2 · Where redundancy comes from: the bias dial (10 minutes)
+#
+# The generator has a dial, the *prior strength* $s$. At $s = 0$ the words give nothing away. At $s = 1$ they give
+# everything away: folklore is always right. In between, the right answer agrees with folklore more often than not.
+#
+# **Predict.** We ask both twins questions from worlds with growing $s$. How will the value of the words alone change
+# for the grounded twin? For the biased twin?
+#
+# **Run.** Measuring takes a few seconds; in the widget the Run button does it for any world. Then turn the dial.
+
+# %%
+dial = BiasDial(twins, n=12)
+dial.measure()
+dial
+
+# %% [markdown]
+# **Explain.** The grey line is the world itself: what somebody who knows $s$ can get from the words alone. Compare the
+# models with it. The grounded twin lives in a world of $s = 0$ in its head, so its words-only line stays near one
+# half, whatever the world does. The biased twin believes in $s = 1$: it is right from words alone as often as folklore
+# is. The dividend, on the right, tells the same story with one number per world.
+#
+# Neither twin is *wrong* about the world it was trained in. A prior that holds is knowledge. It becomes a problem when
+# you want to know whether the model looked.
+#
+# ## 3 · How redundant is a model? (8 minutes)
+#
+# `toolkit.diagnose` asks a model at the four corners of many samples and reports. It needs no explainer, and costs
+# four coalitions per sample and baseline. The noise of an effect is measured by replacing the removed picture in
+# several ways.
+#
+# **Predict.** Which share of right answers will the biased twin keep without the picture, on questions that follow
+# folklore?
+
+# %%
+folklore = toolkit.load_samples("scenes-existence", split="test", n=24, prior_strength=1.0)
+reports = {name: toolkit.diagnose(vlm, folklore) for name, vlm in twins.items()}
+reports["biased"].verdict
+
+# %%
+reports["grounded"].verdict
+
+# %%
+reports["biased"].samples()[["question", "both", "image", "text", "empty"]].head(6).round(2)
+
+# %% [markdown]
+# **Explain.** The table shows the corners of single samples. Read a row from right to left: habit, words, picture,
+# both. For the biased twin the column *text* is as high as *both*: the picture adds nothing, not because the model
+# could not see, but because there was nothing left to add.
+#
+# ### Exercise 2 (5 minutes)
+#
+# A common diagnosis is the accuracy without the picture. It needs a comparison: with two choices, guessing is already
+# right half of the time. Write the excess over guessing.
+
+# %% tags=["solution"]
+def excess_over_guessing(right_without_picture, n_choices):
+    """Share of right answers (1 or 0 each) minus what guessing gives."""
+    return sum(right_without_picture) / len(right_without_picture) - 1 / n_choices
+
+
+# %% tags=["exercise"]
+lesson.check_excess(excess_over_guessing)
+
+# %%
+def words_only(name):
+    return float(np.mean([record.corners.text for record in reports[name].records]))
+
+
+kept = {name: words_only(name) for name in twins}
+dividends = {name: float(np.mean([r.corners.dividend for r in reports[name].records])) for name in twins}
+kept, dividends
+
+# %% [markdown]
+# ### Exercise 3, open (5 minutes)
+#
+# Invent two questions about photographs of a kitchen: one that is redundant for nearly every model, and one that no
+# model can answer without looking. What would you do with the redundant ones in a benchmark: drop them, or keep them?
+
+# %% [markdown] tags=["answer"]
+# *One possible answer.* Redundant: "what colour is the banana ?" Synergy: "is the cup left of the kettle ?" I would
+# keep the redundant questions, but report them apart. Dropping them hides that a model guesses; mixing them in makes
+# metrics blind, because no explainer can win there. Reporting by gate shows both.
+
+# %% [markdown]
+# ## Recap
+#
+# * Four corners make a gate. The dividend is +1 for AND, -1 for OR, -2 for XOR and 0 where the parts add up.
+# * Redundancy comes from priors: the stronger folklore holds, the more the words alone are worth.
+# * On 24 questions that follow folklore, the biased twin's words alone are worth at least 0.95, those of the grounded
+#   twin between 0.35 and 0.65.
+# * The mean dividend of the biased twin lies within 0.05 of zero; that of the grounded twin is above 0.25. Same
+#   pictures, same questions, another circuit.
+
+# %% [markdown]
+# ## Quiz
+
+# %%
+lesson.quiz()
+
+# %% [markdown]
+# ## References
+#
+# * J. R. Ky, S. Ghamizi, M. Cordy, *Measuring Cross-Modal Synergy*, arXiv 2605.22168, 2026.
+# * Y. Goyal et al., *Making the V in VQA matter*, CVPR 2017. Balancing questions against language priors.
+# * L. Parcalabescu, A. Frank, *MM-SHAP*, arXiv 2212.08158, 2022. Shares of the modalities.
+# * *Partial information decomposition of large vision-language models*, arXiv 2603.29676.
+#
+# **Next** lesson 03 builds a metric that looks at picture and words together.
+
+# %% tags=["recap"]
+assert kept["biased"] >= 0.95
+assert 0.35 < kept["grounded"] < 0.65
+assert abs(dividends["biased"]) < 0.05
+assert dividends["grounded"] > 0.25

@@ -1,0 +1,207 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+# ---
+
+# %% [markdown] tags=["badges"]
+
+# %% [markdown]
+# # 06 · The benchmark on your laptop
+#
+# **You will learn** to write down a benchmark before running it; to run, stop and resume it; to read intervals and a
+# critical-difference diagram; to ask of every metric whether it passes its controls.
+#
+# **Time** 40 minutes. **Hardware** any laptop; no GPU, no network. **Before** lessons 01 and 03.
+
+# %% tags=["colab"]
+
+# %% [markdown]
+# ## Set-up
+#
+# A leaderboard is a claim about many samples. So far we looked at one sample at a time.
+
+# %%
+import tempfile
+from pathlib import Path
+
+import toolkit
+from toolkit.course import lesson_06 as lesson
+from toolkit.widgets import LeaderboardExplorer, RunPanel
+
+# %% [markdown]
+# ## 1 · Write it down first (6 minutes)
+#
+# A *specification* names everything that decides the numbers: models, datasets, explainers, samples, seeds, steps,
+# baseline. It is written before any number is seen. A mistyped name is refused at once, with a suggestion.
+#
+# **Predict.** One model, one dataset, five explainers and two controls, eight samples. Methods that draw random
+# numbers run once per seed. How many records will there be?
+
+# %%
+folder = Path(tempfile.mkdtemp()) / "first-run"
+spec = toolkit.BenchmarkSpec(
+    models=["tiny-llava-grounded"],
+    datasets=["scenes-existence"],
+    explainers=["occlusion", "input-x-gradient", "rollout", "grad-cam", "random", "oracle", "anti-oracle"],
+    samples=8,
+    out=folder,
+    progress=False,
+)
+
+# %% tags=["widget"]
+panel = RunPanel(spec)
+panel
+
+# %% [markdown]
+# **Explain.** The plan is computed from the specification alone. The number of coalitions is an upper bound:
+# explainers that agree on their first players share coalitions, and the toolkit never scores one twice.
+#
+# ## 2 · Run, stop, resume (6 minutes)
+#
+# The *Run* button starts a process of its own. Press it now, and *Stop* after a moment, and *Run* again. Every
+# finished sample is on the disk before the next one starts, so nothing that is done is done again.
+#
+# The same without buttons, in this process. If your run above is complete, there is nothing left to do:
+
+# %%
+if panel.running:
+    panel.cancel()
+    panel.wait(30)
+summary = toolkit.run_benchmark(spec)
+print(summary)
+
+# %%
+again = toolkit.run_benchmark(spec)
+print(again)
+
+# %% [markdown]
+# **Explain.** The second call found all records and added none. That is all there is to resuming: the folder is the
+# state. A failed sample would be a record as well, with its reason, and the summary would count it. Failures that
+# vanish quietly make a table look better than the run was.
+#
+# ## 3 · Read the leaderboard (8 minutes)
+#
+# **Predict.** Choose the metric `srg-image` below. Where do the oracle and the anti-oracle stand? And by `f-syn`? By
+# the published, clipped `f-syn-paper`?
+
+# %% tags=["widget"]
+board = LeaderboardExplorer(folder)
+board
+
+# %% [markdown]
+# **Explain.** Dots are means over samples, bars are 95 % intervals from resampling pictures. Oracle and anti-oracle
+# are
+# **controls**: they know the truth, or its opposite. A metric that does not put the oracle on top and the anti-oracle
+# last has no business ranking anybody else. Check this first, before you look at who won.
+#
+# The diagram on the right shows **mean ranks**, best at the left. A bar joins explainers whose ranks are closer than
+# the critical difference, so the test does not separate them. With eight pictures it separates very little. That is
+# honest.
+#
+# ### Exercise 1 (5 minutes)
+#
+# Write the mean ranks: `scores` has one row per picture and one column per explainer; in each row the largest score
+# gets rank 1. Then average the rows. `rankdata` shares ranks among ties.
+
+# %% tags=["solution"]
+def mean_ranks(scores):
+    """Mean rank of each column; 1 is best."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    return rankdata(-np.asarray(scores), axis=1).mean(axis=0)
+
+
+# %% tags=["exercise"]
+lesson.check_mean_ranks(mean_ranks)
+
+# %% [markdown]
+# ### Exercise 2 (5 minutes)
+#
+# Several questions about one picture are not independent. Before a bootstrap, average the values of each picture.
+# Write the means per picture, in sorted order of the pictures.
+
+# %% tags=["solution"]
+def picture_means(values, pictures):
+    """Mean of the values of each picture, pictures in sorted order."""
+    names = sorted(set(pictures))
+    groups = [[v for v, p in zip(values, pictures, strict=True) if p == name] for name in names]
+    return [sum(group) / len(group) for group in groups]
+
+
+# %% tags=["exercise"]
+lesson.check_cluster_means(picture_means)
+
+# %% [markdown]
+# ## 4 · An ablation of flaws (8 minutes)
+#
+# The paper's pipeline has flaws, and this toolkit lists them. Each can be switched back on, to see what it does. The
+# one that costs most is clipping. We compare the signed and the clipped metric on the controls.
+#
+# **Predict.** Will the clipped metric still put the oracle above the anti-oracle? By a larger or a smaller gap?
+
+# %%
+table = board.table.set_index(["metric", "explainer"])["mean"]
+three = ["oracle", "random", "anti-oracle"]
+controls = {metric: table.loc[metric].loc[three].round(3).to_dict() for metric in ("srg-image", "f-syn", "f-syn-paper")}
+controls
+
+# %% [markdown]
+# **Explain.** In the authors' stored run, F_syn did *not* order the controls: signed oracle .113, anti-oracle .111,
+# random .059. The image's relevance gain did: .073, -.143 and .001. Compare with your numbers. If F_syn orders the
+# controls here, in a world where evidence is small and sharp, it still says nothing about photographs. If it does not,
+# you have seen the problem with your own eyes. Either way, look at the intervals above before you believe a gap.
+#
+# A report with all tables and figures is one call away. It ends up beside the records.
+
+# %%
+from toolkit.benchmark import write_report
+
+report = write_report(folder)
+report.name, round(report.stat().st_size / 1000), "kB"
+
+# %% [markdown]
+# ### Exercise 3, open (8 minutes)
+#
+# Plan a benchmark for a claim of your own, for example "attention methods find more synergy than gradients". Write
+# down, before running anything: the samples and their number, the headline metric, the controls, the test, and what
+# result would change your mind.
+
+# %% [markdown] tags=["answer"]
+# *One possible answer.* 100 existence samples and 100 mixed samples, three models; headline: signed F_syn, interior
+# part; controls: oracle above random above anti-oracle with an interval that excludes 0, else no claim; test: one
+# Wilcoxon test of the mean of the attention methods against the mean of the gradient methods, by picture, on all six
+# cells with Holm's correction. I would change my mind if fewer than half of the cells point in the claimed direction,
+# whatever the p.
+
+# %% [markdown]
+# ## Recap
+#
+# * A specification comes before the numbers. Seven explainers on eight samples gave 56 records.
+# * The folder is the state: running again computed 0 new records.
+# * The controls come first. Here signed F_syn puts the oracle above the anti-oracle, on eight samples.
+# * The clipped metric gives the random order more than 0.10: most of that is not synergy but the missing minus signs.
+
+# %% [markdown]
+# ## Quiz
+
+# %%
+lesson.quiz()
+
+# %% [markdown]
+# ## References
+#
+# * J. Demsar, *Statistical comparisons of classifiers over multiple data sets*, JMLR 2006. Critical differences.
+# * C. A. Field, A. H. Welsh, *Bootstrapping clustered data*, 2007.
+# * J. R. Ky, S. Ghamizi, M. Cordy, *Measuring Cross-Modal Synergy*, arXiv 2605.22168, 2026.
+#
+# **Next** lesson 07 takes the same specification to a GPU and to released models.
+
+# %% tags=["recap"]
+assert summary.planned == 7 * 8 == 56
+assert again.new == 0
+assert controls["f-syn"]["oracle"] > controls["f-syn"]["anti-oracle"]
+assert controls["f-syn-paper"]["random"] > 0.10
