@@ -1,0 +1,83 @@
+"""A specification is checked before anything is computed."""
+
+import pytest
+
+from toolkit.benchmark.spec import EXECUTION_FIELDS, BenchmarkSpec, SpecError, changes, load_spec, make_spec
+
+GOOD = {"models": ["m"], "datasets": ["d"], "explainers": ["random"]}
+
+
+def test_round_trip_through_yaml(tmp_path):
+    path = tmp_path / "spec.yaml"
+    path.write_text("models: [m]\ndatasets: [d]\nexplainers: [random, oracle]\nsamples: 3\nbaseline: mean\n")
+    spec = load_spec(path)
+    assert spec.explainers == ("random", "oracle")
+    assert (spec.samples, spec.baseline, spec.version) == (3, "mean", 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"explainer": ["x"]}, "unknown key 'explainer'; did you mean 'explainers'?"),
+        ({"models": "m"}, "models"),
+        ({"models": []}, "models"),
+        ({"models": ["m", "m"]}, "listed more than once: m"),
+        ({"samples": 0}, "samples"),
+        ({"samples": "many"}, "got 'many'"),
+        ({"version": 2}, "version"),
+        ({"baseline": "blurr"}, "'blur', 'mean' or 'noise'"),
+        ({"workers": 2}, "executor 'serial' has one worker"),
+        ({"ray_address": "1.2.3.4:1"}, "need executor: ray"),
+        ({"options": {"tam": {"layer": 1}}}, "options name tam, not evaluated here"),
+        ({"revisions": {"m": "main"}}, "revisions"),
+        ({"headline": "f-sin"}, "headline 'f-sin' is not among the metrics"),
+        ({"device": "cpu", "dtype": "float16"}, "no sound CPU arithmetic"),
+        ({"steps": 10.5}, "steps"),
+    ],
+)
+def test_wrong_fields_are_refused(fields, message):
+    with pytest.raises(SpecError) as caught:
+        make_spec({**GOOD, **fields})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models: [m\n", "is not valid YAML"),
+        ("- a\n- b\n", "expected a mapping of fields, got list"),
+        ("", "expected a mapping of fields, got NoneType"),
+        ("models: [m]\nmodels: [n]\n", "key 'models' is given twice"),
+        ("models: !!python/object/apply:os.system ['true']\n", "is not valid YAML"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match="spec.yaml") as caught:
+        load_spec(path)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SpecError, match="cannot read the specification"):
+        load_spec(tmp_path / "none.yaml")
+
+
+def test_content_leaves_out_how_to_run():
+    one = make_spec({**GOOD, "workers": 4, "executor": "processes", "out": "a", "max_failed": 0.5})
+    two = make_spec(GOOD)
+    assert one.fingerprint == two.fingerprint
+    assert one.content == two.content
+    assert set(BenchmarkSpec.model_fields) >= EXECUTION_FIELDS
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"steps": 5}, {"baseline": "mean"}, {"seeds": [1]}, {"samples": 7}, {"dtype": "bfloat16"}, {"max_tokens": 64}],
+)
+def test_content_holds_what_decides_the_numbers(changed):
+    one, two = make_spec(GOOD), make_spec({**GOOD, **changed})
+    assert one.fingerprint != two.fingerprint
+    (name,) = changed
+    assert [line.split(":")[0] for line in changes(one.content, two.content)] == [name]

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from toolkit.course import Case, ExerciseError, check
+from toolkit.course.checks import difference
+
+CASES = [
+    Case((1.0, 2.0), 3.0, "add them", "small numbers"),
+    Case((np.ones(2), np.ones(2)), np.full(2, 2.0), "arrays too", "arrays"),
+]
+
+
+def test_a_right_function_is_solved():
+    verdict = check(lambda a, b: a + b, CASES, solved="Well done.")
+    assert verdict.done
+    assert "Well done." in verdict._repr_html_()
+
+
+def test_an_unfinished_function_is_still_open():
+    def later(a, b):
+        raise NotImplementedError
+
+    verdict = check(later, CASES)
+    assert not verdict.done
+    assert "Still open" in verdict._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda a, b: a - b, "Case 1 of 2 .small numbers.*expected 3.*\n.*\nHint: add them"),
+        (lambda a, b: -(a + b), "the sign is the wrong way round"),
+        (lambda a, b: None, "is there a `return`"),
+        (lambda a, b: "three", "no number"),
+        (lambda a, b: np.zeros(3), r"shape \(3,\), expected shape \(\)"),
+        (lambda a, b: a + b if np.ndim(a) == 0 else a, "Case 2 of 2 .arrays."),
+        (lambda a: a, "stopped with TypeError"),
+        (3.0, "pass its name without brackets"),
+    ],
+)
+def test_a_wrong_function_is_told_what_is_wrong(function, message):
+    with pytest.raises(ExerciseError, match=message):
+        check(function, CASES)
+
+
+def test_the_notebook_shows_the_message_without_the_stack():
+    with pytest.raises(ExerciseError) as caught:
+        check(lambda a, b: 0.0, CASES)
+    lines = caught.value._render_traceback_()
+    assert lines[0] == "Not yet."
+    assert not any("Traceback" in line for line in lines)
+
+
+def test_texts_are_compared_as_texts():
+    assert difference("synergy", "synergy", 1e-9) == ""
+    assert "expected 'synergy'" in difference("redundancy", "synergy", 1e-9)
+    assert difference(("a", "b"), ["a", "b"], 1e-9) == ""

@@ -1,0 +1,118 @@
+"""Each checker refuses the mistakes that learners make, and the lessons' experiments give the numbers on paper."""
+
+import importlib
+
+import numpy as np
+import pytest
+from paper_vlm import PaperVLM, paper_sample
+
+from toolkit.benchmark.presets import preset
+from toolkit.course import ExerciseError, Quiz, experiments
+from toolkit.course import lesson_03 as third
+from toolkit.course import lesson_04 as fourth
+from toolkit.course import lesson_07 as seventh
+from toolkit.course import lesson_08 as eighth
+
+LESSONS = [importlib.import_module(f"toolkit.course.lesson_0{number}") for number in range(9)]
+SAMPLES = [paper_sample(number) for number in range(4)]
+
+MISTAKES = {
+    "check_accuracy": [lambda a, b: sum(x == y for x, y in zip(a, b, strict=True)), lambda a, b: 1.0],
+    "check_relevance_gain": [
+        lambda i, d, k: np.trapezoid(d, k) - np.trapezoid(i, k),
+        lambda i, d, k: i.mean() - d.mean(),
+        lambda i, d, k: np.trapezoid(i - d) / (len(k) - 1),
+    ],
+    "check_kendall": [lambda a, b: np.corrcoef(a, b)[0, 1], lambda a, b: 1.0],
+    "check_gate": [
+        lambda b, i, t, e: "synergy" if b - i - t + e > 0.25 else "redundancy",
+        lambda b, i, t, e: "synergy" if b - i - t > 0 else "text-only",
+    ],
+    "check_excess": [lambda r, n: sum(r) / len(r), lambda r, n: sum(r) / len(r) - 0.5],
+    "check_dividend": [lambda b, i, t, e: b - i - t, lambda b, i, t, e: i + t - b - e],
+    "check_index": [
+        lambda v: v["ab"] - v["a"] - v["b"] + v[""],
+        lambda v: v["abr"] - v["ar"] - v["br"] + v["r"],
+    ],
+    "check_floor": [lambda s: np.clip(np.mean(s), 0, 1), lambda s: np.mean(np.abs(s))],
+    "check_cost": [lambda k, m: 118 * m, lambda k, m: m * (8 * k - 4)],
+    "check_within": [lambda a, b: np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]],
+    "check_leave_one_out": [
+        lambda game: game(np.eye(game.players.n, dtype=bool)),
+        lambda game: game(~np.eye(game.players.n, dtype=bool)),
+    ],
+    "check_completeness": [lambda s, a, n: np.sum(s) - (a - n), lambda s, a, n: abs(np.sum(s) - a)],
+    "check_mean_ranks": [lambda s: np.argsort(-s, axis=1).mean(axis=0) + 1],
+    "check_cluster_means": [lambda v, p: [float(np.mean(v))], lambda v, p: list(v)],
+    "check_hours": [lambda s, m, c, r: s * m * c / r],
+    "check_share": [lambda b, m, c, r: b * 3600 * r / (m * c)],
+    "check_verdict": [lambda low, high: "better" if low + high > 0 else "worse", lambda a, b: "not separated"],
+}
+CHECKERS = {name: getattr(lesson, name) for lesson in LESSONS for name in vars(lesson) if name.startswith("check_")}
+
+
+def test_every_checker_is_tried_with_mistakes():
+    assert set(CHECKERS) == set(MISTAKES)
+
+
+@pytest.mark.parametrize(("name", "function"), [(name, f) for name, found in MISTAKES.items() for f in found])
+def test_mistakes_are_caught_with_a_hint(name, function):
+    with pytest.raises(ExerciseError, match="Hint"):
+        CHECKERS[name](function)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__[-2:])
+def test_every_lesson_has_a_quiz(lesson):
+    quiz = lesson.quiz()
+    assert isinstance(quiz, Quiz)
+    assert len(quiz.questions) >= 2
+    assert all(len(question.options) >= 3 for question in quiz.questions)
+
+
+def test_the_theorem_is_exact():
+    assert third.theorem_error(30) < 1e-12
+
+
+def test_noise_of_sd_a_fifth_has_the_floor_on_paper():
+    floor = third.noise_scores(0.2)
+    expected = 0.2 / np.sqrt(2 * np.pi) * 0.95
+    assert floor["clipped"].mean() == pytest.approx(expected, abs=0.002)
+    assert abs(floor["signed"].mean()) < 4 * floor["signed"].std() / np.sqrt(4000)
+
+
+def test_the_surrogate_is_the_exact_index_on_an_and_gate():
+    table = fourth.surrogate_table(PaperVLM("and"), SAMPLES[:1], ["oracle", "anti-oracle"], steps=4, n_background=2)
+    best = table.set_index("explainer")
+    assert best.loc["oracle", "surrogate"] == pytest.approx(0.45)
+    assert best.loc["oracle", "exact"] == pytest.approx(0.45)
+    assert best.loc["anti-oracle", "exact"] == pytest.approx(best.loc["anti-oracle", "surrogate"])
+    assert (table["exact cost"] > table["surrogate cost"]).all()
+
+
+def test_score_tables_have_one_row_per_sample_explainer_and_metric():
+    table = experiments.score_table(PaperVLM("and"), SAMPLES[:3], ["oracle", "random"], metrics=["srg-image", "f-syn"])
+    assert len(table) == 3 * 2 * 2
+    assert experiments.by_sample(table, "f-syn").shape == (3, 2)
+    assert experiments.means(table).loc["oracle", "srg-image"] == pytest.approx(0.405)
+    assert experiments.ranks(table, ["f-syn"])["f-syn"]["oracle"] == 1
+    with pytest.raises(KeyError, match="srg-image"):
+        experiments.by_sample(table, "tau")
+    with pytest.raises(ValueError, match="nothing to score"):
+        experiments.score_table(PaperVLM("and"), [], ["oracle"])
+
+
+def test_costs():
+    assert seventh.total_coalitions(preset("paper")) == 8917 * 3 * 652
+    assert seventh.speed(PaperVLM("and"), SAMPLES[0]) > 0
+
+
+def test_the_report_card_passes_what_is_right_and_separates_nothing_on_a_blind_model():
+    card = eighth.report_card(PaperVLM("and"), SAMPLES, "oracle")
+    assert card["metric: oracle above random"].verdict == "pass"
+    assert card["explainer: oracle above random"].verdict == "pass"
+    assert card["how many samples"].value == "4"
+    assert "<table" in card._repr_html_()
+    blind = eighth.report_card(PaperVLM("text"), SAMPLES, "oracle")
+    assert blind["metric: oracle above random"].verdict == "not separated"
+    with pytest.raises(KeyError, match="no line"):
+        card["who won"]

@@ -1,0 +1,132 @@
+"""Your own folder of pictures and questions; every error names the file and the line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import toolkit
+from toolkit.datasets import PictureError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (5, 4), "red" if name == "a.png" else "blue").save(tmp_path / name)
+    return tmp_path
+
+
+def load(folder: Path, n: int | None = None, **options: object):
+    return toolkit.load_samples(f"folder:{folder}", n=n, **options)  # type: ignore[arg-type]
+
+
+def csv(folder: Path, *lines: str, header: str = "picture,question,choices,answer") -> None:
+    (folder / "questions.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+
+
+def test_csv(folder: Path) -> None:
+    csv(folder, "a.png,is it red ?,,yes", 'b.png,"what color, please ?",red | blue,blue')
+    first, second = load(folder)
+    assert (first.choices, first.answer, first.id) == (("yes", "no"), "yes", "line-2")
+    assert (second.question, second.choices, second.answer) == ("what color, please ?", ("red", "blue"), "blue")
+    assert second.dataset == f"folder:{folder.name}"
+    assert first.image_id != second.image_id
+
+
+def test_csv_of_a_spreadsheet_with_byte_order_mark(folder: Path) -> None:
+    (folder / "questions.csv").write_text("picture,question\na.png,is it red ?\n", encoding="utf-8-sig")
+    assert load(folder)[0].question == "is it red ?"
+
+
+def test_jsonl(folder: Path) -> None:
+    entries = [
+        {"picture": "a.png", "question": "is it red ?", "id": "x", "category": "colour"},
+        {"picture": "b.png", "question": "what color ?", "choices": ["red", "blue"], "answer": "blue"},
+    ]
+    (folder / "questions.jsonl").write_text("\n\n".join(map(json.dumps, entries)))
+    first, second = load(folder)
+    assert (first.id, first.category, first.answer) == ("x", "colour", None)
+    assert (second.choices, second.id) == (("red", "blue"), "line-3")
+
+
+def test_a_seeded_subset(folder: Path) -> None:
+    csv(folder, *(f"a.png,is it {word} ?,," for word in "one two three four five six".split()))
+    assert len(load(folder, n=3)) == 3
+    with pytest.raises(ValueError, match="has 6 samples, 7 were asked for"):
+        load(folder, n=7)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gone.png,is it ?,,", r"questions\.csv, line 2: there is no picture"),
+        ("a.png,,,", r"line 2: the question is empty"),
+        ("a.png,what ?,red|blue,green", "line 2: the answer 'green' is not among"),
+        ("a.png,what ?,red,", "line 2: choices must be at least two"),
+        ("../a.png,is it ?,,", "line 2: the picture '../a.png' lies outside the folder"),
+        ("a.png,is it ?", "line 2: expected 4 cells"),
+        ("a.png,is it ?,,,more", "line 2: expected 4 cells"),
+    ],
+)
+def test_a_bad_line_is_named(folder: Path, line: str, message: str) -> None:
+    csv(folder, line)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load(folder)
+
+
+def test_unreadable_picture_raises_or_is_reported(folder: Path) -> None:
+    (folder / "bad.png").write_bytes(b"no picture")
+    csv(folder, "bad.png,is it ?,,", "a.png,is it ?,,")
+    with pytest.raises(PictureError, match=r"line 2: .*bad\.png"):
+        load(folder)
+    reported: dict[str, str] = {}
+    assert len(load(folder, on_unreadable=reported.__setitem__)) == 1
+    assert list(reported) == ["line-2"]
+
+
+def test_unknown_column_is_suggested(folder: Path) -> None:
+    csv(folder, "a.png,is it ?,yes", header="picture,question,anwser")
+    with pytest.raises(ValueError, match="unknown column 'anwser'. Did you mean 'answer'"):
+        load(folder)
+
+
+def test_missing_column(folder: Path) -> None:
+    csv(folder, "a.png", header="picture")
+    with pytest.raises(ValueError, match="line 1: the columns question are missing"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "line 1: not JSON"),
+        ("[1]", "line 1: expected an object, got list"),
+        ('{"picture": "a.png", "question": "is it ?", "choices": 3}', "line 1: choices must be a list of texts, got 3"),
+    ],
+)
+def test_bad_jsonl(folder: Path, text: str, message: str) -> None:
+    (folder / "questions.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load(folder)
+
+
+def test_double_ids(folder: Path) -> None:
+    csv(folder, "a.png,is it ?,x", "b.png,is it ?,x", header="picture,question,id")
+    with pytest.raises(ValueError, match="two samples with the id 'x'"):
+        load(folder)
+
+
+def test_no_questions(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is none"):
+        load(folder)
+    csv(folder)
+    with pytest.raises(ValueError, match="has no samples"):
+        load(folder)
+    (folder / "questions.jsonl").write_text("")
+    with pytest.raises(FileNotFoundError, match="there is both"):
+        load(folder)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        load(folder / "gone")

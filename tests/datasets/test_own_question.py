@@ -1,0 +1,122 @@
+"""Anybody's question: checked, its choices read off, made into a sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import toolkit
+from toolkit.datasets.own_question import MAX_CHARACTERS, MAX_WORDS, read_choices
+
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+
+
+def test_sample_of_a_yes_no_question() -> None:
+    sample = toolkit.load_image_question(PICTURE, " is there a red circle ? ", answer="no")
+    assert sample.question == "is there a red circle ?"
+    assert (sample.choices, sample.answer, sample.instruction) == (("yes", "no"), "no", "answer yes or no")
+    assert (sample.image.mode, sample.image.size, sample.dataset) == ("RGB", (4, 4), "own")
+
+
+def test_identity_follows_picture_and_question() -> None:
+    first = toolkit.load_image_question(PICTURE, "is it red ?")
+    again = toolkit.load_image_question(PICTURE.copy(), "is it red ?")
+    other_question = toolkit.load_image_question(PICTURE, "is it blue ?")
+    other_picture = toolkit.load_image_question(PICTURE + 1, "is it red ?")
+    assert first.id == again.id
+    assert first.image_id == other_question.image_id != other_picture.image_id
+    assert len({first.id, other_question.id, other_picture.id}) == 3
+
+
+@pytest.mark.parametrize(
+    ("question", "choices"),
+    [
+        ("is there a red circle ?", ("yes", "no")),
+        ("Are there two dogs?", ("yes", "no")),
+        ("Does the man hold a cup?", ("yes", "no")),
+        ("is it red or blue ?", None),
+        ("what color is the lemon ?", None),
+        ("Island or sea?", None),
+        ("what color is it ? A red B blue", ("A", "B")),
+        ("what color is it ? A red B blue C green D pink", ("A", "B", "C", "D")),
+        ("is it red ? A yes B no", ("A", "B")),
+        ("How many? Select.\n(A) 3\n(B) 2\n(C) 1", ("A", "B", "C")),
+        ("Which?\nOptions: A: The suitcase., B: A book., C: None, D: Both", ("A", "B", "C", "D")),
+        ("Which one? A. red B. blue", ("A", "B")),
+        ("Which one? A) red B) blue", ("A", "B")),
+        ("Look at Figure A. Which one? A. red B. blue", ("A", "B")),
+        ("what is on it ? A man and a dog", None),
+        ("A man and B roads", None),
+        ("Which one? B. red C. blue", None),
+        ("Which one? A. red C. blue", None),
+    ],
+)
+def test_choices_are_read_off_the_question(question: str, choices: tuple[str, ...] | None) -> None:
+    assert read_choices(question) == choices
+
+
+def test_instruction_fits_the_choices() -> None:
+    lettered = toolkit.load_image_question(PICTURE, "what color ? A red B blue")
+    free = toolkit.load_image_question(PICTURE, "what color is it ?")
+    colours = toolkit.load_image_question(PICTURE, "what color is it ?", choices=["red", "blue"])
+    own = toolkit.load_image_question(PICTURE, "what color is it ?", instruction="")
+    assert lettered.instruction == "answer with the letter"
+    assert (free.choices, free.instruction) == (None, "answer with one word")
+    assert (colours.choices, colours.instruction) == (("red", "blue"), "answer with one word")
+    assert own.instruction == ""
+
+
+@pytest.mark.parametrize("question", ["", "   ", "\n\t"])
+def test_empty_question(question: str) -> None:
+    with pytest.raises(ValueError, match="the question is empty"):
+        toolkit.load_image_question(PICTURE, question)
+
+
+def test_long_questions_have_a_limit() -> None:
+    toolkit.load_image_question(PICTURE, "is " * MAX_WORDS)
+    with pytest.raises(ValueError, match=rf"has 10,000 words .* at most {MAX_WORDS} words"):
+        toolkit.load_image_question(PICTURE, "is " * 10_000)
+    with pytest.raises(ValueError, match=rf"has {MAX_WORDS + 1} words"):
+        toolkit.load_image_question(PICTURE, "a " * (MAX_WORDS + 1))
+    with pytest.raises(ValueError, match="at most"):
+        toolkit.load_image_question(PICTURE, "a" * (MAX_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("is\x07it ?", r"U\+0007 \(control character\) at position 2"),
+        ("is it \x1b[31m red ?", r"U\+001B .* position 6"),
+        ("is \u202eit ?", r"U\+202E \(RIGHT-TO-LEFT OVERRIDE\) at position 3"),
+        ("is \ud800 it", r"U\+D800"),
+        ("is\x00it", r"U\+0000"),
+    ],
+)
+def test_control_characters_are_named(question: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toolkit.load_image_question(PICTURE, question)
+
+
+def test_line_breaks_and_other_scripts_are_fine() -> None:
+    assert toolkit.load_image_question(PICTURE, "ist es\trot?\nÄÖÜ 红色 🙂").question
+
+
+def test_options_without_the_answer() -> None:
+    with pytest.raises(ValueError, match="the answer 'green' is not among the choices"):
+        toolkit.load_image_question(PICTURE, "what color ?", choices=["red", "blue"], answer="green")
+    with pytest.raises(ValueError, match="the answer 'C' is not among"):
+        toolkit.load_image_question(PICTURE, "what color ? A red B blue", answer="C")
+
+
+def test_choices_must_be_a_list_of_two_or_more() -> None:
+    with pytest.raises(ValueError, match="got the text 'yes'; did you mean a list"):
+        toolkit.load_image_question(PICTURE, "is it ?", choices="yes")
+    with pytest.raises(ValueError, match="at least two different"):
+        toolkit.load_image_question(PICTURE, "is it ?", choices=["yes"])
+    with pytest.raises(ValueError, match="at least two different"):
+        toolkit.load_image_question(PICTURE, "is it ?", choices=["yes", "yes"])
+
+
+def test_question_must_be_text() -> None:
+    with pytest.raises(ValueError, match="must be text, got int"):
+        toolkit.load_image_question(PICTURE, 3)  # type: ignore[arg-type]

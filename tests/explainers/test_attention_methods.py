@@ -1,0 +1,359 @@
+"""Attention of both towers, rollout and CAM on random models of three families, against independent computations."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tiny_boxes import FAMILIES, TinyBox, TinyVLM, tiny_sample, tiny_vlm
+
+from toolkit.explainers import explain
+from toolkit.explainers.anatomy import anatomy, merge_of
+from toolkit.explainers.attention import mixing, rollout, trace
+from toolkit.explainers.cam import activation_map, layer_index
+from toolkit.explainers.grad_cam import DEPTH, GradCam
+from toolkit.explainers.gradients import backward_bytes
+from toolkit.explainers.integrated_gradients import IntegratedGradients
+from toolkit.explainers.llava_cam import LlavaCam
+from toolkit.explainers.scope import (
+    attention_modules,
+    attention_scope,
+    fingerprint,
+    hooks,
+    leftovers,
+    masked_softmax,
+)
+
+METHODS = ("rollout", "grad-rollout", "attention-last", "grad-cam", "llava-cam", "attn-lrp", "tam")
+
+
+def box_of(family: str):
+    return tiny_vlm(family).white_box(tiny_sample(), target="yes")
+
+
+def eager_attention(vlm: TinyVLM, box) -> dict[str, list[torch.Tensor]]:
+    """Weights that the model itself returns with eager attention, by module name, differentiable."""
+    vlm.model.set_attn_implementation("eager")
+    seen: dict[str, list[torch.Tensor]] = {}
+    softmax = torch.nn.functional.softmax
+    current: list[str] = []
+    try:
+        with hooks([]) as handles, pytest.MonkeyPatch.context() as patch:
+            for name, module in attention_modules(vlm.model).items():
+                handles.append(module.register_forward_pre_hook(lambda *_, name=name: current.append(name)))
+
+            def spy(*args, **kwargs):
+                out = softmax(*args, **kwargs)
+                seen.setdefault(current[-1], []).append(out)
+                return out
+
+            patch.setattr(torch.nn.functional, "softmax", spy)
+            logit = box.logit(box.pixels.clone().requires_grad_(True), box.question)
+    finally:
+        vlm.model.set_attn_implementation("sdpa")
+    return {"logit": [logit], **seen}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_and_their_gradients_equal_the_models_own_eager_attention(family: str) -> None:
+    vlm, box = tiny_vlm(family), box_of(family)
+    own = eager_attention(vlm, box)
+    (logit,) = own.pop("logit")
+    traced = trace(box, gradient=True)
+    names = {module: name for name, module in attention_modules(vlm.model).items()}
+    compared = 0
+    for layer in (*traced.vision, *traced.decoder):
+        expected = own[names[layer[0].module]]
+        assert len(layer) == len(expected)
+        slopes = torch.autograd.grad(logit.sum(), expected, retain_graph=True)
+        for call, weights, slope in zip(layer, expected, slopes, strict=True):
+            torch.testing.assert_close(call.weights(), weights.detach(), atol=1e-6, rtol=1e-4)
+            visible = weights > 0
+            torch.testing.assert_close(call.weights_gradient()[visible], slope[visible], atol=1e-5, rtol=1e-3)
+            compared += 1
+    assert compared >= 5
+    if family == "qwen2.5-vl":
+        assert len(traced.vision[0]) == 4, "the first tower layer looks through four windows"
+        assert len(traced.vision[1]) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_players_patches_are_those_that_its_pixels_change(family: str) -> None:
+    box = box_of(family)
+    parts, merge = anatomy(box.model), merge_of(box)
+    entered: list[torch.Tensor] = []
+    with hooks([]) as handles, torch.no_grad():
+        handles.append(parts.vision_layers[0].register_forward_pre_hook(lambda _, args: entered.append(args[0])))
+        ones = torch.ones_like(box.pixels).requires_grad_(True)
+        box.logit(box.pixels, box.question)
+        for player in (0, 7, 20, 35):
+            with torch.enable_grad():
+                (mask,) = torch.autograd.grad(box.pixels_to_players(ones)[0, player], ones)
+            box.logit(box.pixels + mask, box.question)
+    plain, *changed = (one.flatten(0, -2) for one in entered)
+    for player, now in zip((0, 7, 20, 35), changed, strict=True):
+        moved = (now - plain).abs().sum(-1) > 0
+        assert torch.equal(moved, merge.members[player])
+    assert int(merge.members.sum(0).max()) == 1
+    assert merge.used_layers == 2
+
+
+@pytest.mark.parametrize("by_gradient", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rollout_equals_the_product_of_full_matrices(family: str, by_gradient: bool) -> None:
+    box = box_of(family)
+    traced, merge = trace(box, gradient=by_gradient), merge_of(box)
+    rolled = rollout(box, traced, merge, by_gradient=by_gradient)
+
+    def full(layers) -> torch.Tensor:
+        product = None
+        for calls in layers:
+            blocks = [block for call in calls for block in mixing(call, by_gradient=by_gradient)]
+            matrix = torch.block_diag(*blocks)
+            product = matrix if product is None else matrix @ product
+        return product
+
+    decoder = full(traced.decoder)
+    torch.testing.assert_close(decoder.sum(1), torch.ones(len(decoder), dtype=torch.float64), atol=1e-10, rtol=0)
+    torch.testing.assert_close(rolled.decoder, decoder[-1], atol=1e-12, rtol=1e-10)
+    vision = full(traced.vision)
+    per_player = torch.stack([vision[members].mean(0) for members in merge.members])
+    torch.testing.assert_close(per_player.sum(1), torch.ones(36, dtype=torch.float64), atol=1e-10, rtol=0)
+    mass = decoder[-1, box.image_positions]
+    image = torch.stack([(mass @ per_player)[members].sum() for members in merge.members])
+    torch.testing.assert_close(rolled.image, image, atol=1e-12, rtol=1e-9)
+    assert float(rolled.vision.sum()) == pytest.approx(float(mass.sum()), abs=1e-12)
+    assert float(rolled.decoder.sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_rollout_of_uniform_attention_in_closed_form() -> None:
+    """With queries at zero, each position attends evenly to itself and all before; the rollout is solved by hand."""
+    vlm = TinyVLM("llava")
+    with torch.no_grad():
+        for name, parameter in vlm.model.named_parameters():
+            if "q_proj" in name:
+                parameter.zero_()
+    box = vlm.white_box(tiny_sample(), target="yes")
+    n = len(box.ids)
+    last = explain("attention-last", vlm, tiny_sample(), target="yes").scores
+    np.testing.assert_allclose(last, 1 / n, atol=1e-7)
+    counts = np.arange(1, n + 1)
+    step = (np.tril(np.ones((n, n))) / counts[:, None] + np.eye(n)) / 2
+    row = (step @ step @ step)[-1]
+    tower = (np.full((37, 37), 1 / 37) + np.eye(37)) / 2
+    image = np.concatenate([[0.0], row[box.image_positions]]) @ tower @ tower
+    scores = explain("rollout", vlm, tiny_sample(), target="yes").scores
+    np.testing.assert_allclose(scores, [*image[1:], *row[box.text_positions]], atol=1e-7)
+
+
+def test_attention_last_reads_the_predicting_position_of_the_last_layer() -> None:
+    vlm, box = tiny_vlm("llava"), box_of("llava")
+    own = eager_attention(vlm, box)
+    weights = own["model.language_model.layers.2.self_attn"][0][0].mean(0)[-1]
+    expected = weights[torch.cat([box.image_positions, box.text_positions])].detach().numpy()
+    scores = explain("attention-last", vlm, tiny_sample(), target="yes").scores
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_grad_cam_is_the_derivative_along_a_players_activation(family: str) -> None:
+    """n * score_p = d/de logit(A + e * A_p at every player): a finite difference that uses no gradient."""
+    box = box_of(family)
+    layer = anatomy(box.model).decoder_layers[layer_index(3, DEPTH)]
+    where = torch.cat([box.image_positions, box.text_positions])
+    seen: list[torch.Tensor] = []
+    with torch.no_grad():
+        with hooks([layer.post_attention_layernorm.register_forward_hook(lambda m, a, out: seen.append(out))]):
+            box.logit(box.pixels, box.question)
+        scores = activation_map(box, box.pixels, DEPTH)
+        for player in (0, 17, 40):
+            direction = torch.zeros_like(seen[0])
+            direction[0, where] = seen[0][0, where[player]]
+            values = []
+            for step in (1e-2, -1e-2):
+                bump = layer.post_attention_layernorm.register_forward_hook(
+                    lambda m, a, out, step=step, direction=direction: out + step * direction
+                )
+                with hooks([bump]):
+                    values.append(float(box.logit(box.pixels, box.question)))
+            slope = (values[0] - values[1]) / 2e-2
+            assert slope / len(where) == pytest.approx(
+                float(scores[player]), abs=2e-4 + 0.01 * abs(float(scores[player]))
+            )
+
+
+def test_the_layer_is_a_fraction_of_the_depth() -> None:
+    assert [layer_index(n, DEPTH) for n in (3, 28, 32, 36)] == [0, 6, 7, 8]
+    assert [layer_index(5, depth) for depth in (0.0, 0.5, 1.0)] == [0, 2, 4]
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        layer_index(3, 1.5)
+
+
+def test_llava_cam_without_noise_is_grad_cam_and_with_noise_is_not() -> None:
+    vlm, sample = tiny_vlm("llava"), tiny_sample()
+    plain = explain("grad-cam", vlm, sample, target="yes").scores
+    still = explain(LlavaCam(level=0.0, samples=2), vlm, sample, target="yes").scores
+    np.testing.assert_allclose(still, plain, atol=1e-7)
+    one, again, other = (explain("llava-cam", vlm, sample, target="yes", seed=seed).scores for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, other)
+    assert not np.allclose(one, plain)
+    rectified = explain(GradCam(rectify=True), vlm, sample, target="yes").scores
+    np.testing.assert_array_equal(rectified, np.maximum(plain, 0))
+    assert plain.min() < 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_is_left_behind_also_after_an_error(family: str, method: str) -> None:
+    vlm, sample = tiny_vlm(family), tiny_sample()
+    before = fingerprint(vlm.model)
+    first = explain(method, vlm, sample, target="yes").scores
+    assert leftovers(before, fingerprint(vlm.model)) == []
+    np.testing.assert_array_equal(first, explain(method, vlm, sample, target="yes").scores)
+    broken = TinyVLM.white_box
+
+    def failing(self, *args, **kwargs):
+        box = broken(self, *args, **kwargs)
+        score = box.logits
+
+        def logits(pixels, question):
+            score(pixels, question)
+            raise RuntimeError("out of luck")
+
+        box.logits = logits
+        return box
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TinyVLM, "white_box", failing)
+        with pytest.raises(RuntimeError, match="out of luck"):
+            explain(method, vlm, sample, target="yes")
+    assert leftovers(before, fingerprint(vlm.model)) == []
+
+
+def test_the_fingerprint_sees_hooks_configurations_gradients_and_weights() -> None:
+    vlm = TinyVLM("llava")
+    norm = vlm.model.model.language_model.norm
+    before = fingerprint(vlm.model)
+    handle = norm.register_forward_hook(lambda *_: None)
+    assert leftovers(before, fingerprint(vlm.model)) == ["model.language_model.norm"]
+    handle.remove()
+    norm.forward = norm.forward
+    assert leftovers(before, fingerprint(vlm.model)) == ["model.language_model.norm"]
+    del norm.forward
+    norm.weight.requires_grad_(False)
+    assert leftovers(before, fingerprint(vlm.model)) == ["parameter model.language_model.norm.weight"]
+    norm.weight.requires_grad_(True)
+    with torch.no_grad():
+        norm.weight.mul_(2)
+    assert leftovers(before, fingerprint(vlm.model)) == ["parameter model.language_model.norm.weight"]
+
+
+def test_attention_scope_refuses_what_it_cannot_see() -> None:
+    with pytest.raises(ValueError, match="no attention modules"), attention_scope(torch.nn.Linear(1, 1), print):
+        pass
+    with pytest.raises(ValueError, match="get_decoder"):
+        anatomy(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_do_not_depend_on_the_attention_implementation(method: str) -> None:
+    vlm, sample = tiny_vlm("internvl"), tiny_sample()
+    fast = explain(method, vlm, sample, target="yes").scores
+    vlm.model.set_attn_implementation("eager")
+    try:
+        plain = explain(method, vlm, sample, target="yes").scores
+    finally:
+        vlm.model.set_attn_implementation("sdpa")
+    np.testing.assert_allclose(fast, plain, atol=1e-4 * np.abs(plain).max())
+
+
+def test_masked_softmax_by_hand() -> None:
+    """No mask: causal where the module is; a bool mask hides; an additive mask adds."""
+    causal, free = torch.nn.Module(), torch.nn.Module()
+    causal.is_causal, free.is_causal = True, False
+    scores = torch.zeros(1, 1, 3, 3)
+    lower = torch.tensor([[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]])
+    torch.testing.assert_close(masked_softmax(causal, scores, None)[0, 0], lower)
+    torch.testing.assert_close(masked_softmax(free, scores, None)[0, 0], torch.full((3, 3), 1 / 3))
+    hidden = torch.ones(1, 1, 3, 3, dtype=torch.bool).tril()
+    torch.testing.assert_close(masked_softmax(free, scores, hidden)[0, 0], lower)
+    bias = torch.log(torch.tensor([1.0, 2.0, 1.0])).expand(1, 1, 3, 3)
+    torch.testing.assert_close(masked_softmax(free, scores, bias)[0, 0, 0], torch.tensor([0.25, 0.5, 0.25]))
+
+
+@pytest.mark.parametrize(
+    ("method", "what"), [("input-x-gradient", "backward row"), ("rollout", "attention of one layer")]
+)
+def test_a_method_that_cannot_fit_is_refused_before_it_runs(
+    method: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("attention", "gradients"):
+        monkeypatch.setattr(f"toolkit.explainers.{module}.free_bytes", lambda device: 1000)
+    with pytest.raises(MemoryError, match=rf"{what}.*GiB"):
+        explain(method, tiny_vlm("llava"), tiny_sample(), target="yes")
+    explain("tam", tiny_vlm("llava"), tiny_sample(), target="yes")
+
+
+def test_short_memory_makes_smaller_batches_and_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm, sample = tiny_vlm("llava"), tiny_sample()
+    free = explain("smoothgrad", vlm, sample, target="yes").scores
+    rows: list[int] = []
+    score = TinyBox.score
+
+    def counted(self, pixels, question):
+        rows.append(len(pixels))
+        return score(self, pixels, question)
+
+    one = backward_bytes(vlm.white_box(sample, target="yes"))
+    monkeypatch.setattr("toolkit.explainers.gradients.free_bytes", lambda device: int(3.9 * one))
+    monkeypatch.setattr(TinyBox, "score", counted)
+    short = explain("smoothgrad", vlm, sample, target="yes").scores
+    assert max(rows) == 3
+    np.testing.assert_allclose(short, free, atol=1e-5 * np.abs(free).max())
+
+
+class BlindToOneCell(TinyVLM):
+    """A tower that mixes no patches, and a decoder that may not look at cell 14: the cell provably does not matter."""
+
+    def __init__(self) -> None:
+        super().__init__("llava")
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if "vision_tower" in name and "out_proj" in name:
+                    parameter.zero_()
+
+    def white_box(self, sample, *, target=None, baseline="blur"):
+        box = super().white_box(sample, target=target, baseline=baseline)
+        box.hidden = 14
+        return box
+
+
+@pytest.mark.parametrize("method", ["input-x-gradient", "integrated-gradients", "smoothgrad", "attn-lrp"])
+def test_a_cell_that_cannot_matter_gets_zero_where_it_is_promised(method: str) -> None:
+    chosen = IntegratedGradients(max_steps=8) if method == "integrated-gradients" else method
+    scores = explain(chosen, BlindToOneCell(), tiny_sample(), target="yes").of("image")
+    assert scores[14] == 0
+    assert np.sort(np.abs(scores))[1] > 0
+
+
+@pytest.mark.parametrize("method", ["rollout", "grad-cam"])
+def test_attention_and_activation_maps_do_not_promise_it(method: str) -> None:
+    """Rollout does not see that the tower's output weights are zero; Grad-CAM uses a gradient averaged over cells."""
+    assert explain(method, BlindToOneCell(), tiny_sample(), target="yes").of("image")[14] != 0
+
+
+def test_the_size_of_the_gradient_does_not_matter_and_every_row_keeps_half() -> None:
+    box = box_of("llava")
+    traced = trace(box, gradient=True)
+    for calls in (*traced.vision, *traced.decoder):
+        for call in calls:
+            mixed = mixing(call, by_gradient=True)
+            larger = mixing(dataclasses.replace(call, gradient=1000 * call.gradient), by_gradient=True)
+            torch.testing.assert_close(mixed, larger, atol=1e-6, rtol=1e-4)
+            silent = mixing(dataclasses.replace(call, gradient=0 * call.gradient), by_gradient=True)
+            torch.testing.assert_close(silent[0], torch.eye(mixed.shape[-1], dtype=torch.float64))
+            lost = 1 - mixed.diagonal(dim1=-2, dim2=-1)
+            assert float(lost.max()) <= 0.5 + 1e-9

@@ -1,0 +1,201 @@
+"""AttnLRP: each rule as plain algebra, the books of every block, and no effect on any other model."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from tiny_boxes import FAMILIES, TinyVLM, tiny_sample
+from torch import nn
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
+
+from toolkit.explainers import explain, lrp_rules
+from toolkit.explainers.attn_lrp import relevance
+from toolkit.explainers.scope import hooks
+
+
+def with_biases(family: str) -> TinyVLM:
+    """Random biases and norms, so that no term of the books is trivially zero."""
+    vlm = TinyVLM(family, seed=3)
+    with torch.no_grad():
+        for name, parameter in vlm.model.named_parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))))
+    return vlm
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def vlm(request: pytest.FixtureRequest) -> TinyVLM:
+    return with_biases(request.param)
+
+
+def test_every_block_of_both_towers_balances(vlm: TinyVLM) -> None:
+    scores, logit, balances = relevance(vlm.white_box(tiny_sample(), target="yes"))
+    assert len(balances) == 5
+    assert sum("vis" in balance.block for balance in balances) == 2
+    assert max(balance.error for balance in balances) < 1e-4
+    assert balances[-1].leaving == pytest.approx(logit, rel=1e-4), "the final norm and head lose nothing"
+    assert max(abs(balance.bias) for balance in balances) > 1e-4, "the books must have had something to say"
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("rule", ["_activation", "_rms_norm", "_half", "_layer_norm"])
+def test_without_a_rule_the_books_do_not_balance(rule: str) -> None:
+    family = "internvl"  # uses all of them: layer norm and GELU in the tower, RMS norm and a gated MLP in the decoder
+    replacement = (lambda module, args: None) if rule == "_half" else (lambda module, args, output: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lrp_rules, rule, replacement)
+        _, _, balances = relevance(with_biases(family).white_box(tiny_sample(), target="yes"))
+    assert max(balance.error for balance in balances) > 1e-2
+
+
+def test_the_logit_is_relevance_of_all_inputs_biases_and_softmax_terms() -> None:
+    """End to end for LLaVA: pixels + class token + positions + words + template + biases + softmax = logit."""
+    vlm = TinyVLM("llava", seed=5)  # all biases zero
+    box = vlm.white_box(tiny_sample(), target="yes")
+    _, logit, balances = relevance(box)
+    embeddings = vlm.model.model.vision_tower.embeddings
+    sources: list[torch.Tensor] = []
+    from toolkit.explainers.lrp_rules import lrp_rules as rules
+
+    def keep(_, __, output):
+        own = output.view_as(output)
+        sources.append(own)
+        return own
+
+    tower = vlm.model.model.language_model
+    seen: list[torch.Tensor] = []
+    with hooks([]) as handles, rules(vlm.model):
+        handles.append(embeddings.register_forward_hook(keep))
+        handles.append(
+            tower.register_forward_pre_hook(lambda m, a, k: seen.append(k["inputs_embeds"]), with_kwargs=True)
+        )
+        value = box.logit(box.pixels.clone().requires_grad_(True), box.question)
+    tokens, rows = torch.autograd.grad(value.sum(), (sources[0], seen[0]))
+    text = torch.ones(rows.shape[1], dtype=torch.bool)
+    text[box.image_positions] = False
+    total = float(((sources[0] * tokens).sum() + (seen[0] * rows)[:, text].sum()).detach())
+    softmax = sum(balance.softmax for balance in balances)
+    assert total + softmax == pytest.approx(logit, abs=1e-4 * max(1, abs(logit)))
+
+
+def test_a_gated_mlp_by_hand() -> None:
+    """f(g) u with f(g) = g c: half the relevance goes through the gate, half through the other projection."""
+    config = LlamaConfig(hidden_size=3, intermediate_size=4, num_attention_heads=1, num_key_value_heads=1)
+    torch.manual_seed(0)
+    mlp = LlamaMLP(config).double()
+    x = torch.randn(1, 3, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        gate, up = mlp.gate_proj(x)[0], mlp.up_proj(x)[0]
+        hidden = torch.nn.functional.silu(gate) * up
+        share = mlp.down_proj.weight.sum(0) * hidden  # relevance of each hidden unit for the sum of the outputs
+        expected = torch.zeros(3, dtype=torch.float64)
+        for unit in range(4):
+            for weight, z in ((mlp.gate_proj.weight[unit], gate[unit]), (mlp.up_proj.weight[unit], up[unit])):
+                expected += 0.5 * share[unit] * weight * x[0] / z
+    handles = [mlp.act_fn.register_forward_hook(lrp_rules._activation)]
+    handles.append(mlp.down_proj.register_forward_pre_hook(lrp_rules._half))
+    with hooks(handles):
+        (slope,) = torch.autograd.grad(mlp(x).sum(), x)
+    torch.testing.assert_close((x * slope)[0].detach(), expected, atol=1e-12, rtol=1e-10)
+    assert float((x * slope).sum().detach()) == pytest.approx(float(share.sum()), abs=1e-12)
+
+
+def test_norms_by_hand() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
+    rms = LlamaRMSNorm(5).double()
+    layer = nn.LayerNorm(5).double()
+    with torch.no_grad():
+        rms.weight.uniform_(0.5, 2)
+        layer.weight.uniform_(0.5, 2)
+        layer.bias.uniform_(-1, 1)
+    x32 = x.float()
+    with hooks([rms.register_forward_hook(lrp_rules._rms_norm)]):
+        (slope,) = torch.autograd.grad(rms(x).sum(), x)
+    expected = rms.weight * x / torch.sqrt(x32.double().pow(2).mean(-1, keepdim=True))
+    torch.testing.assert_close((x * slope).detach(), expected.detach(), atol=1e-5, rtol=1e-5)
+    with hooks([layer.register_forward_hook(lrp_rules._layer_norm)]):
+        out = layer(x)
+        (slope,) = torch.autograd.grad(out.sum(), x)
+    torch.testing.assert_close(out, nn.functional.layer_norm(x, (5,), layer.weight, layer.bias, layer.eps))
+    centred = x - x.mean(-1, keepdim=True)
+    weight = layer.weight / torch.sqrt(centred.pow(2).mean(-1, keepdim=True) + layer.eps)
+    expected = (weight - weight.mean(-1, keepdim=True)) * x
+    torch.testing.assert_close((x * slope).detach(), expected.detach(), atol=1e-10, rtol=1e-8)
+
+
+def test_the_rules_do_not_change_what_the_model_says(vlm: TinyVLM) -> None:
+    box = vlm.white_box(tiny_sample(), target="yes")
+    with torch.no_grad():
+        plain = box.logit(box.pixels, box.question)
+        with lrp_rules.lrp_rules(vlm.model):
+            under = box.logit(box.pixels, box.question)
+        after = box.logit(box.pixels, box.question)
+    torch.testing.assert_close(under, plain, atol=1e-5, rtol=1e-5)
+    assert torch.equal(plain, after)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_model_in_the_process_keeps_bit_identical_gradients(family: str) -> None:
+    """Even one that shares its configuration objects with the model under the rules."""
+    vlm = with_biases(family)
+    other = copy.copy(vlm)
+    other.model = type(vlm.model)(vlm.model.config).eval()
+    other.model.load_state_dict(vlm.model.state_dict())
+    for mine, its in zip(vlm.model.modules(), other.model.modules(), strict=True):
+        if hasattr(mine, "config"):
+            its.config = mine.config
+
+    def slopes() -> tuple[torch.Tensor, torch.Tensor]:
+        box = other.white_box(tiny_sample(), target="yes")
+        pixels, question = box.pixels.clone().requires_grad_(True), box.question.clone().requires_grad_(True)
+        return torch.autograd.grad(box.logit(pixels, question).sum(), (pixels, question))
+
+    before = slopes()
+    with lrp_rules.lrp_rules(vlm.model):
+        during = slopes()
+    after = slopes()
+    for one, two, three in zip(before, during, after, strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+
+
+def test_an_unknown_nonlinearity_is_refused() -> None:
+    vlm = TinyVLM("llava")
+    vlm.model.model.multi_modal_projector.act = nn.Tanh()
+    with pytest.raises(ValueError, match="no rule for Tanh"):
+        explain("attn-lrp", vlm, tiny_sample(), target="yes")
+
+
+def test_the_attribution_keeps_its_conservation_error_and_share() -> None:
+    att = explain("attn-lrp", with_biases("qwen2.5-vl"), tiny_sample(), target="yes")
+    assert att.details["conservation_error"] < 1e-4
+    assert att.details["share"] == pytest.approx(att.scores.sum() / att.details["logit"])
+
+
+def test_a_players_score_is_the_relevance_of_its_own_patch_and_word() -> None:
+    """LLaVA's patch embedding has no bias, so a cell's pixels and its patch token carry the same relevance."""
+    vlm = with_biases("llava")
+    box = vlm.white_box(tiny_sample(), target="yes")
+    scores, _, _ = relevance(box)
+    patches: list[torch.Tensor] = []
+    rows: list[torch.Tensor] = []
+    inner = vlm.model.model
+    with hooks([]) as handles, lrp_rules.lrp_rules(vlm.model):
+        embedding = inner.vision_tower.embeddings.patch_embedding
+        handles.append(embedding.register_forward_hook(lambda m, a, out: patches.append(out)))
+        handles.append(
+            inner.language_model.register_forward_pre_hook(
+                lambda m, a, k: rows.append(k["inputs_embeds"]), with_kwargs=True
+            )
+        )
+        value = box.logit(box.pixels.clone().requires_grad_(True), box.question).sum()
+    by_patch, by_row = torch.autograd.grad(value, (patches[0], rows[0]))
+    image = (patches[0] * by_patch).sum(1).flatten().detach().numpy()
+    text = (rows[0] * by_row).sum(-1)[0, box.text_positions].detach().numpy()
+    np.testing.assert_allclose(scores[:36], image, atol=1e-5 * np.abs(image).max())
+    np.testing.assert_allclose(scores[36:], text, atol=1e-5 * np.abs(text).max())

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+from gate_vlm import GATES, GateVLM, gate_sample
+
+import toolkit
+from toolkit.analytic import additive, and_gate, or_gate, xor_gate
+from toolkit.datasets.sample import Corners
+from toolkit.redundancy import corners_of, modality_shares
+from toolkit.redundancy.gates import Parts, classify, measure_noise, parts
+from toolkit.redundancy.summary import constant_accuracy
+
+
+@pytest.mark.parametrize(
+    ("game", "dividend"), [(and_gate(3, 2), 1), (or_gate(3, 2), -1), (xor_gate(3, 2), -2), (additive(3, 2), 0)]
+)
+def test_corners_of_the_gates(game, dividend):
+    corners = corners_of(game)
+    assert corners.dividend == dividend
+    shares = modality_shares(corners)
+    assert shares.image + shares.text == pytest.approx(corners.both - corners.empty, abs=1e-12)
+
+
+def test_shares_of_one_sided_corners():
+    assert modality_shares(Corners(1.0, 0.0, 1.0, 0.0)).text_share == 1.0
+    assert modality_shares(Corners(1.0, 1.0, 0.0, 0.0)).text_share == 0.0
+    assert modality_shares(Corners(1.0, 0.0, 0.0, 0.0)).text_share == 0.5
+    assert modality_shares(Corners(0.2, 0.2, 0.2, 0.2)).text_share == 0.5
+
+
+@pytest.mark.parametrize("gate", list(GATES))
+def test_every_gate_is_recognised_above_the_noise_and_lost_below_it(gate):
+    corners = Corners(*GATES[gate])
+    assert classify(corners, Parts(0.1, 0.1, 0.1, 0.1)) == gate
+    assert classify(corners, Parts(2.0, 2.0, 2.0, 2.0)) == "neither"
+
+
+@pytest.mark.parametrize(
+    ("corners", "expected"),
+    [
+        (Corners(1.0, 0.59, 1.0, 0.5), "text-only"),  # a guess from the image that the text makes superfluous
+        (Corners(1.0, 0.41, 1.0, 0.5), "text-only"),
+        (Corners(1.0, 0.9, 0.8, 0.1), "redundancy"),
+        (Corners(0.1, 0.9, 0.9, 0.1), "redundancy"),  # XOR
+        (Corners(0.9, 0.3, 0.4, 0.25), "synergy"),
+        (Corners(0.2, 0.9, 0.2, 0.9), "text-only"),  # the text speaks against the answer
+    ],
+)
+def test_the_largest_part_names_the_gate(corners, expected):
+    found = parts(corners)
+    total = found.synergy + found.redundancy + found.text + found.image
+    assert total == pytest.approx(corners.both - corners.empty, abs=1e-12)
+    assert classify(corners, Parts(0.01, 0.01, 0.01, 0.01)) == expected
+
+
+def test_noise_is_the_spread_over_baselines():
+    vlm = GateVLM(jitter=0.05)
+    samples = [gate_sample("synergy", i) for i in range(6)]
+    noise = toolkit.diagnose(vlm, samples).noise
+    assert noise.sd.text == pytest.approx(0.05)
+    assert noise.sd.synergy == pytest.approx(0.05)
+    assert noise.sd.image == pytest.approx(0.0, abs=1e-12)
+    assert noise.threshold.text == pytest.approx(2.179 * 0.05, rel=1e-3)  # t of 12 degrees of freedom
+    with pytest.raises(ValueError, match="at least two baselines"):
+        measure_noise([])
+
+
+def test_confusion_is_diagonal_on_a_model_that_is_its_own_truth():
+    samples = [gate_sample(g, i) for g in GATES if g != "neither" for i in range(5)]
+    table = toolkit.diagnose(GateVLM(jitter=0.01), samples).confusion()
+    assert table.to_numpy().sum() == 20
+    assert all(table.loc[g, g] == 5 for g in table.index)
+
+
+def test_the_same_rule_on_both_sides_leaves_only_the_model_to_blame():
+    report = toolkit.diagnose(GateVLM(), [gate_sample("text-only", i) for i in range(4)])
+    assert report.confusion().index.tolist() == ["text-only"]
+    assert report.confusion(same_rule=True).loc["synergy", "text-only"] == 4  # the toy's Bayes corners are synergy
+
+
+def test_pure_synergy_report():
+    report = toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(40)])
+    assert report["accuracy, both"].value == 1.0
+    assert report["accuracy, text"].value == pytest.approx(0.25)
+    assert report["accuracy, constant answer"].value == pytest.approx(0.25)
+    assert report["total interaction"].value == pytest.approx(0.955 - 0.25)
+    assert report["information, synergy"].value > 1.6
+    assert report["information, redundancy"].value == pytest.approx(0.0, abs=1e-6)
+    assert report["text share"].value == pytest.approx(0.5)
+    assert "needs image and text together (100% of 40 samples)" in report.verdict
+
+
+def test_a_model_that_follows_the_prior_is_caught():
+    samples = [gate_sample("synergy", i, prior="A") for i in range(40)]
+    grounded = toolkit.diagnose(GateVLM(), samples)
+    biased = toolkit.diagnose(GateVLM(follow_prior=True), samples)
+    assert biased["language-prior rate"].value == 1.0
+    assert biased["language-prior rate"].n == 30
+    assert biased["stereotype rate"].value == 1.0
+    assert grounded["stereotype rate"].value == 0.0
+    assert grounded["language-prior rate"].value == 0.0
+    assert biased["text share"].value == pytest.approx(1.0)
+    assert "answers from the text alone" in biased.verdict
+
+
+@pytest.mark.parametrize(("gate", "part"), [("redundancy", "redundancy"), ("image-only", "unique image")])
+def test_information_lands_where_the_gate_says(gate, part):
+    report = toolkit.diagnose(GateVLM(), [gate_sample(gate, i) for i in range(40)])
+    parts = {name: report[f"information, {name}"].value for name in ("redundancy", "unique image", "synergy")}
+    assert max(parts, key=lambda name: parts[name]) == part
+    assert parts[part] > 1.5
+
+
+def test_intervals_resample_pictures_and_not_samples():
+    gates = ["synergy"] * 20 + ["text-only"] * 20
+    alone = [gate_sample(g, i, image_id=f"{g}{i}") for i, g in enumerate(gates)]
+    shared = [gate_sample(g, i, image_id=f"{g}{i % 4}") for i, g in enumerate(gates)]
+    widths = []
+    for samples in (alone, shared):
+        quantity = toolkit.diagnose(GateVLM(), samples)["total interaction"]
+        widths.append(quantity.high - quantity.low)
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_report_has_one_table_one_figure_one_page(tmp_path):
+    report = toolkit.diagnose(GateVLM(jitter=0.02), [gate_sample(g, i) for g in GATES for i in range(3)])
+    table = report.table()
+    assert {"value", "low", "high", "n", "unit"} <= set(table.columns)
+    assert (table["value"].isna() == table["reason"].notna()).all()
+    assert len(report.figure().axes) == 3
+    page = report.to_html(tmp_path / "report.html")
+    assert report.verdict.split(";")[0] in page
+    assert "<svg" in page or "data:image" in page
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+    assert len(report.samples()) == 15
+    with pytest.raises(KeyError, match="no quantity"):
+        report["nonsense"]
+
+
+def test_a_sample_that_fails_is_counted_and_not_dropped_silently():
+    class Broken(GateVLM):
+        def game(self, sample, *, target=None, baseline="blur"):
+            if sample.id == "synergy-1":
+                raise ValueError("no picture")
+            return super().game(sample, target=target, baseline=baseline)
+
+    report = toolkit.diagnose(Broken(), [gate_sample("synergy", i) for i in range(4)])
+    assert report.failures == {"synergy-1": "ValueError: no picture"}
+    assert len(report.records) == 3
+    with pytest.raises(ValueError, match="at least one sample"):
+        toolkit.diagnose(GateVLM(), [])
+
+
+def test_few_samples_have_no_information_and_a_reason():
+    report = toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(3)])
+    assert np.isnan(report["information, synergy"].value)
+    assert "at least 8 samples" in (report["information, synergy"].reason or "")
+
+
+def test_constant_accuracy():
+    assert constant_accuracy(["yes", "no", "yes", "yes"]) == 0.75

@@ -1,0 +1,136 @@
+"""Top fractions: counts, nesting, ties and what is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from toolkit.analytic import and_gate
+from toolkit.explainers.attribution import Attribution
+from toolkit.games import Players
+from toolkit.synergy.ordering import (
+    check_attribution,
+    check_tie_seeds,
+    curve_fractions,
+    random_attributions,
+    score_order,
+    top_coalitions,
+    top_counts,
+)
+
+
+def explained(scores, n_image, n_text, target=""):
+    players = Players.make(tuple(f"i{i}" for i in range(n_image)), tuple(f"t{i}" for i in range(n_text)))
+    return Attribution(np.asarray(scores, dtype=float), players, "test", target)
+
+
+@example(45, 10)
+@given(st.integers(0, 400), st.integers(1, 40))
+def test_counts_round_half_up_for_every_player_number(n, steps):
+    expected = [(2 * j * n + steps) // (2 * steps) for j in range(steps + 1)]
+    assert top_counts(n, curve_fractions(steps)).tolist() == expected
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 10**6), st.integers(1, 15))
+def test_top_coalitions_are_nested_and_stay_in_their_modality(n_image, n_text, seed, steps):
+    scores = np.random.default_rng(seed).integers(0, 4, n_image + n_text)
+    attribution = explained(scores, n_image, n_text)
+    for modality in ("image", "text"):
+        members = attribution.players.of(modality)
+        top = top_coalitions(attribution, modality, curve_fractions(steps))
+        assert not top[:, ~members].any()
+        assert not (top[:-1] & ~top[1:]).any()
+        assert top.sum(axis=1).tolist() == top_counts(members.sum(), curve_fractions(steps)).tolist()
+        for row in top:
+            inside, outside = attribution.scores[row], attribution.scores[members & ~row]
+            assert inside.size == 0 or outside.size == 0 or inside.min() >= outside.max()
+
+
+def test_the_largest_score_comes_first_and_the_sign_counts():
+    attribution = explained([-9, 1, 5, 0, 2, 7], 4, 2)
+    assert top_coalitions(attribution, "image", [0.25, 0.5])[:, :4].tolist() == [
+        [False, False, True, False],
+        [False, True, True, False],
+    ]
+    assert top_coalitions(attribution, "text", [0.5]).tolist() == [[False] * 5 + [True]]
+
+
+def test_ties_do_not_fall_in_index_order_and_depend_on_the_seed_only():
+    flat = explained(np.zeros(40), 36, 4)
+    half = [top_coalitions(flat, "image", [0.5], tie_seed=seed)[0] for seed in range(40)]
+    raster = np.arange(40) < 18
+    assert not any(np.array_equal(top, raster) for top in half)
+    assert np.array_equal(half[0], top_coalitions(flat, "image", [0.5], tie_seed=0)[0])
+    assert len({top.tobytes() for top in half}) == 40
+    often = np.mean(half, axis=0)[:36]
+    assert abs(often - 0.5).max() < 4 * 0.5 / np.sqrt(40), "every cell is in the top half about half of the time"
+
+
+def test_ties_are_broken_within_equal_scores_only():
+    order = score_order(np.array([1.0, 3.0, 1.0, 3.0, 2.0]), np.random.default_rng(0))
+    assert set(order[:2].tolist()) == {1, 3}
+    assert order[2] == 4
+
+
+@pytest.mark.parametrize("fractions", [[-0.1], [0.5, 1.01], [float("nan")], [], [[0.5]]])
+def test_fractions_outside_zero_to_one_are_rejected(fractions):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        top_coalitions(explained(np.zeros(4), 2, 2), "image", fractions)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5, True, "10"])
+def test_steps_that_are_no_number_of_steps_are_rejected(steps):
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        curve_fractions(steps)
+
+
+def test_an_unknown_or_empty_modality_is_rejected():
+    with pytest.raises(ValueError, match="'image' or 'text', got 'audio'"):
+        top_coalitions(explained(np.zeros(4), 2, 2), "audio", [0.5])
+    with pytest.raises(ValueError, match="no text players"):
+        top_coalitions(explained(np.zeros(4), 4, 0), "text", [0.5])
+
+
+def test_attributions_of_the_wrong_length_or_with_nan_are_rejected():
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(4,\)"):
+        explained(np.zeros(3), 2, 2)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="1 non-finite"):
+            explained([0, bad, 0, 0], 2, 2)
+
+
+def test_an_attribution_of_another_game_is_rejected():
+    game = and_gate(2, 2)
+    with pytest.raises(TypeError, match="got ndarray; wrap bare scores"):
+        check_attribution(game, np.zeros(4))
+    with pytest.raises(ValueError, match="has 3 image and 1 text players, the game has 2 and 2"):
+        check_attribution(game, explained(np.zeros(4), 3, 1))
+    with pytest.raises(ValueError, match="names other players"):
+        check_attribution(game, explained(np.zeros(4), 2, 2))
+    check_attribution(game, Attribution(np.zeros(4), game.players, "test", "yes"))
+
+
+def test_an_attribution_of_another_target_is_rejected():
+    game = and_gate(2, 2)
+    game.target = "no"
+    with pytest.raises(ValueError, match="explains 'yes' but the game scores 'no'"):
+        check_attribution(game, Attribution(np.zeros(4), game.players, "test", "yes"))
+    check_attribution(game, Attribution(np.zeros(4), game.players, "test", "no"))
+
+
+def test_random_orderings_come_in_reversed_pairs_from_their_seed():
+    players = and_gate(9, 4).players
+    draws = random_attributions(players, 6, seed=3)
+    assert all(np.array_equal(a.scores, -b.scores) for a, b in zip(draws[::2], draws[1::2], strict=True))
+    again = random_attributions(players, 6, seed=3)
+    assert all(np.array_equal(a.scores, b.scores) for a, b in zip(draws, again, strict=True))
+    assert len({d.scores.tobytes() for d in draws}) == 6
+    for n in (0, 3, -2):
+        with pytest.raises(ValueError, match="must be even and at least 2"):
+            random_attributions(players, n, seed=0)
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_tie_seeds_must_be_different(seeds):
+    with pytest.raises(ValueError, match="tie_seeds"):
+        check_tie_seeds(seeds)

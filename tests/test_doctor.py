@@ -1,0 +1,235 @@
+"""The doctor on states that this machine is not in."""
+
+from __future__ import annotations
+
+import json
+import struct
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import toolkit
+from toolkit import environment
+from toolkit.environment import (
+    Check,
+    Diagnosis,
+    check_cache,
+    check_memory,
+    check_models,
+    check_offline,
+    check_python,
+    check_torchvision,
+    check_versions,
+    check_widgets,
+)
+from toolkit.integrity import check_model, seal_model
+
+
+def installed(**versions: str):
+    def lookup(name: str) -> str:
+        if name.replace("-", "_") not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return versions[name.replace("-", "_")]
+
+    return lookup
+
+
+def test_old_python() -> None:
+    assert check_python((3, 10, 12)).state == "problem"
+    assert check_python((3, 11, 0)).state == "ok"
+
+
+def test_versions_in_range() -> None:
+    (check,) = check_versions(installed(numpy="2.1", torch="2.13.0+cpu"), ["numpy>=2", "torch>=2.6"])
+    assert (check.state, check.found) == ("ok", "2 core packages in their supported range")
+
+
+def test_versions_too_old_too_new_and_missing() -> None:
+    checks = check_versions(
+        installed(numpy="1.26", matplotlib="3.13.0"), ["numpy>=2", "matplotlib>=3.10,<3.13", "torch>=2.6"]
+    )
+    assert [(c.name, c.state) for c in checks] == [
+        ("numpy", "problem"),
+        ("matplotlib", "problem"),
+        ("torch", "problem"),
+    ]
+    assert checks[0].found == "1.26, supported is >=2"
+    assert checks[1].fix == 'pip install "matplotlib<3.13,>=3.10"'
+    assert checks[2].found == "not installed"
+
+
+def test_versions_ignore_extras() -> None:
+    (check,) = check_versions(installed(numpy="2.1"), ["numpy>=2", 'ray>=2.52; extra == "cluster"'])
+    assert check.found.startswith("1 core")
+
+
+def test_a_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "DISTRIBUTION", "not-a-distribution")
+    (check,) = check_versions()
+    assert check.state == "problem"
+    assert "pip install --no-deps -e ." in check.fix
+
+
+def test_torchvision_that_does_not_import() -> None:
+    def broken(name: str) -> ModuleType:
+        raise RuntimeError(f"operator {name}::nms does not exist")
+
+    check = check_torchvision(lambda name: object(), broken)
+    assert check.state == "problem"
+    assert "torchvision::nms" in check.found
+    assert "every image processor fails" in check.found
+    assert "pip uninstall -y torchvision" in check.fix
+
+
+def test_torchvision_absent_or_sound() -> None:
+    assert check_torchvision(lambda name: None).state == "ok"
+    assert check_torchvision(lambda name: object(), ModuleType).state == "ok"
+
+
+def test_little_memory_is_a_note() -> None:
+    assert check_memory(0.4).state == "note"
+    assert "close other programs" in check_memory(0.4).fix
+    assert check_memory(8.0).state == "ok"
+
+
+@pytest.mark.parametrize(("value", "state"), [("1", "note"), ("true", "note"), ("0", "ok"), ("", "ok")])
+def test_offline_state(value: str, state: str) -> None:
+    check = check_offline({"HF_HUB_OFFLINE": value})
+    assert check.state == state
+    assert ("unset HF_HUB_OFFLINE" in check.fix) == (state == "note")
+
+
+def test_cache_that_can_be_made(tmp_path: Path) -> None:
+    assert check_cache(tmp_path / "not" / "yet").state == "ok"
+    assert not (tmp_path / "not").exists()
+
+
+def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    check = check_cache(tmp_path / "file")
+    assert check.state == "note"
+    assert "HF_HOME" in check.fix
+
+
+@pytest.mark.parametrize(
+    ("versions", "state", "word"),
+    [
+        ({"ipywidgets": "8.1.9", "jupyterlab_widgets": "3.0.17", "jupyterlab": "4.6.6"}, "ok", "JupyterLab 4.6.6"),
+        ({"ipywidgets": "7.7.1", "jupyterlab_widgets": "1.1.11", "widgetsnbextension": "3.6.10"}, "ok", "7.7.1"),
+        ({"ipywidgets": "7.7.1", "jupyterlab_widgets": "3.0.17"}, "problem", "needs jupyterlab-widgets 1, found 3"),
+        ({"ipywidgets": "8.1.9", "widgetsnbextension": "3.6.10"}, "problem", "needs widgetsnbextension 4, found 3"),
+        ({}, "problem", "not installed"),
+    ],
+)
+def test_widgets(versions: dict[str, str], state: str, word: str) -> None:
+    check = check_widgets(installed(**versions))
+    assert check.state == state
+    assert word in check.found
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    save_file({"weight": np.arange(6, dtype=np.float32)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "llava"}))
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+def test_whole_model(model: Path) -> None:
+    assert check_model(model) is None
+    seal_model(model)
+    assert check_model(model) is None
+    (check,) = check_models(model.parent, ("tiny",))
+    assert (check.state, check.found) == ("ok", "1 embedded models, intact")
+
+
+def test_missing_model(tmp_path: Path) -> None:
+    (check,) = check_models(tmp_path, ("gone",))
+    assert check.state == "problem"
+    assert "no folder" in check.found
+    assert "python -m toolkit train gone" in check.fix
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_missing_file(model: Path, name: str) -> None:
+    (model / name).unlink()
+    assert check_model(model) == f"lacks {name}"
+
+
+def test_truncated_and_padded_weights(model: Path) -> None:
+    weights = model / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-4])
+    assert "its header says" in (check_model(model) or "")
+    weights.write_bytes(whole + b"\0")
+    assert "its header says" in (check_model(model) or "")
+    weights.write_bytes(whole[:20])
+    assert "truncated" in (check_model(model) or "")
+    weights.write_bytes(b"")
+    assert "truncated" in (check_model(model) or "")
+
+
+def test_weights_that_are_something_else(model: Path) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "git lfs pull" in (check_model(model) or "")
+    weights.write_bytes(struct.pack("<Q", 4) + b"nope")
+    assert "not safetensors" in (check_model(model) or "")
+
+
+def test_one_changed_byte_breaks_the_seal(model: Path) -> None:
+    seal_model(model)
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert "model.safetensors was changed or damaged" in (check_model(model) or "")
+
+
+def test_file_gone_after_sealing(model: Path) -> None:
+    (model / "card.md").write_text("card")
+    seal_model(model)
+    (model / "card.md").unlink()
+    assert check_model(model) == "lacks card.md"
+
+
+def test_pickles_are_refused(model: Path) -> None:
+    (model / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
+    assert "pytorch_model.bin" in (check_model(model) or "")
+
+
+def test_damaged_config(model: Path) -> None:
+    (model / "config.json").write_text("{")
+    assert "config.json is damaged" in (check_model(model) or "")
+
+
+def test_no_data_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SYNERGY_TOOLKIT_DATA", str(tmp_path / "gone"))
+    (check,) = check_models(names=("tiny",))
+    assert check.state == "problem"
+    assert "SYNERGY_TOOLKIT_DATA" in check.found
+
+
+def test_diagnosis_says_what_to_do() -> None:
+    sound = Diagnosis((Check("python", "ok", "3.11"), Check("network", "note", "offline", "unset it")))
+    assert sound.ok
+    assert str(sound).splitlines()[-1] == "everything needed is here"
+    broken = Diagnosis((Check("numpy", "problem", "1.26", 'pip install "numpy>=2"'),))
+    assert not broken.ok
+    assert repr(broken).splitlines() == [
+        "PROBLEM  numpy  1.26",
+        '                -> pip install "numpy>=2"',
+        "1 problem",
+    ]
+
+
+def test_this_machine_passes_everything_but_perhaps_the_models() -> None:
+    diagnosis = toolkit.doctor()
+    assert {check.name for check in diagnosis.checks} >= {"python", "versions", "torchvision", "device", "widgets"}
+    assert [check for check in diagnosis.problems if not check.name.startswith(("tiny", "models"))] == []

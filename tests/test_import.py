@@ -1,0 +1,44 @@
+"""`import toolkit` is quick and loads nothing heavy; every public name is where the package says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import toolkit
+
+HEAVY = ("torch", "transformers", "pandas", "matplotlib", "shapiq", "captum", "datasets", "scipy", "ipywidgets")
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = run_python("import sys, toolkit; print(' '.join({m.split('.')[0] for m in sys.modules}))").split()
+    assert "toolkit" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_import_takes_well_under_a_second() -> None:
+    timed = "import time; t = time.perf_counter(); import toolkit; print(time.perf_counter() - t)"
+    assert min(float(run_python(timed)) for _ in range(3)) < 0.3
+
+
+@pytest.mark.parametrize("name", toolkit.__all__)
+def test_public_name_is_found(name: str) -> None:
+    assert getattr(toolkit, name) is not None
+    assert name in dir(toolkit)
+
+
+def test_unknown_name_lists_the_public_ones() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'load_vml'.*load_vlm"):
+        toolkit.load_vml  # noqa: B018
+
+
+def test_version_is_the_distribution_version() -> None:
+    from importlib.metadata import version
+
+    assert version("vlm-synergy-toolkit") == toolkit.__version__

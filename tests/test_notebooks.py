@@ -1,0 +1,133 @@
+"""The notebooks keep the frame, read well, and run: with their solutions, and as a student first meets them."""
+
+import ast
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+LESSONS = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
+SECONDS = 60
+
+
+def read(name, *, solution):
+    return nbformat.read(NOTEBOOKS / ("solutions" if solution else "") / name, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def lines(cell):
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_frame(name):
+    notebook = read(name, solution=True)
+    first, second = notebook.cells[:2]
+    assert "badges" in first.metadata.tags
+    assert re.match(rf"# {name[:2]} · ", second.source)
+    for promise in ("**You will learn**", "**Time**", "**Hardware**"):
+        assert promise in second.source, f"{promise} is missing"
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for section in ("## Set-up", "## Recap", "## Quiz", "## References"):
+        assert section in text, f"{section} is missing"
+    order = [text.index(section) for section in ("## Set-up", "## Recap", "## Quiz", "## References")]
+    assert order == sorted(order)
+    assert text.count("**Predict.**") >= 2
+    assert text.count("**Explain.**") >= 2
+    setup = next(cell for cell in code(notebook) if "colab" not in cell.metadata.get("tags", []))
+    assert len(lines(setup)) <= 8
+    assert "recap" in notebook.cells[-1].metadata.tags
+    assert lines(notebook.cells[-1])[-1].startswith("assert ")
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_prose_outweighs_code(name):
+    notebook = read(name, solution=True)
+    own = [cell for cell in code(notebook) if "colab" not in cell.metadata.get("tags", [])]
+    sizes = [len(lines(cell)) for cell in own]
+    assert max(sizes) <= 15
+    assert median(sizes) <= 5
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    assert words >= 8 * sum(sizes), f"{words} words for {sum(sizes)} lines of code"
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_exercises_widgets_quiz(name):
+    student = read(name, solution=False)
+    tags = [set(cell.metadata.get("tags", [])) for cell in student.cells]
+    stubs = [cell for cell in student.cells if "raise NotImplementedError" in cell.source]
+    checks = sum("exercise" in found for found in tags)
+    open_ended = sum("answer" in found for found in tags)
+    assert checks == len(stubs) >= 1, "every blank is checked, every check has its blank"
+    assert open_ended >= 1
+    assert checks + open_ended >= 2
+    assert any("widget" in found for found in tags)
+    assert any(cell.source.strip() == "lesson.quiz()" for cell in student.cells)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_solutions_put_into_the_student_version_give_the_solution(name):
+    student, solution = read(name, solution=False), read(name, solution=True)
+    by_id = {cell.id: cell for cell in solution.cells}
+    for cell in student.cells:
+        if set(cell.metadata.get("tags", [])) & {"solution", "answer"}:
+            cell.source = by_id[cell.id].source
+    assert student == solution
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_number_of_the_recap_is_asserted(name):
+    cells = read(name, solution=True).cells
+    recap = next(cell.source for cell in cells if cell.source.startswith("## Recap"))
+    claimed = set(re.findall(r"(?<![\w.])\d*\.\d+", recap))
+    asserted = ast.parse(cells[-1].source)
+    numbers = {node.value for node in ast.walk(asserted) if isinstance(node, ast.Constant)}
+    texts = {abs(float(n)) for n in numbers if isinstance(n, int | float)}
+    missing = {claim for claim in claimed if abs(float(claim)) not in texts}
+    assert not missing, f"the recap claims {sorted(missing)}, the last cell does not assert them"
+
+
+def run(name, *, solution, tmp_path):
+    from nbclient import NotebookClient
+
+    notebook = read(name, solution=solution)
+    notebook.cells.append(nbformat.v4.new_code_cell("import time\n\nprint(time.process_time())"))
+    client = NotebookClient(notebook, timeout=10 * SECONDS, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    return notebook
+
+
+def processor_seconds(notebook):
+    """What the kernel worked, whatever else the machine was busy with."""
+    return float(notebook.cells[-1].outputs[0].text)
+
+
+def shown(notebook):
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    return " ".join(str(output.get("data", {}).get("text/html", "")) for output in outputs)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_solution_runs_and_solves_every_exercise(name, tmp_path):
+    notebook = run(name, solution=True, tmp_path=tmp_path)
+    exercises = sum("exercise" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    page = shown(notebook)
+    assert page.count("<b>Solved.</b>") == exercises
+    assert "Still open" not in page
+    assert processor_seconds(notebook) < SECONDS
+    errors = [o for cell in code(notebook) for o in cell.outputs if o.get("name") == "stderr"]
+    assert not [e for e in errors if "Warning" in e["text"] or "Error" in e["text"]], errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_student_version_runs_to_the_end_before_anything_is_solved(name, tmp_path):
+    page = shown(run(name, solution=False, tmp_path=tmp_path))
+    assert page.count("<b>Still open.</b>") >= 1
+    assert "<b>Solved.</b>" not in page

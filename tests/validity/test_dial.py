@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from known_vlm import KnownVLM, known_sample
+
+from toolkit.validity.dial import BlendedVLM, bias_dial, blends
+
+SAMPLES = [known_sample(i) for i in range(8)]
+GROUNDED, BIASED = KnownVLM("tiny-llava-grounded"), KnownVLM("tiny-llava-biased")
+
+
+def test_a_blend_is_linear_and_its_ends_are_the_twins():
+    sample = SAMPLES[0]
+    rng = np.random.default_rng(0)
+    coalitions = rng.random((20, GROUNDED.players(sample).n)) < 0.5
+    first, second = (vlm.game(sample, target="yes")(coalitions) for vlm in (GROUNDED, BIASED))
+    for strength in (0.0, 0.25, 1.0):
+        blended = BlendedVLM(GROUNDED, BIASED, strength).game(sample, target="yes")
+        assert blended(coalitions) == pytest.approx((1 - strength) * first + strength * second, abs=1e-15)
+    assert BlendedVLM(GROUNDED, BIASED, 0.5).answer(sample).by_choice["yes"] == pytest.approx(0.95)
+
+
+def test_a_blend_has_no_gradients_and_no_wrong_strength():
+    with pytest.raises(TypeError, match="forward passes"):
+        BlendedVLM(GROUNDED, BIASED, 0.5).white_box(SAMPLES[0])
+    with pytest.raises(ValueError, match="must lie in"):
+        BlendedVLM(GROUNDED, BIASED, 1.5)
+
+
+def test_the_dial_turns_synergy_into_text():
+    dial = bias_dial(
+        blends(GROUNDED, BIASED, (0.0, 0.5, 1.0)),
+        SAMPLES,
+        source="blends",
+        explainers=("occlusion", "random", "oracle"),
+    )
+    wide = dial.table.pivot_table(index="quantity", columns="strength", values="value")
+    assert wide.loc["total interaction", 0.0] > 0.3
+    assert wide.loc["total interaction", 0.5] == pytest.approx(
+        wide.loc["total interaction", [0.0, 1.0]].mean(), abs=1e-6
+    )
+    assert abs(wide.loc["total interaction", 1.0]) < 0.1
+    assert wide.loc["text share", 1.0] > wide.loc["text share", 0.5] > wide.loc["text share", 0.0]
+    assert wide.loc["score f-syn, oracle", 0.0] > wide.loc["score f-syn, oracle", 1.0]
+    assert len(dial.figure().axes) == 3
+    assert "blends" in dial.drawing().alt

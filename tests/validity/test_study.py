@@ -1,0 +1,227 @@
+import numpy as np
+import pytest
+from known_vlm import KnownVLM, known_sample
+
+import toolkit
+from toolkit.synergy.metrics import METRICS
+from toolkit.validity import Plan, validate_metric, validation
+from toolkit.validity.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
+from toolkit.validity.collapse import collapse_table, mean_ranks
+from toolkit.validity.model_checks import auroc, kept_share, model_cells, one_sided_p, tau, weights_cell
+from toolkit.validity.study import frame, shuffle_weights, study_controls, study_methods
+from toolkit.validity.surrogate import surrogate_rows, surrogate_table
+
+PLAN = Plan(controls=12, halves=6, weights=0, methods=6, settings=2, diagnosis=8, surrogate=2, flaws=2,
+            explainers=("occlusion", "random", "oracle", "anti-oracle"))  # fmt: skip
+NAMES = ("srg-image", "srg-text", "f-syn", "f-syn-recovered")
+METRICS_HERE = {name: METRICS[name] for name in NAMES}
+GROUNDED, BIASED = "tiny-llava-grounded", "tiny-llava-biased"
+
+
+def quiet(message):
+    assert message
+
+
+@pytest.fixture(scope="module")
+def tables():
+    samples = [known_sample(i) for i in range(14)]
+    found = {}
+    for name in (GROUNDED, BIASED):
+        vlm = KnownVLM(name)
+        rows = study_controls(vlm, samples, METRICS_HERE, PLAN, quiet)
+        found[name] = frame(rows + study_methods(vlm, samples, METRICS_HERE, PLAN, quiet))
+    return found
+
+
+def cells_of(tables, check):
+    cells = model_cells(tables, {GROUNDED: BIASED}, NAMES)
+    return {cell.metric: cell for cell in cells if cell.check == check}
+
+
+def test_controls_are_ordered_by_a_sound_metric(tables):
+    cell = cells_of(tables, "controls")["f-syn-recovered"]
+    assert cell.value < 1e-3
+    assert cell.n == 12
+    assert cell.passed is None  # 12 samples are too few for a verdict
+    assert "rank-biserial +1.00" in cell.note
+
+
+def test_half_right_maps_lose_the_joint_part_only_in_a_joint_metric(tables):
+    cells = cells_of(tables, "half right, models")
+    assert abs(cells["f-syn"].value) < 0.1
+    assert cells["srg-image"].value == pytest.approx(0.5, abs=0.1)
+
+
+def test_twins_are_told_apart(tables):
+    assert cells_of(tables, "twins")["f-syn-recovered"].value == 1.0
+    assert cells_of(tables, "twins")["srg-text"].value < 0.95
+
+
+def test_rank_agreement_is_computed_for_every_setting(tables):
+    for check in ("baselines", "steps", "granularity", "seeds"):
+        cell = cells_of(tables, check)["f-syn-recovered"]
+        assert -1 <= cell.value <= 1
+    assert cells_of(tables, "steps")["f-syn-recovered"].value > 0.5
+
+
+def test_samples_without_localised_evidence_do_not_judge():
+    samples = [known_sample(0, everywhere=True), known_sample(1)]
+    rows = study_controls(KnownVLM(), samples, METRICS_HERE, PLAN, quiet)
+    assert {row["sample"] for row in rows} == {"known-001"}
+
+
+def test_a_failing_method_is_a_row_with_a_reason():
+    def broken(vlm, sample):
+        raise ValueError("no gradient")
+
+    plan = Plan(methods=2, settings=0, explainers=("random", "occlusion", broken))
+    table = frame(study_methods(KnownVLM(), [known_sample(0)], METRICS_HERE, plan, quiet))
+    failed = table[table["part"] == "failures"]
+    assert failed["reason"].tolist() == ["ValueError: no gradient"]
+    assert set(table.loc[table["part"] == "methods", "method"]) == {"random", "occlusion"}
+
+
+def test_collapse_reports_an_exact_p_and_both_twins(tables):
+    table = collapse_table(tables, ("srg-image", "srg-text", "f-syn"))
+    assert set(table["model"]) == {GROUNDED, BIASED}
+    row = table[(table["first"] == "srg-image") & (table["second"] == "f-syn") & (table["dataset"] == "all")].iloc[0]
+    assert row["concordant"] + row["discordant"] <= 6
+    assert 0 < row["p"] <= 1
+    ranks = mean_ranks(tables[GROUNDED], ("srg-image", "f-syn"))
+    assert ranks["srg-image"]["anti-oracle"] == 4.0
+    assert ranks["f-syn"]["oracle"] <= 2.0
+
+
+def test_weights_cell_compares_with_the_gap_before(tables):
+    controls = tables[GROUNDED][tables[GROUNDED]["part"] == "controls"]
+    shuffled = controls[controls["method"].isin(["oracle", "random"])].copy()
+    shuffled["part"], shuffled["value"] = "weights", 0.1 * shuffled["value"]
+    table = frame([*controls.to_dict("records"), *shuffled.to_dict("records")])
+    cell = weights_cell(table, "f-syn-recovered", GROUNDED)
+    assert cell.value == pytest.approx(0.1)
+    assert cell.n == 12
+
+
+def test_shuffling_keeps_the_entries_and_moves_them():
+    import torch
+
+    class Loaded(KnownVLM):
+        def __init__(self):
+            super().__init__()
+            self.model = torch.nn.Linear(20, 5)
+
+    vlm = Loaded()
+    before = vlm.model.weight.detach().clone()
+    shuffle_weights(vlm, seed=1)
+    assert torch.equal(before.flatten().sort().values, vlm.model.weight.detach().flatten().sort().values)
+    assert (before != vlm.model.weight).float().mean() > 0.5
+    with pytest.raises(TypeError, match="no torch module"):
+        shuffle_weights(KnownVLM())
+
+
+def test_surrogate_check_separates_samples_from_explainers():
+    samples = [known_sample(i) for i in range(4)]
+    rows = surrogate_rows(KnownVLM(), samples, ("occlusion", "random", "anti-oracle"), steps=4, n_background=2)
+    assert len(rows) == 4 * 3 * 5
+    ends = rows[rows["k"].isin([0.0, 1.0])]
+    assert np.allclose(ends["f-syn"], ends["exact"], atol=1e-12)
+    table = surrogate_table(rows)
+    assert table.loc["within samples, interior points", "n"] == 4
+    assert table.loc["cost ratio", "value"] > 1
+    assert 0 <= table.loc["share of variance between samples", "value"] <= 1
+
+
+def test_pooling_makes_a_surrogate_out_of_nothing():
+    rng = np.random.default_rng(0)
+    rows = []
+    for sample, total in enumerate(np.linspace(-1, 1, 12)):
+        for method in "abcde":
+            noise = rng.normal(0, 0.05, size=2)
+            for k, weight in ((0.0, 0.0), (0.5, 0.5), (1.0, 1.0)):
+                inside = noise if k == 0.5 else (0.0, 0.0)
+                rows.append(
+                    {"sample": str(sample), "image_id": str(sample), "method": method, "k": k,
+                     "f-syn": weight * total + inside[0], "exact": weight * total + inside[1],
+                     "f-syn area": total / 2 + noise[0] / 2, "exact area": total / 2 + noise[1] / 2,
+                     "f-syn cost": 10, "exact cost": 100}
+                )  # fmt: skip
+    import pandas as pd
+
+    table = surrogate_table(pd.DataFrame(rows))
+    assert table.loc["pooled over samples, areas", "value"] > 0.95
+    assert table.loc["pooled, methods shuffled within samples", "value"] > 0.95
+    assert abs(table.loc["within samples, interior points", "value"]) < 0.4
+    assert table.loc["pooled, interior points", "n"] == 12 * 5
+    assert table.loc["cost ratio", "value"] == 10
+
+
+def test_validate_metric_needs_no_model(monkeypatch):
+    panel = validate_metric("f-syn-paper", models=[])
+    assert panel.metrics == ("f-syn-paper",)
+    assert {"gate AND", "noise alone"} <= {cell.check for cell in panel.cells}
+    assert "noise alone" in panel.verdict("f-syn-paper")
+
+
+def test_validate_writes_a_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(toolkit, "load_vlm", KnownVLM, raising=False)
+    monkeypatch.setattr(validation, "shared_samples", lambda plan, seed=0: [known_sample(i) for i in range(14)])
+    monkeypatch.setattr(validation, "_dataset", lambda name, n, seed: [known_sample(i) for i in range(n)])
+    monkeypatch.setattr(Plan, "scaled", lambda self, controls: PLAN)
+    messages = []
+    report = validation.validate(
+        tmp_path / "v", metrics=NAMES, models=[GROUNDED, BIASED], samples=12, workers=1, progress=messages.append
+    )
+    tables = {f"{name}.csv" for name in ("panel", "claims", "collapse", "flaws", "redundancy", "scores")}
+    assert {p.name for p in (tmp_path / "v").iterdir()} >= {"validity.html", "panel.png", *tables}
+    verdicts = dict(zip(report.claims["claim"].str[:2], report.claims["verdict"], strict=True))
+    assert verdicts["1a"] == NOT  # this toy's text-only answer is right as often as the full one
+    page = (tmp_path / "v" / "validity.html").read_text(encoding="utf-8")
+    assert "Rules were fixed before" in page
+    assert len(report.flaws) == 15
+    assert messages
+
+
+def test_twins_verdicts():
+    assert _twins({"a-grounded": True, "a-biased": True}) == REPRODUCED
+    assert _twins({"a-grounded": False, "a-biased": True}) == BIAS_ONLY
+    assert _twins({"a-grounded": False, "a-biased": False}) == NOT
+    assert _twins({"a-grounded": True, "b-grounded": False}) == MIXED
+
+
+def test_prior_claim_reads_the_diagnosis():
+    import pandas as pd
+
+    rows = [
+        {"model": m, "name": n, "value": v, "n": 10}
+        for m, v in ((GROUNDED, 0.1), (BIASED, 0.9))
+        for n in ("language-prior rate", "gate, redundancy", "gate, text-only")
+    ]
+    first, second = prior_claims(pd.DataFrame(rows))
+    assert first.verdict == BIAS_ONLY
+    assert "tiny-llava-biased 90%" in first.numbers
+    assert second.verdict == BIAS_ONLY
+
+
+def test_small_statistics():
+    assert auroc(np.array([2.0, 3.0]), np.array([1.0])) == 1.0
+    assert auroc(np.array([1.0]), np.array([1.0])) == 0.5
+    assert tau(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == -1.0
+    assert np.isnan(tau(np.ones(3), np.array([1.0, 2, 3])))
+    assert one_sided_p(np.arange(1.0, 21), np.zeros(20)) < 1e-5
+    assert one_sided_p(np.zeros(5), np.zeros(5)) == 1.0
+    assert kept_share([0.0], [0.0], [1.0], [0.0]) == 0.0
+
+
+def test_shared_samples_take_turns_and_suffice():
+    plan = Plan(controls=4, methods=2)
+    samples = validation.shared_samples(plan)
+    assert [s.dataset for s in samples[:4]] == ["scenes-existence", "scenes-choice"] * 2
+    assert len(samples) == 8
+
+
+def test_a_smaller_plan_shrinks_every_part_and_a_twin_is_asked_less():
+    small = Plan().scaled(20)
+    assert (small.controls, small.halves, small.methods) == (20, 4, 4)
+    assert Plan().scaled(400).methods == Plan().methods
+    assert Plan().for_biased().controls == 60
+    assert Plan().for_biased().weights == 0

@@ -1,0 +1,222 @@
+"""Models under test: the tiny ones, and small random ones with the processors of released models."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import transformers as hf
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
+
+from toolkit.datasets.sample import Sample
+from toolkit.paths import models_dir
+from toolkit.vlm.families import adapter_class
+from toolkit.vlm.internvl import InternVLProcessor
+from toolkit.vlm.loading import load_vlm
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.qwen2_5_vl import Qwen2_5_VLProcessor
+from toolkit.vlm.tiny import build_tiny
+
+WORDS = (
+    "is",
+    "there",
+    "a",
+    "red",
+    "blue",
+    "circle",
+    "square",
+    "?",
+    "answer",
+    "yes",
+    "or",
+    "no",
+    "what",
+    "the",
+    "A",
+    "B",
+)
+MODEL_TYPE = {"llava": "llava", "qwen2.5-vl": "qwen2_5_vl", "internvl": "internvl"}
+RANDOM_TINY = tuple(f"random-tiny-{family}" for family in MODEL_TYPE)
+RELEASED = tuple(f"released-{family}" for family in MODEL_TYPE)
+TRAINED = tuple(
+    f"tiny-{family}-{twin}"
+    for family in MODEL_TYPE
+    for twin in ("grounded", "biased")
+    if (models_dir() / f"tiny-{family}-{twin}" / "model.safetensors").is_file()
+)
+SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED)
+"""Every embedded checkpoint that is there, and the random ones."""
+
+SIZES = {"square": (480, 480), "portrait": (480, 640), "landscape": (640, 480), "panorama": (1000, 100)}
+"""Width and height of the pictures."""
+
+_CORPUS = ("is there a red circle? answer yes or no. what is the colour of the blue square? " * 3,)
+
+
+def picture(size: tuple[int, int] = (120, 120), seed: int = 0) -> Image.Image:
+    """A smooth picture with structure at every place."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
+    return coarse.resize(size, Image.Resampling.BILINEAR)
+
+
+def sample(seed: int = 0, size: tuple[int, int] = (120, 120), question: str = "is there a red circle ?") -> Sample:
+    return Sample(f"s{seed}", picture(size, seed), question, "answer yes or no", ("yes", "no"))
+
+
+def make_subject(name: str) -> LoadedVLM:
+    """One subject by name."""
+    if name.startswith("random-tiny-"):
+        family = name.removeprefix("random-tiny-")
+        model, processor = build_tiny(family, WORDS, seed=3)
+    elif name.startswith("released-"):
+        family = name.removeprefix("released-")
+        model, processor = released(family)
+    else:
+        return load_vlm(name, device="cpu")
+    return LoadedVLM(name, adapter_class(MODEL_TYPE[family])(processor), model)
+
+
+def bpe(special: dict[str, str], *, bos: str | None = None) -> hf.PreTrainedTokenizerFast:
+    """A byte-level tokenizer whose words are several tokens, with the released models' special tokens."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator(_CORPUS, trainer)
+    named = {"pad_token": "<pad>", "eos_token": "<|im_end|>"} | ({"bos_token": bos} if bos else {})
+    return hf.PreTrainedTokenizerFast(tokenizer_object=backend, extra_special_tokens=special, **named)
+
+
+TURNS = (
+    "{{% for m in messages %}}<|im_start|>{{{{ m['role'] }}}}\n{{% for c in m['content'] %}}"
+    "{{% if c['type'] == 'image' %}}{image}{{% else %}}{{{{ c['text'] }}}}{{% endif %}}{{% endfor %}}"
+    "<|im_end|>\n{{% endfor %}}"
+    "{{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
+)
+USER = (
+    "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
+    "{% else %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+
+
+def processor_of(family: str):
+    """A processor as the released checkpoint of this family has it, with a small vocabulary."""
+    if family == "llava":
+        images = hf.CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
+        words = bpe({"image_token": "<image>"}, bos="<s>")
+        return hf.LlavaProcessor(
+            images,
+            words,
+            patch_size=14,
+            vision_feature_select_strategy="default",
+            chat_template=USER,
+            num_additional_image_tokens=1,
+        )
+    if family == "qwen2.5-vl":
+        special = {
+            "vision_start_token": "<|vision_start|>",
+            "vision_end_token": "<|vision_end|>",
+            "image_token": "<|image_pad|>",
+            "video_token": "<|video_pad|>",
+            "start_token": "<|im_start|>",
+        }
+        images = hf.Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280})
+        template = TURNS.format(image="<|vision_start|><|image_pad|><|vision_end|>")
+        return Qwen2_5_VLProcessor(images, bpe(special), chat_template=template)
+    special = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+        "start_token": "<|im_start|>",
+    }
+    images = hf.GotOcr2ImageProcessorPil(size={"height": 448, "width": 448}, max_patches=12)
+    return InternVLProcessor(images, bpe(special), 256, chat_template=TURNS.format(image="<IMG_CONTEXT>\n"))
+
+
+def released(family: str, *, vision_layers: int = 1):
+    """A small random model of the released class behind the released processor, and that processor.
+
+    Qwen's grid is bounded and InternVL's tiles are 112 pixels wide, so that a picture is a few hundred tokens.
+    """
+    processor = processor_of(family)
+    tokens = processor.tokenizer.get_vocab()
+    text = {
+        "vocab_size": len(tokens),
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 4096,
+        "initializer_range": 0.2,
+        "eos_token_id": tokens["<|im_end|>"],
+        "pad_token_id": tokens["<pad>"],
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        if family == "llava":
+            config = hf.LlavaConfig(
+                vision_config=hf.CLIPVisionConfig(
+                    hidden_size=32,
+                    intermediate_size=32,
+                    num_hidden_layers=vision_layers + 1,
+                    num_attention_heads=2,
+                    image_size=336,
+                    patch_size=14,
+                ),
+                text_config=hf.LlamaConfig(**text, num_key_value_heads=4),
+                image_token_index=tokens["<image>"],
+                vision_feature_layer=-2,
+                tie_word_embeddings=False,
+            )
+            model = hf.LlavaForConditionalGeneration(config)
+        elif family == "qwen2.5-vl":
+            images = processor.image_processor.to_dict() | {
+                "size": {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 80}
+            }
+            processor.image_processor = hf.Qwen2VLImageProcessorPil.from_dict(images)
+            config = hf.Qwen2_5_VLConfig(
+                vision_config=Qwen2_5_VLVisionConfig(
+                    depth=2 * vision_layers,
+                    hidden_size=32,
+                    intermediate_size=32,
+                    num_heads=2,
+                    out_hidden_size=48,
+                    fullatt_block_indexes=(1,),
+                    initializer_range=0.2,
+                ),
+                text_config=Qwen2_5_VLTextConfig(
+                    **text,
+                    num_key_value_heads=2,
+                    rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 2, 2]},
+                ),
+                image_token_id=tokens["<|image_pad|>"],
+                video_token_id=tokens["<|video_pad|>"],
+                vision_start_token_id=tokens["<|vision_start|>"],
+                vision_end_token_id=tokens["<|vision_end|>"],
+            )
+            model = hf.Qwen2_5_VLForConditionalGeneration(config)
+        else:
+            processor.image_seq_length = 16
+            processor.image_processor.size = hf.image_utils.SizeDict(height=112, width=112)
+            config = hf.InternVLConfig(
+                vision_config=hf.InternVLVisionConfig(
+                    hidden_size=32,
+                    num_hidden_layers=vision_layers,
+                    num_attention_heads=2,
+                    intermediate_size=32,
+                    image_size=(112, 112),
+                    initializer_range=0.2,
+                ),
+                text_config=hf.Qwen3Config(**text, num_key_value_heads=2, head_dim=12),
+                image_token_id=tokens["<IMG_CONTEXT>"],
+                image_seq_length=16,
+                tie_word_embeddings=False,
+            )
+            model = hf.InternVLForConditionalGeneration(config)
+            torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embeddings)
+    return model.train(False), processor

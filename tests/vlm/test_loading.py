@@ -1,0 +1,222 @@
+"""Loading: what is saved comes back, and what cannot or must not be loaded is refused with a way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from subjects import WORDS, sample
+
+from toolkit.registry import UnknownNameError
+from toolkit.vlm import loading, memory
+from toolkit.vlm.checkpoint import CheckpointError, check_folder
+from toolkit.vlm.loading import load_vlm
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.tiny import FAMILIES, build_tiny
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> dict[str, Path]:
+    """One tiny checkpoint of each family, as save_pretrained writes it."""
+    folders = {}
+    for family in FAMILIES:
+        folders[family] = tmp_path_factory.mktemp("saved") / family
+        model, processor = build_tiny(family, WORDS, seed=1)
+        model.save_pretrained(folders[family])
+        processor.save_pretrained(folders[family])
+    return folders
+
+
+@pytest.fixture
+def copy(saved, tmp_path) -> Path:
+    """A llava checkpoint to damage."""
+    return Path(shutil.copytree(saved["llava"], tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_model_comes_back_identical(saved, family: str) -> None:
+    model, processor = build_tiny(family, WORDS, seed=1)
+    loaded = load_vlm(saved[family], device="cpu")
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), loaded.model.parameters(), strict=True))
+    chosen = np.random.default_rng(0).random((5, 42)) < 0.5
+    original = LoadedVLM("o", type(loaded.adapter)(processor), model)
+    values = [vlm.game(sample(1), target="yes")(chosen) for vlm in (loaded, original)]
+    assert np.array_equal(*values)
+    assert loaded.family == family
+    assert loaded.model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("side", [90, 96, 100, 111, 384, 577, 1000])
+def test_square_pictures_of_any_size_are_six_by_six(saved, family: str, side: int) -> None:
+    vlm = load_vlm(saved[family], device="cpu")
+    geometry = vlm.view(sample(1, (side, side))).geometry
+    assert (geometry.rows, geometry.columns) == (6, 6)
+
+
+def test_a_seed_makes_the_weights_and_leaves_the_global_state() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    one, two, other = (build_tiny("llava", WORDS, seed=seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.lm_head.weight, two.lm_head.weight)
+    assert not torch.equal(one.lm_head.weight, other.lm_head.weight)
+    with pytest.raises(ValueError, match="unknown family 'lava'"):
+        build_tiny("lava", WORDS, seed=0)
+
+
+def test_bfloat16_and_eager_are_arguments(saved) -> None:
+    vlm = load_vlm(saved["llava"], device="cpu", dtype="bfloat16", attention="eager")
+    record = vlm.record()
+    assert (record["dtype"], record["attention"]) == ("bfloat16", "eager")
+    json.dumps(record)
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'tiny-llava-grounded'"):
+        load_vlm("tiny-lava-grounded")
+
+
+@pytest.mark.parametrize("name", ["./no/such", "/no/such", "a/b/c"])
+def test_a_missing_folder_is_named(name: str) -> None:
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        load_vlm(name)
+
+
+def test_a_hub_id_without_network_says_so(monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CheckpointError, match="not in the local cache and the hub cannot be reached"):
+        load_vlm("somebody/something-hf", revision="0" * 40)
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("You are trying to access a gated repo.", "asks you to accept a licence"),
+        ("x is not a valid git identifier (branch name, tag name or commit id)", "no such revision"),
+        ("x is not a local folder and is not a valid model identifier", "no such model on the hub"),
+        ("We couldn't connect to the hub", "cannot be reached"),
+        ("x does not appear to have a file named model.safetensors", "no safetensors weights"),
+    ],
+)
+def test_what_the_hub_says_is_explained(monkeypatch, message: str, advice: str) -> None:
+    def refuse(*args, **kwargs):
+        raise OSError(message)
+
+    monkeypatch.setattr(loading.transformers.PreTrainedConfig, "get_config_dict", refuse)
+    with pytest.raises(CheckpointError, match=advice):
+        load_vlm("somebody/something-hf", revision="0" * 40)
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "abc123", None])
+def test_a_benchmark_run_needs_a_commit(revision: str | None) -> None:
+    with pytest.raises(CheckpointError, match="40 hexadecimal digits"):
+        load_vlm("somebody/something-hf", revision=revision, pinned=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "processor_config.json"]
+)
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(CheckpointError, match=name if name != "processor_config.json" else "missing or damaged"):
+        load_vlm(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "processor_config.json"])
+def test_a_damaged_file_is_refused(copy: Path, name: str) -> None:
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_vlm(copy)
+
+
+def test_a_pickle_is_refused_under_any_name(copy: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, copy / "pytorch_model.bin")
+    shutil.copy(copy / "pytorch_model.bin", copy / "model.safetensors")
+    with pytest.raises(CheckpointError, match="is a pickle, not a safetensors file"):
+        load_vlm(copy)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"pytorch_model.bin: pickles can run code"):
+        load_vlm(copy)
+
+
+def test_code_in_a_checkpoint_is_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "modeling.Evil"}}))
+    with pytest.raises(CheckpointError, match="never runs"):
+        load_vlm(copy)
+
+
+def test_another_architecture_is_refused(copy: Path) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(
+        CheckpointError, match="'bert' model; the toolkit has adapters for: llava, qwen2_5_vl, internvl"
+    ):
+        load_vlm(copy)
+
+
+def test_missing_weights_are_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights.pop(next(name for name in weights if name.endswith("lm_head.weight")))
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lacks 1 weights .*lm_head.weight"):
+        load_vlm(copy)
+
+
+def test_a_file_is_no_checkpoint(copy: Path) -> None:
+    with pytest.raises(CheckpointError, match="give the checkpoint's folder"):
+        load_vlm(copy / "model.safetensors")
+
+
+def test_a_model_too_large_is_refused_with_numbers(saved, monkeypatch) -> None:
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << 20)
+    with pytest.raises(MemoryError, match=r"needs about 0.0 GiB in float32 .* 0.0 GiB are free on cpu"):
+        load_vlm(saved["llava"], device="cpu")
+
+
+def test_options_that_do_not_exist_are_refused(saved) -> None:
+    with pytest.raises(ValueError, match="unknown dtype 'fp8'"):
+        load_vlm(saved["llava"], dtype="fp8")
+    with pytest.raises(ValueError, match="unknown attention 'flash'"):
+        load_vlm(saved["llava"], attention="flash")
+    with pytest.raises(ValueError, match="four_bit needs a GPU"):
+        load_vlm(saved["llava"], device="cpu", four_bit=True)
+    with pytest.raises(ValueError, match="do not apply"):
+        load_vlm(saved["llava"], max_pixels=100)
+    with pytest.raises(ValueError, match="bound it with max_pixels"):
+        load_vlm(saved["qwen2.5-vl"], max_tiles=2)
+    with pytest.raises(ValueError, match="bound their number with max_tiles"):
+        load_vlm(saved["internvl"], max_pixels=100)
+    with pytest.raises(ValueError, match="one image token needs 256"):
+        load_vlm(saved["qwen2.5-vl"], max_pixels=100)
+    with pytest.raises(ValueError, match="max_tiles is 0"):
+        load_vlm(saved["internvl"], max_tiles=0)
+
+
+def test_limits_are_kept_and_recorded(saved) -> None:
+    wide = sample(1, (400, 200))
+    tiled = load_vlm(saved["internvl"], device="cpu", max_tiles=4)
+    assert tiled.view(wide).geometry.columns == 12
+    assert tiled.record()["preprocessing"]["max_patches"] == 4
+    bounded = load_vlm(saved["qwen2.5-vl"], device="cpu", max_pixels=16 * 16 * 12)
+    assert bounded.view(wide).geometry.n_players <= 12
+    assert bounded.record()["preprocessing"]["size"]["longest_edge"] == 16 * 16 * 12
+
+
+def test_the_digest_follows_the_weights(copy: Path) -> None:
+    before = check_folder(copy).digest
+    assert check_folder(copy).digest == before
+    weights = load_file(copy / "model.safetensors")
+    next(iter(weights.values())).view(-1)[0] += 1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    assert check_folder(copy).digest != before
+
+
+def test_free_memory_is_a_number_of_bytes() -> None:
+    assert 1 << 20 < memory.free_bytes(torch.device("cpu")) < 1 << 45

@@ -1,0 +1,90 @@
+import pytest
+
+from toolkit.datasets.sample import Corners
+from toolkit.scenes.generator import load
+from toolkit.widgets import BiasDial, SampleBrowser
+from toolkit.widgets.bias_dial import WORLD, mean_corners
+from toolkit.widgets.sample_browser import marked_question, truth_rows
+
+
+class Parrot:
+    """Says what the words make most likely in a world with a full prior; knows nothing of the picture."""
+
+    def answer(self, sample):
+        from toolkit.vlm.protocol import Answer
+
+        return Answer("yes", 0.75, (0,), {"yes": 0.75, "no": 0.25})
+
+    def game(self, sample, *, target=None, baseline="blur"):
+        from paper_vlm import PaperVLM
+
+        return PaperVLM("text").game(sample, target=target)
+
+
+@pytest.fixture
+def dial():
+    dial = BiasDial({"biased": Parrot()}, ("scenes-existence",), n=3)
+    dial.measure()
+    return dial
+
+
+def test_the_dial_follows_the_world(dial):
+    worlds = [point.corners[WORLD] for point in dial.points]
+    assert worlds[0].text == pytest.approx(0.5)
+    assert worlds[-1].text == pytest.approx(1.0)
+    assert worlds[0].dividend == pytest.approx(0.5)
+    assert worlds[-1].dividend == pytest.approx(0.0)
+
+
+def test_turning_the_dial_changes_table_and_figure(dial):
+    before = dial.table.value, dial.figure.value, dial.example.value
+    dial.dial.value = 100
+    after = dial.table.value, dial.figure.value, dial.example.value
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert "prior strength 1" in dial.note.value
+    assert dial.static().count('alt="') == 1
+
+
+def test_nothing_is_measured_before_run_and_stop_keeps_what_is():
+    dial = BiasDial({"biased": Parrot()}, ("scenes-existence",), n=2)
+    assert dial.points == []
+    assert "Press Run" in dial.static()
+    answers = iter([False, False, True])
+    dial.measure(poll=lambda: next(answers))
+    assert [point.strength for point in dial.points] == [0.0, 0.25]
+    assert dial.progress.value == 2
+    dial.run.click()
+    assert len(dial.points) == 5
+
+
+def test_mean_corners():
+    assert mean_corners([Corners(1, 0, 0, 0), Corners(0, 1, 0, 1)]) == Corners(0.5, 0.5, 0, 0.5)
+    with pytest.raises(ValueError, match="no corners"):
+        mean_corners([])
+
+
+def test_every_control_of_the_browser_changes_what_is_shown():
+    browser = SampleBrowser({"parrot": Parrot()}, n=3)
+    assert "0.75" in browser.answers.value
+    for control, value in ((browser.number, 2), (browser.evidence, False), (browser.dataset, "scenes-choice")):
+        before = browser.picture.value
+        control.value = value
+        assert browser.picture.value != before, control.description
+    before = browser.table.value
+    browser.strength.value = 100
+    assert browser.table.value != before
+    assert browser.static().count('alt="') == 1
+
+
+def test_evidence_words_are_marked():
+    sample = load("scenes-existence", n=1)[0]
+    words = sample.question.split()
+    assert f"<b><u>{words[3]}</u></b>" in marked_question(sample)
+    assert "<u>" not in marked_question(sample, evidence=False)
+    assert ("gate by construction", "synergy") in truth_rows(sample)
+
+
+@pytest.mark.parametrize("make", [lambda: BiasDial({}), lambda: SampleBrowser(datasets=())])
+def test_empty_widgets_are_refused(make):
+    with pytest.raises(ValueError, match="expected"):
+        make()

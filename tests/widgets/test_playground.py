@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
+
+from toolkit.analytic import and_gate, or_gate, xor_gate
+from toolkit.interactions import shapley_interaction_index
+from toolkit.widgets import CoalitionPlayground
+from toolkit.widgets.coalition import blocks_of, pair_of
+
+
+@pytest.fixture
+def playground(models, samples):
+    return CoalitionPlayground(models, samples)
+
+
+@pytest.mark.parametrize(("gate", "index"), [(and_gate, 1), (or_gate, -1), (xor_gate, -2)])
+def test_the_pair_of_everything_is_the_gate(gate, index):
+    game = gate()
+    pair = pair_of(game, np.ones(2, dtype=bool))
+    assert pair.alone.difference == pair.among.difference == pair.index == index
+
+
+def test_the_pair_is_the_interaction_index_of_the_quotient_game(models, samples):
+    game = models["grounded"].game(samples[0])
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        chosen = rng.random(game.players.n) < 0.5
+        cells, words = chosen & game.players.of("image"), chosen & game.players.of("text")
+        exact = shapley_interaction_index(game, cells, words)
+        assert pair_of(game, chosen).index == pytest.approx(exact.value, abs=1e-12)
+
+
+def test_clicking_the_evidence_away_lowers_the_value(playground):
+    assert "0.950" in playground.value.value
+    before = playground.picture.value, playground.table.value
+    playground.picker.buttons[EVIDENCE_CELL].value = False
+    assert "0.500" in playground.value.value
+    assert playground.picture.value != before[0]
+    assert playground.table.value != before[1]
+
+
+def test_a_word_is_struck_out_and_counted(playground):
+    word = playground.picker.buttons[36 + EVIDENCE_WORDS[0]]
+    assert word.description == "red"
+    word.value = False
+    assert "<del" in playground.words.value
+    assert "0.500" in playground.value.value
+
+
+def test_presets(playground):
+    playground.preset("evidence")
+    assert playground.picker.chosen.sum() == 3
+    assert playground.pair.index == pytest.approx(0.45)
+    assert "+0.450" in playground.note.value
+    playground.preset("nothing")
+    assert playground.picker.chosen.sum() == 0
+    assert playground.pair.index == 0
+    playground.preset("swap")
+    assert playground.picker.chosen.all()
+    playground.presets["nothing"].click()
+    assert not playground.picker.chosen.any()
+
+
+def test_another_model_has_another_dividend(playground):
+    playground.preset("evidence")
+    playground.model.value = "biased"
+    playground.preset("evidence")
+    assert playground.pair.index == pytest.approx(0)
+    playground.sample.value = 1
+    assert playground.picker.chosen.all(), "another question starts with everything on"
+
+
+def test_many_buttons_report_once(playground, monkeypatch):
+    calls = []
+    monkeypatch.setattr(playground.picker, "_changed", lambda: calls.append(1))
+    playground.picker.choose(np.zeros(42, dtype=bool))
+    assert len(calls) == 1
+
+
+def test_a_failing_preset_is_shown_to_the_reader(models, samples):
+    import dataclasses
+
+    bare = [dataclasses.replace(sample, truth=None) for sample in samples]
+    playground = CoalitionPlayground(models, bare)
+    playground.presets["evidence"].click()
+    assert "no ground truth" in playground.note.value
+
+
+def test_big_grids_are_grouped_into_blocks():
+    from toolkit.vlm.base import grid_regions
+
+    blocks = blocks_of(grid_regions(24, 24))
+    assert len(blocks) == 36
+    assert sorted(np.concatenate([block.players for block in blocks]).tolist()) == list(range(576))
+    assert all(len(block.players) == 16 for block in blocks)
+    assert blocks[7].label == "2,2"
+
+
+def test_static(playground):
+    page = playground.static()
+    assert page.count("<img") == page.count('alt="') == 1
+    assert "rest present" in page
+
+
+def test_nothing_to_play_with_is_refused(models):
+    with pytest.raises(ValueError, match="models and samples"):
+        CoalitionPlayground(models, [])
