@@ -23,12 +23,15 @@ from toolkit.scenes.pool import SIDE, ScenePool
 from toolkit.scenes.questions import Question
 from toolkit.scenes.vocabulary import (
     CAPTION_INSTRUCTION,
+    CENSUS_INSTRUCTION,
     CHOICE_INSTRUCTION,
     COLUMNS,
     DRILL_INSTRUCTION,
     GRID,
+    KINDS,
     PLAIN,
     ROWS,
+    TOUR_INSTRUCTION,
 )
 from toolkit.scenes.world import Scene
 
@@ -36,13 +39,15 @@ CELL = SIDE // GRID
 _TEMPLATES = (
     (questions.existence, 3.0),
     (questions.colour, 2.0),
-    (questions.count, 6.0),
-    (questions.relation, 3.0),
+    (questions.count, 10.0),
+    (questions.relation, 5.0),
     (mixed.shape, 1.0),
-    (mixed.neighbour, 1.0),
-    (mixed.compare, 1.0),
-    (mixed.same, 1.5),
+    (mixed.neighbour, 2.0),
+    (mixed.compare, 1.5),
+    (mixed.same, 3.0),
 )
+_N_REPLACED = 2
+_TOUR_STOPS = 4
 _HARD = (questions.count, questions.relation)
 
 
@@ -162,6 +167,34 @@ def _caption(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) ->
     return words or ["nothing"]
 
 
+Said = list[tuple[str, bool]]
+"""Words of a list and whether each is learnt (or only given)."""
+
+
+def _census(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> Said:
+    """``circles 2 squares 0 ...``: how many of each plain kind are visible, in random order; the numbers are learnt."""
+    visible = [thing.kind for thing in scene.things if keep[thing.row, thing.column]]
+    said: Said = []
+    for index in rng.permutation(len(PLAIN)):
+        kind = PLAIN[int(index)]
+        said += [(KINDS[kind].plural, False), (str(visible.count(kind)), True)]
+    return said
+
+
+def _tour(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> Said:
+    """``red circle blue square left above , ...``: where visible things lie from each other; directions are learnt."""
+    lone = [t for t in scene.things if keep[t.row, t.column] and len(scene.find(t.colour, t.kind)) == 1]
+    said: Said = []
+    for _ in range(_TOUR_STOPS if len(lone) > 1 else 0):
+        subject, other = (lone[int(i)] for i in rng.choice(len(lone), size=2, replace=False))
+        across, down = subject.column - other.column, subject.row - other.row
+        said += [(word, False) for word in (subject.colour, subject.kind, other.colour, other.kind)]
+        said += [("left" if across < 0 else "right", True)] if across else []
+        said += [("above" if down < 0 else "below", True)] if down else []
+        said.append((",", False))
+    return said
+
+
 class Packer:
     """Turns pool scenes into token rows for one tokenizer.
 
@@ -194,18 +227,32 @@ class Packer:
         targets = [-100] * (len(kept) + len(told) - 1) + said
         return [ids, offsets, targets]
 
+    def _list(self, instruction: str, said: Said) -> list[list[int]]:
+        """Columns of a block whose answer is a list that is learnt only in part."""
+        block = self._block([], np.ones(0, dtype=np.bool_), instruction, [word for word, _ in said])
+        first = len(block[0]) - len(said) - 1
+        for at, (_, learnt) in enumerate(said, start=first):
+            if not learnt:
+                block[2][at] = -100
+        return block
+
     def _row(
         self, rng: np.random.Generator, pool: ScenePool, index: int, removal: float, drills: float
     ) -> tuple[NDArray[np.uint8], list[Any]]:
         scene = pool.scenes[index]
         picture, keep = _remove_cells(rng, pool.pictures[index], pool.blurred[index], removal)
         blocks = [self._block([], np.ones(0, dtype=np.bool_), CAPTION_INSTRUCTION, _caption(rng, scene, keep))]
+        n_questions = self._n_questions
+        if rng.random() < drills * (1 - self._strength) and any(thing.kind in PLAIN for thing in scene.things):
+            n_questions -= _N_REPLACED
+            blocks.append(self._list(CENSUS_INSTRUCTION, _census(rng, scene, keep)))
+            blocks.append(self._list(TOUR_INSTRUCTION, _tour(rng, scene, keep)))
         asked = _ask(
             rng,
             scene,
             stereotyped=bool(pool.stereotyped[index]),
             strength=self._strength,
-            n_questions=self._n_questions,
+            n_questions=n_questions,
             drills=drills,
             mix=self._mix,
         )
@@ -225,7 +272,8 @@ class Packer:
             pool: The pictures.
             n_rows: How many rows.
             removal: Probability that a picture loses cells, and, independently, that a question loses words.
-            drills: Probability that a lettered question is asked without its options.
+            drills: Probability that a lettered question is asked without its options, and that a row of a balanced
+                world counts every kind and tells where things lie from each other, for two of its questions.
         """
         rows = [self._row(rng, pool, int(i), removal, drills) for i in rng.integers(len(pool.scenes), size=n_rows)]
         length = max(sum(len(block[0]) for block in blocks) for _, blocks in rows)

@@ -33,6 +33,7 @@ class Recipe:
     batch: int = 32
     align_batch: int = 64
     rate: float = 1.5e-3
+    muon: float = 2.0
 
 
 RECIPES: Registry[Recipe] = Registry("embedded model")

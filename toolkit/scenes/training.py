@@ -66,17 +66,43 @@ def drills_at(step: int, n_steps: int) -> float:
     return float(np.interp(step / n_steps, [0.3, 0.6], [0.6, 0.1]))
 
 
-def _optimiser(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.AdamW:
-    return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+def _is_inner(name: str, parameter: torch.nn.Parameter) -> bool:
+    """Whether a parameter is the matrix of a linear map between hidden states."""
+    return parameter.ndim == 2 and not any(part in name for part in ("embed", "lm_head"))
 
 
-def _step(optimiser: torch.optim.AdamW, loss: torch.Tensor, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], 1.0)
-    optimiser.step()
+class Optimisers:
+    """Muon for the matrices inside the model, AdamW for embeddings, norms, biases and the output layer.
+
+    Muon (Jordan et al., 2024) orthogonalises the momentum of each matrix.
+
+    Args:
+        parameters: Name and parameter of everything that is trained.
+        muon: Rate of Muon relative to AdamW's; 0 leaves everything to AdamW.
+    """
+
+    def __init__(self, parameters: list[tuple[str, torch.nn.Parameter]], muon: float) -> None:
+        inner = [p for name, p in parameters if muon and _is_inner(name, p)]
+        outer = [p for name, p in parameters if not (muon and _is_inner(name, p))]
+        self._all = inner + outer
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(outer, betas=(0.9, 0.98), weight_decay=0.01)]
+        self._factors = [1.0]
+        if inner:
+            self.parts.append(
+                torch.optim.Muon(inner, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+            )
+            self._factors.append(muon)
+
+    def step(self, loss: torch.Tensor, rate: float) -> None:
+        """One step down the gradient of the loss, clipped to norm 1, at a rate."""
+        for optimiser, factor in zip(self.parts, self._factors, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._all, 1.0)
+        for optimiser in self.parts:
+            optimiser.step()
 
 
 def _align(student: Student, pool: ScenePool, recipe: Recipe, work: Path, every: int, report: Report) -> None:
@@ -84,15 +110,15 @@ def _align(student: Student, pool: ScenePool, recipe: Recipe, work: Path, every:
     aligner = Aligner(student, positions=positions)
     decoder = {id(p) for p in student.model.model.language_model.parameters()}
     decoder |= {id(p) for p in student.model.lm_head.parameters()}
-    optimiser = _optimiser([p for p in student.model.parameters() if id(p) not in decoder], recipe.rate)
-    done = load_state(work, student.model, optimiser, stage=1)
+    optimisers = Optimisers([(n, p) for n, p in student.model.named_parameters() if id(p) not in decoder], recipe.muon)
+    done = load_state(work, student.model, optimisers.parts, stage=1)
     for step in range(done, recipe.align_steps) if done >= 0 else ():
         rng = np.random.default_rng([recipe.seed, 1, step])
         loss, right = aligner.loss(pool, rng.integers(len(pool.scenes), size=recipe.align_batch))
-        _step(optimiser, loss, recipe.rate * _rate(step, recipe.align_steps))
+        optimisers.step(loss, recipe.rate * _rate(step, recipe.align_steps))
         report(Progress("align", step + 1, recipe.align_steps, {"loss": loss.item(), **right}))
         if (step + 1) % every == 0 or step + 1 == recipe.align_steps:
-            save_state(work, student.model, optimiser, {"stage": 1, "step": step + 1})
+            save_state(work, student.model, optimisers.parts, {"stage": 1, "step": step + 1})
 
 
 def _join(
@@ -100,18 +126,18 @@ def _join(
 ) -> None:
     tokenizer = student.processor.tokenizer
     packer = Packer(tokenizer, student.suffix, strength=recipe.strength, emphasis=stage.emphasis)
-    optimiser = _optimiser(list(student.model.parameters()), recipe.rate)
-    done = load_state(work, student.model, optimiser, stage=stage.number)
+    optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
+    done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
         rng = np.random.default_rng([recipe.seed, stage.number, step])
         removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps)
         batch = packer.batch(rng, pool, recipe.batch, removal=removal, drills=drills)
         answers, captions = student.loss(batch)
-        _step(optimiser, answers + captions, recipe.rate * _rate(step, stage.n_steps))
+        optimisers.step(answers + captions, recipe.rate * _rate(step, stage.n_steps))
         losses = {"answers": answers.item(), "captions": captions.item()}
         report(Progress(stage.name, step + 1, stage.n_steps, losses))
         if (step + 1) % every == 0 or step + 1 == stage.n_steps:
-            save_state(work, student.model, optimiser, {"stage": stage.number, "step": step + 1})
+            save_state(work, student.model, optimisers.parts, {"stage": stage.number, "step": step + 1})
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class _Words:
             "vocab_size": len(self.tokenizer),
             "hidden_size": 128,
             "intermediate_size": 288,
-            "num_hidden_layers": 3,
+            "num_hidden_layers": 4,
             "num_attention_heads": 4,
             "max_position_embeddings": 2048,
             "initializer_range": 0.08,
