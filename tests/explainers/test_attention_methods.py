@@ -141,7 +141,7 @@ def test_rollout_of_uniform_attention_in_closed_form() -> None:
     np.testing.assert_allclose(last, 1 / n, atol=1e-7)
     counts = np.arange(1, n + 1)
     step = (np.tril(np.ones((n, n))) / counts[:, None] + np.eye(n)) / 2
-    row = (step @ step @ step)[-1]
+    row = np.linalg.matrix_power(step, len(anatomy(vlm.model).decoder_layers))[-1]
     tower = (np.full((37, 37), 1 / 37) + np.eye(37)) / 2
     image = np.concatenate([[0.0], row[box.image_positions]]) @ tower @ tower
     scores = explain("rollout", vlm, tiny_sample(), target="yes").scores
@@ -151,7 +151,8 @@ def test_rollout_of_uniform_attention_in_closed_form() -> None:
 def test_attention_last_reads_the_predicting_position_of_the_last_layer() -> None:
     vlm, box = tiny_vlm("llava"), box_of("llava")
     own = eager_attention(vlm, box)
-    weights = own["model.language_model.layers.2.self_attn"][0][0].mean(0)[-1]
+    last = len(anatomy(vlm.model).decoder_layers) - 1
+    weights = own[f"model.language_model.layers.{last}.self_attn"][0][0].mean(0)[-1]
     expected = weights[torch.cat([box.image_positions, box.text_positions])].detach().numpy()
     scores = explain("attention-last", vlm, tiny_sample(), target="yes").scores
     np.testing.assert_allclose(scores, expected, atol=1e-6)
@@ -161,7 +162,8 @@ def test_attention_last_reads_the_predicting_position_of_the_last_layer() -> Non
 def test_grad_cam_is_the_derivative_along_a_players_activation(family: str) -> None:
     """n * score_p = d/de logit(A + e * A_p at every player): a finite difference that uses no gradient."""
     box = box_of(family)
-    layer = anatomy(box.model).decoder_layers[layer_index(3, DEPTH)]
+    layers = anatomy(box.model).decoder_layers
+    layer = layers[layer_index(len(layers), DEPTH)]
     where = torch.cat([box.image_positions, box.text_positions])
     seen: list[torch.Tensor] = []
     with torch.no_grad():

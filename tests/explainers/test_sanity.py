@@ -56,7 +56,7 @@ def test_the_cascade_reaches_every_weight_once_from_the_top(family: str) -> None
     stages = sanity.cascade(model)
     names = [name for name, _ in stages]
     assert names == [
-        "head", "decoder 3", "decoder 2", "decoder 1", "projector", "vision 2", "vision 1", "embeddings",
+        "head", "decoder 4", "decoder 3", "decoder 2", "decoder 1", "projector", "vision 2", "vision 1", "embeddings",
     ]  # fmt: skip
     seen = [id(p) for _, modules in stages for m in modules for p in m.parameters(recurse=False)]
     assert len(seen) == len(set(seen)) == len(list(model.parameters()))
