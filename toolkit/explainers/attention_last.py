@@ -21,7 +21,7 @@ import torch
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attention import trace
 from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, inside
 from toolkit.vlm.protocol import VLM
 
 
@@ -38,8 +38,7 @@ class AttentionLast:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Read attention; deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         (call,) = trace(box, gradient=False).decoder[-1]
         row = call.weights()[0, :, -len(box.target_ids)].double().mean(0)  # the position that predicts the target
         scores = torch.cat([row[box.image_positions], row[box.text_positions]]).cpu().numpy()

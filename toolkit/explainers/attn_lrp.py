@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.attribution import Attribution, Details
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
 from toolkit.explainers.lrp_ledger import Balance, Ledger
 from toolkit.explainers.lrp_rules import lrp_rules
@@ -64,10 +64,9 @@ class AttnLrp:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain the target's logit; deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         scores, logit, balances = relevance(box)
-        details: dict[str, float | int | str | list[float]] = {
+        details: Details = {
             "conservation_error": max(balance.error for balance in balances),
             "logit": logit,
             "share": float(scores.sum()) / logit if logit else 0.0,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from toolkit.games import Players
 from toolkit.typing import Modality, Scores
+
+Details: TypeAlias = dict[str, float | int | str | list[float]]
+"""Numbers beside the scores; everything in it can be written as JSON."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Attribution:
     n_gradients: int = 0
     seconds: float = 0.0
     convergence_delta: float | None = None
-    details: dict[str, float | int | str | list[float]] = field(default_factory=dict)
+    details: Details = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         scores = np.array(self.scores, dtype=np.float64)

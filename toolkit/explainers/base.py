@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attribution import Attribution
 from toolkit.registry import Registry
-from toolkit.vlm.protocol import VLM
+from toolkit.vlm.protocol import VLM, WhiteBox
 
 Need: TypeAlias = Literal["game", "gradients", "activations", "attention", "truth"]
 
@@ -154,6 +154,12 @@ def get_explainer(method: Method) -> Explainer:
 def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:
     """The explained answer: the given one, or the model's own."""
     return vlm.answer(sample).text if target is None else target
+
+
+def inside(vlm: VLM, sample: Sample, *, target: str | None, baseline: str) -> tuple[str, WhiteBox]:
+    """The explained answer, and the differentiable inside of the game that scores it."""
+    target = resolve_target(vlm, sample, target)
+    return target, vlm.white_box(sample, target=target, baseline=baseline)
 
 
 def rng_for(seed: int, method: str, sample: Sample) -> np.random.Generator:

@@ -21,8 +21,8 @@ import numpy as np
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.attribution import Attribution, Details
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.cam import activation_map, layer_index
 from toolkit.explainers.gradients import rows_that_fit
 from toolkit.vlm.protocol import VLM
@@ -52,11 +52,10 @@ class GradCam:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain the target's logit; deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
         scores = activation_map(box, box.pixels, self.depth).cpu().numpy()
         layer = layer_index(len(anatomy(box.model).decoder_layers), self.depth)
         scores = np.maximum(scores, 0) if self.rectify else scores
-        details: dict[str, float | int | str | list[float]] = {"layer": layer}
+        details: Details = {"layer": layer}
         return Attribution(scores, box.players, self.name, target, n_evaluations=1, n_gradients=1, details=details)

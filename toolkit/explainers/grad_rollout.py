@@ -24,8 +24,8 @@ import torch
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.anatomy import merge_of
 from toolkit.explainers.attention import rollout, trace
-from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.attribution import Attribution, Details
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.gradients import rows_that_fit
 from toolkit.vlm.protocol import VLM
 
@@ -43,11 +43,10 @@ class GradRollout:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Roll gradient-weighted attention of the target's logit; deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
         rolled = rollout(box, trace(box, gradient=True), merge_of(box), by_gradient=True)
         scores = torch.cat([rolled.image, rolled.text]).cpu().numpy()
         share = float(scores.sum())
-        details: dict[str, float | int | str | list[float]] = {"row_sum": float(rolled.decoder.sum()), "share": share}
+        details: Details = {"row_sum": float(rolled.decoder.sum()), "share": share}
         return Attribution(scores, box.players, self.name, target, n_evaluations=3, n_gradients=1, details=details)

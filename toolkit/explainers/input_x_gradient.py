@@ -18,7 +18,7 @@ from captum.attr import InputXGradient as CaptumInputXGradient
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
 from toolkit.vlm.protocol import VLM
 
@@ -36,8 +36,7 @@ class InputXGradient:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain log P(target); deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
         pixels, question = leaf(box.pixels), leaf(box.question)
         by_pixel, by_embedding = CaptumInputXGradient(box.score).attribute((pixels, question))

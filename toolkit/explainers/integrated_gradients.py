@@ -24,7 +24,7 @@ from torch import Tensor
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
 from toolkit.vlm.protocol import VLM
 
@@ -60,8 +60,7 @@ class IntegratedGradients:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain P(target); deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         batch = rows_that_fit(box, wanted=self.max_batch)
 
         def probability(pixels: Tensor, question: Tensor) -> Tensor:

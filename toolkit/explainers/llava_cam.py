@@ -18,8 +18,8 @@ import torch
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.attribution import Attribution, Details
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.cam import activation_map, layer_index
 from toolkit.explainers.grad_cam import DEPTH
 from toolkit.explainers.gradients import noisy, rows_that_fit
@@ -55,14 +55,13 @@ class LlavaCam:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain the target's logit around the picture."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
         pictures = noisy(box.pixels, self.samples, self.level, rng)
         maps = torch.stack([activation_map(box, picture[None], self.depth) for picture in pictures])
         scores = maps.mean(0).cpu().numpy()
         scores = np.maximum(scores, 0) if self.rectify else scores
         layer = layer_index(len(anatomy(box.model).decoder_layers), self.depth)
-        details: dict[str, float | int | str | list[float]] = {"layer": layer, "noise_level": self.level}
+        details: Details = {"layer": layer, "noise_level": self.level}
         n = self.samples
         return Attribution(scores, box.players, self.name, target, n_evaluations=n, n_gradients=n, details=details)

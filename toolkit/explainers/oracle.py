@@ -83,35 +83,23 @@ class Oracle:
     reference: ClassVar[str] = "control"
     cost: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset({"truth"})
+    sign: ClassVar[float] = 1.0
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
-        """Return the evidence; deterministic, ``rng`` is not used.
+        """Return the evidence times ``sign``; deterministic, ``rng`` is not used.
 
         Raises:
             ValueError: The sample carries no ground truth.
         """
-        scores = evidence(vlm, sample)
+        scores = self.sign * evidence(vlm, sample)
         return Attribution(scores, vlm.players(sample), self.name, resolve_target(vlm, sample, target))
 
 
 @dataclass(frozen=True)
-class AntiOracle:
+class AntiOracle(Oracle):
     """Minus the evidence by construction."""
 
     name: ClassVar[str] = "anti-oracle"
-    reference: ClassVar[str] = "control"
-    cost: ClassVar[str] = "none"
-    needs: ClassVar[frozenset[Need]] = frozenset({"truth"})
-
-    def attribute(
-        self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
-    ) -> Attribution:
-        """Return minus the evidence; deterministic, ``rng`` is not used.
-
-        Raises:
-            ValueError: The sample carries no ground truth.
-        """
-        scores = -evidence(vlm, sample)
-        return Attribution(scores, vlm.players(sample), self.name, resolve_target(vlm, sample, target))
+    sign: ClassVar[float] = -1.0

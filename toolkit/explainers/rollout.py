@@ -24,8 +24,8 @@ import torch
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.anatomy import merge_of
 from toolkit.explainers.attention import rollout, trace
-from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.attribution import Attribution, Details
+from toolkit.explainers.base import Need, inside
 from toolkit.vlm.protocol import VLM
 
 
@@ -42,10 +42,9 @@ class Rollout:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Roll attention; deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         rolled = rollout(box, trace(box, gradient=False), merge_of(box), by_gradient=False)
         scores = torch.cat([rolled.image, rolled.text]).cpu().numpy()
         share = float(scores.sum())
-        details: dict[str, float | int | str | list[float]] = {"row_sum": float(rolled.decoder.sum()), "share": share}
+        details: Details = {"row_sum": float(rolled.decoder.sum()), "share": share}
         return Attribution(scores, box.players, self.name, target, n_evaluations=2, details=details)

@@ -21,7 +21,7 @@ import torch
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.gradients import gradients, noisy, rows_that_fit, to_scores
 from toolkit.vlm.protocol import VLM
 
@@ -53,8 +53,7 @@ class SmoothGrad:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain log P(target)."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         batch = rows_that_fit(box, wanted=min(self.max_batch, self.samples))
         pixels = noisy(box.pixels, self.samples, self.level, rng)
         question = noisy(box.question, self.samples, self.level, rng)

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.attribution import Attribution
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.attribution import Attribution, Details
+from toolkit.explainers.base import Need, inside
 from toolkit.explainers.scope import hooks
 from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM, WhiteBox
@@ -180,11 +180,10 @@ class Tam:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain the target's token; deterministic, ``rng`` is not used."""
-        target = resolve_target(vlm, sample, target)
-        box = vlm.white_box(sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline)
         found = stages(box, grid_shape(vlm.regions(sample)), window=self.window)
         scores = np.concatenate([found.filtered, found.text])
-        details: dict[str, float | int | str | list[float]] = {
+        details: Details = {
             "interference_scale": found.scale,
             "context_tokens": len(found.context),
         }
