@@ -74,7 +74,7 @@ def test_planted_interference_is_removed_exactly() -> None:
 
 def test_rank_gaussian_against_explicit_loops() -> None:
     grid = np.random.default_rng(1).exponential(size=(5, 7))
-    padded = np.pad(grid, 1, mode="edge")
+    padded = np.pad(grid, 1, mode="reflect")
     expected = np.empty_like(grid)
     for row in range(5):
         for column in range(7):
@@ -96,6 +96,13 @@ def test_rank_gaussian_keeps_constants_and_removes_a_speck() -> None:
     assert rank_gaussian(block)[2, 2] == pytest.approx(2.0)
     with pytest.raises(ValueError, match="odd"):
         rank_gaussian(speck, 2)
+
+
+def test_a_peak_at_the_border_weighs_as_much_as_one_inside() -> None:
+    inside, border = np.zeros((6, 6)), np.zeros((6, 6))
+    inside[2, 2] = border[2, 0] = 1.0
+    assert rank_gaussian(border).max() == pytest.approx(rank_gaussian(inside).max())
+    np.testing.assert_array_equal(rank_gaussian(border, 1), border)
 
 
 def test_grid_shape_is_read_off_the_regions() -> None:

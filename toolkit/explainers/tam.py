@@ -13,6 +13,8 @@ tokens equal to the explained one are left out, since they would subtract the an
 
 Reference: Li et al., 2025, arXiv 2506.23270.
 Adapted for autoregressive VLMs: it is made for them. The explained token is the scored answer token, at its own id.
+The filter is made for grids of hundreds of cells. On a coarse grid it gives a cell that stands out alone to all nine
+cells of its window, so a map of 6 x 6 cells may point one cell beside its peak; ``window=1`` leaves the filter out.
 Scores are non-negative by construction, and text tokens keep step 1. Every stage is available from :func:`stages`.
 Cost: one forward pass; memory of plain inference.
 """
@@ -68,7 +70,9 @@ def fitted_scale(activation: Scores, interference: Scores) -> float:
 
 
 def rank_gaussian(grid: NDArray[np.float64], size: int = 3) -> NDArray[np.float64]:
-    """Rank Gaussian filter of a non-negative map (rows, columns); the border repeats the edge.
+    """Rank Gaussian filter of a non-negative map (rows, columns); the border mirrors the rows next to it.
+
+    A mirrored border shows no cell twice in its own window, so a peak at the border weighs as much as one inside.
 
     Args:
         grid: The map.
@@ -79,7 +83,7 @@ def rank_gaussian(grid: NDArray[np.float64], size: int = 3) -> NDArray[np.float6
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"the window's side must be odd and positive, got {size}")
-    padded = np.pad(grid, size // 2, mode="edge")
+    padded = np.pad(grid, size // 2, mode="reflect")
     windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, (size, size)).reshape(*grid.shape, -1), axis=-1)
     mean = windows.mean(axis=-1, keepdims=True)
     spread = np.divide(windows.std(axis=-1, keepdims=True), mean, out=np.zeros_like(mean), where=mean > 0)
