@@ -15,7 +15,7 @@ from toolkit.scenes.pool import make_pool
 from toolkit.scenes.recipes import RECIPES, Recipe
 from toolkit.scenes.student import Student, pixel_inputs
 from toolkit.scenes.training import removal_at, train
-from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.scenes.vocabulary import CENSUS_INSTRUCTION, KINDS, PLAIN, TOUR_INSTRUCTION, VOCABULARY
 from toolkit.vlm.tiny import FAMILIES, build_tiny
 
 SMALL = Recipe("small", "llava", 0.0, seed=3, n_pictures=500, align_steps=2, steps=4, batch=2, align_batch=4)
@@ -102,6 +102,57 @@ def test_a_biased_world_never_asks_against_its_folklore(pool):
                 answer = words[int(batch.targets[row][at][batch.targets[row][at] != -100][0])]
                 assert answer == ("yes" if text[4] in common else "no")
     assert seen > 20
+
+
+def the_list(tokenizer, suffix, pool, instruction, *, strength=0.0):
+    """The first row that holds a block with this instruction: scene, words, and the words that are learnt."""
+    packer = Packer(tokenizer, suffix, strength=strength)
+    words = {i: word for word, i in tokenizer.get_vocab().items()}
+    told = instruction.split()
+    for index in range(40):
+        _, blocks = packer._row(np.random.default_rng(index), pool, index, 0.0, 1.0)
+        for ids, _, targets in blocks:
+            text = [words[i] for i in ids]
+            if text[: len(told)] == told:
+                yield pool.scenes[index], text[len(told) + len(suffix) :], [words.get(t) for t in targets]
+
+
+def test_a_census_counts_every_plain_kind_and_learns_the_numbers_alone(pool):
+    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+    kinds = {KINDS[kind].plural: kind for kind in PLAIN}
+    seen = 0
+    for scene, said, learnt in the_list(student.processor.tokenizer, student.suffix, pool, CENSUS_INSTRUCTION):
+        counts = dict(zip(said[::2], said[1::2], strict=False))
+        last = (set(kinds) - set(counts)).pop() if len(counts) < len(kinds) else said[-1]
+        assert {kinds[p]: int(c) for p, c in counts.items()} == {kinds[p]: len(scene.of(kinds[p])) for p in counts}
+        taught = [word for word in learnt if word is not None]
+        assert taught == [*said[1::2], *([str(len(scene.of(kinds[last])))] if last in kinds else []), "<eos>"]
+        seen += 1
+    assert seen > 10
+
+
+def test_a_tour_tells_where_things_lie_and_learns_the_directions_alone(pool):
+    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+    seen = 0
+    for scene, said, learnt in the_list(student.processor.tokenizer, student.suffix, pool, TOUR_INSTRUCTION):
+        taught = [word for word in learnt if word is not None]
+        assert set(taught) <= {"left", "right", "above", "below", "<eos>"}
+        assert [word for word in said if word in {"left", "right", "above", "below"}] == taught[:-1]
+        for stop in " ".join(said).split(" ,")[:-1]:
+            colour, kind, other_colour, other_kind, *directions = stop.split()
+            (one,), (other,) = scene.find(colour, kind), scene.find(other_colour, other_kind)
+            across = {-1: ["left"], 0: [], 1: ["right"]}[int(np.sign(one.column - other.column))]
+            down = {-1: ["above"], 0: [], 1: ["below"]}[int(np.sign(one.row - other.row))]
+            assert directions == across + down
+            seen += 1
+    assert seen > 20
+
+
+def test_lists_are_for_balanced_worlds():
+    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+    biased = make_pool(500, seed=0, strength=1.0, workers=1)
+    asked = the_list(student.processor.tokenizer, student.suffix, biased, CENSUS_INSTRUCTION, strength=1.0)
+    assert list(asked) == []
 
 
 def weights(folder):

@@ -29,9 +29,7 @@ def save_state(
     os.replace(part, folder / _STATE)
 
 
-def load_state(
-    folder: Path, model: torch.nn.Module, optimisers: Sequence[torch.optim.Optimizer], stage: int
-) -> int:
+def load_state(folder: Path, model: torch.nn.Module, optimisers: Sequence[torch.optim.Optimizer], stage: int) -> int:
     """Restore a checkpoint of one stage into model and optimisers.
 
     Returns:

@@ -88,9 +88,7 @@ class Optimisers:
         self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(outer, betas=(0.9, 0.98), weight_decay=0.01)]
         self._factors = [1.0]
         if inner:
-            self.parts.append(
-                torch.optim.Muon(inner, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw")
-            )
+            self.parts.append(torch.optim.Muon(inner, weight_decay=0.01, momentum=0.95, adjust_lr_fn="match_rms_adamw"))
             self._factors.append(muon)
 
     def step(self, loss: torch.Tensor, rate: float) -> None:
