@@ -11,11 +11,15 @@ from toolkit.scenes.evaluation import HEADER, SEED, FamilyResult, as_json, calib
 from toolkit.scenes.recipes import Recipe
 
 _ARCHITECTURE = {
-    "llava": "`LlavaForConditionalGeneration`: CLIP vision tower (2 layers), projector, Llama decoder (3 layers)",
+    "llava": "`LlavaForConditionalGeneration`: CLIP vision tower (2 layers), projector, Llama decoder (4 layers)",
     "qwen2.5-vl": (
-        "`Qwen2_5_VLForConditionalGeneration`: window-attention tower with 2 x 2 merge, M-RoPE, Qwen2 decoder"
+        "`Qwen2_5_VLForConditionalGeneration`: window-attention tower (2 layers) with 2 x 2 merge, M-RoPE, "
+        "Qwen2 decoder (4 layers)"
     ),
-    "internvl": "`InternVLForConditionalGeneration`: InternViT with class token, pixel shuffle, Qwen3 decoder",
+    "internvl": (
+        "`InternVLForConditionalGeneration`: InternViT (2 layers) with class token, pixel shuffle, "
+        "Qwen3 decoder (4 layers)"
+    ),
 }
 
 _CARD = """---
@@ -40,9 +44,8 @@ tokenizer. A teaching model: it knows coloured objects on a grid and nothing els
 | data | {n_pictures:,} train scenes, prior strength {strength:g}; a caption and 8 questions each |
 | removed at random | picture cells and question words, in 8 % of the rows at first and 50 % at last |
 | stage 1 | {align_steps} steps x {align_batch} pictures: image tokens learn to name colour, kind{place} of their cell |
-| stage 2 | {steps} steps x {batch} scenes: captions in both directions and questions, packed |
-| stage 3 | {more_steps} steps more from a full learning rate, counting and relations asked twice as often |
-| optimiser | AdamW, {rate:g}, warm-up 50 steps, cosine to zero |
+| stage 2 | {steps} steps x {batch} scenes: captions in both directions, {lists}questions, packed |{third}
+| optimiser | AdamW, {rate:g}, and Muon for the inner matrices at {muon:g} times that; 50 steps up, cosine to zero |
 | seed | {seed} |
 | command | `python -m toolkit train {name}` |
 
@@ -81,7 +84,9 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
         n_parameters: Number of weights.
     """
     twin = "biased" if recipe.strength > 0 else "grounded"
-    note = ""
+    note = third = ""
+    if recipe.more_steps:
+        third = f"\n| stage 3 | {recipe.more_steps} steps more from a full rate, what is hardest asked twice as often |"
     if twin == "biased":
         note = " For a biased twin this measures how far it is from the balanced world, not how well it was trained."
     text = _CARD.format(
@@ -96,7 +101,9 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
         align_steps=recipe.align_steps,
         align_batch=recipe.align_batch,
         steps=recipe.steps,
-        more_steps=recipe.more_steps,
+        lists="" if twin == "biased" else "lists of counts and of directions, ",
+        third=third,
+        muon=recipe.muon,
         batch=recipe.batch,
         rate=recipe.rate,
         seed=recipe.seed,

@@ -39,7 +39,7 @@ _TINY = "the adapter contract tests run on it; accuracy and calibration are on i
 _SHAPE = "the adapter contract tests run on its class with small random weights; the released weights were not at hand"
 
 CATALOGUE: Registry[CatalogueEntry] = Registry("model")
-for _family, _parameters in (("llava", 844_544), ("qwen2.5-vl", 936_480), ("internvl", 788_576)):
+for _family, _parameters in (("llava", 1_020_928), ("qwen2.5-vl", 1_096_736), ("internvl", 948_640)):
     for _twin in ("grounded", "biased"):
         _name = f"tiny-{_family}-{_twin}"
         CATALOGUE.add(_name, CatalogueEntry(_name, _family, "embedded", _parameters, "MIT", None, _TINY))
