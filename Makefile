@@ -7,7 +7,7 @@ RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-slow lab check bench notebooks badges clean
+.PHONY: help setup demo test test-slow lab check bench maps notebooks badges clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -39,6 +39,9 @@ check: $(READY) ## Lint, formatting and types
 
 bench: $(READY) ## Measure the scoring engine
 	$(OFFLINE) $(BIN)/python -m toolkit.bench cpu --out $(RESULTS)/bench
+
+maps: $(READY) ## Draw the maps of every explainer on the same twelve samples
+	$(OFFLINE) $(BIN)/python -m toolkit maps --out $(RESULTS)/maps
 
 notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
 	$(OFFLINE) $(BIN)/python -m toolkit.course build
