@@ -48,12 +48,13 @@ _TEMPLATES = (
 )
 _N_REPLACED = 2
 _TOUR_STOPS = 4
-_HARD = (questions.count, questions.relation)
+_HARD = (questions.relation, mixed.neighbour, mixed.same)
+_EMPHASIS = 3.0
 
 
-def _mix(emphasis: float) -> NDArray[np.float64]:
-    """Probability of proposing each template; counting and relations are multiplied by ``emphasis``."""
-    weights = np.array([weight * (emphasis if template in _HARD else 1.0) for template, weight in _TEMPLATES])
+def _mix(*, hard: bool) -> NDArray[np.float64]:
+    """Probability of proposing each template; in the hard stage, what needs two look-ups comes more often."""
+    weights = np.array([weight * (_EMPHASIS if hard and template in _HARD else 1.0) for template, weight in _TEMPLATES])
     mix: NDArray[np.float64] = weights / weights.sum()
     return mix
 
@@ -115,10 +116,11 @@ def _ask(
     strength: float,
     n_questions: int,
     drills: float,
-    mix: NDArray[np.float64],
+    hard: bool,
 ) -> list[Question]:
     """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills."""
     only_everyday = not any(thing.kind in PLAIN for thing in scene.things)
+    mix = _mix(hard=hard)
     asked: list[Question] = []
     for _ in range(12 * n_questions):
         if only_everyday and rng.random() < 0.7:
@@ -132,22 +134,27 @@ def _ask(
         question = template(scene, rng, dial)
         if question is not None:
             lettered = question.instruction == CHOICE_INSTRUCTION
-            asked.append(_drill(question) if lettered and rng.random() < drills else question)
+            asked.append(_drill(question, named=hard) if lettered and rng.random() < drills else question)
         if len(asked) == n_questions:
             break
     return asked
 
 
-def _drill(question: Question) -> Question:
+def _drill(question: Question, *, named: bool) -> Question:
     """The same question without its lettered options, answered by the word itself: the first half of the task.
 
     Letters hide the answer behind a second look-up, which alone takes thousands of steps to discover. The instruction
     is one that no dataset uses, so the drills leave the answer distributions of the datasets alone.
+
+    Args:
+        question: With lettered options.
+        named: Whether two options are named, in the order of the alphabet: ``left or right``.
     """
     words = question.text.split()
     end = words.index("?") + 1
     answer = words[words.index(question.answer, end) + 1]
-    text = " ".join(words[:end])
+    options = sorted(words[end + 1 :: 2])
+    text = " ".join((*words[:end], *(" or ".join(options).split() if named and len(options) == 2 else ())))
     return replace(question, text=text, instruction=DRILL_INSTRUCTION, answer=answer)
 
 
@@ -203,18 +210,18 @@ class Packer:
         suffix: Token ids between the instruction and the answer (the assistant's turn).
         strength: The world's prior strength s.
         n_questions: Questions per row.
-        emphasis: How much more often than usual counting and relations are asked.
+        hard: Whether what needs two look-ups is asked three times as often, and drills name their two options.
     """
 
     def __init__(
-        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, emphasis: float = 1.0
+        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, hard: bool = False
     ) -> None:
         self._ids: dict[str, int] = tokenizer.get_vocab()
         self._eos = int(tokenizer.eos_token_id)
         self._suffix = list(suffix)
         self._strength = strength
         self._n_questions = n_questions
-        self._mix = _mix(emphasis)
+        self._hard = hard
 
     def _block(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
         """Columns (ids, offsets, targets) of one block."""
@@ -254,7 +261,7 @@ class Packer:
             strength=self._strength,
             n_questions=n_questions,
             drills=drills,
-            mix=self._mix,
+            hard=self._hard,
         )
         for question in asked:
             words = question.text.split()

@@ -19,7 +19,8 @@ class Recipe:
         n_pictures: Size of the picture pool.
         align_steps, steps, more_steps: Steps of the three stages; the third, for what is hardest, may have none.
         batch: Rows a step.
-        rate: Peak learning rate; warm-up, then cosine to zero.
+        rate: Peak learning rate of AdamW; warm-up, then cosine to zero.
+        muon: Rate of Muon, which trains the matrices inside the model, relative to AdamW's; 0 for AdamW alone.
     """
 
     name: str
@@ -37,7 +38,12 @@ class Recipe:
 
 
 RECIPES: Registry[Recipe] = Registry("embedded model")
-for _family, _seed in (("llava", 11), ("qwen2.5-vl", 12), ("internvl", 13)):
-    for _twin, _strength, _steps, _more_steps in (("grounded", 0.0, 2000, 2000), ("biased", 1.0, 1000, 800)):
+for _family, _seed, _align_steps, _muon in (
+    ("llava", 11, 900, 2.0),
+    ("qwen2.5-vl", 12, 600, 5.0),
+    ("internvl", 13, 600, 5.0),
+):
+    for _twin, _strength, _steps, _more_steps in (("grounded", 0.0, 2500, 1000), ("biased", 1.0, 1000, 0)):
         _name = f"tiny-{_family}-{_twin}"
-        RECIPES.add(_name, Recipe(_name, _family, _strength, _seed, steps=_steps, more_steps=_more_steps))
+        _stages = {"align_steps": _align_steps, "steps": _steps, "more_steps": _more_steps}
+        RECIPES.add(_name, Recipe(_name, _family, _strength, _seed, muon=_muon, **_stages))

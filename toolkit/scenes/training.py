@@ -48,12 +48,11 @@ def _rate(step: int, n_steps: int, warm_up: int = 50) -> float:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A joint stage: its number in checkpoints, its name, its length and its emphasis on the hard families."""
+    """A joint stage: its number in checkpoints, its name and its length."""
 
     number: int
     name: str
     n_steps: int
-    emphasis: float
 
 
 def removal_at(step: int, n_steps: int) -> float:
@@ -123,7 +122,7 @@ def _join(
     student: Student, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
 ) -> None:
     tokenizer = student.processor.tokenizer
-    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, emphasis=stage.emphasis)
+    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, hard=stage.name == "hard")
     optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
@@ -174,7 +173,7 @@ def train(
     pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
         _align(student, pool, recipe, work, save_every, report)
-        for stage in (_Stage(2, "joint", recipe.steps, 1.0), _Stage(3, "hard", recipe.more_steps, 2.0)):
+        for stage in (_Stage(2, "joint", recipe.steps), _Stage(3, "hard", recipe.more_steps)):
             _join(student, pool, recipe, stage, work, save_every, report)
     model.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
