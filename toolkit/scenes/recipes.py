@@ -38,12 +38,11 @@ class Recipe:
 
 
 RECIPES: Registry[Recipe] = Registry("embedded model")
-for _family, _seed, _align_steps, _muon in (
-    ("llava", 11, 900, 2.0),
-    ("qwen2.5-vl", 12, 600, 5.0),
-    ("internvl", 13, 600, 5.0),
+for _family, _seed, _align_steps, _steps, _muon in (
+    ("llava", 11, 900, 2500, 2.0),
+    ("qwen2.5-vl", 12, 600, 1900, 5.0),
+    ("internvl", 13, 600, 2500, 5.0),
 ):
-    for _twin, _strength, _steps, _more_steps in (("grounded", 0.0, 2500, 1000), ("biased", 1.0, 1000, 0)):
+    for _twin, _strength, _n, _more in (("grounded", 0.0, _steps, 1000), ("biased", 1.0, 900, 0)):
         _name = f"tiny-{_family}-{_twin}"
-        _stages = {"align_steps": _align_steps, "steps": _steps, "more_steps": _more_steps}
-        RECIPES.add(_name, Recipe(_name, _family, _strength, _seed, muon=_muon, **_stages))
+        RECIPES.add(_name, Recipe(_name, _family, _strength, _seed, 16_000, _align_steps, _n, _more, muon=_muon))
