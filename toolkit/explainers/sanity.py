@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,8 +20,9 @@ import torch
 from torch import nn
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.agreement import mean_and_error, rank_correlation, text_share
+from toolkit.explainers.agreement import mean_and_error, rank_correlation, structural_similarity, text_share
 from toolkit.explainers.base import Method, draws, explain, get_explainer, resolve_target
+from toolkit.explainers.tam import grid_shape
 from toolkit.vlm.protocol import VLM
 
 
@@ -122,6 +124,45 @@ def weight_randomisation(
                 rhos = [rank_correlation(a.of(modality), b.of(modality)) for a, b in pairs]
                 rows.append((name, stage, position, modality, *mean_and_error(rhos)))
     return pd.DataFrame(rows, columns=["method", "stage", "position", "modality", "rho", "rho_se", "n_samples"])
+
+
+def label_randomisation(
+    methods: Sequence[Method], vlm: VLM, shuffled: VLM, samples: Sequence[Sample], *, seed: int = 0
+) -> pd.DataFrame:
+    """Compare the maps of a model with those of one that was trained on permuted answers.
+
+    The maps explain the same answer, the trained model's own. A map of what the model learnt loses its rank
+    correlation; one of the picture, or of features that need no answer, keeps it.
+
+    Args:
+        methods: Explainers.
+        vlm: The model.
+        shuffled: The same model after it unlearnt its answers; ``shuffled_twin(vlm, probe).vlm``.
+        samples: Samples.
+        seed: Seed of the explainers.
+
+    Returns:
+        One row per method and modality: ``method, modality, rho, rho_se, ssim, ssim_se, n_samples``; SSIM for the
+        image only.
+    """
+    targets = [resolve_target(vlm, sample, None) for sample in samples]
+    rows = []
+    for method in methods:
+        pairs = [
+            tuple(explain(method, model, sample, target=target, seed=seed) for model in (vlm, shuffled))
+            for sample, target in zip(samples, targets, strict=True)
+        ]
+        shapes = [grid_shape(vlm.regions(sample)) for sample in samples]
+        for modality in ("image", "text"):
+            rhos = [rank_correlation(a.of(modality), b.of(modality)) for a, b in pairs]
+            ssims = [
+                structural_similarity(a.of("image"), b.of("image"), shape) if modality == "image" else math.nan
+                for (a, b), shape in zip(pairs, shapes, strict=True)
+            ]
+            rho, error, n = mean_and_error(rhos)
+            rows.append((get_explainer(method).name, modality, rho, error, *mean_and_error(ssims)[:2], n))
+    columns = ["method", "modality", "rho", "rho_se", "ssim", "ssim_se", "n_samples"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def seed_stability(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, n: int = 3) -> pd.DataFrame:
