@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 SEAL = "SHA256SUMS"
@@ -31,7 +32,7 @@ def check_model(folder: Path) -> str | None:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         return f"config.json is damaged: {error}"
-    return _check_weights(folder / WEIGHTS) or _check_seal(folder)
+    return _check_weights(folder / WEIGHTS) or check_seal(folder)
 
 
 def _check_weights(path: Path) -> str | None:
@@ -57,13 +58,21 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _check_seal(folder: Path) -> str | None:
+def check_seal(folder: Path, *, skip: Collection[str] = ()) -> str | None:
+    """Which file differs from the folder's ``SHA256SUMS``, or None if none does or there are no checksums.
+
+    Args:
+        folder: A checkpoint.
+        skip: Names of files that do not matter.
+    """
     seal = folder / SEAL
     if not seal.is_file():
         return None
     for line in seal.read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
         path = folder / name
+        if name in skip:
+            continue
         if not path.is_file():
             return f"lacks {name}"
         if _sha256(path) != digest:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from subjects import WORDS, sample
 
+from toolkit.integrity import seal_model
 from toolkit.registry import UnknownNameError
 from toolkit.vlm import loading, memory
 from toolkit.vlm.checkpoint import CheckpointError, check_folder
@@ -82,7 +84,17 @@ def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
         load_vlm("tiny-lava-grounded")
 
 
-@pytest.mark.parametrize("name", ["./no/such", "/no/such", "a/b/c"])
+def test_an_empty_name_is_not_this_folder() -> None:
+    with pytest.raises(UnknownNameError, match="unknown model ''"):
+        load_vlm("")
+
+
+def test_an_address_is_not_a_hub_id() -> None:
+    with pytest.raises(CheckpointError, match="is an address; give the hub id"):
+        load_vlm("https://huggingface.co/llava-hf/llava-1.5-7b-hf")
+
+
+@pytest.mark.parametrize("name", ["./no/such", "/no/such", "a/b/c", "a/"])
 def test_a_missing_folder_is_named(name: str) -> None:
     with pytest.raises(CheckpointError, match="there is no folder"):
         load_vlm(name)
@@ -101,6 +113,7 @@ def test_a_hub_id_without_network_says_so(monkeypatch) -> None:
         ("x is not a valid git identifier (branch name, tag name or commit id)", "no such revision"),
         ("x is not a local folder and is not a valid model identifier", "no such model on the hub"),
         ("We couldn't connect to the hub", "cannot be reached"),
+        ("Repo id must use alphanumeric chars", "expected publisher/name"),
         ("x does not appear to have a file named model.safetensors", "no safetensors weights"),
     ],
 )
@@ -108,7 +121,7 @@ def test_what_the_hub_says_is_explained(monkeypatch, message: str, advice: str) 
     def refuse(*args, **kwargs):
         raise OSError(message)
 
-    monkeypatch.setattr(loading.transformers.PreTrainedConfig, "get_config_dict", refuse)
+    monkeypatch.setattr(transformers.PreTrainedConfig, "get_config_dict", refuse)
     with pytest.raises(CheckpointError, match=advice):
         load_vlm("somebody/something-hf", revision="0" * 40)
 
@@ -120,20 +133,109 @@ def test_a_benchmark_run_needs_a_commit(revision: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "processor_config.json"]
+    "name",
+    [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "processor_config.json",
+        "chat_template.jinja",
+    ],
 )
-def test_a_missing_file_is_named(copy: Path, name: str) -> None:
-    (copy / name).unlink()
-    with pytest.raises(CheckpointError, match=name if name != "processor_config.json" else "missing or damaged"):
-        load_vlm(copy)
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "processor_config.json"])
-def test_a_damaged_file_is_refused(copy: Path, name: str) -> None:
+@pytest.mark.parametrize("kept", [None, 0.5, 0.0])
+def test_a_missing_truncated_or_empty_file_is_named(copy: Path, name: str, kept: float | None) -> None:
     content = (copy / name).read_bytes()
-    (copy / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
+    (copy / name).unlink()
+    if kept is not None:
+        (copy / name).write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(CheckpointError, match=name) as caught:
+        load_vlm(copy, device="cpu")
+    assert "missing" in str(caught.value) or ("lacks" if kept is None else "damaged") in str(caught.value)
+
+
+def test_settings_of_generation_are_read_or_refused(copy: Path) -> None:
+    (copy / "generation_config.json").write_text('{"eos_token_id"')
+    with pytest.raises(CheckpointError, match=r"generation_config.json is damaged"):
         load_vlm(copy)
+
+
+def test_a_pointer_instead_of_the_weights_is_told(copy: Path) -> None:
+    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(CheckpointError, match="git lfs pull"):
+        load_vlm(copy)
+
+
+def test_a_changed_byte_under_a_seal_is_refused_and_papers_may_change(copy: Path) -> None:
+    (copy / "README.md").write_text("card")
+    seal_model(copy)
+    (copy / "README.md").write_text("a better card")
+    load_vlm(copy, device="cpu")
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(bytes(weights))
+    with pytest.raises(CheckpointError, match=r"model.safetensors was changed or damaged.*delete SHA256SUMS if you"):
+        load_vlm(copy, device="cpu")
+
+
+def reweigh(folder: Path, change) -> None:
+    """Save the weights again after a change of the dictionary."""
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def head(weights: dict[str, torch.Tensor]) -> str:
+    return next(name for name in weights if name.endswith("lm_head.weight"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(copy: Path, value: float) -> None:
+    reweigh(copy, lambda weights: weights[head(weights)].view(-1)[:2].fill_(value))
+    with pytest.raises(CheckpointError, match=r"2 of \d+ values of lm_head.weight are NaN or infinite"):
+        load_vlm(copy, device="cpu")
+
+
+def test_weights_of_another_shape_are_refused_and_no_report_is_printed(copy: Path, caplog, capfd) -> None:
+    reweigh(copy, lambda weights: weights.update({head(weights): weights[head(weights)][:-1].contiguous()}))
+    with pytest.raises(CheckpointError, match="has with another shape 1 weights"):
+        load_vlm(copy, device="cpu")
+    assert "REPORT" not in caplog.text + capfd.readouterr().err
+
+
+def test_more_layers_than_the_configuration_names_are_refused(copy: Path) -> None:
+    def deepen(weights: dict[str, torch.Tensor]) -> None:
+        weights.update(
+            {
+                name.replace(".layers.0.", ".layers.9."): weight.clone()
+                for name, weight in list(weights.items())
+                if "language_model" in name and ".layers.0." in name
+            }
+        )
+
+    reweigh(copy, deepen)
+    with pytest.raises(CheckpointError, match=r"has too many: 9 weights .* as its config.json describes it"):
+        load_vlm(copy, device="cpu")
+
+
+def test_a_folder_has_no_revision(copy: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no revisions"):
+        load_vlm(copy, revision="0" * 40)
+    loaded = load_vlm(copy, device="cpu", pinned=True)
+    assert (loaded.revision, loaded.digest) == (None, check_folder(copy).digest)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("banana", "unknown device 'banana'; expected 'cpu', 'cuda'"),
+        ("meta", "unknown device 'meta'"),
+        ("cuda:99", "PyTorch sees [0-9]+ of its kind here; use device='cpu'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(saved, device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_vlm(saved["llava"], device=device)
 
 
 def test_a_pickle_is_refused_under_any_name(copy: Path) -> None:
@@ -159,12 +261,13 @@ def test_another_architecture_is_refused(copy: Path) -> None:
         CheckpointError, match="'bert' model; the toolkit has adapters for: llava, qwen2_5_vl, internvl"
     ):
         load_vlm(copy)
+    (copy / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="names no model_type"):
+        load_vlm(copy)
 
 
 def test_missing_weights_are_refused(copy: Path) -> None:
-    weights = load_file(copy / "model.safetensors")
-    weights.pop(next(name for name in weights if name.endswith("lm_head.weight")))
-    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    reweigh(copy, lambda weights: weights.pop(head(weights)))
     with pytest.raises(CheckpointError, match=r"lacks 1 weights .*lm_head.weight"):
         load_vlm(copy)
 
@@ -197,6 +300,8 @@ def test_options_that_do_not_exist_are_refused(saved) -> None:
         load_vlm(saved["qwen2.5-vl"], max_pixels=100)
     with pytest.raises(ValueError, match="max_tiles is 0"):
         load_vlm(saved["internvl"], max_tiles=0)
+    with pytest.raises(ValueError, match="max_tokens is 0"):
+        load_vlm(saved["llava"], max_tokens=0)
 
 
 def test_limits_are_kept_and_recorded(saved) -> None:
@@ -212,9 +317,7 @@ def test_limits_are_kept_and_recorded(saved) -> None:
 def test_the_digest_follows_the_weights(copy: Path) -> None:
     before = check_folder(copy).digest
     assert check_folder(copy).digest == before
-    weights = load_file(copy / "model.safetensors")
-    next(iter(weights.values())).view(-1)[0] += 1
-    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    reweigh(copy, lambda weights: next(iter(weights.values())).view(-1)[:1].add_(1))
     assert check_folder(copy).digest != before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PIL import Image
 from subjects import make_subject, picture, sample
@@ -29,6 +30,19 @@ def test_unknown_words_are_named(tiny) -> None:
         tiny.answer(ask("is there a purple Circle?"))
     with pytest.raises(ValueError, match="instruction has words .* 'please'"):
         tiny.answer(ask("is there a circle ?", instruction="answer please"))
+
+
+def test_a_question_that_only_needs_another_spelling_is_spelt(tiny) -> None:
+    with pytest.raises(ValueError, match=r"lacks: 'Is', 'circle\?'.*; try 'is there a red circle \?'$"):
+        tiny.answer(ask("Is there a red circle?"))
+    with pytest.raises(ValueError, match="spaces$"):
+        tiny.answer(ask("Is there a purple circle?"))
+
+
+def test_a_model_that_answers_nan_is_refused(tiny, monkeypatch) -> None:
+    monkeypatch.setattr(type(tiny.engine), "log_probabilities", lambda self, requests: [np.array([0.0, np.nan])])
+    with pytest.raises(ValueError, match="answers with NaN in float32"):
+        tiny.answer(ask("is there a red circle ?"))
 
 
 def test_answers_that_cannot_be_said_are_named(tiny) -> None:

@@ -11,10 +11,15 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from toolkit.integrity import SEAL, check_seal
 from toolkit.vlm.families import FAMILIES
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _PINNED = re.compile(r"[0-9a-f]{40}")
+_OPTIONAL = ("generation_config.json", "processor_config.json", "special_tokens_map.json")
+_PAPERS = ("README.md", "evaluation.json")
+"""Files about a model, which may be edited: they change no number."""
+
 _WHOLE_DIGEST = 64 << 20
 
 
@@ -61,9 +66,10 @@ def check_config(config: dict[str, Any], where: str) -> str:
             f"{where} brings code of its own (auto_map), which the toolkit never runs; use a checkpoint in the "
             "transformers format (their names often end in -hf)"
         )
-    model_type = str(config.get("model_type"))
+    model_type = str(config.get("model_type", ""))
     if model_type not in FAMILIES:
-        raise CheckpointError(f"{where} is a {model_type!r} model; the toolkit has adapters for: {', '.join(FAMILIES)}")
+        kind = f"is a {model_type!r} model" if model_type else "names no model_type in its config.json"
+        raise CheckpointError(f"{where} {kind}; the toolkit has adapters for: {', '.join(FAMILIES)}")
     return model_type
 
 
@@ -77,9 +83,20 @@ def check_folder(folder: Path) -> Checkpoint:
     model_type = check_config(config, str(folder))
     shards = _shards(folder)
     n_parameters = sum(_count(shard) for shard in shards)
-    for needed in ("tokenizer.json", "tokenizer_config.json"):
+    for needed in ("tokenizer.json", "tokenizer_config.json", _image_settings(folder)):
         _read_json(folder / needed)
+    for optional in (path for path in _OPTIONAL if (folder / path).is_file()):
+        _read_json(folder / optional)
+    broken = check_seal(folder, skip=_PAPERS)
+    if broken is not None:
+        raise CheckpointError(f"{folder}: {broken}. Copy it again; delete {SEAL} if you changed it yourself")
     return Checkpoint(model_type, n_parameters, _digest(shards))
+
+
+def _image_settings(folder: Path) -> str:
+    """Name of the file that says how pictures are prepared; older checkpoints have it in a file of its own."""
+    older = "preprocessor_config.json"
+    return older if (folder / older).is_file() else "processor_config.json"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -127,6 +144,8 @@ def _count(shard: Path) -> int:
             return total
     except (SafetensorError, OSError) as error:
         start = shard.read_bytes()[:4]
+        if start == b"vers":
+            raise CheckpointError(f"{shard} is a Git LFS pointer; fetch the file itself: git lfs pull") from error
         kind = "a pickle" if start[:1] == b"\x80" or start == b"PK\x03\x04" else "damaged or incomplete"
         raise CheckpointError(f"{shard} is {kind}, not a safetensors file ({error}); copy it again") from error
 

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jinja2
 import torch
 import transformers
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from toolkit.paths import models_dir
-from toolkit.registry import UnknownNameError
 from toolkit.vlm.base import ImageLimits
-from toolkit.vlm.catalogue import CATALOGUE
-from toolkit.vlm.checkpoint import Checkpoint, CheckpointError, check_config, check_folder, check_revision
+from toolkit.vlm.checkpoint import CheckpointError
 from toolkit.vlm.families import adapter_class
 from toolkit.vlm.memory import free_bytes
 from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.prompt import apply_template
+from toolkit.vlm.sources import Source, explained, find_source
 
 if TYPE_CHECKING:
     from toolkit.vlm.store import CoalitionStore
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ATTENTIONS = ("sdpa", "eager")
+
+_LAYER = re.compile(r"\.(layers|layer|blocks)\.\d+\.")
 
 
 def load_vlm(
@@ -59,131 +63,131 @@ def load_vlm(
 
     Raises:
         UnknownNameError: No such model; the message suggests the nearest name.
-        CheckpointError: The checkpoint is missing, damaged, unsafe, of an unknown family, or unreachable.
+        CheckpointError: The checkpoint is missing, damaged, unsafe, of an unknown family, unreachable, or not pinned.
         MemoryError: It does not fit into the free memory; the message has the numbers.
         ValueError: An option that does not exist.
     """
-    name = str(name)
-    source, is_hub = _locate(name)
-    chosen_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    chosen_dtype = _dtype(dtype, chosen_device, is_hub)
-    if attention not in ("sdpa", "eager"):
-        raise ValueError(f"unknown attention {attention!r}; expected 'sdpa' or 'eager'")
-    if is_hub:
-        revision = revision or (CATALOGUE[name].revision if name in CATALOGUE else None)
-        check_revision(name, revision, pinned=pinned)
-        config, found = _hub_config(name, revision)
-        revision = config._commit_hash or revision
-    else:
-        found = check_folder(Path(source))
-    _check_memory(name, found.n_parameters, chosen_dtype, chosen_device, four_bit=four_bit)
-    adapter_type = adapter_class(found.model_type)
-    with _quiet(found.n_parameters < 10_000_000), _explained(name):
-        processor = adapter_type.load_processor(source, revision, ImageLimits(max_pixels, max_tiles))
-        model = _load_model(
-            adapter_type.model_class,
-            source,
-            revision,
-            chosen_dtype,
-            chosen_device,
-            four_bit=four_bit,
-            attention=attention,
-        )
+    _check_name("attention", attention, ATTENTIONS)
+    if max_tokens is not None and max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}; expected at least 1, or None to choose from the free memory")
+    where = check_device(device)
+    source = find_source(str(name), revision=revision, pinned=pinned)
+    precision = _precision(dtype, where, is_hub=source.is_hub)
+    check_memory(source, precision, where, four_bit=four_bit)
+    options = {"attn_implementation": attention, "dtype": precision} | (_four_bit(where, precision) if four_bit else {})
+    adapter_type = adapter_class(source.found.model_type)
+    with _quiet(source.found.n_parameters < 10_000_000), explained(source.name):
+        processor = adapter_type.load_processor(source.path, source.revision, ImageLimits(max_pixels, max_tiles))
+        model = _load_model(adapter_type.model_class, source, options)
+    _check_template(processor, source)
+    if not four_bit:
+        torch.nn.Module.to(model, where)
     return LoadedVLM(
-        name,
+        source.name,
         adapter_type(processor),
         model,
-        revision=revision,
-        digest=found.digest,
+        revision=source.revision,
+        digest=source.found.digest,
         quantisation="nf4" if four_bit else None,
         max_tokens=max_tokens,
         store=store,
     )
 
 
-def _locate(name: str) -> tuple[str, bool]:
-    """Where to load a name from, and whether that is the hub."""
-    if name in CATALOGUE and CATALOGUE[name].source == "embedded":
-        folder = models_dir() / name
-        if not folder.is_dir():
-            raise CheckpointError(f"{name!r} is not in {folder.parent}; train it: python -m toolkit train {name}")
-        return str(folder), False
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return str(path), False
-    if path.exists():
-        raise CheckpointError(f"{name!r} is a file; give the checkpoint's folder")
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_like_path:
-        raise CheckpointError(f"there is no folder {name!r}")
-    if name.count("/") != 1:
-        raise UnknownNameError("model", name, CATALOGUE)
-    return name, True
+def check_device(device: str | None) -> torch.device:
+    """The device of this name, or the best one there is.
+
+    Raises:
+        ValueError: There is no such kind of device, or this machine has none.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device("meta")
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"unknown device {device!r}; expected 'cpu', 'cuda', 'cuda:0' or 'mps'")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
+    if (found.index or 0) >= there:
+        raise ValueError(
+            f"device {device!r}: PyTorch sees {there} of its kind here; use device='cpu', or see toolkit doctor"
+        )
+    return found
 
 
-def _dtype(dtype: str | None, device: torch.device, is_hub: bool) -> torch.dtype:
-    if dtype is None:
-        return torch.bfloat16 if is_hub and device.type == "cuda" else torch.float32
-    if dtype not in DTYPES:
-        raise ValueError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
-    return DTYPES[dtype]
-
-
-def _hub_config(name: str, revision: str | None) -> tuple[Any, Checkpoint]:
-    """Configuration of a hub model and what is known of its weights before they are downloaded."""
-    with _explained(name):
-        raw, _ = transformers.PreTrainedConfig.get_config_dict(name, revision=revision)
-        model_type = check_config(raw, name)
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    with torch.device("meta"):
-        model = getattr(transformers, adapter_class(model_type).model_class)(config)
-    return config, Checkpoint(model_type, sum(p.numel() for p in model.parameters()), config._commit_hash or "")
-
-
-def _check_memory(name: str, n_parameters: int, dtype: torch.dtype, device: torch.device, *, four_bit: bool) -> None:
+def check_memory(source: Source, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False) -> None:
     """Refuse a model that cannot fit, before anything is read.
 
     Raises:
         MemoryError: Weights and a fifth more for working space exceed the free memory.
     """
-    size = 0.6 if four_bit else dtype.itemsize
+    size, n_parameters = 0.6 if four_bit else dtype.itemsize, source.found.n_parameters
     needed, free = 1.2 * n_parameters * size, free_bytes(device)
     if needed > free:
         kind = "4-bit" if four_bit else str(dtype).removeprefix("torch.")
         raise MemoryError(
-            f"{name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {needed / 2**30:.1f} GiB in {kind} "
-            f"with working space; {free / 2**30:.1f} GiB are free on {device}. Use a smaller model, "
+            f"{source.name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {needed / 2**30:.1f} GiB in "
+            f"{kind} with working space; {free / 2**30:.1f} GiB are free on {device}. Use a smaller model, "
             "dtype='bfloat16', four_bit=True on a GPU, or a larger machine"
         )
 
 
-def _load_model(
-    class_name: str,
-    source: str,
-    revision: str | None,
-    dtype: torch.dtype,
-    device: torch.device,
-    *,
-    four_bit: bool,
-    attention: str,
-) -> PreTrainedModel:
-    """Load the weights; every weight must be there."""
-    options: dict[str, Any] = {"attn_implementation": attention, "dtype": dtype, "use_safetensors": True}
-    if four_bit:
-        options |= _four_bit(device, dtype)
-    model_class = getattr(transformers, class_name)
-    model, info = model_class.from_pretrained(
-        source, revision=revision, trust_remote_code=False, output_loading_info=True, **options
+def _check_name(option: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise ValueError(f"unknown {option} {value!r}; expected one of {', '.join(known)}")
+
+
+def _precision(dtype: str | None, device: torch.device, *, is_hub: bool) -> torch.dtype:
+    if dtype is None:
+        return torch.bfloat16 if is_hub and device.type == "cuda" else torch.float32
+    _check_name("dtype", dtype, DTYPES)
+    return DTYPES[dtype]
+
+
+def _load_model(class_name: str, source: Source, options: dict[str, Any]) -> PreTrainedModel:
+    """Load the weights: every weight must be there, have the right shape, belong to the model, and be a number."""
+    model, info = getattr(transformers, class_name).from_pretrained(
+        source.path,
+        revision=source.revision,
+        trust_remote_code=False,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # listed in info, and refused below
+        output_loading_info=True,
+        **options,
     )
-    absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if absent:
-        raise CheckpointError(
-            f"{source} lacks {len(absent)} weights of {class_name}, among them {absent[0]}; copy the checkpoint again"
-        )
-    if not four_bit:
-        model = model.to(device)
+    mismatched = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
+    foreign = sorted(key for key in info["unexpected_keys"] if _LAYER.search(key))
+    for keys, what in (
+        (sorted(info["missing_keys"]), "lacks"), (mismatched, "has with another shape"), (foreign, "has too many:")
+    ):  # fmt: skip
+        if keys:
+            raise CheckpointError(
+                f"{source.path} {what} {len(keys)} weights of {class_name} as its config.json describes it, among them "
+                f"{keys[0]}; copy the whole checkpoint again"
+            )
+    _check_finite(model, source)
     loaded: PreTrainedModel = model.eval().requires_grad_(False)
     return loaded
+
+
+def _check_finite(model: PreTrainedModel, source: Source) -> None:
+    for name, weight in model.named_parameters():
+        n = weight.numel() - int(torch.isfinite(weight).sum())
+        if n:
+            raise CheckpointError(
+                f"{source.path}: {n} of {weight.numel()} values of {name} are NaN or infinite; copy it again"
+            )
+
+
+def _check_template(processor: Any, source: Source) -> None:
+    """Without its chat template a model is asked in a form that it was never trained on."""
+    try:
+        apply_template(processor, "?")
+    except (ValueError, jinja2.TemplateError) as error:
+        raise CheckpointError(
+            f"{source.path}: its chat template (chat_template.jinja) is missing or damaged: {error}; copy it again"
+        ) from error
 
 
 def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
@@ -199,42 +203,15 @@ def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
 
 @contextmanager
 def _quiet(is_small: bool) -> Iterator[None]:
-    """No progress bar for a checkpoint that loads at once."""
-    bars: Any = logging
-    shown = bars.is_progress_bar_enabled()
+    """No loading report, whose content is checked here, and no progress bar for a checkpoint that loads at once."""
+    transformers_logging: Any = logging
+    verbosity, shown = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
     if is_small and shown:
-        bars.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if is_small and shown:
-            bars.enable_progress_bar()
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn what the hub and the loaders raise into one sentence with a way out."""
-    try:
-        yield
-    except (OSError, KeyError, TypeError) as error:
-        chain = " ".join(f"{type(e).__name__} {e}" for e in (error, error.__cause__, error.__context__) if e).lower()
-        raise CheckpointError(f"cannot load {name!r}: {_reason(chain)} ({_first_line(error)})") from error
-
-
-def _reason(chain: str) -> str:
-    if "gated" in chain:
-        return "its publisher asks you to accept a licence; accept it on the model's page and log in (hf auth login)"
-    if "revisionnotfound" in chain or "not a valid git identifier" in chain:
-        return "it has no such revision; copy a commit from the model's page"
-    if "repositorynotfound" in chain or "not a valid model identifier" in chain or "404" in chain:
-        return "there is no such model on the hub, or it is private; check the spelling"
-    if "offline" in chain or "connect" in chain or "couldn't find" in chain or "resolve" in chain:
-        return "it is not in the local cache and the hub cannot be reached; download it once with a network"
-    if "safetensors" in chain or "pytorch_model.bin" in chain:
-        return "it has no safetensors weights, and pickles are never loaded"
-    return "a file is missing or damaged"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+            transformers_logging.enable_progress_bar()

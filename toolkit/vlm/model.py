@@ -139,6 +139,9 @@ class LoadedVLM:
         found = [make_candidates(tokenizer, view.prompt, words) for view, (_, words) in zip(views, pairs, strict=True)]
         asked = [candidate_request(view, "blur", candidates) for view, candidates in zip(views, found, strict=True)]
         logs = self.engine.log_probabilities([request for request, _ in asked])
+        if any(np.isnan(values).any() for values in logs):
+            dtype = str(self.model.dtype).removeprefix("torch.")
+            raise ValueError(f"{self.name} answers with NaN in {dtype}; load it with another dtype, or copy it again")
         probabilities = [
             dict(zip(order, map(float, np.exp(values)), strict=True))
             for (_, order), values in zip(asked, logs, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,14 +47,15 @@ def render(adapter: Adapter, sample: Sample) -> tuple[str, int]:
         ValueError: The chat template changes the question.
     """
     words = sample.question if not sample.instruction else f"{sample.question}\n{sample.instruction}"
-    start = _apply_template(adapter.processor, _MARK).index(_MARK)
-    text = _apply_template(adapter.processor, words)
+    start = apply_template(adapter.processor, _MARK).index(_MARK)
+    text = apply_template(adapter.processor, words)
     if text[start : start + len(words)] != words:
         raise ValueError("the chat template changes the question's text, so its tokens cannot be located in the prompt")
     return text, start
 
 
-def _apply_template(processor: Any, words: str) -> str:
+def apply_template(processor: Any, words: str) -> str:
+    """The chat-template text of one picture and some words, up to the place where the answer begins."""
     content = [{"type": "image"}, {"type": "text", "text": words}]
     return str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
 
@@ -121,7 +123,14 @@ def check_words(tokenizer: Any, sample: Sample) -> None:
             raise ValueError(
                 f"the {kind} has words that the model's vocabulary of {len(tokenizer)} words lacks: {listed}; "
                 "this model reads lower-case words, with every punctuation mark set off by spaces"
+                f"{_hint(tokenizer, words)}"
             )
+
+
+def _hint(tokenizer: Any, words: str) -> str:
+    """The same words as the model would read them, if it can."""
+    spelt = " ".join(re.sub(r"([^\w\s'-])", r" \1 ", words.lower()).split())
+    return "" if unknown_words(tokenizer, spelt) else f"; try {spelt[:200]!r}"
 
 
 def unknown_words(tokenizer: Any, words: str) -> list[str]:
