@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import typer
@@ -32,14 +31,17 @@ def front_picture(vlm: VLM, sample: Sample, explainers: tuple[str, ...]) -> Draw
     scores = {name: synergistic_faithfulness(game, attribution) for name, attribution in found.items()}
     first = found[explainers[0]]
     words = [sample.question[a:b] for a, b in vlm.text_spans(sample)]
+    asked, _, options = sample.question.partition("?")
     with styled():
         figure = new_figure(12.0, 3.2)
         picture, cells, bars, curves = figure.subplots(1, 4, width_ratios=(1, 1, 0.8, 1.3))
         picture.imshow(sample.image.convert("RGB").resize((SIDE, SIDE)))
         cells.imshow(overlay(sample.image, first.of("image"), vlm.regions(sample), side=SIDE))
-        for axes, title in ((picture, "\n".join(textwrap.wrap(sample.question, 26))), (cells, "where it looked")):
-            axes.set_title(title, loc="left")
-            axes.axis("off")
+        picture.axis("off")
+        cells.axis("off")
+        cells.set_title("where it looked", loc="left")
+        picture.text(0, 1.04, options.strip(), transform=picture.transAxes, fontsize="small")
+        picture.set_title(f"{asked}?", loc="left", pad=20 if options.strip() else None)
         text = first.of("text")
         bars.barh(range(len(words)), text, color=DIVERGING((centred(text) + 1) / 2), edgecolor=FAINT, linewidth=0.6)
         bars.axvline(0, color=FAINT, linewidth=0.8)
