@@ -69,6 +69,13 @@ def test_every_lesson_has_a_quiz(lesson):
     assert all(len(question.options) >= 3 for question in quiz.questions)
 
 
+def test_the_place_of_an_option_gives_nothing_away():
+    questions = [question for lesson in LESSONS for question in lesson.quiz().questions]
+    places = [next(i for i, option in enumerate(question.options) if option.right) for question in questions]
+    assert max(places.count(place) for place in range(3)) <= 0.45 * len(places)
+    assert not [o for question in questions for o in question.options if o.right and o.why.startswith("Yes")]
+
+
 def test_the_theorem_is_exact():
     assert third.theorem_error(30) < 1e-12
 

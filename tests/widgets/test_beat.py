@@ -54,9 +54,9 @@ def test_counting_clearing_and_changing_the_question(game):
     game.clear.click()
     assert not game.picker.chosen.any()
     assert game.entries == []
-    before = game.picture.value
+    before = game.picker.picture.value
     game.sample.value = 1
-    assert game.picture.value != before
+    assert game.picker.picture.value != before
 
 
 def test_explainers_run_once_per_question(game, models):
@@ -67,7 +67,10 @@ def test_explainers_run_once_per_question(game, models):
     assert models["grounded"].games == asked
 
 
-def test_static(game):
+def test_static_shows_the_scoreboard_once_there_is_one(game):
+    assert "<table" not in game.static()
+    choose(game, EVIDENCE_CELL)
+    game.play()
     page = game.static()
     assert page.count("<img") == page.count('alt="') == 1
     assert "synergy" in page

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from toolkit.datasets.sample import Corners
@@ -57,6 +59,48 @@ def test_nothing_is_measured_before_run_and_stop_keeps_what_is():
     assert len(dial.points) == 5
 
 
+def test_run_listens_to_stop_between_two_strengths(monkeypatch):
+    monkeypatch.setattr("toolkit.widgets.bias_dial.PAUSE", 0)
+    dial = BiasDial({"biased": Parrot()}, ("scenes-existence",), n=2)
+
+    async def session():
+        dial.run.click()
+        while len(dial.points) < 2:
+            await asyncio.sleep(0)
+        dial.stop.click()
+        await dial._task
+
+    asyncio.run(session())
+    assert len(dial.points) == 2
+    assert dial.figure.value
+    assert "Mean over 2 questions" in dial.note.value
+
+
+def test_what_goes_wrong_while_measuring_is_shown_to_the_reader(monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the model is gone")
+
+    monkeypatch.setattr("toolkit.widgets.bias_dial.dial_point", broken)
+    dial = BiasDial({"biased": Parrot()}, ("scenes-existence",), n=2)
+
+    async def session():
+        dial.run.click()
+        await dial._task
+
+    asyncio.run(session())
+    assert "RuntimeError: the model is gone" in dial.note.value
+
+
+def test_an_unmeasured_world_shows_nothing_of_the_one_before():
+    dial = BiasDial({"biased": Parrot()}, ("scenes-existence", "scenes-everyday"), n=2)
+    dial.measure()
+    assert dial.figure.value
+    dial.dataset.value = "scenes-everyday"
+    assert dial.figure.value == dial.example.value == b""
+    assert dial.table.value == ""
+    assert "Press Run" in dial.note.value
+
+
 def test_mean_corners():
     assert mean_corners([Corners(1, 0, 0, 0), Corners(0, 1, 0, 1)]) == Corners(0.5, 0.5, 0, 0.5)
     with pytest.raises(ValueError, match="no corners"):
@@ -74,6 +118,13 @@ def test_every_control_of_the_browser_changes_what_is_shown():
     browser.strength.value = 100
     assert browser.table.value != before
     assert browser.static().count('alt="') == 1
+
+
+def test_the_browser_shows_the_samples_of_the_generator():
+    browser = SampleBrowser(n=9)
+    for number in (1, 9, 5):
+        browser.number.value = number
+        assert browser.sample.id == load("scenes-existence", n=9)[number - 1].id
 
 
 def test_evidence_words_are_marked():

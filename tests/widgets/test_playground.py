@@ -86,6 +86,25 @@ def test_a_failing_preset_is_shown_to_the_reader(models, samples):
     assert "no ground truth" in playground.note.value
 
 
+def test_the_buttons_lie_on_the_picture(playground):
+    picker = playground.picker
+    style, under, over = picker.cells.children
+    assert under is picker.picture.box
+    assert over is picker.grid
+    assert picker.picture.value.startswith(b"\x89PNG")
+    for child, name in ((picker.cells, "toolkit-stack"), (under, "toolkit-under"), (over, "toolkit-over")):
+        assert name in child._dom_classes
+        assert f".{name}" in style.value
+
+
+def test_switching_a_cell_leaves_the_picture_below_it_alone(playground):
+    before = playground.picker.picture.value
+    playground.picker.buttons[EVIDENCE_CELL].value = False
+    assert playground.picker.picture.value == before
+    assert playground.picker.buttons[EVIDENCE_CELL].button_style == ""
+    assert playground.picker.buttons[0].button_style == "info"
+
+
 def test_big_grids_are_grouped_into_blocks():
     from toolkit.vlm.base import grid_regions
 

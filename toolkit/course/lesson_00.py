@@ -18,7 +18,7 @@ QUESTIONS = (
             ),
             Option(
                 "The cells of the picture and the words of the question.",
-                "Yes: one player per image token of the model and one per question token that may be removed.",
+                "One player per image token of the model and one per question token that may be removed.",
                 right=True,
             ),
             Option(
@@ -32,7 +32,7 @@ QUESTIONS = (
         (
             Option(
                 "Because the truth is known: which cells and words decide the answer, and how likely each answer is.",
-                "Yes. On a photograph nobody can say whether an explanation is right; here the generator knows.",
+                "On a photograph nobody can say whether an explanation is right; here the generator knows.",
                 right=True,
             ),
             Option(

@@ -20,14 +20,14 @@ QUESTIONS = (
                 "about the model and the question, and nothing about the explainer.",
             ),
             Option(
-                "The answer does not need the picture while the words are there.",
-                "Yes. The words suffice, so no order of the cells can be better than another.",
-                right=True,
-            ),
-            Option(
                 "The model cannot see.",
                 "Too strong. The same model may use the picture as soon as the words leave the answer open, and a "
                 "redundant picture also gives a flat curve.",
+            ),
+            Option(
+                "The answer does not need the picture while the words are there.",
+                "The words suffice, so no order of the cells can be better than another.",
+                right=True,
             ),
         ),
     ),
@@ -41,7 +41,7 @@ QUESTIONS = (
             ),
             Option(
                 "The rankings are unrelated, as far as nine explainers can tell.",
-                "Yes. And with nine explainers even a true tau of 0.4 would often go unnoticed, so the interval "
+                "With nine explainers even a true tau of 0.4 would often go unnoticed, so the interval "
                 "belongs beside the number.",
                 right=True,
             ),
@@ -55,12 +55,6 @@ QUESTIONS = (
         "Why is the other modality left intact while the cells of the picture are removed?",
         (
             Option(
-                "To see the picture's own part of the answer.",
-                "That is the intention, and it goes wrong: with the words intact, the picture's part may be hidden, "
-                "since the words can stand in for it.",
-                right=True,
-            ),
-            Option(
                 "Because the model cannot run without words.",
                 "It can: removed words are masked from attention. The corner without words is one of the four that the "
                 "synergy needs.",
@@ -68,6 +62,12 @@ QUESTIONS = (
             Option(
                 "To make the metric cheaper.",
                 "One forward pass costs the same either way.",
+            ),
+            Option(
+                "To see the picture's own part of the answer.",
+                "That is the intention, and it goes wrong: with the words intact, the picture's part may be hidden, "
+                "since the words can stand in for it.",
+                right=True,
             ),
         ),
     ),

@@ -14,13 +14,13 @@ QUESTIONS = (
         "'What color is the lemon ?' Which gate is this?",
         (
             Option(
-                "Synergy (AND).",
-                "AND needs both parts. Here the words alone give the answer, and so does the picture alone.",
+                "Redundancy (OR).",
+                "Either part suffices; the second adds nothing to the first, and the dividend is negative.",
+                right=True,
             ),
             Option(
-                "Redundancy (OR).",
-                "Yes. Either part suffices; together they add nothing, and the dividend is negative.",
-                right=True,
+                "Synergy (AND).",
+                "AND needs both parts. Here the words alone give the answer, and so does the picture alone.",
             ),
             Option(
                 "Text only.",
@@ -37,13 +37,13 @@ QUESTIONS = (
                 "It cannot know what it does not see. On balanced questions nobody beats chance without the picture.",
             ),
             Option(
-                "The questions are not balanced, or the picture is not really removed.",
-                "Yes. A leak in the words or a baseline that leaves the picture recognisable: check both.",
-                right=True,
-            ),
-            Option(
                 "The model has learned the language prior.",
                 "On balanced questions there is no prior to learn: every answer is equally likely given the words.",
+            ),
+            Option(
+                "The questions are not balanced, or the picture is not really removed.",
+                "A leak in the words or a baseline that leaves the picture recognisable: check both.",
+                right=True,
             ),
         ),
     ),
@@ -56,7 +56,7 @@ QUESTIONS = (
             ),
             Option(
                 "No; look at the distribution over samples.",
-                "Yes. Signed numbers can cancel, which is why the report shows samples by gate as well.",
+                "Signed numbers can cancel, which is why the report shows samples by gate as well.",
                 right=True,
             ),
             Option(

@@ -20,13 +20,13 @@ QUESTIONS = (
         "What does the dividend of {picture, words} measure?",
         (
             Option(
-                "How good the answer is with both.",
-                "That is v(both). The dividend subtracts what each part achieves alone.",
+                "What the two create together beyond what each creates alone.",
+                "It is v(both) - v(picture) - v(words) + v(neither), positive or negative.",
+                right=True,
             ),
             Option(
-                "What the two create together beyond what each creates alone.",
-                "Yes: v(both) - v(picture) - v(words) + v(neither), positive or negative.",
-                right=True,
+                "How good the answer is with both.",
+                "That is v(both). The dividend subtracts what each part achieves alone.",
             ),
             Option(
                 "How important the picture is.",
@@ -38,14 +38,14 @@ QUESTIONS = (
         "Why is (insertion + deletion) / 2 exactly the Shapley interaction index of {I_k, T_k, rest}?",
         (
             Option(
-                "Because both curves use the same model.",
-                "Many numbers do. The point is which contexts the index averages over, and with which weights.",
-            ),
-            Option(
                 "With one further player there are two contexts, rest absent and rest present, each of weight 1/2.",
-                "Yes. The second difference with the rest absent is the insertion side, with the rest present the "
+                "The second difference with the rest absent is the insertion side, with the rest present the "
                 "deletion side.",
                 right=True,
+            ),
+            Option(
+                "Because both curves use the same model.",
+                "Many numbers do. The point is which contexts the index averages over, and with which weights.",
             ),
             Option(
                 "It is only approximately so.",
@@ -61,13 +61,13 @@ QUESTIONS = (
                 "Noise with mean zero gets 0.076 when its negative half is cut away. Nothing needs to be found.",
             ),
             Option(
-                "Possibly nothing: compare it with the score of noise and of random orders.",
-                "Yes. A clipped score has no natural zero; it needs a floor measured on the same samples.",
-                right=True,
-            ),
-            Option(
                 "It is a redundant explainer.",
                 "Redundancy would be a negative number, which clipping turns into 0.",
+            ),
+            Option(
+                "Possibly nothing: compare it with the score of noise and of random orders.",
+                "A clipped score has no natural zero; it needs a floor measured on the same samples.",
+                right=True,
             ),
         ),
     ),

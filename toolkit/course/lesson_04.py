@@ -28,7 +28,7 @@ QUESTIONS = (
             ),
             Option(
                 "That both numbers agree on which samples are synergistic.",
-                "Yes. To rank explainers, compare within a sample and average over samples.",
+                "To rank explainers, compare within a sample and average over samples.",
                 right=True,
             ),
             Option(
@@ -41,13 +41,13 @@ QUESTIONS = (
         "Why leave out k = 1 when comparing explainers?",
         (
             Option(
-                "Because the model is unreliable there.",
-                "It is the one place where nothing is removed or added: the ordinary model.",
+                "Because there every explainer has the same value, the total interaction.",
+                "A shared end point raises every correlation and separates nobody.",
+                right=True,
             ),
             Option(
-                "Because there every explainer has the same value, the total interaction.",
-                "Yes. A shared end point raises every correlation and separates nobody.",
-                right=True,
+                "Because the model is unreliable there.",
+                "It is the one place where nothing is removed or added: the ordinary model.",
             ),
             Option("Because it is expensive.", "Its four coalitions are the corners, the cheapest of all."),
         ),

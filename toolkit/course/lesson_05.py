@@ -27,25 +27,25 @@ QUESTIONS = (
                 "Robust to the one thing it should explain: the model. A map that does not depend on the weights "
                 "describes the input.",
             ),
+            Option("The model was not trained.", "Then both maps would be poor, but the test would not tell you."),
             Option(
                 "The map does not explain this model.",
-                "Yes. It is the sanity check of Adebayo et al.: a necessary condition, not a sufficient one.",
+                "It is the sanity check of Adebayo et al.: a necessary condition, not a sufficient one.",
                 right=True,
             ),
-            Option("The model was not trained.", "Then both maps would be poor, but the test would not tell you."),
         ),
     ),
     Question(
         "Integrated gradients adds up to v(all) - v(baseline) within 0.001. Is the map right?",
         (
             Option(
-                "Yes, completeness guarantees it.",
-                "Any numbers with the right sum are complete, for example all of it on one cell.",
+                "The integral is computed well; whether its answer is the one you want is another question.",
+                "Completeness checks the arithmetic. The baseline and the path still shape the map.",
+                right=True,
             ),
             Option(
-                "The integral is computed well; whether its answer is the one you want is another question.",
-                "Yes. Completeness checks the arithmetic. The baseline and the path still shape the map.",
-                right=True,
+                "Yes, completeness guarantees it.",
+                "Any numbers with the right sum are complete, for example all of it on one cell.",
             ),
             Option("No, gradients are never right.", "They are exact derivatives; the question is what they mean."),
         ),

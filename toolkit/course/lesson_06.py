@@ -21,7 +21,7 @@ QUESTIONS = (
             ),
             Option(
                 "The data do not separate A from B at this level.",
-                "Yes. Absence of a difference in the test is no proof of equality.",
+                "Absence of a difference in the test is no proof of equality.",
                 right=True,
             ),
             Option(
@@ -34,12 +34,12 @@ QUESTIONS = (
         "10 questions are asked about each of 50 pictures. How many independent observations are there?",
         (
             Option("500.", "Questions about one picture share what the model sees in it."),
+            Option("10.", "The pictures differ; each of the 50 brings something new."),
             Option(
                 "Closer to 50; resample pictures, not questions.",
-                "Yes. The toolkit's intervals resample pictures for this reason.",
+                "The toolkit's intervals resample pictures for this reason.",
                 right=True,
             ),
-            Option("10.", "The pictures differ; each of the 50 brings something new."),
         ),
     ),
     Question(
@@ -48,7 +48,7 @@ QUESTIONS = (
             Option("Everything.", "Every finished sample was written to disk when it was finished."),
             Option(
                 "The sample in progress; the same command goes on with the rest.",
-                "Yes. A record on disk is never computed again, unless you ask for it.",
+                "A record on disk is never computed again, unless you ask for it.",
                 right=True,
             ),
             Option("Nothing, the run continues by itself.", "Somebody has to start it again; then it resumes."),

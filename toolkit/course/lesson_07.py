@@ -21,12 +21,12 @@ QUESTIONS = (
     Question(
         "A run on Colab is cut off after 12 hours. What should have been done before it started?",
         (
-            Option("Nothing; start again.", "Then the second try is cut off at the same place."),
             Option(
                 "Put the run's folder on a drive that outlives the machine.",
-                "Yes. The records are the state: with the folder there, the same command resumes.",
+                "The records are the state: with the folder there, the same command resumes.",
                 right=True,
             ),
+            Option("Nothing; start again.", "Then the second try is cut off at the same place."),
             Option(
                 "Use 4-bit weights so that it finishes.",
                 "It changes the numbers: rounding can reach the size of the effects. Use fewer samples instead.",
@@ -40,12 +40,12 @@ QUESTIONS = (
                 "For speed.",
                 "A pinned download is as slow as any other.",
             ),
+            Option("Because the licence asks for it.", "Licences do not; reproducibility does."),
             Option(
                 "A name can point to other weights tomorrow; then the same command gives other numbers.",
-                "Yes. The commit is part of every record, and a run refuses to mix two.",
+                "The commit is part of every record, and a run refuses to mix two.",
                 right=True,
             ),
-            Option("Because the licence asks for it.", "Licences do not; reproducibility does."),
         ),
     ),
 )

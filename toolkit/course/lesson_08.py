@@ -26,7 +26,7 @@ QUESTIONS = (
             Option("It beats random.", "The interval contains 0: chance could do this."),
             Option(
                 "The difference with its interval, and that it is not separated from random.",
-                "Yes. A number without its interval invites the reader to believe too much.",
+                "A number without its interval invites the reader to believe too much.",
                 right=True,
             ),
             Option("Nothing, the result failed.", "A null result on a stated number of samples is a result."),
@@ -35,12 +35,12 @@ QUESTIONS = (
     Question(
         "On your dataset the metric does not put the oracle above random. What may you claim about explainers?",
         (
-            Option("Their ranking, if p is small.", "A metric that fails its control ranks something else."),
             Option(
                 "Nothing by this metric on this dataset.",
-                "Yes. The control comes before the leaderboard.",
+                "The control comes before the leaderboard.",
                 right=True,
             ),
+            Option("Their ranking, if p is small.", "A metric that fails its control ranks something else."),
             Option("That all explainers are bad.", "The oracle is right by construction: the metric failed."),
         ),
     ),

@@ -9,7 +9,12 @@ from functools import partial
 
 import ipywidgets as w
 
-from toolkit.widgets.panel import Panel, on_change, status_html
+from toolkit.widgets.panel import Panel, column, on_change, status_html
+
+STYLE = """<style>
+.toolkit-quiz .widget-radio-box label { height: auto; line-height: 1.4; white-space: normal; }
+</style>"""
+"""Lets long answers wrap; ipywidgets gives them one line each and lets them overlap where the window is narrow."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Quiz(Panel):
         self.questions = list(questions)
         self.answers, self.replies, parts = [], [], []
         for number, question in enumerate(self.questions, 1):
-            asked = w.HTML(f"<b>{number}. {html.escape(question.text)}</b>")
+            asked = w.HTML(f'<div style="line-height:1.4"><b>{number}. {html.escape(question.text)}</b></div>')
             answer = w.RadioButtons(
                 options=[option.text for option in question.options],
                 value=None,
@@ -86,13 +91,14 @@ class Quiz(Panel):
                 style={"description_width": "initial"},
                 layout={"width": "max-content", "max_width": "100%"},
             )
+            answer.add_class("toolkit-quiz")
             reply = w.HTML()
             on_change(answer, partial(self._reply, number - 1))
             self.answers.append(answer)
             self.replies.append(reply)
-            parts.append(w.VBox([asked, answer, reply]))
+            parts.append(column(asked, answer, reply))
         self.score = w.HTML(self._score())
-        self.box = w.VBox([*parts, self.score])
+        self.box = w.VBox([w.HTML(STYLE, layout={"height": "0", "margin": "0"}), *parts, self.score])
 
     def _reply(self, index: int) -> None:
         self.replies[index].value = status_html(feedback(self.questions[index], self.answers[index].value))

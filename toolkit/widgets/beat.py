@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,18 +18,21 @@ from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import pair_of, top_choice
 from toolkit.widgets.curve_explorer import sample_options
 from toolkit.widgets.panel import (
+    TIGHT,
     Panel,
     button,
+    column,
     dropdown,
     figure_html,
+    heading,
     on_change,
     on_click,
-    picture,
+    row,
     status_html,
     table_html,
 )
 from toolkit.widgets.picker import SIDE, Picker
-from toolkit.widgets.views import masked_picture, plural, png
+from toolkit.widgets.views import plural
 
 YOU = "you"
 EXPLAINERS = ("oracle", "occlusion", "integrated-gradients", "input-x-gradient", "random")
@@ -112,22 +116,18 @@ class BeatTheExplainer(Panel):
         self.entries: list[Entry] = []
         self.sample = dropdown("Question", sample_options(samples), 0, width="640px")
         self.compare, self.clear = button("Compare"), button("Clear")
-        self.picker = Picker(self._count)
-        self.picture = picture(b"", SIDE, SIDE)
+        self.picker = Picker(self._count, look="frame")
         self.note, self.board = w.HTML(), w.HTML()
         on_change(self.sample, self._ask)
         on_click(self.compare, self.play, self._say)
         on_click(self.clear, self._ask, self._say)
-        self.box = w.VBox(
-            [
-                self.sample,
-                w.HBox([self.picture, self.picker.grid, self.board], layout={"flex_flow": "row wrap"}),
-                w.HTML("<b>words</b>"),
-                self.picker.words,
-                w.HBox([self.compare, self.clear]),
-                self.note,
-            ]
+        left = column(
+            heading("click cells and words"),
+            self.picker.cells,
+            self.picker.words,
+            row(self.compare, self.clear, gap=TIGHT),
         )
+        self.box = column(self.sample, row(left, column(heading("scoreboard"), self.board, self.note, width="480px")))
         self._ask()
 
     @property
@@ -136,15 +136,12 @@ class BeatTheExplainer(Panel):
 
     def _say(self, message: str) -> None:
         if message:
-            self.note.value = status_html(message)
+            self.note.value = status_html(html.escape(message))
 
     def _ask(self) -> None:
         self.picker.show(self.vlm, self._sample)
         self.entries = []
-        self.board.value = table_html(HEADER, [])
-        everything = np.ones(self.vlm.players(self._sample).n_image, dtype=np.bool_)
-        shown = masked_picture(self._sample.image, self.vlm.regions(self._sample), everything, side=SIDE)
-        self.picture.value = png(shown)
+        self.board.value = ""
         self._count()
 
     def _chosen(self) -> tuple[int, int]:
@@ -155,6 +152,7 @@ class BeatTheExplainer(Panel):
         cells, words = self._chosen()
         self.note.value = status_html(
             f"You have chosen {plural(cells, 'cell')} of {self.n_cells} and {plural(words, 'word')} of {self.n_words}."
+            f"{' Press Compare.' if (cells, words) == (self.n_cells, self.n_words) else ''}"
         )
 
     def opponents(self) -> tuple[CachedGame, list[Attribution]]:
@@ -183,5 +181,5 @@ class BeatTheExplainer(Panel):
     def static(self) -> str:
         """The picture and the scoreboard."""
         alt = f"The picture of the question: {self._sample.question}"
-        shown = figure_html(self.picture.value, alt, width=SIDE, caption=self._sample.question)
+        shown = figure_html(self.picker.picture.value, alt, width=SIDE, caption=self._sample.question)
         return f"<div>{shown}{self.board.value}{self.note.value}</div>"

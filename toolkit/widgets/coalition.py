@@ -95,20 +95,20 @@ def describe(players: Players, chosen: NDArray[np.bool_]) -> str:
     """How much is chosen, and which words, for a line of text."""
     n_cells = int(chosen[: players.n_image].sum())
     words = [label for label, here in zip(players.labels, chosen, strict=True) if here][n_cells:]
-    listed = " ".join(words) if words else "no words"
-    return f"{n_cells} of {players.n_image} cells and: {listed}"
+    listed = f"the words '{' '.join(words)}'" if words else "no words"
+    return f"{n_cells} of {players.n_image} cells and {listed}"
 
 
 def rows_of(pair: Pair) -> list[Sequence[str]]:
     """The eight values and three differences as rows of a table."""
     rows: list[Sequence[str]] = []
     for title, a, b in (
-        ("cells A and words B", pair.alone.both, pair.among.both),
+        ("cells A, words B", pair.alone.both, pair.among.both),
         ("cells A only", pair.alone.cells, pair.among.cells),
         ("words B only", pair.alone.words, pair.among.words),
         ("neither", pair.alone.neither, pair.among.neither),
-        ("dividend: both - A - B + neither", pair.alone.difference, pair.among.difference),
+        ("dividend", pair.alone.difference, pair.among.difference),
     ):
-        form = "+.3f" if title.startswith("dividend") else ".3f"
+        form = "+.3f" if title == "dividend" else ".3f"
         rows.append((title, format(a, form), format(b, form)))
     return rows

@@ -9,13 +9,25 @@ import ipywidgets as w
 
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.frames import Chart, trace_chart
-from toolkit.widgets.panel import Panel, choice, dropdown, figure_html, on_change, picture, slider, status_html
+from toolkit.widgets.frames import SIZE, Chart, Charts
+from toolkit.widgets.panel import (
+    Panel,
+    Picture,
+    choice,
+    column,
+    dropdown,
+    figure_html,
+    on_change,
+    row,
+    slider,
+    status_html,
+)
+from toolkit.widgets.stage import DPI
 from toolkit.widgets.trace import Removal, Trace, trace
 from toolkit.widgets.views import bar_html, masked_picture, plural, png, words_html
 
 SIDE = 260
-CHART = (760, 260)
+CHART = (round(SIZE[0] * DPI), round(SIZE[1] * DPI))
 REMOVALS: dict[str, Removal] = {"picture and words": "both", "picture only": "image", "words only": "text"}
 EXPLAINERS = ("oracle", "occlusion", "input-x-gradient", "integrated-gradients", "random", "anti-oracle")
 
@@ -49,11 +61,11 @@ class Pane:
         self._follow = follow
         self.model = dropdown("Model", list(models), model)
         self.explainer = dropdown("Explainer", list(explainers), explainer)
-        self.picture = picture(b"", SIDE, SIDE)
+        self.picture = Picture(SIDE, SIDE)
         self.words, self.probability, self.note = w.HTML(), w.HTML(), w.HTML()
-        self.curves = picture(b"", *CHART)
-        beside = w.VBox([self.model, self.explainer, self.words, self.probability, self.note])
-        self.box = w.VBox([w.HBox([self.picture, beside]), self.curves])
+        self.curves = Picture(*CHART)
+        beside = column(self.model, self.explainer, self.words, self.probability, self.note, width="440px")
+        self.box = column(row(self.picture, beside), self.curves)
 
     @property
     def trace(self) -> Trace:
@@ -66,13 +78,12 @@ class Pane:
         kept = found.kept(removal, step)
         n_image = found.attribution.players.n_image
         regions = self.models[self.model.value].regions(found.sample)
-        self.picture.value = png(masked_picture(found.sample.image, regions, kept[:n_image], side=SIDE))
+        said = self.said(removal, step)
+        self.picture.show(png(masked_picture(found.sample.image, regions, kept[:n_image], side=SIDE)), said)
         self.words.value = words_html(found.attribution.players.labels[n_image:], kept[n_image:])
-        self.probability.value = bar_html(
-            f"P({found.attribution.target}) now", found.value(removal, step), width=SIDE
-        )
-        self.note.value = status_html(self.said(removal, step))
-        self.curves.value = chart.frame(step)
+        self.probability.value = bar_html(f"P({found.attribution.target}) now", found.value(removal, step), width=SIDE)
+        self.note.value = status_html(said)
+        self.curves.show(chart.frame(step), chart.alt)
 
     def said(self, removal: Removal, step: int) -> str:
         """What is shown, in words."""
@@ -80,9 +91,13 @@ class Pane:
         kept, players = found.kept(removal, step), found.attribution.players
         cells = plural(int((~kept[: players.n_image]).sum()), "cell")
         words = plural(int((~kept[players.n_image :]).sum()), "word")
+        seen = (
+            "With everything there"
+            if kept.all()
+            else f"Without the top {cells} and {words} by {found.attribution.method}"
+        )
         return (
-            f"Without the top {cells} and {words} of {found.attribution.method}, the model gives "
-            f"'{found.attribution.target}' a probability of {found.value(removal, step):.2f}."
+            f"{seen}, the model gives '{found.attribution.target}' a probability of {found.value(removal, step):.2f}."
         )
 
     def static(self, removal: Removal, step: int) -> str:
@@ -125,17 +140,16 @@ class CurveExplorer(Panel):
             )
         self.models, self.samples, self.steps = dict(models), list(samples), steps
         self._known: dict[tuple[str, int, str], tuple[Trace, Chart]] = {}
+        self._charts = Charts()
         self.sample = dropdown("Question", sample_options(samples), 0, width="640px")
         self.k = slider("Remove the top k percent", 0, 100, 100 // steps, 0)
         self.removal = choice("Remove from", list(REMOVALS), "picture and words")
         names = list(self.models)
         self.panes = [
-            Pane(
-                self.models, explainers, model=names[i % len(names)], explainer=explainers[0], follow=self._follow
-            )
+            Pane(self.models, explainers, model=names[i % len(names)], explainer=explainers[0], follow=self._follow)
             for i in range(panes)
         ]
-        self.box = w.VBox([self.sample, self.k, self.removal, *(pane.box for pane in self.panes)])
+        self.box = column(self.sample, self.k, self.removal, *(pane.box for pane in self.panes))
         for control in (self.sample, self.k, self.removal):
             on_change(control, self.show)
         for pane in self.panes:
@@ -147,7 +161,7 @@ class CurveExplorer(Panel):
         key = (model, cast("int", self.sample.value), explainer)
         if key not in self._known:
             found = trace(self.models[model], self.samples[key[1]], explainer, steps=self.steps)
-            self._known[key] = found, trace_chart(found)
+            self._known[key] = found, self._charts.draw(found)
         return self._known[key]
 
     @property

@@ -1,4 +1,4 @@
-"""Charts with a moving line: drawn once by matplotlib, then marked per step with a few pixels, in milliseconds."""
+"""Curves of a trace as a chart with a moving line; axes are drawn once, curves and the line in milliseconds."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from toolkit.plots.style import FAINT, PALETTE, new_figure, styled
+from toolkit.plots.style import FAINT, INK, PALETTE, new_figure, styled
+from toolkit.widgets.stage import Stage
 from toolkit.widgets.trace import CURVES, Trace
 from toolkit.widgets.views import png
 
-DPI = 100
+SIZE = (7.6, 2.9)
+"""Width and height in inches."""
+
 LOOKS = {"image": (PALETTE[0], "o", "picture"), "text": (PALETTE[1], "s", "words"), "both": (PALETTE[2], "^", "both")}
+SIDES = (("--", "insertion side"), (":", "deletion side"), ("-", "their mean"))
+LOWS, HIGHS = (-0.25, -0.6, -1.1, -2.1), (1.05, 2.1)
+"""Ends of the synergy axis: few, so that figures can be compared and axes are seldom drawn anew."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Chart:
             image = self.base.copy()
             pen = ImageDraw.Draw(image)
             for x, (top, bottom), dots in zip(self.columns[:, step], self.rows, self.dots, strict=True):
-                pen.line((x, top, x, bottom), fill="#1f2430", width=1)
+                pen.line((x, top, x, bottom), fill=INK, width=1)
                 for y, colour in dots[step]:
                     pen.ellipse((x - 5, y - 5, x + 5, y + 5), fill=colour, outline="white")
             self._frames[step] = png(image)
@@ -54,60 +61,95 @@ class Chart:
         return {}
 
 
-def _panel(axes: Axes, fractions: NDArray[np.float64], curves: dict[str, NDArray[np.float64]], title: str) -> None:
-    for name, curve in curves.items():
-        colour, marker, label = LOOKS[name]
-        axes.plot(fractions, curve, color=colour, marker=marker, markersize=3.5, label=label)
-    axes.set_title(title, loc="left")
-    axes.set(xlabel="top fraction k", xlim=(-0.03, 1.03))
+class Charts:
+    """Draws charts of traces, and keeps the axes for the next one."""
+
+    def __init__(self) -> None:
+        self._axes: dict[tuple[int, float, float], TraceAxes] = {}
+
+    def draw(self, trace: Trace) -> Chart:
+        """Deletion, insertion and synergy curves of a trace, side by side."""
+        sides = np.concatenate([trace.synergy.insertion, trace.synergy.deletion])
+        low = next((end for end in LOWS if end <= sides.min()), LOWS[-1])
+        high = next((end for end in HIGHS if end >= sides.max()), HIGHS[-1])
+        key = (len(trace.fractions), low, high)
+        if key not in self._axes:
+            self._axes[key] = TraceAxes(trace.fractions, low, high)
+        return self._axes[key].draw(trace)
 
 
-def _synergy_panel(axes: Axes, trace: Trace) -> None:
-    for curve, style, label in (
-        (trace.synergy.insertion, "--", "insertion side"),
-        (trace.synergy.deletion, ":", "deletion side"),
-        (trace.synergy.curve, "-", "their mean"),
-    ):
-        axes.plot(trace.fractions, curve, style, color=PALETTE[6], label=label)
-    axes.axhline(0, color=FAINT, linewidth=0.9)
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -0.1), max(high, 0.1))
-    axes.set_title(f"synergy, F_syn = {trace.synergy.value:+.2f}", loc="left")
-    axes.set(xlabel="top fraction k", xlim=(-0.03, 1.03))
+class TraceAxes:
+    """Three axes with curves that can take any trace's values.
+
+    Args:
+        fractions: Shape (K + 1,).
+        low: Lower end of the synergy axis.
+        high: Upper end of the synergy axis.
+    """
+
+    def __init__(self, fractions: NDArray[np.float64], low: float, high: float) -> None:
+        with styled():
+            figure = new_figure(*SIZE)
+            self.axes = figure.subplots(1, 3)
+            left, middle, right = self.axes
+            self.lines = [_curves(axes, fractions) for axes in (left, middle)]
+            left.set(title="deletion: top k leaves", ylabel="probability of the answer", ylim=(-0.04, 1.04))
+            middle.set(title="insertion: top k arrives", ylim=(-0.04, 1.04))
+            right.set(title="synergy", ylim=(low, high))
+            right.axhline(0, color=FAINT, linewidth=0.9)
+            nothing = np.zeros_like(fractions)
+            self.sides = [
+                right.plot(fractions, nothing, style, color=PALETTE[6], label=label)[0] for style, label in SIDES
+            ]
+            self.value: Text = right.text(1, 1.03, "", transform=right.transAxes, ha="right", va="bottom")
+            for axes in self.axes:
+                axes.set(xlabel="top fraction k", xlim=(-0.03, 1.03))
+                axes.title.set_ha("left")
+                axes.title.set_x(0)
+            options = {"ncols": 3, "fontsize": 8, "handlelength": 1.8, "columnspacing": 1.2}
+            figure.legend(handles=self.lines[0], loc="outside lower left", **options)
+            figure.legend(handles=self.sides, loc="outside lower right", **options)
+            moving = [*self.lines[0], *self.lines[1], *self.sides, self.value]
+            self.stage = Stage(figure, moving)
+
+    def draw(self, trace: Trace) -> Chart:
+        """The chart of a trace."""
+        for lines, curves in zip(self.lines, (trace.deletion, trace.insertion), strict=True):
+            for line, name in zip(lines, CURVES, strict=True):
+                line.set_ydata(curves[name])
+        found = trace.synergy
+        for line, side in zip(self.sides, (found.insertion, found.deletion, found.curve), strict=True):
+            line.set_ydata(side)
+        self.value.set_text(f"F_syn = {found.value:+.2f}")
+        base = self.stage.image()
+        shown = [
+            [(trace.deletion[name], LOOKS[name][0]) for name in CURVES],
+            [(trace.insertion[name], LOOKS[name][0]) for name in CURVES],
+            [(found.curve, PALETTE[6])],
+        ]
+        columns, rows, dots = [], [], []
+        for axes, marked in zip(self.axes, shown, strict=True):
+            to_pixels = axes.transData.transform
+            columns.append(to_pixels(np.column_stack([trace.fractions, np.zeros_like(trace.fractions)]))[:, 0])
+            extent = axes.get_window_extent()
+            rows.append((base.height - extent.y1, base.height - extent.y0))
+            tall = [(base.height - to_pixels(np.column_stack([trace.fractions, c]))[:, 1], ink) for c, ink in marked]
+            dots.append(tuple(tuple((float(y[step]), ink) for y, ink in tall) for step in range(len(trace.fractions))))
+        return Chart(base, np.array(columns), np.array(rows), tuple(dots), describe(trace))
 
 
-def trace_chart(trace: Trace, *, width: float = 7.6, height: float = 2.6) -> Chart:
-    """Deletion, insertion and synergy curves of a trace, side by side."""
-    with styled():
-        figure = new_figure(width, height)
-        left, middle, right = figure.subplots(1, 3)
-        _panel(left, trace.fractions, trace.deletion, "deletion: top k leaves")
-        _panel(middle, trace.fractions, trace.insertion, "insertion: top k arrives")
-        for axes in (left, middle):
-            axes.set_ylim(-0.04, 1.04)
-        left.set_ylabel(f"probability of '{trace.attribution.target}'")
-        _synergy_panel(right, trace)
-        left.legend(loc="best", fontsize=7.5)
-        right.legend(loc="best", fontsize=7.5)
-        canvas = FigureCanvasAgg(figure)
-        figure.set_dpi(DPI)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        drawn = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    base = Image.fromarray(drawn[:, :, :3].copy())
-    shown = [
-        (left, [(trace.deletion[name], LOOKS[name][0]) for name in CURVES]),
-        (middle, [(trace.insertion[name], LOOKS[name][0]) for name in CURVES]),
-        (right, [(trace.synergy.curve, PALETTE[6])]),
+def _curves(axes: Axes, fractions: NDArray[np.float64]) -> list[Line2D]:
+    nothing = np.zeros_like(fractions)
+    looks = (LOOKS[name] for name in CURVES)
+    return [
+        axes.plot(fractions, nothing, color=colour, marker=marker, markersize=3.5, label=label)[0]
+        for colour, marker, label in looks
     ]
-    columns, rows, dots = [], [], []
-    for axes, curves in shown:
-        to_pixels = axes.transData.transform
-        columns.append(to_pixels(np.column_stack([trace.fractions, np.zeros_like(trace.fractions)]))[:, 0])
-        extent = axes.get_window_extent()
-        rows.append((base.height - extent.y1, base.height - extent.y0))
-        heights = [(base.height - to_pixels(np.column_stack([trace.fractions, c]))[:, 1], ink) for c, ink in curves]
-        dots.append(tuple(tuple((float(y[step]), ink) for y, ink in heights) for step in range(len(trace.fractions))))
-    return Chart(base, np.array(columns), np.array(rows), tuple(dots), describe(trace))
+
+
+def trace_chart(trace: Trace) -> Chart:
+    """The chart of one trace."""
+    return Charts().draw(trace)
 
 
 def describe(trace: Trace) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ipywidgets as w
 import numpy as np
 
@@ -11,12 +9,24 @@ from toolkit.analytic import NoisyGame, SumOfUnanimityGames
 from toolkit.datasets.sample import Corners
 from toolkit.explainers.attribution import Attribution
 from toolkit.games import Game, Players
-from toolkit.plots.drawing import Drawing
 from toolkit.plots.style import FAINT, PALETTE, new_figure, styled
 from toolkit.synergy.faithfulness import SynergyScore, synergistic_faithfulness
-from toolkit.widgets.panel import Panel, choice, figure_html, on_change, picture, slider, status_html, table_html
+from toolkit.widgets.panel import (
+    Panel,
+    Picture,
+    choice,
+    column,
+    figure_html,
+    on_change,
+    row,
+    slider,
+    status_html,
+    table_html,
+)
+from toolkit.widgets.stage import Stage
+from toolkit.widgets.views import png
 
-CELLS, WORDS = 10, 5
+CELLS, WORDS, STEPS = 10, 5, 10
 GATES: dict[str, tuple[float, float, float, float]] = {
     "AND": (1.0, 0.0, 0.0, 0.0),
     "OR": (1.0, 1.0, 1.0, 0.0),
@@ -52,29 +62,49 @@ def gate_name(corners: Corners, threshold: float = 0.05) -> str:
     return "synergy" if corners.dividend > 0 else "redundancy"
 
 
-def draw(corners: Corners, score: SynergyScore) -> Drawing:
-    """The corners as bars, and the synergy curve, signed and as published."""
-    with styled():
-        figure = new_figure(7.2, 2.7)
-        left, right = figure.subplots(1, 2)
+class GateFigure:
+    """The corners as bars, and the synergy curve, signed and as published; the axes never change."""
+
+    def __init__(self) -> None:
+        with styled():
+            figure = new_figure(7.2, 2.9)
+            left, right = figure.subplots(1, 2)
+            self.bars = left.barh(LABELS, np.zeros(4), color=[PALETTE[2], PALETTE[0], PALETTE[1], FAINT])
+            self.numbers = [left.text(0, y, "", va="center") for y in range(4)]
+            left.set(xlim=(0, 1.16), ylim=(3.6, -0.6), title="the four corners", xlabel="value v")
+            nothing = np.zeros(STEPS + 1)
+            fractions = np.linspace(0, 1, STEPS + 1)
+            self.signed, self.published = (
+                right.plot(fractions, nothing, style, color=PALETTE[place], markersize=4, label=label)[0]
+                for style, place, label in (("-o", 6, "signed"), ("--s", 5, "published: clipped"))
+            )
+            right.axhline(0, color=FAINT, linewidth=0.9)
+            right.set(ylim=(-2.15, 1.25), title="synergy curve", xlabel="top fraction k")
+            for axes in (left, right):
+                axes.title.set(ha="left", x=0)
+            figure.legend(handles=[self.signed, self.published], loc="outside lower right", ncols=2)
+            self.stage = Stage(figure, [*self.bars, *self.numbers, self.signed, self.published])
+
+    def draw(self, corners: Corners, score: SynergyScore) -> bytes:
+        """The figure for these corners, as PNG."""
         values = (corners.both, corners.image, corners.text, corners.empty)
-        left.barh(LABELS, values, color=[PALETTE[2], PALETTE[0], PALETTE[1], FAINT])
-        left.set(xlim=(0, 1.12), ylim=(3.6, -0.6))
-        for y, value in enumerate(values):
-            left.text(value + 0.02, y, f"{value:.2f}", va="center")
-        left.set_title("the four corners", loc="left")
-        right.plot(score.fractions, score.curve, "-o", color=PALETTE[6], markersize=4, label="signed")
-        published = score.paper.curve
-        right.plot(score.fractions, published, "--s", color=PALETTE[5], markersize=4, label="published: clipped")
-        right.axhline(0, color=FAINT, linewidth=0.9)
-        right.set_title("synergy curve", loc="left")
-        right.set_xlabel("top fraction k")
-        right.legend(loc="best")
-    alt = (
-        f"Corners: {', '.join(f'{name} {value:.2f}' for name, value in zip(LABELS, values, strict=True))}. Dividend "
-        f"{corners.dividend:+.2f}. Signed F_syn {score.value:+.3f}, published view {score.paper.value:.3f}."
+        for bar, number, value in zip(self.bars, self.numbers, values, strict=True):
+            bar.set_width(value)
+            number.set_x(value + 0.02)
+            number.set_text(f"{value:.2f}")
+        self.signed.set_ydata(score.curve)
+        self.published.set_ydata(score.paper.curve)
+        return png(self.stage.image())
+
+
+def describe(corners: Corners, score: SynergyScore) -> str:
+    """The figure in words and numbers."""
+    values = (corners.both, corners.image, corners.text, corners.empty)
+    listed = ", ".join(f"{name} {value:.2f}" for name, value in zip(LABELS, values, strict=True))
+    return (
+        f"Corners: {listed}. Dividend {corners.dividend:+.2f}. Signed F_syn {score.value:+.3f}, published view "
+        f"{score.paper.value:.3f}."
     )
-    return Drawing(figure, alt)
 
 
 class GateExplorer(Panel):
@@ -82,22 +112,21 @@ class GateExplorer(Panel):
 
     def __init__(self) -> None:
         self.gate = choice("Gate", list(GATES), "AND")
-        self.corners = [slider(f"{name} (percent)", 0, 100, 5, 0) for name in LABELS]
-        self.cell_rank = slider("Rank of the evidence cell", 1, CELLS, 1, 1)
-        self.word_rank = slider("Rank of the evidence word", 1, WORDS, 1, 1)
-        self.noise = slider("Noise of v (sd, percent)", 0, 30, 5, 0)
-        self.seed = slider("Seed of the noise", 0, 20, 1, 0)
-        self.figure = picture(b"", 720, 270)
+        wide = {"width": "430px", "label_width": "190px"}
+        self.corners = [slider(f"{name} (percent)", 0, 100, 5, 0, **wide) for name in LABELS]
+        self.cell_rank = slider("Rank of the evidence cell", 1, CELLS, 1, 1, **wide)
+        self.word_rank = slider("Rank of the evidence word", 1, WORDS, 1, 1, **wide)
+        self.noise = slider("Noise of v (sd, percent)", 0, 30, 5, 0, **wide)
+        self.seed = slider("Seed of the noise", 0, 20, 1, 0, **wide)
+        self.figure = Picture(720, 290)
         self.table, self.note = w.HTML(), w.HTML()
+        self._drawn = GateFigure()
         self._quiet = False
-        self._alt = ""
         on_change(self.gate, self._preset)
         for control in (*self.corners, self.cell_rank, self.word_rank, self.noise, self.seed):
             on_change(control, self.show)
-        controls: list[Any] = [w.VBox(self.corners), w.VBox([self.cell_rank, self.word_rank, self.noise, self.seed])]
-        self.box = w.VBox(
-            [self.gate, w.HBox(controls, layout={"flex_flow": "row wrap"}), self.figure, self.table, self.note]
-        )
+        others = column(self.cell_rank, self.word_rank, self.noise, self.seed)
+        self.box = column(self.gate, row(column(*self.corners), others), self.figure, self.table, self.note)
         self._preset()
 
     def _preset(self) -> None:
@@ -116,15 +145,14 @@ class GateExplorer(Panel):
     def score(self) -> SynergyScore:
         """F_syn of the explainer by hand on the game by hand."""
         game = game_of(self.values, noise=self.noise.value / 100, seed=self.seed.value)
-        return synergistic_faithfulness(game, order_of(game, self.cell_rank.value, self.word_rank.value))
+        return synergistic_faithfulness(game, order_of(game, self.cell_rank.value, self.word_rank.value), STEPS)
 
     def show(self) -> None:
         """Bring the figure and the numbers up to date."""
         if self._quiet:
             return
         corners, score = self.values, self.score
-        drawing = draw(corners, score)
-        self.figure.value, self._alt = drawing.png(dpi=100), drawing.alt
+        self.figure.show(self._drawn.draw(corners, score), describe(corners, score))
         rows = [
             ("dividend of {picture, words}", f"{corners.dividend:+.2f}"),
             ("signed F_syn", f"{score.value:+.3f}"),
@@ -135,5 +163,5 @@ class GateExplorer(Panel):
 
     def static(self) -> str:
         """The figure and the numbers."""
-        figure = figure_html(self.figure.value, self._alt, width=720)
+        figure = figure_html(self.figure.value, describe(self.values, self.score), width=720)
         return f"<div>{figure}{self.table.value}{self.note.value}</div>"

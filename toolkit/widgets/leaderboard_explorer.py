@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import html
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ipywidgets as w
 
 from toolkit.benchmark.tables import Run, leaderboards, load_run, rank_test
 from toolkit.plots import critical_difference, leaderboard
-from toolkit.plots.drawing import Drawing
-from toolkit.widgets.panel import Panel, dropdown, figure_html, on_change, picture, status_html, table_html
+from toolkit.widgets.panel import (
+    Panel,
+    Picture,
+    column,
+    dropdown,
+    figure_html,
+    on_change,
+    row,
+    status_html,
+    table_html,
+)
+from toolkit.widgets.stage import DPI, rendered
 
-WIDTH = 460
+WIDTH, HEIGHT = 430, 300
 COLUMNS = ("explainer", "mean", "low", "high", "samples", "failed")
+
+
+@dataclass(frozen=True)
+class View:
+    """Figures of one metric, model and dataset, as PNG and in words; no diagram where the test says nothing."""
+
+    ranking_alt: str
+    ranking: bytes = field(repr=False)
+    differences_alt: str
+    differences: bytes = field(repr=False)
+    said: str
 
 
 class LeaderboardExplorer(Panel):
@@ -29,48 +52,52 @@ class LeaderboardExplorer(Panel):
     def __init__(self, run: Run | Path | str) -> None:
         self.run = run if isinstance(run, Run) else load_run(run)
         self.table = leaderboards(self.run)
-        self._drawn: dict[tuple[str, str, str], tuple[Drawing, Drawing | None, str, bytes, bytes]] = {}
+        self._drawn: dict[tuple[str, str, str], View] = {}
         spec = self.run.spec
-        self.metric = dropdown("Metric", list(spec.metrics), spec.headline)
-        self.model = dropdown("Model", list(spec.models))
-        self.dataset = dropdown("Dataset", list(spec.datasets))
-        self.ranking, self.differences = picture(b"", WIDTH, 320), picture(b"", WIDTH, 320)
+        self.metric = dropdown("Metric", list(spec.metrics), spec.headline, width="270px")
+        self.model = dropdown("Model", list(spec.models), width="270px")
+        self.dataset = dropdown("Dataset", list(spec.datasets), width="270px")
+        self.ranking, self.differences = Picture(WIDTH, HEIGHT), Picture(WIDTH, HEIGHT)
         self.rows, self.note = w.HTML(), w.HTML()
         for control in (self.metric, self.model, self.dataset):
             on_change(control, self.show)
-        controls = w.HBox([self.metric, self.model, self.dataset], layout={"flex_flow": "row wrap"})
-        figures = w.HBox([self.ranking, self.differences], layout={"flex_flow": "row wrap"})
-        self.box = w.VBox([controls, figures, self.rows, self.note])
+        figures = row(self.ranking, self.differences)
+        self.box = column(row(self.metric, self.model, self.dataset), figures, self.rows, self.note)
         self.show()
 
-    def _here(self) -> tuple[Drawing, Drawing | None, str, bytes, bytes]:
-        metric, model, dataset = key = self.metric.value, self.model.value, self.dataset.value
+    @property
+    def view(self) -> View:
+        """What the dropdowns ask for, drawn once."""
+        key = self.metric.value, self.model.value, self.dataset.value
         if key not in self._drawn:
-            chosen = self.table[
-                (self.table["metric"] == metric) & (self.table["model"] == model) & (self.table["dataset"] == dataset)
-            ]
-            names = [str(name) for name in chosen["explainer"]]
-            lists = ([float(value) for value in chosen[column]] for column in ("mean", "low", "high"))
-            means, lows, highs = lists
-            order = list(self.run.spec.explainers)
-            ranking = leaderboard(names, means, lows, highs, xlabel=metric, title=f"{model}, {dataset}", order=order)
-            part, test = rank_test(self.run, model, dataset, metric)
-            diagram = None
-            said = test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}."
-            if not math.isnan(test.critical_difference):
-                ranks = [float(rank) for rank in test.mean_ranks]
-                critical = test.critical_difference
-                diagram = critical_difference(part.names, ranks, critical, title="mean ranks", order=order)
-            png = diagram.png(100) if diagram is not None else b""
-            self._drawn[key] = ranking, diagram, said, ranking.png(100), png
+            self._drawn[key] = self._draw(*key)
         return self._drawn[key]
+
+    def _draw(self, metric: str, model: str, dataset: str) -> View:
+        table = self.table
+        chosen = table[(table["metric"] == metric) & (table["model"] == model) & (table["dataset"] == dataset)]
+        names = [str(name) for name in chosen["explainer"]]
+        means, lows, highs = ([float(value) for value in chosen[column]] for column in ("mean", "low", "high"))
+        order, inches = list(self.run.spec.explainers), WIDTH / DPI
+        title = f"{model}, {dataset}"
+        ranking = leaderboard(names, means, lows, highs, xlabel=metric, title=title, order=order, width=inches)
+        part, test = rank_test(self.run, model, dataset, metric)
+        said = test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}."
+        if math.isnan(test.critical_difference):
+            return View(ranking.alt, rendered(ranking.figure), "", b"", said)
+        ranks = [float(rank) for rank in test.mean_ranks]
+        diagram = critical_difference(
+            part.names, ranks, test.critical_difference, title="mean ranks, best at the left", order=order, width=inches
+        )
+        return View(ranking.alt, rendered(ranking.figure), diagram.alt, rendered(diagram.figure), said)
 
     def show(self) -> None:
         """Bring figures and table up to date with the controls."""
-        _, _, said, ranking, diagram = self._here()
-        self.ranking.value, self.differences.value = ranking, diagram
+        view = self.view
+        self.ranking.show(view.ranking, view.ranking_alt)
+        self.differences.show(view.differences, view.differences_alt)
         self.rows.value = table_html(COLUMNS, self.lines())
-        self.note.value = status_html(said)
+        self.note.value = status_html(html.escape(view.said))
 
     def lines(self) -> list[tuple[str, ...]]:
         """The leaderboard as texts, best first."""
@@ -92,8 +119,8 @@ class LeaderboardExplorer(Panel):
 
     def static(self) -> str:
         """Both figures and the table."""
-        ranking, diagram, said, _, _ = self._here()
-        figures = figure_html(self.ranking.value, ranking.alt, width=WIDTH)
-        if diagram is not None:
-            figures += figure_html(self.differences.value, diagram.alt, width=WIDTH)
-        return f"<div>{figures}{self.rows.value}<p>{said}</p></div>"
+        view = self.view
+        figures = figure_html(view.ranking, view.ranking_alt, width=WIDTH)
+        if view.differences:
+            figures += figure_html(view.differences, view.differences_alt, width=WIDTH)
+        return f"<div>{figures}{self.rows.value}<p>{html.escape(view.said)}</p></div>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,10 @@ from typing import Any
 import ipywidgets as w
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-_LABEL = {"description_width": "initial"}
+TIGHT = "4px"
+"""Gap between buttons of one group."""
+
+_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?")
 
 
 class Panel(ABC):
@@ -37,29 +41,50 @@ class Panel(ABC):
         return {WIDGET_VIEW: view, "text/html": self.static(), "text/plain": f"<{type(self).__name__}>"}
 
 
+def row(*children: Any, gap: str = "8px 16px") -> Any:
+    """Widgets, or parts with a ``box``, beside each other, wrapped where the window is narrow."""
+    layout = {"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": gap}
+    return w.HBox([getattr(child, "box", child) for child in children], layout=layout)
+
+
+def column(*children: Any, width: str = "auto") -> Any:
+    """Widgets, or parts with a ``box``, below each other."""
+    layout = {"width": width, "max_width": "100%", "grid_gap": "4px"}
+    return w.VBox([getattr(child, "box", child) for child in children], layout=layout)
+
+
 def dropdown(label: str, options: Sequence[Any], value: Any = None, *, width: str = "300px") -> Any:
     """A labelled dropdown; ``options`` are values or (text, value) pairs."""
     chosen = {} if value is None else {"value": value}
-    return w.Dropdown(options=list(options), description=label, style=_LABEL, layout={"width": width}, **chosen)
+    return w.Dropdown(options=list(options), description=label, style=_label(), layout=_flexible(width), **chosen)
 
 
-def slider(label: str, low: int, high: int, step: int, value: int, *, width: str = "420px") -> Any:
-    """A labelled slider over whole numbers that reports while it moves."""
+def slider(
+    label: str, low: int, high: int, step: int, value: int, *, width: str = "420px", label_width: str = "initial"
+) -> Any:
+    """A labelled slider over whole numbers that reports while it moves; sliders with one label width line up."""
     return w.IntSlider(
-        value=value, min=low, max=high, step=step, description=label, style=_LABEL, layout={"width": width}
+        value=value, min=low, max=high, step=step, description=label, style=_label(label_width), layout=_flexible(width)
     )
 
 
 def choice(label: str, options: Sequence[str], value: str) -> Any:
     """A labelled group of buttons of which one is pressed."""
-    return w.ToggleButtons(
-        options=list(options), value=value, description=label, style={**_LABEL, "button_width": "auto"}
-    )
+    style = {**_label(), "button_width": "auto"}
+    return w.ToggleButtons(options=list(options), value=value, description=label, style=style)
 
 
-def button(label: str, *, width: str = "auto") -> Any:
-    """A button."""
-    return w.Button(description=label, layout={"width": width})
+def button(label: str) -> Any:
+    """A button as wide as its label, however narrow the window is."""
+    return w.Button(description=label, layout={"width": "auto", "flex": "0 0 auto"})
+
+
+def _label(width: str = "initial") -> dict[str, str]:
+    return {"description_width": width}
+
+
+def _flexible(width: str) -> dict[str, str]:
+    return {"width": width, "max_width": "100%"}
 
 
 def on_click(control: Any, action: Callable[[], None], report: Callable[[str], None]) -> None:
@@ -87,10 +112,32 @@ def on_change(control: Any, action: Callable[[], None]) -> None:
     control.observe(lambda change: action(), names="value")
 
 
-def picture(data: bytes, width: int, height: int) -> Any:
-    """An image widget of a fixed size, in CSS pixels."""
-    layout = {"width": f"{width}px", "height": f"{height}px", "max_width": "100%", "object_fit": "contain"}
-    return w.Image(value=data, format="png", layout=layout)
+class Picture:
+    """An image of a fixed size, and what it shows in words for those who hear the page.
+
+    The image widget takes no alternative text, so the words stand in an element without height below it.
+
+    Args:
+        width: CSS pixels.
+        height: CSS pixels.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        size = {"width": f"{width}px", "height": f"{height}px", "max_width": "100%", "object_fit": "contain"}
+        self.image = w.Image(value=b"", format="png", layout={**size, "display": "none", "margin": "0"})
+        self.words = w.HTML(layout={"height": "0", "min_height": "0", "margin": "0", "overflow": "hidden"})
+        self.box = w.VBox([self.image, self.words], layout={**_flexible(f"{width}px"), "flex": "0 0 auto"})
+
+    @property
+    def value(self) -> bytes:
+        """The PNG that is shown, or ``b""``."""
+        return bytes(self.image.value)
+
+    def show(self, data: bytes, alt: str) -> None:
+        """Swap the bytes; without bytes the image is hidden, since a browser would draw a broken one."""
+        self.image.value = data
+        self.image.layout.display = "" if data else "none"
+        self.words.value = html.escape(alt) if data else ""
 
 
 def figure_html(data: bytes, alt: str, *, width: int, caption: str = "") -> str:
@@ -104,19 +151,30 @@ def figure_html(data: bytes, alt: str, *, width: int, caption: str = "") -> str:
 
 
 def table_html(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "") -> str:
-    """A table of texts; the first column holds the row headers."""
-    style = "text-align:left;padding:2px 10px"
-    head = "".join(f'<th scope="col" style="{style}">{html.escape(cell)}</th>' for cell in header)
-    body = "".join(
-        f'<tr><th scope="row" style="{style};font-weight:normal">{html.escape(row[0])}</th>'
-        + "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell in row[1:])
-        + "</tr>"
+    """A table of texts; the first column holds the row headers, columns of numbers are flush right."""
+    numeric = [number > 0 and all(_NUMBER.fullmatch(row[number]) for row in rows) for number in range(len(header))]
+    styles = [f"text-align:{'right' if right else 'left'};padding:2px 10px" for right in numeric]
+
+    def cell(tag: str, text: str, place: int, weight: str = "") -> str:
+        return f'<{tag} style="{styles[place]}{weight}">{html.escape(text)}</{tag.split()[0]}>'
+
+    head = "".join(cell('th scope="col"', text, place) for place, text in enumerate(header))
+    lines = [
+        cell('th scope="row"', row[0], 0, ";font-weight:normal")
+        + "".join(cell("td", text, place) for place, text in enumerate(row[1:], 1))
         for row in rows
-    )
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    ]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    title = f'<caption style="text-align:left;padding:2px 10px">{html.escape(caption)}</caption>' if caption else ""
+    style = "line-height:1.4;font-variant-numeric:tabular-nums;margin:4px 0"
+    return f'<table style="{style}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def heading(text: str) -> Any:
+    """A short heading above a part of a widget."""
+    return w.HTML(f'<div style="line-height:1.4;font-weight:bold">{html.escape(text)}</div>')
 
 
 def status_html(text: str) -> str:
     """A line that screen readers announce when it changes."""
-    return f'<div role="status" aria-live="polite">{text}</div>'
+    return f'<div role="status" aria-live="polite" style="line-height:1.5">{text}</div>'

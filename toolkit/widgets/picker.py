@@ -1,9 +1,10 @@
-"""Cells and words to switch on and off: a grid of buttons as large as the picture, and a row of words."""
+"""Cells and words to switch on and off: buttons that lie on the picture, and a row of words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal, TypeAlias
 
 import ipywidgets as w
 import numpy as np
@@ -12,10 +13,29 @@ from numpy.typing import NDArray
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import blocks_of
-from toolkit.widgets.panel import on_change
+from toolkit.widgets.panel import Picture, on_change
+from toolkit.widgets.views import masked_picture, png
 
-SIDE = 264
+SIDE = 252
 ON, OFF = "info", ""
+
+Look: TypeAlias = Literal["veil", "frame"]
+"""A cell that is off lies under a veil, or a cell that is on gets a frame."""
+
+STYLE = f"""<style>
+.toolkit-stack {{ position: relative; height: {SIDE}px; width: {SIDE}px; flex: 0 0 auto; }}
+.toolkit-stack > .toolkit-under, .toolkit-stack > .toolkit-over {{ position: absolute; left: 0; top: 0; margin: 0; }}
+.toolkit-over {{ padding: 0; overflow: visible; grid-gap: 0; }}
+.toolkit-over .widget-toggle-button {{ background: transparent !important; color: transparent !important;
+  box-shadow: none !important; margin: 0; border: 1px solid rgba(90, 94, 104, .28); }}
+.toolkit-over .widget-toggle-button:hover, .toolkit-over .widget-toggle-button:focus {{
+  color: #1f2430 !important; text-shadow: 0 0 3px #fff, 0 0 3px #fff; outline: 3px solid #0072B2;
+  outline-offset: -3px; }}
+.toolkit-veil .widget-toggle-button:not(.mod-info) {{ background: rgba(255, 255, 255, .8) !important; }}
+.toolkit-frame .widget-toggle-button.mod-info {{
+  box-shadow: inset 0 0 0 3px #1f2430, inset 0 0 0 5px #fff !important; }}
+</style>"""
+"""Puts the buttons on top of the picture. Where a front end drops it, the picture stands above its buttons."""
 
 
 class Picker:
@@ -23,33 +43,44 @@ class Picker:
 
     Args:
         changed: Called after every change of the choice, once even where many players change together.
+        look: How the chosen cells differ from the others.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], *, look: Look) -> None:
         self._changed = changed
         self._quiet = False
         self._n = 0
         self._owners: list[NDArray[np.int64]] = []
         self.buttons: list[w.ToggleButton] = []
         self.n_blocks = 0
+        self.picture = Picture(SIDE, SIDE)
+        self.picture.box.add_class("toolkit-under")
         self.grid = w.GridBox([], layout={"width": f"{SIDE}px", "height": f"{SIDE}px"})
-        self.words = w.HBox([], layout={"flex_flow": "row wrap", "width": "100%"})
+        self.grid.add_class("toolkit-over")
+        self.grid.add_class(f"toolkit-{look}")
+        self.cells = w.VBox([w.HTML(STYLE), self.picture.box, self.grid])
+        self.cells.add_class("toolkit-stack")
+        self.words = w.HBox([], layout={"flex_flow": "row wrap", "width": f"{SIDE}px"})
 
     def show(self, vlm: VLM, sample: Sample) -> None:
         """Make buttons for a sample; everything is off."""
         players, blocks = vlm.players(sample), blocks_of(vlm.regions(sample))
-        side = f"{SIDE // 6 - 2}px"
-        square = {"width": side, "height": side, "padding": "0", "margin": "1px"}
+        side = f"{SIDE // 6}px"
+        square = {"width": side, "height": side, "padding": "0", "margin": "0"}
         cells = [w.ToggleButton(description=block.label, layout=square) for block in blocks]
         labels = players.labels[players.n_image :]
-        words = [w.ToggleButton(description=label, layout={"width": "auto", "margin": "1px"}) for label in labels]
+        small = {"width": "auto", "margin": "1px", "padding": "0 6px", "flex": "0 0 auto"}
+        words = [w.ToggleButton(description=label, layout=small) for label in labels]
         self._n, self.n_blocks = players.n, len(blocks)
         self._owners = [block.players for block in blocks]
         self._owners += [np.array([players.n_image + i]) for i in range(len(words))]
         self.buttons = [*cells, *words]
         for control in self.buttons:
             on_change(control, self._clicked)
-        self.grid.layout.grid_template_columns = f"repeat(6, {SIDE // 6}px)"
+        self.grid.layout.grid_template_columns = f"repeat(6, {side})"
+        everything = np.ones(players.n_image, dtype=np.bool_)
+        shown = masked_picture(sample.image, vlm.regions(sample), everything, side=SIDE)
+        self.picture.show(png(shown), f"The picture of the question: {sample.question}")
         self.grid.children, self.words.children = cells, words
 
     def _clicked(self) -> None:

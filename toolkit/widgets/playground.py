@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -16,13 +17,17 @@ from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import Pair, describe, pair_of, rows_of
 from toolkit.widgets.curve_explorer import sample_options
 from toolkit.widgets.panel import (
+    TIGHT,
     Panel,
+    Picture,
     button,
+    column,
     dropdown,
     figure_html,
+    heading,
     on_change,
     on_click,
-    picture,
+    row,
     status_html,
     table_html,
 )
@@ -51,25 +56,21 @@ class CoalitionPlayground(Panel):
         self._games: dict[tuple[str, int], CachedGame] = {}
         self.model = dropdown("Model", list(self.models))
         self.sample = dropdown("Question", sample_options(samples), 0, width="640px")
-        self.picker = Picker(self.show)
-        self.picture = picture(b"", SIDE, SIDE)
+        self.picker = Picker(self.show, look="veil")
+        self.picture = Picture(SIDE, SIDE)
         self.words, self.value, self.table, self.note = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.presets = {name: button(name) for name in ("everything", "nothing", "evidence", "swap")}
         for name, control in self.presets.items():
             on_click(control, partial(self.preset, name), self._say)
         on_change(self.model, self._ask)
         on_change(self.sample, self._ask)
-        seen = w.VBox([w.HTML("<b>what the model sees</b>"), self.picture, self.words])
-        cells = w.VBox([w.HTML("<b>cells (row, column)</b>"), self.picker.grid])
-        numbers = w.VBox([self.value, self.table, self.note])
-        self.box = w.VBox(
-            [
-                w.HBox([self.model, self.sample], layout={"flex_flow": "row wrap"}),
-                w.HBox([w.Label("Switch on:"), *self.presets.values()]),
-                w.HBox([cells, seen, numbers], layout={"flex_flow": "row wrap"}),
-                w.HTML("<b>words</b>"),
-                self.picker.words,
-            ]
+        chosen = column(heading("click cells and words on and off"), self.picker.cells, self.picker.words)
+        seen = column(heading("what the model sees"), self.picture, self.words)
+        numbers = column(self.value, self.table, self.note, width="350px")
+        self.box = column(
+            row(self.model, self.sample),
+            row(w.Label("Switch on:"), *self.presets.values(), gap=TIGHT),
+            row(chosen, seen, numbers),
         )
         self._ask()
 
@@ -113,24 +114,27 @@ class CoalitionPlayground(Panel):
 
     def _say(self, message: str) -> None:
         if message:
-            self.note.value = status_html(message)
+            self.note.value = status_html(html.escape(message))
 
     def show(self) -> None:
         """Bring picture, words and numbers up to date with the buttons."""
         chosen, players, pair = self.picker.chosen, self.game.players, self.pair
         seen = self._vlm.picture(self._sample, chosen, baseline=self.baseline)
-        self.picture.value = png(seen.resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        shown = png(seen.resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        self.picture.show(shown, self._alt())
         self.words.value = words_html(players.labels[players.n_image :], chosen[players.n_image :])
         target = str(getattr(self.game.game, "target", "the answer"))
         self.value.value = bar_html(f"v(S) = P({target})", pair.alone.both, width=SIDE)
         self.table.value = table_html(COLUMNS, rows_of(pair))
         self.note.value = status_html(
-            f"S has {describe(players, chosen)}.<br>Shapley interaction index of A and B: <b>{pair.index:+.3f}</b>, "
-            "the mean of the two dividends."
+            f"S holds {html.escape(describe(players, chosen))}.<br>A dividend is both - A - B + neither. Their mean is "
+            f"the Shapley interaction index of A and B: <b>{pair.index:+.3f}</b>."
         )
+
+    def _alt(self) -> str:
+        return f"What the model sees with {describe(self.game.players, self.picker.chosen)}"
 
     def static(self) -> str:
         """The masked picture and the table of values."""
-        alt = f"What the model sees with {describe(self.game.players, self.picker.chosen)}"
-        shown = figure_html(self.picture.value, alt, width=SIDE, caption=self._sample.question)
+        shown = figure_html(self.picture.value, self._alt(), width=SIDE, caption=self._sample.question)
         return f"<div>{shown}{self.words.value}{self.value.value}{self.table.value}{self.note.value}</div>"

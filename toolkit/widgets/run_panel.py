@@ -22,7 +22,7 @@ from toolkit.benchmark.records import read_shards, write_atomically
 from toolkit.benchmark.runner import default_folder
 from toolkit.benchmark.spec import BenchmarkSpec
 from toolkit.benchmark.units import jobs_of
-from toolkit.widgets.panel import Panel, button, on_click, status_html, table_html
+from toolkit.widgets.panel import TIGHT, Panel, button, column, on_click, row, status_html, table_html
 
 PATIENCE = 10.0
 """Seconds that an interrupted run gets to end by itself."""
@@ -81,6 +81,8 @@ def finished(folder: Path) -> int:
 def remaining(done: int, total: int, begun: int, seconds: float) -> str:
     """How long the rest will take at the pace of this session, in words."""
     new = done - begun
+    if done >= total:
+        return "closing the files"
     if new <= 0 or seconds <= 0:
         return "no estimate yet"
     left = (total - done) * seconds / new
@@ -108,7 +110,7 @@ class RunPanel(Panel):
         self.plan, self.note = w.HTML(table_html(("plan", ""), plan_rows(spec))), w.HTML()
         on_click(self.run, self.start, self._say)
         on_click(self.stop, self.cancel, self._say)
-        self.box = w.VBox([self.plan, w.HBox([self.run, self.stop, self.progress]), self.note])
+        self.box = column(self.plan, row(self.run, self.stop, self.progress, gap=TIGHT), self.note)
         self.refresh()
 
     def _say(self, message: str) -> None:

@@ -12,10 +12,24 @@ from toolkit.datasets.sample import Sample
 from toolkit.scenes import load
 from toolkit.scenes.generator import default_strength
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.panel import Panel, dropdown, figure_html, on_change, picture, slider, status_html, table_html
+from toolkit.widgets.panel import (
+    Panel,
+    Picture,
+    column,
+    dropdown,
+    figure_html,
+    on_change,
+    row,
+    slider,
+    status_html,
+    table_html,
+)
 from toolkit.widgets.views import png
 
 SIDE = 320
+AHEAD = 3
+"""How many samples beyond the asked-for one are drawn with it: each takes about 15 ms."""
+
 DATASETS = ("scenes-existence", "scenes-choice", "scenes-mixed", "scenes-everyday")
 
 
@@ -39,7 +53,7 @@ def marked_question(sample: Sample, *, evidence: bool = True) -> str:
         f"<b><u>{html.escape(word)}</u></b>" if number in deciding else html.escape(word)
         for number, word in enumerate(words)
     ]
-    return f'<div style="font-size:16px">{" ".join(shown)}</div>'
+    return f'<div style="font-size:16px;line-height:1.4">{" ".join(shown)}</div>'
 
 
 def truth_rows(sample: Sample) -> list[tuple[str, str]]:
@@ -77,30 +91,34 @@ class SampleBrowser(Panel):
         self.models, self.n = dict(models or {}), n
         self._known: dict[tuple[str, float], list[Sample]] = {}
         self.dataset = dropdown("Dataset", list(datasets))
-        self.number = slider("Sample", 1, n, 1, 1)
-        self.strength = slider("Prior strength (percent)", 0, 100, 25, round(100 * default_strength(datasets[0])))
+        wide = {"width": "480px", "label_width": "170px"}
+        self.number = slider("Sample", 1, n, 1, 1, **wide)
+        start = round(100 * default_strength(datasets[0]))
+        self.strength = slider("Prior strength (percent)", 0, 100, 25, start, **wide)
         self.evidence = w.Checkbox(value=True, description="Show the evidence", indent=False)
-        self.picture = picture(b"", SIDE, SIDE)
+        self.picture = Picture(SIDE, SIDE)
         self.question, self.table, self.answers = w.HTML(), w.HTML(), w.HTML()
         for control in (self.dataset, self.number, self.strength, self.evidence):
             on_change(control, self.show)
-        beside = w.VBox([self.question, self.table, self.answers])
-        controls = w.HBox([self.dataset, self.evidence], layout={"flex_flow": "row wrap"})
-        self.box = w.VBox([controls, self.number, self.strength, w.HBox([self.picture, beside])])
+        beside = column(self.question, self.table, self.answers)
+        controls = column(row(self.dataset, self.evidence), self.number, self.strength)
+        self.box = column(controls, row(self.picture, beside))
         self.show()
 
     @property
     def sample(self) -> Sample:
         """The sample that is shown."""
-        key = self.dataset.value, self.strength.value / 100
-        if key not in self._known:
-            self._known[key] = load(key[0], split="test", n=self.n, prior_strength=key[1])
-        return self._known[key][int(self.number.value) - 1]
+        name, strength, number = self.dataset.value, self.strength.value / 100, int(self.number.value)
+        known = self._known.setdefault((name, strength), [])
+        if len(known) < number:
+            ahead = min(self.n, number + AHEAD)
+            known[:] = load(name, split="test", n=ahead, prior_strength=strength)
+        return known[number - 1]
 
     def show(self) -> None:
         """Bring everything up to date with the controls."""
         sample, evidence = self.sample, bool(self.evidence.value)
-        self.picture.value = png(marked_picture(sample, evidence=evidence))
+        self.picture.show(png(marked_picture(sample, evidence=evidence)), self._alt())
         self.question.value = marked_question(sample, evidence=evidence)
         self.table.value = table_html(("what is known", ""), truth_rows(sample))
         found = {name: vlm.answer(sample) for name, vlm in self.models.items()}
@@ -108,8 +126,11 @@ class SampleBrowser(Panel):
         said = table_html(("model", "answer", "probability"), rows) if rows else ""
         self.answers.value = status_html(said)
 
+    def _alt(self) -> str:
+        place = f"Sample {self.number.value} of {self.dataset.value}"
+        return f"{place}: {self.sample.question} Answer: {self.sample.answer}"
+
     def static(self) -> str:
         """Picture, question and table."""
-        alt = f"Sample {self.number.value} of {self.dataset.value}: {self.sample.question} Answer: {self.sample.answer}"
-        shown = figure_html(self.picture.value, alt, width=SIDE)
+        shown = figure_html(self.picture.value, self._alt(), width=SIDE)
         return f"<div>{shown}{self.question.value}{self.table.value}{self.answers.value}</div>"
