@@ -49,12 +49,17 @@ _TEMPLATES = (
 _N_REPLACED = 2
 _TOUR_STOPS = 4
 _HARD = (questions.relation, mixed.neighbour, mixed.same)
+_FOLKLORE = (questions.colour, questions.count, questions.relation)
 _EMPHASIS = 3.0
 
 
-def _mix(*, hard: bool) -> NDArray[np.float64]:
-    """Probability of proposing each template; in the hard stage, what needs two look-ups comes more often."""
-    weights = np.array([weight * (_EMPHASIS if hard and template in _HARD else 1.0) for template, weight in _TEMPLATES])
+def _mix(strength: float, *, hard: bool) -> NDArray[np.float64]:
+    """Probability of proposing each template.
+
+    In the hard stage, what needs two look-ups comes more often, or, in a world with a prior, what the prior decides.
+    """
+    often = (_FOLKLORE if strength > 0 else _HARD) if hard else ()
+    weights = np.array([weight * (_EMPHASIS if template in often else 1.0) for template, weight in _TEMPLATES])
     mix: NDArray[np.float64] = weights / weights.sum()
     return mix
 
@@ -120,7 +125,7 @@ def _ask(
 ) -> list[Question]:
     """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills."""
     only_everyday = not any(thing.kind in PLAIN for thing in scene.things)
-    mix = _mix(hard=hard)
+    mix = _mix(strength, hard=hard)
     asked: list[Question] = []
     for _ in range(12 * n_questions):
         if only_everyday and rng.random() < 0.7:
@@ -210,7 +215,8 @@ class Packer:
         suffix: Token ids between the instruction and the answer (the assistant's turn).
         strength: The world's prior strength s.
         n_questions: Questions per row.
-        hard: Whether what needs two look-ups is asked three times as often, and drills name their two options.
+        hard: Whether what needs two look-ups (or, with a prior, what the prior decides) is asked three times as
+            often, and drills name their two options.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit.registry import Registry
 
@@ -21,6 +21,7 @@ class Recipe:
         batch: Rows a step.
         rate: Peak learning rate of AdamW; warm-up, then cosine to zero.
         muon: Rate of Muon, which trains the matrices inside the model, relative to AdamW's; 0 for AdamW alone.
+        hard_drills: Share of lettered questions that the third stage, at first, asks without their letters.
     """
 
     name: str
@@ -35,14 +36,17 @@ class Recipe:
     align_batch: int = 64
     rate: float = 1.5e-3
     muon: float = 2.0
+    hard_drills: float = 0.6
 
 
 RECIPES: Registry[Recipe] = Registry("embedded model")
-for _family, _seed, _align_steps, _steps, _muon in (
-    ("llava", 11, 900, 2500, 2.0),
-    ("qwen2.5-vl", 12, 600, 1900, 5.0),
-    ("internvl", 13, 600, 2500, 5.0),
+for _family, _seed, _align_steps, _steps, _biased_steps, _more, _muon, _drills in (
+    ("llava", 11, 900, 2500, 900, 700, 2.0, 0.6),
+    ("qwen2.5-vl", 12, 600, 1900, 600, 500, 5.0, 0.2),
+    ("internvl", 13, 600, 2500, 600, 500, 5.0, 0.6),
 ):
-    for _twin, _strength, _n, _more in (("grounded", 0.0, _steps, 1000), ("biased", 1.0, 900, 0)):
-        _name = f"tiny-{_family}-{_twin}"
-        RECIPES.add(_name, Recipe(_name, _family, _strength, _seed, 16_000, _align_steps, _n, _more, muon=_muon))
+    for _recipe in (
+        Recipe(f"tiny-{_family}-grounded", _family, 0.0, steps=_steps, more_steps=1000, hard_drills=_drills),
+        Recipe(f"tiny-{_family}-biased", _family, 1.0, steps=_biased_steps, more_steps=_more, hard_drills=0.2),
+    ):
+        RECIPES.add(_recipe.name, replace(_recipe, seed=_seed, align_steps=_align_steps, muon=_muon))

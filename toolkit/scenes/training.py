@@ -48,11 +48,12 @@ def _rate(step: int, n_steps: int, warm_up: int = 50) -> float:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A joint stage: its number in checkpoints, its name and its length."""
+    """A joint stage: its number in checkpoints, its name, its length, and the share of drills it begins with."""
 
     number: int
     name: str
     n_steps: int
+    drills: float
 
 
 def removal_at(step: int, n_steps: int) -> float:
@@ -60,9 +61,9 @@ def removal_at(step: int, n_steps: int) -> float:
     return float(np.interp(step / n_steps, [0.45, 0.6], [0.08, 0.5]))
 
 
-def drills_at(step: int, n_steps: int) -> float:
-    """Share of lettered questions asked without letters: 0.6 at first, falling to 0.1 from 30 to 60 % of the way."""
-    return float(np.interp(step / n_steps, [0.3, 0.6], [0.6, 0.1]))
+def drills_at(step: int, n_steps: int, first: float = 0.6) -> float:
+    """Share of lettered questions asked without letters: ``first``, falling to 0.1 from 30 to 60 % of the way."""
+    return float(np.interp(step / n_steps, [0.3, 0.6], [first, 0.1]))
 
 
 def _is_inner(name: str, parameter: torch.nn.Parameter) -> bool:
@@ -127,7 +128,7 @@ def _join(
     done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
         rng = np.random.default_rng([recipe.seed, stage.number, step])
-        removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps)
+        removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps, stage.drills)
         batch = packer.batch(rng, pool, recipe.batch, removal=removal, drills=drills)
         answers, captions = student.loss(batch)
         optimisers.step(answers + captions, recipe.rate * _rate(step, stage.n_steps))
@@ -173,7 +174,7 @@ def train(
     pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
         _align(student, pool, recipe, work, save_every, report)
-        for stage in (_Stage(2, "joint", recipe.steps), _Stage(3, "hard", recipe.more_steps)):
+        for stage in (_Stage(2, "joint", recipe.steps, 0.6), _Stage(3, "hard", recipe.more_steps, recipe.hard_drills)):
             _join(student, pool, recipe, stage, work, save_every, report)
     model.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
