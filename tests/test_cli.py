@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 import toolkit
 from toolkit.cli import app
 from toolkit.environment import Check, Diagnosis
-from toolkit.plots.explain_page import MARK
 
 COMMANDS = "doctor models explainers datasets explain diagnose benchmark train validate report-card".split()
 
@@ -97,14 +96,25 @@ def test_module_is_the_command_line() -> None:
         (("train", "tiny-lava-grounded"), "Did you mean 'tiny-llava-grounded'?"),
         (("diagnose", "--dataset", "scene-choice"), "Did you mean 'scenes-choice'?"),
         (("diagnose", "--model", "tiny-lava"), "unknown model 'tiny-lava'. Did you mean"),
-        (("diagnose", "--out", "gone/a.html"), "in a folder that exists"),
+        (("diagnose", "--out", "gone/a.html"), "there is no folder 'gone'"),
+        (("diagnose", "--baseline", "blurr"), "Did you mean 'blur'?"),
+        (("explain", "http://a.b/c.png", "is it ?"), "'http://a.b/c.png' is an address"),
+        (("report-card", "os:path"), "cannot use 'os:path': TypeError: expected an explainer's name"),
+        (("train", "tiny-llava-grounded", "--device", "banana"), "unknown device 'banana'; expected 'cpu'"),
+        (("train", "tiny-llava-grounded", "--out", __file__), "is a file; give a folder"),
+        (("validate", "--out", __file__), "is a file; give a folder"),
+        (("benchmark", "run", "--revision", "a", "--preset", "paper"), "--revision 'a': expected NAME=COMMIT"),
+        (("benchmark", "run", "--preset", "paper", "--revision", "Qwen/Qwen2.5-VL-3B-Instruct=main"), "got 'main'"),
+        (("benchmark", "run", "--preset", "paper"), "OpenGVLab/InternVL3_5-2B-HF' can move; a benchmark run needs"),
+        (("benchmark", "run", "--preset", "demo", "--explainers", "randm", "--dry-run"), "Did you mean 'random'?"),
+        (("benchmark", "compare", "a", "b", "--out", __file__), "ends in .html"),
         (("benchmark", "run", "--preset", "dem"), "unknown preset 'dem'. Did you mean 'demo'?"),
         (("benchmark", "run", "a.yaml", "--preset", "demo"), "not both"),
         (("benchmark", "report", "gone"), "gone"),
         (("validate", "--metrics", "f-sin"), "Did you mean 'f-syn'?"),
         (("models", "--evaluate", "tiny-lava-biased"), "Did you mean 'tiny-llava-biased'?"),
         (("benchmark", "run", "gone.yaml"), "cannot read the specification gone.yaml"),
-        (("benchmark", "run", "--models", "a"), "datasets: Field required"),
+        (("benchmark", "run", "--models", "a"), "datasets: is missing"),
     ],
 )
 def test_library_errors_are_one_line_and_exit_2(words: tuple[str, ...], message: str) -> None:
@@ -188,7 +198,7 @@ def test_explain_refuses_before_it_computes(picture: Path, tmp_path: Path) -> No
     for out, message in (
         (tmp_path, "ends in .html"),
         (picture, "ends in .html"),
-        (foreign, "was not written by this command; --force"),
+        (foreign, "was not written by the toolkit"),
         (tmp_path / "gone" / "a.html", "there is no folder"),
     ):
         code, _, err = invoke("explain", str(picture), "is it ?", "--model", "not-loaded", "--out", str(out))
@@ -199,10 +209,57 @@ def test_explain_refuses_before_it_computes(picture: Path, tmp_path: Path) -> No
     assert "is a folder" in invoke("explain", str(picture), "is it ?", "--out", str(tmp_path / "folder.html"))[2]
 
 
-def test_explain_knows_its_own_pages() -> None:
-    from toolkit.cli.explain import GENERATOR
+def test_every_help_line_is_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in ((), ("benchmark",)):
+        lines = invoke(*words, "--help")[1].splitlines()
+        assert [line for line in lines if line.endswith("...") and "COMMAND" not in line] == []
+        assert max(map(len, lines)) <= 80
 
-    assert GENERATOR in MARK
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("command", ["models", "datasets", "explainers", "doctor"])
+def test_lists_fit_the_window(monkeypatch: pytest.MonkeyPatch, command: str, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = invoke(command)[1].splitlines()
+    assert len(lines) > 8
+    assert max(map(len, lines)) <= int(columns)
+
+
+def test_models_say_what_was_verified_and_what_is_pinned() -> None:
+    from toolkit.vlm import CATALOGUE
+
+    _, out, _ = invoke("models")
+    for name in CATALOGUE:
+        entry = CATALOGUE[name]
+        (line,) = [line for line in out.splitlines() if line.startswith(name + " ")]
+        revision, mark = line.split()[-2:]
+        assert revision == ("embedded" if entry.source == "embedded" else (entry.revision or "unpinned")[:8])
+        assert f"\n{mark} {entry.verified}\n" in out
+
+
+def test_the_full_grid_is_planned_without_its_commits() -> None:
+    code, out, err = invoke("benchmark", "run", "--preset", "paper", "--dry-run")
+    assert (code, err) == (0, "")
+    assert "before it can run: name a commit of OpenGVLab/InternVL3_5-2B-HF" in out
+    pinned = ("--revision", f"OpenGVLab/InternVL3_5-2B-HF={'a' * 40}")
+    assert "before it can run" not in invoke("benchmark", "run", "--preset", "paper", "--dry-run", *pinned)[1]
+
+
+def test_evaluating_all_goes_on_after_a_missing_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from toolkit.scenes.recipes import RECIPES
+
+    monkeypatch.setenv("SYNERGY_TOOLKIT_DATA", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    code, _, err = invoke("models", "--evaluate", "all")
+    assert code == 1
+    assert all(f"{name!r} is not in" in err for name in RECIPES)
+    assert "not as on the card: tiny-llava-grounded" in err
+    code, _, err = invoke("models", "--evaluate", "tiny-llava-grounded")
+    assert code == 2
+    assert err.endswith("train it: python -m toolkit train tiny-llava-grounded\n")
+    (tmp_path / "models" / "tiny-llava-grounded").mkdir()
+    assert "has no evaluation.json" in invoke("models", "--evaluate", "tiny-llava-grounded")[2]
 
 
 def test_diagnose_shows_numbers_and_writes_the_report(model: Path, tmp_path: Path) -> None:

@@ -156,6 +156,14 @@ def test_missing_model(tmp_path: Path) -> None:
     assert "python -m toolkit train gone" in check.fix
 
 
+def test_several_broken_models_are_one_problem(model: Path) -> None:
+    (model / "config.json").unlink()
+    (check,) = check_models(model.parent, ("tiny", "gone"))
+    assert check.name == "models"
+    assert check.found.startswith("2 of 2 embedded models cannot be used: tiny: lacks config.json; gone: there is no")
+    assert "python -m toolkit train tiny" in check.fix
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_missing_file(model: Path, name: str) -> None:
     (model / name).unlink()
@@ -227,6 +235,17 @@ def test_diagnosis_says_what_to_do() -> None:
         '                -> pip install "numpy>=2"',
         "1 problem",
     ]
+
+
+def test_long_checks_are_wrapped_with_a_hanging_indent() -> None:
+    broken = Check("models", "problem", "word " * 30 + "end", "mend " * 30 + "it")
+    wide = Diagnosis((broken, Check("python", "ok", "3")))
+    lines = wide.text(60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("PROBLEM  models  word")
+    assert lines[1].startswith(" " * 17 + "word")
+    assert " ".join(wide.text(60).split()) == " ".join(wide.text().split())
+    assert len(wide.text().splitlines()) == 4
 
 
 def test_this_machine_passes_everything_but_perhaps_the_models() -> None:

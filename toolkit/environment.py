@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -65,18 +66,31 @@ class Diagnosis:
         """The checks that found something needed missing."""
         return tuple(check for check in self.checks if check.state == "problem")
 
-    def __str__(self) -> str:
-        width = max(len(check.name) for check in self.checks)
+    def text(self, width: int | None = None) -> str:
+        """The checks as a table, wrapped at ``width`` characters; None does not wrap."""
+        names = max(len(check.name) for check in self.checks)
         lines = []
         for check in self.checks:
-            lines.append(f"{_SIGNS[check.state]}  {check.name:<{width}}  {check.found}")
+            lines += _hanging(f"{_SIGNS[check.state]}  {check.name:<{names}}  ", check.found, width)
             if check.fix:
-                lines.append(f"{'':<{width + 9}}  -> {check.fix}")
+                lines += _hanging(f"{'':<{names + 9}}  -> ", check.fix, width)
         n = len(self.problems)
         lines.append("everything needed is here" if n == 0 else f"{n} problem{'s' if n > 1 else ''}")
         return "\n".join(lines)
 
+    def __str__(self) -> str:
+        return self.text()
+
     __repr__ = __str__
+
+
+def _hanging(start: str, words: str, width: int | None) -> list[str]:
+    """Lines of a text behind a start, with a hanging indent."""
+    if width is None or len(start) + len(words) <= width:
+        return [start + words]
+    room = max(20, width - len(start))
+    wrapped = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
+    return [start + wrapped[0], *(" " * len(start) + line for line in wrapped[1:])]
 
 
 def doctor() -> Diagnosis:
@@ -239,11 +253,12 @@ def check_models(folder: Path | None = None, names: tuple[str, ...] | None = Non
         folder = models_dir() if folder is None else folder
     except FileNotFoundError as error:
         return (Check("models", "problem", str(error), fix),)
-    wrong = []
-    for name in names:
-        reason = check_model(folder / name)
-        if reason is not None:
-            wrong.append(Check(name, "problem", reason, fix.replace("NAME", name)))
-    if wrong:
-        return tuple(wrong)
+    reasons = {name: reason for name in names if (reason := check_model(folder / name)) is not None}
+    if len(reasons) == 1:
+        ((name, reason),) = reasons.items()
+        return (Check(name, "problem", reason, fix.replace("NAME", name)),)
+    if reasons:
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        found = f"{len(reasons)} of {len(names)} embedded models cannot be used: {told}"
+        return (Check("models", "problem", found, fix.replace("NAME", next(iter(reasons)))),)
     return (Check("models", "ok", f"{len(names)} embedded models, intact"),)

@@ -1,13 +1,18 @@
 """The toolkit's own bench: names are checked before anything is loaded, failures of data become records."""
 
 import pytest
+from PIL import Image
 from toy_bench import make_sample
 
 from toolkit.benchmark import bench as bench_module
 from toolkit.benchmark.bench import ToolkitBench, configured
 from toolkit.benchmark.spec import SpecError, make_spec
 from toolkit.benchmark.units import Skip, Unreadable
+from toolkit.paths import models_dir
 from toolkit.registry import UnknownNameError
+from toolkit.vlm import loading
+from toolkit.vlm.catalogue import CATALOGUE
+from toolkit.vlm.checkpoint import CheckpointError, check_folder
 
 GOOD = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "explainers": ["random", "oracle"]}
 
@@ -19,6 +24,7 @@ GOOD = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "ex
         ({"datasets": ["scenes-existense"]}, "Did you mean 'scenes-existence'"),
         ({"explainers": ["randm"]}, "Did you mean 'random'"),
         ({"metrics": ["f-sin", "f-syn"]}, "Did you mean"),
+        ({"split": "tset"}, "unknown split of scenes-existence 'tset'. Did you mean 'test'"),
     ],
 )
 def test_unknown_names_are_refused_with_a_suggestion(changed, message):
@@ -31,6 +37,73 @@ def test_settings_reach_the_explainer():
     assert (found.first_steps, found.max_steps) == (5, 5)
     with pytest.raises(SpecError, match="has no setting 'max_step'; did you mean 'max_steps'"):
         configured("integrated-gradients", {"max_step": 5})
+    with pytest.raises(SpecError, match=r"'occlusion' has no setting 'x'\. It has: none"):
+        configured("occlusion", {"x": 5})
+
+
+UNPINNED = next(name for name in CATALOGUE if CATALOGUE[name].source == "hub" and CATALOGUE[name].revision is None)
+PINNED = next(name for name in CATALOGUE if CATALOGUE[name].source == "hub" and CATALOGUE[name].revision is not None)
+
+
+def test_a_hub_model_without_a_commit_is_refused_before_anything_is_evaluated():
+    with pytest.raises(CheckpointError, match=r"revision None of .* needs a commit of 40 hexadecimal digits"):
+        ToolkitBench(make_spec({**GOOD, "models": ["tiny-llava-grounded", UNPINNED]}))
+    named = {**GOOD, "models": [UNPINNED, PINNED], "revisions": {UNPINNED: "a" * 40}, "executor": "ray"}
+    found = ToolkitBench(make_spec(named)).identities()
+    assert found[f"model {UNPINNED}"] == f"commit {'a' * 40}"
+    assert found[f"model {PINNED}"] == f"commit {CATALOGUE[PINNED].revision}"
+
+
+def test_a_run_on_this_machine_looks_at_every_model_first(monkeypatch):
+    spec = make_spec({**GOOD, "models": ["tiny-llava-grounded", PINNED]})
+    with pytest.raises(CheckpointError, match="the hub cannot be reached"):
+        ToolkitBench(spec).identities()
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << 20)
+    with pytest.raises(MemoryError, match=r"'tiny-llava-grounded' has 0.00 billion weights"):
+        ToolkitBench(spec).identities()
+    with pytest.raises(ValueError, match="PyTorch sees [0-9]+ of its kind"):
+        ToolkitBench(spec.model_copy(update={"device": "cuda:99"})).identities()
+
+
+def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(bench_module, "load_vlm", lambda name, **options: asked.update({name: options}))
+    spec = make_spec({**GOOD, "models": [UNPINNED], "revisions": {UNPINNED: "b" * 40}})
+    ToolkitBench(spec).model(UNPINNED)
+    assert asked[UNPINNED]["pinned"] is True
+    assert asked[UNPINNED]["revision"] == "b" * 40
+
+
+def test_folders_are_identified_by_their_weights_and_datasets_by_their_content(tmp_path):
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
+    (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
+    name = f"folder:{tmp_path}"
+    spec = make_spec({**GOOD, "datasets": [name], "explainers": ["random"], "samples": None})
+    before = ToolkitBench(spec).identities()
+    assert before["model tiny-llava-grounded"] == f"weights {check_folder(models_dir() / 'tiny-llava-grounded').digest}"
+    assert ToolkitBench(spec).identities() == before
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "a.png")
+    after = ToolkitBench(spec).identities()
+    assert [key for key in before if before[key] != after[key]] == [f"samples of {name}"]
+
+
+@pytest.mark.parametrize("name", ["tiny-llava-grounded", "scenes-existence"])
+def test_what_has_no_revisions_takes_none(name):
+    with pytest.raises((CheckpointError, SpecError), match="has no revisions|which has none"):
+        ToolkitBench(make_spec({**GOOD, "revisions": {name: "a" * 40}}))
+
+
+def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
+    asked = {}
+
+    def iter_samples(name, split, n, *, revision, on_unreadable):
+        asked[name] = revision
+        return iter([make_sample("toys", 0)])
+
+    monkeypatch.setattr(bench_module, "iter_samples", iter_samples)
+    spec = make_spec({**GOOD, "datasets": ["repope"], "revisions": {"repope": "c" * 40}})
+    ToolkitBench(spec).samples("repope")
+    assert asked == {"repope": "c" * 40}
 
 
 def test_an_oracle_without_truth_is_skipped():
@@ -41,7 +114,7 @@ def test_an_oracle_without_truth_is_skipped():
 
 
 def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):
-    def iter_samples(name, split, n, *, on_unreadable):
+    def iter_samples(name, split, n, *, revision, on_unreadable):
         yield make_sample("toys", 0)
         on_unreadable("toys-1", "truncated")
         yield make_sample("toys", 2)

@@ -264,6 +264,10 @@ def test_comparing_two_runs_finds_the_shift(run, tmp_path):
     path = write_comparison(run.folder, wanted.out, tmp_path / "compare.html")
     assert "f-syn" in path.read_text()
     assert (tmp_path / "compare.csv").exists()
+    elsewhere = run.spec.model_copy(update={"out": tmp_path / "third", "datasets": ("other",)})
+    run_benchmark(elsewhere, bench=ToyBench)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        compare_runs(run, load_run(elsewhere.out), "f-syn")
     with pytest.raises(ValueError, match="does not have 'srg-mage'"):
         compare_runs(run, run, "srg-mage")
 

@@ -1,11 +1,13 @@
 """The runner: nothing is lost, nothing is doubled, every failure is a record."""
 
+import json
 import subprocess
 import sys
 import textwrap
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import toy_bench
@@ -113,6 +115,42 @@ def test_other_settings_in_one_folder_are_refused(toy_spec):
     other = type("Other", (ToyBench,), {"samples": lambda self, name: {"x-1": toy_bench.make_sample("x", 1)}})
     with pytest.raises(SpecError, match="the samples of toys"):
         run_benchmark(toy_spec, bench=other)
+
+
+def test_other_weights_under_the_same_name_are_refused(toy_spec):
+    run_benchmark(toy_spec, bench=ToyBench)
+    retrained = type("Retrained", (ToyBench,), {"identities": lambda self: {"model": "weights 2"}})
+    with pytest.raises(SpecError, match='holds a run with other settings: model: "weights 1" -> "weights 2"'):
+        run_benchmark(toy_spec, bench=retrained)
+
+
+def test_a_damaged_specification_of_a_folder_is_told(toy_spec):
+    run_benchmark(toy_spec, bench=ToyBench)
+    stored = json.loads((toy_spec.out / "spec.json").read_text())
+    del stored["samples"]
+    (toy_spec.out / "spec.json").write_text(json.dumps(stored))
+    with pytest.raises(SpecError, match="spec.json is damaged: it lacks samples"):
+        run_benchmark(toy_spec, bench=ToyBench)
+
+
+def test_the_summary_says_why_records_failed(tmp_path):
+    wanted = spec(tmp_path / "run", explainers=["random", "nan", "hungry"], seeds=[0])
+    said = str(run_benchmark(wanted, bench=ToyBench)).splitlines()
+    assert said[0].startswith("36 records")
+    assert sorted(said[1:]) == ["2 failed: ValueError: attribution of 'nan' has 1 non-finite scores",
+                                "2 failed: out of memory"]  # fmt: skip
+
+
+def test_a_model_whose_values_are_no_numbers_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy_bench.ToyGame, "__call__", lambda self, coalitions: np.full(len(coalitions), np.nan))
+    summary = run_benchmark(spec(tmp_path / "run", models=["gate-and"]), bench=ToyBench)
+    assert summary.failed == summary.planned
+    assert "values are not finite" in summary.reasons[0][0]
+
+
+def test_only_a_specification_is_run():
+    with pytest.raises(TypeError, match="expected a BenchmarkSpec, got str; read a YAML file with load_spec"):
+        run_benchmark("spec.yaml")
 
 
 def test_another_version_in_one_folder_is_refused(toy_spec, monkeypatch):

@@ -19,8 +19,13 @@ def test_round_trip_through_yaml(tmp_path):
     ("fields", "message"),
     [
         ({"explainer": ["x"]}, "unknown key 'explainer'; did you mean 'explainers'?"),
-        ({"models": "m"}, "models"),
-        ({"models": []}, "models"),
+        ({"zzz": 1}, "unknown key 'zzz'. Known: version"),
+        ({"models": "m"}, "models: expected a list, for example [a, b] (got 'm')"),
+        ({"models": None}, "models: expected a list, for example [a, b] (got None)"),
+        ({"models": []}, "models: expected at least one (got [])"),
+        ({"seeds": ["a"]}, "seeds.0: Input should be a valid integer"),
+        ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0"),
+        ({"seeds": [2**32]}, "seeds.0: Input should be less than 4294967296"),
         ({"models": ["m", "m"]}, "listed more than once: m"),
         ({"samples": 0}, "samples"),
         ({"samples": "many"}, "got 'many'"),
@@ -29,7 +34,9 @@ def test_round_trip_through_yaml(tmp_path):
         ({"workers": 2}, "executor 'serial' has one worker"),
         ({"ray_address": "1.2.3.4:1"}, "need executor: ray"),
         ({"options": {"tam": {"layer": 1}}}, "options name tam, not evaluated here"),
-        ({"revisions": {"m": "main"}}, "revisions"),
+        ({"revisions": {"m": "main"}}, "revisions.m: expected a commit of 40 hexadecimal digits, got 'main'"),
+        ({"revisions": {"x": "0" * 40}}, "revisions name x, not evaluated here; known: m, d"),
+        ({"device": "banana"}, "device: String should match pattern"),
         ({"headline": "f-sin"}, "headline 'f-sin' is not among the metrics"),
         ({"device": "cpu", "dtype": "float16"}, "no sound CPU arithmetic"),
         ({"steps": 10.5}, "steps"),
@@ -41,10 +48,21 @@ def test_wrong_fields_are_refused(fields, message):
     assert message in str(caught.value)
 
 
+def test_a_list_of_wrong_entries_is_not_told_to_be_empty_too():
+    with pytest.raises(SpecError) as caught:
+        make_spec({**GOOD, "models": [1]})
+    assert str(caught.value) == "specification: models.0: expected text (got 1)"
+
+
+def test_datasets_have_revisions_too():
+    assert make_spec({**GOOD, "revisions": {"d": "0" * 40}}).revisions == {"d": "0" * 40}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("models: [m\n", "is not valid YAML"),
+        ("models: [m\n: :", "spec.yaml, line 2, column 1 is not valid YAML: expected ',' or ']', but got ':'"),
+        ("models:\n\t- a\n", "spec.yaml, line 2, column 1 is not valid YAML: found character '\\t'"),
         ("- a\n- b\n", "expected a mapping of fields, got list"),
         ("", "expected a mapping of fields, got NoneType"),
         ("models: [m]\nmodels: [n]\n", "key 'models' is given twice"),

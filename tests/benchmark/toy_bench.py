@@ -116,6 +116,9 @@ class ToyBench:
             found["torn-99"] = Unreadable("torn-99", "UnidentifiedImageError: cannot identify image file")
         return {} if dataset == "empty" else found
 
+    def identities(self):
+        return {"model": "weights 1"}
+
     def model(self, name):
         if name == "unloadable":
             raise OSError("no such checkpoint")

@@ -7,21 +7,20 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 
 from toolkit.benchmark.environment import environment
 from toolkit.benchmark.samples import MAX_DECODED, SampleStore
 from toolkit.benchmark.spec import BenchmarkSpec, SpecError
 from toolkit.benchmark.units import Skip, Unreadable
-from toolkit.datasets.loading import DATASETS, iter_samples
+from toolkit.datasets.loading import DATASETS, check_dataset, iter_samples
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import Attribution, Explainer, explain, get_explainer
 from toolkit.synergy import METRICS, evaluate_all
 from toolkit.synergy.score import Score
-from toolkit.vlm.catalogue import CATALOGUE
-from toolkit.vlm.loading import load_vlm
+from toolkit.vlm.loading import DTYPES, check_device, check_memory, load_vlm
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM, VLMGame
+from toolkit.vlm.sources import find_source, identity_of
 
 
 def configured(name: str, options: Mapping[str, int | float | str]) -> Explainer:
@@ -38,30 +37,43 @@ def configured(name: str, options: Mapping[str, int | float | str]) -> Explainer
     for option in options:
         if option not in known:
             close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else "."
             raise SpecError(f"explainer {name!r} has no setting {option!r}{hint} It has: {', '.join(known) or 'none'}")
     return dataclasses.replace(explainer, **options)  # type: ignore[type-var]  # a dataclass, checked above
+
+
+def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explainer]:
+    """The explainers of a specification, once everything that it names is known to exist and to be pinned.
+
+    Nothing is loaded and no network is used. ``pinned=False`` lets a hub model without a commit pass, for a plan.
+
+    Raises:
+        UnknownNameError: A model, dataset, split, explainer or metric that does not exist.
+        CheckpointError: A model's folder is missing, damaged or unsafe, or a hub model has no commit.
+        SpecError: An explainer has no such setting, or a dataset has no revisions.
+    """
+    for name in spec.metrics:
+        METRICS.check(name)
+    explainers = {name: configured(name, spec.options.get(name, {})) for name in spec.explainers}
+    for name in spec.datasets:
+        check_dataset(name, spec.split)
+        if name in spec.revisions and not (name in DATASETS and DATASETS[name].is_hub):
+            raise SpecError(f"revisions name {name!r}, which has none: only hub models and hub datasets have")
+    for name in spec.models:
+        identity_of(name, spec.revisions.get(name), pinned=pinned)
+    return explainers
 
 
 class ToolkitBench:
     """Loads models and datasets on demand and keeps one model at a time.
 
     Raises:
-        UnknownNameError: The specification names a model, an explainer or a metric that does not exist.
-        SpecError: It gives an explainer a setting that it does not have.
+        UnknownNameError, CheckpointError, SpecError: As ``check_spec``.
     """
 
     def __init__(self, spec: BenchmarkSpec) -> None:
         self.spec = spec
-        for name in spec.models:
-            if "/" not in name and not Path(name).is_dir():
-                CATALOGUE.check(name)
-        for name in spec.metrics:
-            METRICS.check(name)
-        for name in spec.datasets:
-            if not name.startswith("folder:"):
-                DATASETS.check(name)
-        self.explainers = {name: configured(name, spec.options.get(name, {})) for name in spec.explainers}
+        self.explainers = check_spec(spec)
         self._samples: dict[str, SampleStore] = {}
         self._model: LoadedVLM | None = None
 
@@ -77,13 +89,39 @@ class ToolkitBench:
             def unreadable(sample: str, reason: str) -> None:
                 store.add(Unreadable(sample, reason))
 
-            for sample in iter_samples(dataset, self.spec.split, self.spec.samples, on_unreadable=unreadable):
+            wanted = iter_samples(
+                dataset, self.spec.split, self.spec.samples, revision=self.spec.revisions.get(dataset),
+                on_unreadable=unreadable,
+            )  # fmt: skip
+            for sample in wanted:
                 store.add(sample)
             large = [name for name, known in self._samples.items() if len(known) > MAX_DECODED]
             for name in large:  # one large dataset at a time
                 del self._samples[name]
             self._samples[dataset] = store
         return self._samples[dataset]
+
+    def identities(self) -> dict[str, str]:
+        """Commit or weights of every model, content of every dataset.
+
+        Where the work is done on this machine, every model is also looked at before the first is evaluated.
+
+        Raises:
+            CheckpointError: A model is missing, damaged, gated or unreachable.
+            MemoryError: A model cannot fit.
+            ValueError: This machine has no such device.
+        """
+        spec = self.spec
+        if spec.executor != "ray":
+            device = check_device(None if spec.device == "auto" else spec.device)
+            for name in spec.models:
+                source = find_source(name, revision=spec.revisions.get(name), pinned=True)
+                check_memory(source, DTYPES[spec.dtype], device)
+        found = {f"model {name}": identity_of(name, spec.revisions.get(name)) for name in spec.models}
+        for name in spec.datasets:
+            self.samples(name)
+            found[f"samples of {name}"] = f"content {self._samples[name].digest}"
+        return found
 
     def model(self, name: str) -> VLM:
         """The loaded model; the one before it is let go first.

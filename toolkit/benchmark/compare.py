@@ -24,7 +24,7 @@ def compare_runs(first: Run, second: Run, metric: str) -> pd.DataFrame:
     over all rows.
 
     Raises:
-        ValueError: One of the runs does not have the metric.
+        ValueError: One of the runs does not have the metric, or they have no sample in common.
     """
     for run in (first, second):
         if metric not in run.spec.metrics:
@@ -34,6 +34,11 @@ def compare_runs(first: Run, second: Run, metric: str) -> pd.DataFrame:
         for run, name in ((first, "first"), (second, "second"))
     ]
     joined = pd.concat(parts, axis=1).reset_index()
+    if joined.dropna(subset=["first", "second"]).empty:
+        raise ValueError(
+            f"{first.folder} and {second.folder} have no scored sample of one model, dataset and explainer in common: "
+            "there is nothing to compare"
+        )
     rows: list[dict[str, Any]] = []
     for key, group in joined.groupby(KEYS, sort=True):
         both = group.dropna(subset=["first", "second"])

@@ -40,15 +40,24 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_folder(folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]]) -> None:
-    """Write specification and sample ids into a new folder, or check that the folder's ones are the same.
+def open_folder(
+    folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]], identities: Mapping[str, str]
+) -> None:
+    """Write specification, sample ids and identities into a new folder, or check that the folder's ones are the same.
+
+    Args:
+        folder: The folder, locked.
+        spec: What is evaluated.
+        ids: Sample ids per dataset.
+        identities: Commit or digest of each model and dataset.
 
     Raises:
-        SpecError: The folder holds a run with other settings, samples or of another version; the difference is shown.
+        SpecError: The folder holds a run with other settings, samples, weights or of another version; the difference
+            is shown.
         FolderError: The folder holds something else, or cannot be written.
     """
     if (folder / SPEC_FILE).exists():
-        _check_same(folder, spec, ids)
+        _check_same(folder, spec, ids, identities)
         return
     for leftover in folder.glob(f".{SPEC_FILE}.*.tmp"):  # a run that was killed while it wrote its specification
         leftover.unlink()
@@ -60,11 +69,14 @@ def open_folder(folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[st
         "toolkit": toolkit_version(),
         "spec": spec.model_dump(mode="json", exclude={"out"}),
         "samples": {dataset: list(found) for dataset, found in ids.items()},
+        "identities": dict(identities),
     }
     write_atomically(folder / SPEC_FILE, (json.dumps(stored, indent=1) + "\n").encode())
 
 
-def _check_same(folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]]) -> None:
+def _check_same(
+    folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]], identities: Mapping[str, str]
+) -> None:
     run = read_folder(folder)
     if run.toolkit != toolkit_version():
         raise SpecError(
@@ -75,6 +87,8 @@ def _check_same(folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[st
     for dataset in ids:
         if not different and run.ids.get(dataset) != list(ids[dataset]):
             different.append(f"the samples of {dataset}")
+    if not different:
+        different = changes(run.identities, dict(identities))
     if different:
         raise SpecError(
             f"{folder} holds a run with other settings: {'; '.join(different)}. Choose another folder with `out`, or "
@@ -91,12 +105,14 @@ class RunFolder:
         spec: What is evaluated in it.
         ids: Sample ids per dataset, in the order of the plan.
         toolkit: Version that wrote it.
+        identities: Commit or digest of each model and dataset.
     """
 
     folder: Path
     spec: BenchmarkSpec
     ids: dict[str, list[str]]
     toolkit: str
+    identities: dict[str, str]
 
 
 def read_folder(folder: Path) -> RunFolder:
@@ -119,4 +135,8 @@ def read_folder(folder: Path) -> RunFolder:
             f"{path} has schema {found.get('schema')}, this toolkit reads {RECORD_SCHEMA}: use the version that wrote "
             f"it ({found.get('toolkit', 'unknown')}), or run again into a new folder"
         )
-    return RunFolder(folder, make_spec(stored["spec"], str(path)), stored["samples"], str(stored["toolkit"]))
+    missing = [key for key in ("spec", "samples", "toolkit", "identities") if key not in stored]
+    if missing:
+        raise SpecError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it, or run into a new folder")
+    spec = make_spec(stored["spec"], str(path))
+    return RunFolder(folder, spec, stored["samples"], str(stored["toolkit"]), stored["identities"])

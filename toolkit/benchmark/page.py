@@ -189,6 +189,7 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
     )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="generator" content="vlm-synergy-toolkit">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body><header><h1>{text(title)}</h1>{lead}"
         f'<nav aria-label="Sections">{links}</nav></header>\n<main>{body}</main>\n'

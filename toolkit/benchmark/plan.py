@@ -53,12 +53,14 @@ class RunPlan:
         samples: Samples per dataset, None where only the dataset itself knows.
         jobs: Explainers and seeds per sample.
         models: One entry per model.
+        unpinned: Hub models whose commit neither the specification nor the catalogue names.
     """
 
     spec: BenchmarkSpec
     samples: dict[str, int | None]
     jobs: int
     models: tuple[ModelPlan, ...]
+    unpinned: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int | None:
@@ -75,11 +77,13 @@ class RunPlan:
             f"samples: {sizes}; records: {records}; K = {spec.steps}; metrics: {', '.join(spec.metrics)}",
         ]
         for plan in self.models:
-            memory = "memory unknown" if plan.memory is None else f"{plan.memory / 2**30:.1f} GiB for {spec.dtype}"
+            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {spec.dtype}"
             lines.append(
                 f"{plan.model}: {plan.passes:,} scoring passes over {plan.images:,} images per sample (explainer by "
                 f"explainer {plan.separate_passes:,}), {memory}, {self._time(plan)}"
             )
+        for name in self.unpinned:
+            lines.append(f"before it can run: name a commit of {name} (on its page): --revision {name}=...")
         if any(plan.seconds is None for plan in self.models):
             lines.append("time is estimated from the folder of the run: evaluate a few samples into it first")
         return "\n".join(lines)
@@ -108,7 +112,17 @@ def dry_run(spec: BenchmarkSpec) -> RunPlan:
         passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
         memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
         found.append(ModelPlan(model, passes, separate, images, memory, measured.get(model)))
-    return RunPlan(spec, {name: _size(name, spec.samples) for name in spec.datasets}, len(jobs), tuple(found))
+    sizes = {name: _size(name, spec.samples) for name in spec.datasets}
+    return RunPlan(spec, sizes, len(jobs), tuple(found), _unpinned(spec))
+
+
+def _unpinned(spec: BenchmarkSpec) -> tuple[str, ...]:
+    hub = [name for name in spec.models if name in CATALOGUE and CATALOGUE[name].source == "hub"]
+    return tuple(name for name in hub if CATALOGUE[name].revision is None and name not in spec.revisions)
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def count_passes(spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_text: int) -> tuple[int, int, int]:

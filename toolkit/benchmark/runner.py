@@ -18,6 +18,9 @@ from toolkit.benchmark.records import Line, Shard, read_statuses
 from toolkit.benchmark.spec import BenchmarkSpec
 from toolkit.benchmark.units import Bench, BenchFactory, Unit, failed_lines, plan_units, unit_keys
 
+_REASONS = 3
+"""So many reasons of failures are told at the end of a run; the report has them all."""
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -31,6 +34,7 @@ class RunSummary:
         skipped: Records of explainers that do not apply to their sample.
         new: Records computed by this run; the others were there already.
         max_failed: Largest share of failures that counts as a success.
+        reasons: The most frequent reasons of failures, with their counts.
     """
 
     folder: Path
@@ -40,6 +44,7 @@ class RunSummary:
     skipped: int
     new: int
     max_failed: float
+    reasons: tuple[tuple[str, int], ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -48,10 +53,11 @@ class RunSummary:
         return int(missing > self.max_failed * self.planned)
 
     def __str__(self) -> str:
-        return (
+        counts = (
             f"{self.planned} records in {self.folder}: {self.ok} ok, {self.failed} failed, {self.skipped} skipped "
             f"({self.new} new)"
         )
+        return "\n".join([counts, *(f"{n} failed: {reason}" for reason, n in self.reasons)])
 
 
 def toolkit_bench() -> BenchFactory:
@@ -76,18 +82,24 @@ def run_benchmark(spec: BenchmarkSpec, *, bench: BenchFactory | None = None) -> 
         bench: Builds a worker's models, samples and metrics from the specification; None takes the toolkit's own.
 
     Raises:
-        SpecError: Unknown names, an empty dataset, or a folder that holds a run with other settings.
+        TypeError: It is not a specification.
+        UnknownNameError: A model, dataset, explainer or metric that does not exist.
+        CheckpointError: A model is missing, damaged, unreachable, or has no commit.
+        SpecError: An empty dataset, or a folder that holds a run with other settings, samples or weights.
         FolderError: The folder cannot be written, the disk is full, or another run holds it.
-        WorkerError: A model cannot be loaded.
+        WorkerError: A worker cannot load its model.
     """
+    if not isinstance(spec, BenchmarkSpec):
+        raise TypeError(f"expected a BenchmarkSpec, got {type(spec).__name__}; read a YAML file with load_spec")
     folder = default_folder(spec) if spec.out is None else spec.out
     bench = bench or toolkit_bench()
     driver = bench(spec)
     ids = {dataset: list(driver.samples(dataset)) for dataset in spec.datasets}
+    identities = driver.identities()
     units = plan_units(spec, ids)
     planned = [key for unit in units for key in unit_keys(unit, spec)]
     with locked(folder):
-        open_folder(folder, spec, ids)
+        open_folder(folder, spec, ids, identities)
         done = {key for key, status in read_statuses(folder).items() if not _again(status, spec)}
         todo = [unit for unit in units if not done.issuperset(unit_keys(unit, spec))]
         new = 0
@@ -99,9 +111,16 @@ def run_benchmark(spec: BenchmarkSpec, *, bench: BenchFactory | None = None) -> 
                 lines = [line for line in lines if line["key"] not in done]
                 shards[worker].append(lines)
                 new += sum(line["kind"] == "record" for line in lines)
-        status = Counter(line["status"] for line in compact(folder, planned) if line["kind"] == "record")
+        records = [line for line in compact(folder, planned) if line["kind"] == "record"]
+    return _summary(records, spec, folder, planned=len(planned) - len(units), new=new)
+
+
+def _summary(records: list[Line], spec: BenchmarkSpec, folder: Path, *, planned: int, new: int) -> RunSummary:
+    status = Counter(line["status"] for line in records)
+    reasons = Counter(str(line["reason"]) for line in records if line["status"] == "failed")
     return RunSummary(
-        folder, len(planned) - len(units), status["ok"], status["failed"], status["skipped"], new, spec.max_failed
+        folder, planned, status["ok"], status["failed"], status["skipped"], new, spec.max_failed,
+        tuple(reasons.most_common(_REASONS)),
     )  # fmt: skip
 
 

@@ -19,6 +19,12 @@ MAX_DECODED = 256
 _NOTHING = Image.new("RGB", (1, 1))
 
 
+def _said(sample: Sample | Unreadable) -> tuple[object, ...]:
+    if isinstance(sample, Unreadable):
+        return sample.id, sample.reason
+    return sample.id, sample.image_id, sample.question, sample.instruction, sample.choices, sample.answer
+
+
 class SampleStore(Mapping[str, Sample | Unreadable]):
     """Samples by id, in the order in which they were added."""
 
@@ -26,6 +32,7 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
         self._samples: dict[str, Sample | Unreadable] = {}
         self._digests: dict[str, str] = {}
         self._packed: dict[str, bytes] = {}
+        self._content = hashlib.sha256()
 
     def add(self, sample: Sample | Unreadable) -> None:
         """Add a sample at the end.
@@ -35,6 +42,7 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
         """
         if sample.id in self._samples:
             raise SpecError(f"the dataset has the id {sample.id!r} more than once; ids must be unique")
+        self._content.update(repr(_said(sample)).encode())
         if isinstance(sample, Sample) and len(self._samples) >= MAX_DECODED:
             picture = sample.image.convert("RGB")
             digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
@@ -45,6 +53,11 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
             self._digests[sample.id] = digest
             sample = replace(sample, image=_NOTHING)
         self._samples[sample.id] = sample
+
+    @property
+    def digest(self) -> str:
+        """Digest of what was added: ids, pictures' ids, questions, choices and answers, in order."""
+        return self._content.hexdigest()[:16]
 
     def __getitem__(self, name: str) -> Sample | Unreadable:
         sample = self._samples[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,8 +33,15 @@ def _unique(names: tuple[Any, ...]) -> tuple[Any, ...]:
     return names
 
 
+def _pinned(revision: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ValueError(f"expected a commit of 40 hexadecimal digits, got {revision!r}: a branch or a tag can move")
+    return revision
+
+
 Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
-Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_unique)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_unique)]
 
 
 class BenchmarkSpec(BaseModel):
@@ -53,9 +61,9 @@ class BenchmarkSpec(BaseModel):
         metrics: Registry names of the metrics.
         headline: The metric that ranks the leaderboards; one of ``metrics``.
         options: Settings per explainer, for example ``{"integrated-gradients": {"steps": 5}}``.
-        revisions: Pinned revision (40 hex digits) per model.
+        revisions: Commit (40 hex digits) per hub model or hub dataset, instead of the catalogue's.
         dtype: Floating point type of the weights.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"`` or ``"mps"``.
         max_tokens: Most decoder tokens in one forward pass, or None to choose from the free memory.
         pictures: For so many samples of each dataset the picture is kept for the report.
         out: Folder of the run.
@@ -85,9 +93,9 @@ class BenchmarkSpec(BaseModel):
     metrics: Names = DEFAULT_METRICS
     headline: str = "f-syn"
     options: dict[str, dict[str, int | float | str]] = Field(default_factory=dict)
-    revisions: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]] = Field(default_factory=dict)
+    revisions: dict[str, Annotated[str, AfterValidator(_pinned)]] = Field(default_factory=dict)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     max_tokens: int | None = Field(default=None, ge=1)
     pictures: int = Field(default=24, ge=0)
     out: Path | None = None
@@ -108,7 +116,7 @@ class BenchmarkSpec(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     close = difflib.get_close_matches(str(key), list(cls.model_fields), n=1, cutoff=0.5)
-                    hint = f"; did you mean {close[0]!r}?" if close else ""
+                    hint = f"; did you mean {close[0]!r}?" if close else "."
                     raise ValueError(f"unknown key {key!r}{hint} Known: {', '.join(cls.model_fields)}")
         return data
 
@@ -119,7 +127,7 @@ class BenchmarkSpec(BaseModel):
         if self.executor != "ray" and (self.ray_address is not None or self.gpus_per_worker > 0):
             raise ValueError(f"ray_address and gpus_per_worker need executor: ray, got executor: {self.executor}")
         for field, names, known in (
-            ("options", self.options, self.explainers), ("revisions", self.revisions, self.models)
+            ("options", self.options, self.explainers), ("revisions", self.revisions, (*self.models, *self.datasets))
         ):  # fmt: skip
             unknown = sorted(set(names) - set(known))
             if unknown:
@@ -152,12 +160,32 @@ def make_spec(data: object, source: str = "specification") -> BenchmarkSpec:
     try:
         return BenchmarkSpec.model_validate(data)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"])
-            got = "" if problem["type"] in ("value_error", "missing") else f" (got {problem['input']!r})"
-            lines.append(f"{where + ': ' if where else ''}{problem['msg'].removeprefix('Value error, ')}{got}")
-        raise SpecError(f"{source}: " + "; ".join(lines)) from None
+        raise SpecError(f"{source}: " + "; ".join(_told(error))) from None
+
+
+_WORDS = {
+    "tuple_type": "expected a list, for example [a, b]",
+    "dict_type": "expected a mapping, for example {name: value}",
+    "string_type": "expected text",
+    "missing": "is missing",
+    "too_short": "expected at least one",
+}
+"""What pydantic calls a problem, in words that a reader of a YAML file knows."""
+
+
+def _told(error: ValidationError) -> list[str]:
+    """One line per problem: where, what was expected, what was there."""
+    problems = error.errors()
+    inside = {problem["loc"][:-1] for problem in problems}
+    lines = []
+    for problem in problems:
+        if problem["type"] == "too_short" and problem["loc"] in inside:
+            continue  # the list is only empty because its entries are wrong, and that is told already
+        where = ".".join(str(part) for part in problem["loc"])
+        said = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        got = "" if problem["type"] in ("value_error", "missing") else f" (got {problem['input']!r})"
+        lines.append(f"{where + ': ' if where else ''}{said}{got}")
+    return lines
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -184,6 +212,10 @@ def load_spec(path: Path | str) -> BenchmarkSpec:
         raise SpecError(f"cannot read the specification {path}: {error}") from error
     try:
         data = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SpecError(f"{path}{where} is not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise SpecError(f"{path} is not valid YAML: {error}") from error
     except SpecError as error:

@@ -59,6 +59,14 @@ class Skip(Exception):  # noqa: N818 - not an error: the record says why there i
 class Bench(Protocol):
     """What a worker needs: samples, models, explainers and metrics. Built once per worker from the specification."""
 
+    def identities(self) -> Mapping[str, str]:
+        """What must stay the same for two runs to share a folder, beyond the specification.
+
+        Asked once, by the process that starts a run, before anything is evaluated; the place to refuse a model that
+        cannot be used.
+        """
+        ...
+
     def samples(self, dataset: str) -> Mapping[str, Sample | Unreadable]:
         """All samples of a dataset by id, in a fixed order."""
         ...
@@ -199,6 +207,8 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Bench) -> list[Line]:
         answer = vlm.answer(sample)
         game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
         corners = _corners(game)
+        if not np.isfinite(list(corners.values())).all():
+            raise ArithmeticError(f"the model's values are not finite: {corners}")
     except Exception as error:  # a record says what happened; the run goes on
         return failed_lines(unit, spec, sample, reason_of(error))
     line, *records = base_lines(unit, spec, sample)

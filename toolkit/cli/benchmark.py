@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from toolkit.cli.outputs import check_page
+
 if TYPE_CHECKING:
     from toolkit.benchmark.spec import BenchmarkSpec
 
@@ -15,6 +17,13 @@ app = typer.Typer(help="Evaluate explainers on models and datasets.", no_args_is
 
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, commit = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f"--revision {text!r}: expected NAME=COMMIT")
+    return name, commit
 
 
 @app.command()
@@ -32,11 +41,17 @@ def run(
     dtype: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
     executor: str | None = typer.Option(None, help="serial, processes or ray."),
     workers: int | None = typer.Option(None, min=1, help="Model replicas that work at the same time."),
+    revision: list[str] = typer.Option(
+        [], help="NAME=COMMIT of a hub model or dataset that the catalogue does not pin; may be given several times."
+    ),
     max_failed: float | None = typer.Option(None, help="Largest share of failed records that counts as a success."),
     out: Path | None = typer.Option(None, help="Folder of the run; an interrupted run there goes on."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print passes, memory and time, and evaluate nothing."),
 ) -> None:
-    """Run a benchmark, or go on with one; exit with 1 where more records failed than allowed."""
+    """Run a benchmark, or go on with one.
+
+    Exit with 1 where more records failed than allowed; an interrupted run goes on when it is started again.
+    """
     from toolkit.benchmark.presets import PRESETS
     from toolkit.benchmark.spec import load_spec, make_spec
 
@@ -54,6 +69,7 @@ def run(
         "dtype": dtype,
         "executor": executor,
         "workers": workers,
+        "revisions": dict(map(_pair, revision)) or None,
         "max_failed": max_failed,
         "out": out,
     }
@@ -62,7 +78,7 @@ def run(
         _evaluate(PRESETS[preset](**chosen), dry_run=dry_run)
         return
     fields = {} if spec is None else load_spec(spec).model_dump(exclude_unset=True)
-    _evaluate(make_spec({**fields, **chosen}, "options" if spec is None else str(spec)), dry_run=dry_run)
+    _evaluate(make_spec({**fields, **chosen}, "command line" if spec is None else str(spec)), dry_run=dry_run)
 
 
 @app.command()
@@ -70,7 +86,7 @@ def demo(
     out: Path = typer.Option(Path("results/demo"), help="Folder of the run; an interrupted run there goes on."),
     samples: int | None = typer.Option(None, min=1, help="Samples per dataset, instead of the preset's."),
 ) -> None:
-    """Evaluate the embedded models with every explainer and control, and write the report."""
+    """Evaluate the embedded models and write the report."""
     from toolkit.benchmark.demo import demo_spec
 
     changes = {} if samples is None else {"samples": samples}
@@ -96,13 +112,16 @@ def compare(
     """Compare two runs sample by sample, and write a page."""
     from toolkit.benchmark.compare import write_comparison
 
+    check_page(out)
     typer.echo(str(write_comparison(first, second, out, metric=metric)))
 
 
 def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
     if dry_run:
+        from toolkit.benchmark.bench import check_spec
         from toolkit.benchmark.plan import dry_run as plan
 
+        check_spec(spec, pinned=False)
         typer.echo(str(plan(spec)))
         return
     from toolkit.benchmark.runner import run_benchmark

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from toolkit.cli.outputs import check_page
 from toolkit.cli.table import show
 
 
@@ -17,16 +18,21 @@ def diagnose(
     samples: int = typer.Option(40, min=2, help="Number of samples."),
     split: str = typer.Option("test", help="Split of the dataset."),
     baseline: str = typer.Option("blur", help="What a removed picture becomes: blur, mean or noise."),
-    seed: int = typer.Option(0, help="Seed of the sample choice and of the bootstrap."),
+    seed: int = typer.Option(0, min=0, help="Seed of the sample choice and of the bootstrap."),
     out: Path | None = typer.Option(None, help="Write the whole report to this .html file."),
 ) -> None:
-    """Measure corners, gates, modality shares and text-only accuracy of a model on a dataset."""
+    """Measure how much a model's answers rest on each modality.
+
+    Corners, gates, modality shares and text-only accuracy of a model on a dataset.
+    """
     from tqdm import tqdm
 
     import toolkit
+    from toolkit.baselines import BASELINES
 
-    if out is not None and not (out.suffix == ".html" and out.parent.is_dir()):
-        raise ValueError(f"--out {str(out)!r}: expected a name that ends in .html, in a folder that exists")
+    if out is not None:
+        check_page(out)
+    BASELINES.check(baseline)
     found = toolkit.load_samples(dataset, split=split, n=samples, seed=seed)
     vlm = toolkit.load_vlm(model)
     with tqdm(total=len(found), unit="sample", desc=vlm.name) as bar:

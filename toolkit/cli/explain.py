@@ -6,12 +6,11 @@ from pathlib import Path
 
 import typer
 
-GENERATOR = 'content="vlm-synergy-toolkit"'
-"""By this a page of ours is known."""
+from toolkit.cli.outputs import check_page
 
 
 def explain(
-    picture: Path = typer.Argument(help="A picture file."),
+    picture: str = typer.Argument(help="A picture file."),
     question: str = typer.Argument(help='A question about it, for example "is there a red circle ?".'),
     model: str = typer.Option("tiny-llava-grounded", help="Name, local folder or hub id of the model."),
     explainer: str = typer.Option("integrated-gradients", help="Name of the explainer."),
@@ -22,15 +21,17 @@ def explain(
     answer: str | None = typer.Option(None, help="The right answer, where it is known."),
     baseline: str = typer.Option("blur", help="What a removed image cell becomes: blur, mean or noise."),
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
-    seed: int = typer.Option(0, help="Seed of explainers that draw random numbers."),
+    seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
     force: bool = typer.Option(False, "--force", help="Overwrite a file that this command did not write."),
 ) -> None:
-    """Explain a model's answer about any picture, in a page that needs no other file."""
-    _check_out(out, force=force)
+    """Explain an answer about any picture, in one page."""
+    check_page(out, force=force)
     import toolkit
+    from toolkit.baselines import BASELINES
     from toolkit.explainers import EXPLAINERS
 
     EXPLAINERS.check(explainer)
+    BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(picture, question, choices=listed, answer=answer)
     vlm = toolkit.load_vlm(model)
@@ -46,20 +47,3 @@ def explain(
         out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image, text=text
     )  # fmt: skip
     typer.echo(f"{vlm.name}: {said.text} ({said.probability:.3f}); F_syn {synergy.value:+.3f}; {out}")
-
-
-def _check_out(out: Path, *, force: bool) -> None:
-    """Refuse early what would fail, or destroy something, after the computation."""
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out {str(out)!r}: expected a name that ends in .html")
-    if out.is_dir():
-        raise ValueError(f"--out {str(out)!r} is a folder; give a file name")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}")
-    if out.exists() and not force and GENERATOR not in out.read_text(encoding="utf-8", errors="replace")[:1000]:
-        raise FileExistsError(f"--out {str(out)!r} exists and was not written by this command; --force overwrites it")
-    existed = out.exists()
-    with out.open("a"):
-        pass
-    if not existed:
-        out.unlink()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.outputs import check_page
+
 
 def report_card(
     explainer: str = typer.Argument(help="my_module:my_explainer, importable from here, or a registered name."),
@@ -17,18 +19,25 @@ def report_card(
     dataset: list[str] = typer.Option(["scenes-existence", "scenes-choice"], help="Datasets with ground truth."),
     samples: int = typer.Option(6, min=1, help="Samples per dataset."),
     beside: list[str] = typer.Option([], help="Explainers to compare with; default: controls and three classics."),
-    seed: int = typer.Option(0, help="Seed of everything random."),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
 ) -> None:
-    """Judge an explainer beside others: validity, faithfulness, plausibility, cost, in one page."""
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}")
+    """Judge an explainer beside others, in one page.
+
+    Validity, faithfulness, plausibility and cost; exit with 1 where a check fails.
+    """
+    check_page(out)
     import toolkit
     from toolkit.explainers.plugin import load_explainer
     from toolkit.explainers.report_card import BESIDE
     from toolkit.explainers.report_card import report_card as judge
 
     sys.path.insert(0, os.getcwd())
-    method = load_explainer(explainer)
+    try:
+        method = load_explainer(explainer)
+    except (ValueError, LookupError):
+        raise
+    except Exception as error:  # whatever a module of somebody else does when it is imported
+        raise ValueError(f"cannot use {explainer!r}: {type(error).__name__}: {error}") from error
     models = {"grounded": toolkit.load_vlm(grounded)} | ({"biased": toolkit.load_vlm(biased)} if biased else {})
     chosen = [sample for name in dataset for sample in toolkit.load_samples(name, split="test", n=samples)]
     card = judge(method, models, chosen, beside=beside or BESIDE, seed=seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.outputs import check_folder
 from toolkit.cli.table import show
 
 
@@ -16,19 +17,21 @@ def train(
     workers: int = typer.Option(2, min=1, help="Processes that draw the pictures."),
     n: int = typer.Option(400, min=10, help="Held-out samples per question family for the model card."),
 ) -> None:
-    """Train an embedded model from its seed; an interrupted training goes on where it stopped."""
+    """Train an embedded model from its seed, or go on with it."""
     from tqdm import tqdm
 
-    from toolkit.integrity import seal_model
+    from toolkit.integrity import SEAL, seal_model
     from toolkit.scenes.card import write_card
     from toolkit.scenes.evaluation import HEADER, evaluate, table_row
     from toolkit.scenes.recipes import RECIPES
     from toolkit.scenes.training import Progress
     from toolkit.scenes.training import train as run
     from toolkit.vlm import load_vlm
+    from toolkit.vlm.loading import check_device
 
     recipe = RECIPES[name]
-    folder = Path("results", "models", name) if out is None else out
+    check_device(device)
+    folder = check_folder(Path("results", "models", name) if out is None else out)
     with tqdm(total=recipe.align_steps + recipe.steps + recipe.more_steps, unit="step", desc=name) as bar:
 
         def report(progress: Progress) -> None:
@@ -37,6 +40,7 @@ def train(
             bar.update(done - bar.n)
 
         run(recipe, folder, work=folder.with_name(folder.name + ".work"), device=device, report=report, workers=workers)
+    (folder / SEAL).unlink(missing_ok=True)  # of an earlier training; the new one is sealed below
     vlm = load_vlm(folder)
     results = evaluate(vlm, recipe, n=n)
     write_card(folder, recipe, results, sum(p.numel() for p in vlm.model.parameters()))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.outputs import check_folder
 from toolkit.cli.table import show
 
 
@@ -16,10 +17,11 @@ def validate(
     ),
     models: str | None = typer.Option(None, help="Embedded models, separated by commas; default: those installed."),
     samples: int = typer.Option(200, min=4, help="Samples per grounded model for the controls."),
-    seed: int = typer.Option(0, help="Seed of the samples."),
+    seed: int = typer.Option(0, min=0, help="Seed of the samples."),
     workers: int = typer.Option(2, min=1, help="Processes."),
 ) -> None:
-    """Judge every metric by controls with a known answer, and write the validity panel."""
+    """Judge every metric by controls with a known answer."""
+    check_folder(out)
     from toolkit.validity import JUDGED
     from toolkit.validity import validate as judge
 

@@ -51,6 +51,11 @@ class DatasetEntry:
     revision: str = ""
     splits: tuple[str, ...] = ("test",)
 
+    @property
+    def is_hub(self) -> bool:
+        """Whether it comes from the hub, at a revision."""
+        return self.origin not in ("embedded", "folder")
+
 
 DATASETS: Registry[DatasetEntry] = Registry("dataset")
 
@@ -176,22 +181,34 @@ def load_samples(
     )
 
 
-def _module(request: Request) -> str:
-    """Check what does not depend on the data and find the dataset's module."""
-    if request.n is not None and request.n < 1:
-        raise ValueError(f"n must be at least 1, or None for all, got {request.n}")
-    if request.name.startswith("folder:"):
+def check_dataset(name: str, split: str = "test") -> DatasetEntry:
+    """The entry of a dataset that has this split.
+
+    Raises:
+        UnknownNameError: Unknown dataset or split.
+    """
+    if str(name).startswith("folder:"):
         entry = DatasetEntry("toolkit.datasets.folder", "", None, "", origin="folder")
     else:
-        entry = DATASETS[request.name]
-    if request.split not in entry.splits:
-        raise UnknownNameError(f"split of {request.name}", request.split, entry.splits)
+        entry = DATASETS[str(name)]
+    if split not in entry.splits:
+        raise UnknownNameError(f"split of {name}", split, entry.splits)
+    return entry
+
+
+def _module(request: Request) -> str:
+    """Check what does not depend on the data and find the dataset's module."""
+    if request.n is not None and (not isinstance(request.n, int) or request.n < 1):
+        raise ValueError(f"n must be a whole number of at least 1, or None for all, got {request.n!r}")
+    if not isinstance(request.seed, int) or request.seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, got {request.seed!r}")
+    entry = check_dataset(request.name, request.split)
     scenes = request.name.startswith("scenes-")
     if scenes and request.n is None:
         raise ValueError(f"{request.name} is generated without end; say how many samples: n=...")
     if not scenes and request.prior_strength is not None:
         raise ValueError(f"prior_strength is a dial of the scenes; {request.name} has none")
-    if entry.origin in ("embedded", "folder") and (request.revision or request.source or request.streaming):
+    if not entry.is_hub and (request.revision or request.source or request.streaming):
         raise ValueError(f"revision, source and streaming are for hub datasets; {request.name} is not one")
     if request.source is not None and request.streaming:
         raise ValueError("source reads a local copy and streaming reads the network; choose one")

@@ -87,7 +87,9 @@ class ReportCard:
             sections.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(_NOTES.get(title, ''))}</p>{body}")
         name, about = html.escape(self.name), html.escape(self.about)
         return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Report card: {name}</title><style>'
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="generator" content="vlm-synergy-toolkit">'
+            f"<title>Report card: {name}</title><style>"
             "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}"
             "table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .7rem;text-align:right;"
             "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}.own{font-weight:600;"

@@ -153,7 +153,8 @@ def _percent(quantity: Quantity) -> str:
 
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="vlm-synergy-toolkit">
+<title>{title}</title>
 <style>body{{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1f2430}}
 table{{border-collapse:collapse;font-size:13px}}
 td,th{{border-bottom:1px solid #e5e7eb;padding:.25em .6em;text-align:right}}

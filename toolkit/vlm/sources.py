@@ -36,11 +36,6 @@ class Source:
     revision: str | None
     found: Checkpoint
 
-    @property
-    def identity(self) -> str:
-        """What stays the same as long as the weights do: commit of a hub model, digest of a folder's weights."""
-        return f"commit {self.revision}" if self.is_hub else f"weights {self.found.digest}"
-
 
 def find_source(name: str, *, revision: str | None = None, pinned: bool = False) -> Source:
     """Look at the checkpoint behind a name, without reading its weights.
@@ -61,10 +56,28 @@ def find_source(name: str, *, revision: str | None = None, pinned: bool = False)
                 f"{name!r} is a folder and has no revisions (its weights identify it); leave out revision={revision!r}"
             )
         return Source(name, path, is_hub, None, check_folder(Path(path)))
-    revision = revision or (CATALOGUE[name].revision if name in CATALOGUE else None)
+    revision = revision or catalogued(name)
     check_revision(name, revision, pinned=pinned)
     found = _on_the_hub(name, revision)
     return Source(name, path, is_hub, found.digest or revision, found)
+
+
+def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) -> str:
+    """What a benchmark run remembers of a model: commit of a hub model, digest of a folder's weights. No network.
+
+    Raises:
+        UnknownNameError, CheckpointError: As ``find_source``.
+    """
+    if locate(name)[1]:
+        revision = revision or catalogued(name)
+        check_revision(name, revision, pinned=pinned)
+        return f"commit {revision}"
+    return f"weights {find_source(name, revision=revision).found.digest}"
+
+
+def catalogued(name: str) -> str | None:
+    """The commit that the catalogue has for a hub id, if any."""
+    return CATALOGUE[name].revision if name in CATALOGUE else None
 
 
 def locate(name: str) -> tuple[str, bool]:
@@ -95,6 +108,20 @@ def locate(name: str) -> tuple[str, bool]:
     if name.count("/") != 1:
         raise UnknownNameError("model", name, CATALOGUE)
     return name, True
+
+
+def card_folder(name: str) -> Path:
+    """Folder of an embedded model that has the numbers of its card.
+
+    Raises:
+        CheckpointError: The model or its numbers are not there.
+    """
+    folder = Path(locate(name)[0])
+    if not (folder / "evaluation.json").is_file():
+        raise CheckpointError(
+            f"{folder} has no evaluation.json, the numbers of its card; restore it from the repository"
+        )
+    return folder
 
 
 def _on_the_hub(name: str, revision: str | None) -> Checkpoint:

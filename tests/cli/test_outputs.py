@@ -1,0 +1,71 @@
+"""What a command would destroy or could not write is told before it computes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from toolkit.benchmark.page import page
+from toolkit.cli.outputs import GENERATOR, check_folder, check_page
+from toolkit.explainers.report_card import ReportCard
+from toolkit.plots.explain_page import MARK
+from toolkit.redundancy.report import _PAGE
+
+
+def test_a_new_page_and_an_old_one_of_ours_may_be_written(tmp_path: Path) -> None:
+    out = tmp_path / "a.html"
+    assert check_page(out) == out
+    out.write_text(f"<head>{MARK}</head>")
+    assert check_page(out) == out
+
+
+def test_every_page_of_ours_is_known() -> None:
+    empty = pd.DataFrame({"method": ["x"]})
+    pages = [MARK, page("t", "", [], ""), _PAGE, ReportCard("x", "about", (), {"Verdict": empty}).to_html()]
+    assert all(GENERATOR in text[:1000] for text in pages)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.html", "<h1>My thesis</h1>", "was not written by the toolkit"),
+        ("a.png", "picture", "ends in .html"),
+        ("gone/a.html", None, "there is no folder"),
+    ],
+)
+def test_what_is_not_ours_is_kept(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    out = tmp_path / name
+    if content is not None:
+        out.write_text(content)
+    with pytest.raises((OSError, ValueError), match=message):
+        check_page(out)
+    assert content is None or out.read_text() == content
+    if name == "a.html":
+        assert check_page(out, force=True) == out
+
+
+def test_a_folder_is_no_page(tmp_path: Path) -> None:
+    (tmp_path / "a.html").mkdir()
+    with pytest.raises(ValueError, match="is a folder; give a file name"):
+        check_page(tmp_path / "a.html")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder in which nobody can write, such as /proc")
+def test_a_place_that_cannot_be_written_is_told() -> None:
+    with pytest.raises(OSError, match=r"'/proc' cannot be written \(.+\); choose another place"):
+        check_page(Path("/proc/a.html"))
+    with pytest.raises(OSError, match="cannot be written"):
+        check_folder(Path("/proc/a/b"))
+
+
+def test_a_folder_may_be_there_or_not_but_no_file(tmp_path: Path) -> None:
+    assert check_folder(tmp_path) == tmp_path
+    assert check_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotADirectoryError, match="is a file; give a folder"):
+            check_folder(out)

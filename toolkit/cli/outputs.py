@@ -1,0 +1,57 @@
+"""Where a command will write: checked before it computes, so that nothing is lost at its end or by it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+GENERATOR = 'content="vlm-synergy-toolkit"'
+"""By this a page of ours is known."""
+
+
+def check_page(out: Path, *, force: bool = False) -> Path:
+    """The page's path, if it can be written and what is there now may go.
+
+    Args:
+        out: The page to write.
+        force: Overwrite a file that the toolkit did not write.
+
+    Raises:
+        ValueError: It does not end in .html, or is a folder.
+        FileExistsError: There is a file which the toolkit did not write.
+        OSError: Its folder does not exist or cannot be written.
+    """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {str(out)!r}: expected a name that ends in .html")
+    if out.is_dir():
+        raise ValueError(f"--out {str(out)!r} is a folder; give a file name")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}")
+    if out.exists() and not force and GENERATOR not in out.read_text(encoding="utf-8", errors="replace")[:1000]:
+        raise FileExistsError(f"--out {str(out)!r} exists and was not written by the toolkit; choose another name")
+    _check_writable(out.parent, out)
+    return out
+
+
+def check_folder(out: Path) -> Path:
+    """The folder's path, if it is a folder or can become one.
+
+    Raises:
+        NotADirectoryError: It is a file, or lies below one.
+        OSError: It cannot be made or written.
+    """
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"--out {str(out)!r}: {str(nearest)!r} is a file; give a folder")
+    _check_writable(nearest, out)
+    return out
+
+
+def _check_writable(folder: Path, out: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise OSError(
+            f"--out {str(out)!r}: {str(folder)!r} cannot be written ({error.strerror}); choose another place"
+        ) from error
