@@ -67,8 +67,8 @@ def test_a_seeded_subset(folder: Path) -> None:
         ("a.png,what ?,red|blue,green", "line 2: the answer 'green' is not among"),
         ("a.png,what ?,red,", "line 2: choices must be at least two"),
         ("../a.png,is it ?,,", "line 2: the picture '../a.png' lies outside the folder"),
-        ("a.png,is it ?", "line 2: expected 4 cells"),
-        ("a.png,is it ?,,,more", "line 2: expected 4 cells"),
+        ("a.png,is it ?", "questions.csv, line 2: got 2 cells, expected 4"),
+        ("a.png,is it ?,,,more", 'line 2: got 5 cells, expected 4; put a text that has commas into "quotes"'),
     ],
 )
 def test_a_bad_line_is_named(folder: Path, line: str, message: str) -> None:
@@ -110,6 +110,18 @@ def test_missing_column(folder: Path) -> None:
 def test_bad_jsonl(folder: Path, text: str, message: str) -> None:
     (folder / "questions.jsonl").write_text(text)
     with pytest.raises(ValueError, match=message):
+        load(folder)
+
+
+def test_a_listing_in_another_encoding_is_named(folder: Path) -> None:
+    (folder / "questions.csv").write_bytes("picture,question\na.png,caf\u00e9 ?\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"questions\.csv is not UTF-8 text \(byte 0xe9 at 26\); save it as UTF-8"):
+        load(folder)
+
+
+def test_a_listing_that_is_no_table_is_named(folder: Path) -> None:
+    (folder / "questions.csv").write_text("picture,question\na.png," + "x" * 200_000 + "\n")
+    with pytest.raises(ValueError, match=r"questions\.csv, line 2 is not CSV: field larger than field limit"):
         load(folder)
 
 

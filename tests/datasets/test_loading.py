@@ -37,7 +37,15 @@ def test_mistyped_name_is_suggested() -> None:
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_n_must_be_positive(n: int) -> None:
-    with pytest.raises(ValueError, match="n must be at least 1"):
+    for n in ("5", 1.5):
+        with pytest.raises(ValueError, match=r"n must be a whole number of at least 1, or None for all, got .*5"):
+            toolkit.load_samples("scenes-existence", n=n)
+    for seed in (-1, 0.5):
+        with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
+            toolkit.load_samples("scenes-existence", n=1, seed=seed)
+    with pytest.raises(UnknownNameError, match="unknown dataset 'None'"):
+        toolkit.load_samples(None)
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
         toolkit.load_samples("scenes-existence", n=n)
 
 

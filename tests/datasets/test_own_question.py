@@ -109,6 +109,9 @@ def test_options_without_the_answer() -> None:
 
 
 def test_choices_must_be_a_list_of_two_or_more() -> None:
+    for bad in (["yes", " "], ["yes", ""], [1, 2], ["yes", None]):
+        with pytest.raises(ValueError, match="every choice must be a text of at least one character"):
+            toolkit.load_image_question(PICTURE, "is it ?", choices=bad)
     with pytest.raises(ValueError, match="got the text 'yes'; did you mean a list"):
         toolkit.load_image_question(PICTURE, "is it ?", choices="yes")
     with pytest.raises(ValueError, match="at least two different"):

@@ -116,9 +116,12 @@ def test_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
         open_picture(cut)
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4"])
+@pytest.mark.parametrize("content", [b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4"])
 def test_not_a_picture(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes.png").write_bytes(content)
+    (tmp_path / "nothing.png").touch()
+    with pytest.raises(PictureError, match=r"nothing\.png' is an empty file; save or download it again"):
+        open_picture(tmp_path / "nothing.png")
     with pytest.raises(PictureError, match=r"notes\.png' is not a picture of a known format"):
         open_picture(tmp_path / "notes.png")
 

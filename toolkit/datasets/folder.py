@@ -34,19 +34,19 @@ def samples(request: Request) -> Iterator[Sample]:
     """
     folder = Path(request.name.removeprefix("folder:")).expanduser()
     listing = _listing(folder)
-    lines = list(_lines(listing))
+    lines = _read(listing)
     for index in subset(request, len(lines)):
         number, entry = lines[index]
         try:
             sample = _sample(folder, entry, number)
         except PictureError as error:
             if request.on_unreadable is None:
-                raise PictureError(f"{listing.name}, line {number}: {error}") from error
+                raise PictureError(f"{listing}, line {number}: {error}") from error
             request.on_unreadable(_id(entry, number), str(error))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{listing.name}, line {number}: {error}") from error
+            raise FileNotFoundError(f"{listing}, line {number}: {error}") from error
         except ValueError as error:
-            raise ValueError(f"{listing.name}, line {number}: {error}") from error
+            raise ValueError(f"{listing}, line {number}: {error}") from error
         else:
             yield sample
 
@@ -61,15 +61,37 @@ def _listing(folder: Path) -> Path:
     return found[0]
 
 
+def _read(listing: Path) -> list[tuple[int, Entry]]:
+    """All lines of the question file with their numbers.
+
+    Raises:
+        ValueError: It is not UTF-8, not a table, or a line is not valid.
+    """
+    lines = []
+    try:
+        for line in _lines(listing):
+            lines.append(line)
+    except UnicodeDecodeError as error:
+        where = f"byte 0x{error.object[error.start]:02x} at {error.start}"
+        raise ValueError(f"{listing} is not UTF-8 text ({where}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{listing}, line {len(lines) + 2} is not CSV: {error}") from error
+    return lines
+
+
 def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
     if listing.suffix == ".csv":
         with listing.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
-            _check_columns(table.fieldnames or [], f"{listing.name}, line 1")
+            _check_columns(table.fieldnames or [], f"{listing}, line 1")
             for row in table:
                 if None in row or None in row.values():
+                    due = len(table.fieldnames or [])
+                    there = sum(value is not None for key, value in row.items() if key is not None)
+                    there += len(row.get(None) or ())  # where DictReader puts the rest
                     raise ValueError(
-                        f"{listing.name}, line {table.line_num}: expected {len(table.fieldnames or [])} cells"
+                        f"{listing}, line {table.line_num}: got {there} cells, expected {due}; "
+                        'put a text that has commas into "quotes"'
                     )
                 yield table.line_num, {key: value for key, value in row.items() if value.strip()}
         return
@@ -79,10 +101,10 @@ def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
         try:
             entry = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{listing.name}, line {number}: not JSON: {error}") from error
+            raise ValueError(f"{listing}, line {number}: not JSON: {error}") from error
         if not isinstance(entry, dict):
-            raise ValueError(f"{listing.name}, line {number}: expected an object, got {type(entry).__name__}")
-        _check_columns(entry, f"{listing.name}, line {number}")
+            raise ValueError(f"{listing}, line {number}: expected an object, got {type(entry).__name__}")
+        _check_columns(entry, f"{listing}, line {number}")
         yield number, entry
 
 

@@ -122,6 +122,8 @@ def _in_order(found: list[str]) -> tuple[str, ...] | None:
 def _given(choices: Sequence[str]) -> tuple[str, ...]:
     if isinstance(choices, str):
         raise ValueError(f"choices must be a sequence of answers, got the text {choices!r}; did you mean a list?")
+    if not all(isinstance(choice, str) and choice.strip() for choice in choices):
+        raise ValueError(f"every choice must be a text of at least one character, got {list(choices)!r}")
     return tuple(choices)
 
 

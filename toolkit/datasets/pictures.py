@@ -71,9 +71,11 @@ def _decode(source: Path | io.BytesIO, name: str) -> Image.Image:
             warnings.simplefilter("ignore", DecompressionBombWarning)  # our own limit is lower
             picture = Image.open(source)
     except UnidentifiedImageError as error:
+        if isinstance(source, Path) and source.stat().st_size == 0:
+            raise PictureError(f"{name} is an empty file; save or download it again") from error
         raise PictureError(f"{name} is not a picture of a known format; give a PNG, JPEG, WebP, ...") from error
     except DecompressionBombError as error:
-        raise PictureError(f"{name}: {_too_large()}") from error
+        raise PictureError(f"{name}: {_too_large()} ({error})") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise PictureError(f"{name} cannot be read as a picture: {error}") from error
     with picture:
