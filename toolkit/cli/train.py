@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
 import typer
@@ -32,10 +33,16 @@ def train(
     recipe = RECIPES[name]
     check_device(device)
     folder = check_folder(Path("results", "models", name) if out is None else out)
-    with tqdm(total=recipe.align_steps + recipe.steps + recipe.more_steps, unit="step", desc=name) as bar:
+    stages = {
+        "align": recipe.align_steps,
+        "joint": recipe.steps,
+        "hard": recipe.more_steps,
+        "last": recipe.last_steps,
+    }
+    before = dict(zip(stages, accumulate(stages.values(), initial=0), strict=False))
+    with tqdm(total=sum(stages.values()), unit="step", desc=name) as bar:
 
         def report(progress: Progress) -> None:
-            before = {"align": 0, "joint": recipe.align_steps, "hard": recipe.align_steps + recipe.steps}
             done = progress.step + before[progress.stage]
             bar.update(done - bar.n)
 

@@ -26,7 +26,7 @@ class Progress:
     """One step's report.
 
     Attributes:
-        stage: ``"align"``, ``"joint"`` or ``"hard"``.
+        stage: ``"align"``, ``"joint"``, ``"hard"`` or ``"last"``.
         step, n_steps: Finished steps of the stage, and how many it has.
         losses: Nats per token; in the first stage also the share of right words per group, in [0, 1].
     """
@@ -174,7 +174,11 @@ def train(
     pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
         _align(student, pool, recipe, work, save_every, report)
-        for stage in (_Stage(2, "joint", recipe.steps, 0.6), _Stage(3, "hard", recipe.more_steps, recipe.hard_drills)):
+        for stage in (
+            _Stage(2, "joint", recipe.steps, 0.6),
+            _Stage(3, "hard", recipe.more_steps, recipe.hard_drills),
+            _Stage(4, "last", recipe.last_steps, 0.1),
+        ):
             _join(student, pool, recipe, stage, work, save_every, report)
     model.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
