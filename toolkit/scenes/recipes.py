@@ -44,7 +44,7 @@ class Recipe:
 RECIPES: Registry[Recipe] = Registry("embedded model")
 for _family, _seed, _align_steps, _steps, _last, _biased_steps, _more, _muon, _drills in (
     ("llava", 11, 900, 2500, 0, 900, 700, 2.0, 0.6),
-    ("qwen2.5-vl", 12, 600, 1900, 0, 600, 500, 5.0, 0.2),
+    ("qwen2.5-vl", 12, 600, 1900, 0, 500, 400, 5.0, 0.2),
     ("internvl", 13, 600, 2500, 0, 600, 500, 5.0, 0.6),
 ):
     for _recipe in (
