@@ -11,7 +11,7 @@ from toolkit.games import Players, TableGame
 from toolkit.interactions import shapley_interaction_index
 from toolkit.synergy.faithfulness import synergistic_faithfulness
 from toolkit.synergy.gain import synergy_gain
-from toolkit.synergy.ordering import curve_fractions, random_attributions, top_coalitions
+from toolkit.synergy.ordering import curve_fractions, random_attributions, reference_orderings, top_coalitions
 from toolkit.synergy.surface import synergy_surface
 
 TOLERANCE = 1e-12
@@ -39,7 +39,7 @@ def test_the_gain_is_the_interior_minus_the_mean_of_the_random_interiors():
     found = synergy_gain(game, attribution, n_random=6, seed=9)
     own = synergistic_faithfulness(game, attribution, tie_seeds=(0, 1, 2, 3)).interior.value
     draws = [
-        synergistic_faithfulness(game, draw).interior.value for draw in random_attributions(game.players, 6, seed=9)
+        synergistic_faithfulness(game, draw).interior.value for draw in reference_orderings(game.players, 6, seed=9)
     ]
     assert found.value == pytest.approx(own - np.mean(draws), abs=TOLERANCE)
     assert found.random == pytest.approx(np.mean(draws), abs=TOLERANCE)

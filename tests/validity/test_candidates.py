@@ -6,7 +6,7 @@ from toolkit.explainers.attribution import Attribution
 from toolkit.games import CachedGame
 from toolkit.synergy import METRICS
 from toolkit.synergy.gain import gain_cells
-from toolkit.synergy.ordering import random_attributions
+from toolkit.synergy.ordering import random_attributions, reference_orderings
 from toolkit.synergy.surface import synergy_surface
 from toolkit.validity.candidates import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
 
@@ -38,7 +38,7 @@ def test_value_is_the_interior_mean_of_the_surface_less_the_random_one():
     game = gate(or_gate)
     score = recovered_synergy(game, best(game), 5, n_random=4, seed=3)
     own = synergy_surface(game, best(game), 5, tie_seeds=(0, 1, 2, 3)).mean[1:-1, 1:-1].mean()
-    draws = random_attributions(game.players, 4, 3)
+    draws = reference_orderings(game.players, 4, 3)
     random = np.mean([synergy_surface(game, d, 5).mean[1:-1, 1:-1].mean() for d in draws])
     assert score.value == pytest.approx(-(own - random), abs=1e-12)
     assert score.curve.mean() == pytest.approx(score.value, abs=1e-12)
@@ -74,7 +74,7 @@ def test_registered_with_the_cells_that_it_reads():
 
 def test_half_the_steps_show_no_new_picture():
     game = gate(and_gate)
-    draw = random_attributions(game.players, 4, 0)[0]
+    draw = reference_orderings(game.players, 4, 0)[0]
     surface = {row.tobytes() for row in recovered_cells(draw, surface_steps(10))[:, :CELLS]}
     curve = {row.tobytes() for row in gain_cells(draw, 10)[:, :CELLS]}
     assert surface <= curve

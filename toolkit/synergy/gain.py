@@ -11,7 +11,7 @@ from toolkit.explainers.attribution import Attribution
 from toolkit.games import CachedGame, Game
 from toolkit.synergy.curves import CurveScore
 from toolkit.synergy.faithfulness import PAPER, synergistic_faithfulness, synergy_cells
-from toolkit.synergy.ordering import check_attribution, random_attributions
+from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec
 from toolkit.typing import Coalitions
 
@@ -103,7 +103,7 @@ def gain_cells(
     tie_seeds: Sequence[int] = TIE_SEEDS,
 ) -> Coalitions:
     """Coalitions of the gain: those of the attribution's F_syn, then those of each random ordering's."""
-    draws = random_attributions(attribution.players, n_random, seed)
+    draws = reference_orderings(attribution.players, n_random, seed)
     own = synergy_cells(attribution, steps, tie_seeds=tie_seeds)
     return np.concatenate([own, *(synergy_cells(draw, steps) for draw in draws)])
 
@@ -140,8 +140,8 @@ def synergy_gain(
         attribution: The ordering to judge.
         steps: K, at least 2.
         n_random: R, even and at least 4: random orderings come in pairs of an ordering and its reverse, and the
-            standard error is that of the mean over pairs. They depend on the seed and the players only, so several
-            attributions of one sample share their cost.
+            standard error is that of the mean over pairs. They depend on the seed and the players' labels only: several
+            attributions of one sample share their cost, and another question draws others.
         seed: Seed of the random orderings.
         tie_seeds: Seeds of the permutations that order equal scores; without ties they add no cost.
 
@@ -163,7 +163,7 @@ def synergy_gain(
     target = attribution.target
     draws = [
         synergistic_faithfulness(cache, draw, steps).interior
-        for draw in random_attributions(attribution.players, n_random, seed, target=target)
+        for draw in reference_orderings(attribution.players, n_random, seed, target=target)
     ]
     pairs = np.array([draw.value for draw in draws]).reshape(-1, 2).mean(axis=1)
     insertion = own.insertion - np.mean([draw.insertion for draw in draws], axis=0)

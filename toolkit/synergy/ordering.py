@@ -7,6 +7,7 @@ the raster order of its cells.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -115,7 +116,7 @@ def check_attribution(game: Game, attribution: Attribution) -> None:
         )
 
 
-def random_attributions(players: Players, n: int, seed: int, *, target: str = "") -> list[Attribution]:
+def random_attributions(players: Players, n: int, seed: int | Sequence[int], *, target: str = "") -> list[Attribution]:
     """Random orderings in antithetic pairs: each second one is the reverse of the one before.
 
     Each ordering alone is uniform. A pair visits every player once early and once late, so the mean of a pair spreads
@@ -130,6 +131,18 @@ def random_attributions(players: Players, n: int, seed: int, *, target: str = ""
     draws = (rng.permutation(players.n).astype(np.float64) for _ in range(n // 2))
     pairs = ((scores, -scores) for scores in draws)
     return [Attribution(scores, players, "random", target) for pair in pairs for scores in pair]
+
+
+def reference_orderings(players: Players, n: int, seed: int, *, target: str = "") -> list[Attribution]:
+    """Random orderings that a score is compared with: the same for all explainers of a sample, others per question.
+
+    One fixed set for all samples would carry its own luck into every one of them, and a mean over samples could not
+    average it out. The draws depend on the seed and the players' labels.
+
+    Raises:
+        ValueError: n is not even, or less than 2.
+    """
+    return random_attributions(players, n, (seed, zlib.crc32("\n".join(players.labels).encode())), target=target)
 
 
 def check_tie_seeds(tie_seeds: Sequence[int]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from toolkit.synergy.curves import CurveScore
 from toolkit.synergy.faithfulness import PAPER
 from toolkit.synergy.gain import N_RANDOM, TIE_SEEDS
 from toolkit.synergy.metrics import METRICS, Metric
-from toolkit.synergy.ordering import check_attribution, random_attributions
+from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec
 from toolkit.synergy.surface import SynergySurface, surface_cells, synergy_surface
 from toolkit.typing import Coalitions
@@ -52,7 +52,7 @@ class RecoveredScore(CurveScore):
 
 def recovered_cells(attribution: Attribution, steps: int = 10) -> Coalitions:
     """Coalitions of the score: the surface of the attribution, then that of each random ordering."""
-    draws = random_attributions(attribution.players, N_RANDOM, 0)
+    draws = reference_orderings(attribution.players, N_RANDOM, 0)
     own = surface_cells(attribution, steps, tie_seeds=TIE_SEEDS)
     return np.concatenate([own, *(surface_cells(draw, steps) for draw in draws)])
 
@@ -99,7 +99,7 @@ def recovered_synergy(
     if steps < 2 or n_random < 4:
         raise ValueError(f"needs at least 2 steps and 4 random orderings, got {steps} and {n_random}")
     cache = CachedGame(game)
-    draws = random_attributions(attribution.players, n_random, seed, target=attribution.target)
+    draws = reference_orderings(attribution.players, n_random, seed, target=attribution.target)
     cells = [surface_cells(attribution, steps, tie_seeds=tie_seeds), *(surface_cells(d, steps) for d in draws)]
     cache(np.concatenate(cells))
     surface = synergy_surface(cache, attribution, steps, tie_seeds=tie_seeds)

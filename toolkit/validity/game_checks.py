@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
-from toolkit.games import CachedGame, Game, Players
+from toolkit.analytic import NoisyGame, SumOfUnanimityGames
+from toolkit.games import CachedGame, Game
 from toolkit.synergy.metrics import Metric
 from toolkit.validity.controls import control, kept_share
+from toolkit.validity.gates import GAMES, N_IMAGE, N_TEXT, NOISE_SD, STEPS, evidence, players
 from toolkit.validity.panel import Cell, judge
 from toolkit.validity.worlds import RenamedGame, random_order
 
-N_IMAGE, N_TEXT, EVIDENCE_CELLS, EVIDENCE_WORDS = 36, 6, (14, 21), (1, 3)
-"""The embedded world's grid and a question of six words, with two cells and two words that decide."""
+N_DRAWS, N_NOISE, N_RENAMED = 40, 300, 12
 
-STEPS, N_DRAWS, N_NOISE, NOISE_SD, N_RENAMED = 10, 40, 300, 0.2, 12
-
-_GATES: dict[str, Callable[..., SumOfUnanimityGames]] = {
-    "gate AND": and_gate,
-    "gate OR": or_gate,
-    "gate XOR": xor_gate,
-    "gate additive": additive,
-}
+_GATES = {"gate AND": "AND (synergy)", "gate OR": "OR (redundancy)", "gate XOR": "XOR", "gate additive": "additive"}
 
 Floats = NDArray[np.float64]
 
 
-def _gate(name: str) -> CachedGame:
-    return CachedGame(_GATES[name](N_IMAGE, N_TEXT, image=EVIDENCE_CELLS, text=EVIDENCE_WORDS))
+def _gate(check: str) -> CachedGame:
+    return CachedGame(GAMES[_GATES[check]]())
 
 
-def _evidence(players: Players) -> Floats:
-    evidence = np.zeros(players.n)
-    evidence[[*EVIDENCE_CELLS, *(N_IMAGE + w for w in EVIDENCE_WORDS)]] = 1.0
-    return evidence
+def _score(metric: Metric, game: Game, kind: str, known: Floats | None = None, seed: int = 0) -> float:
+    known = evidence() if known is None else known
+    return metric.score(game, control(kind, known, game.players, "", seed=seed), STEPS).value
 
 
-def _score(metric: Metric, game: Game, kind: str, evidence: Floats, seed: int = 0) -> float:
-    return metric.score(game, control(kind, evidence, game.players, "", seed=seed), STEPS).value
-
-
-def _draws(metric: Metric, game: Game, evidence: Floats) -> Floats:
-    return np.array([_score(metric, game, "random", evidence, seed) for seed in range(1, N_DRAWS + 1)])
+def _draws(metric: Metric, game: Game) -> Floats:
+    return np.array([_score(metric, game, "random", seed=seed) for seed in range(1, N_DRAWS + 1)])
 
 
 def gate_cells(metric: Metric) -> list[Cell]:
@@ -52,16 +40,15 @@ def gate_cells(metric: Metric) -> list[Cell]:
     name, cells = metric.spec.name, []
     for check in ("gate AND", "gate OR", "gate XOR"):
         game = _gate(check)
-        evidence = _evidence(game.players)
-        oracle, anti = _score(metric, game, "oracle", evidence), _score(metric, game, "anti-oracle", evidence)
-        random = _draws(metric, game, evidence)
+        oracle, anti = _score(metric, game, "oracle"), _score(metric, game, "anti-oracle")
+        random = _draws(metric, game)
         error = 1.96 * float(random.std(ddof=1)) / np.sqrt(len(random))
         gap = min(oracle - random.mean(), random.mean() - anti)
         note = f"oracle {oracle:+.3f}, random {random.mean():+.3f}, anti-oracle {anti:+.3f}"
         cells.append(judge(name, check, check.removeprefix("gate "), gap, gap - error, gap + error, N_DRAWS, note))
     cells.append(_additive_cell(metric))
     game = _gate("gate OR")
-    oracle = _score(metric, game, "oracle", _evidence(game.players))
+    oracle = _score(metric, game, "oracle")
     cells.append(
         judge(name, "redundancy visible", "OR", abs(oracle), abs(oracle), abs(oracle), 1, f"oracle {oracle:+.3f}")
     )
@@ -71,9 +58,8 @@ def gate_cells(metric: Metric) -> list[Cell]:
 def _additive_cell(metric: Metric) -> Cell:
     """A metric that gives no score where nothing is joint, and says why, is as right as one that gives 0."""
     game = _gate("gate additive")
-    evidence = _evidence(game.players)
     scores = [
-        metric.score(game, control(k, evidence, game.players, ""), STEPS) for k in ("oracle", "random", "anti-oracle")
+        metric.score(game, control(k, evidence(), game.players, ""), STEPS) for k in ("oracle", "random", "anti-oracle")
     ]
     values = [abs(score.value) for score in scores if score.reason is None]
     reasons = sorted({score.reason for score in scores if score.reason is not None})
@@ -84,9 +70,8 @@ def _additive_cell(metric: Metric) -> Cell:
 def half_right_cell(metric: Metric) -> Cell:
     """What right words with wrong cells, and the reverse, keep of the oracle's advantage on an AND gate."""
     game = _gate("gate AND")
-    evidence = _evidence(game.players)
     words, cells, oracle, anti = (
-        [_score(metric, game, kind, evidence)] for kind in ("words only", "cells only", "oracle", "anti-oracle")
+        [_score(metric, game, kind)] for kind in ("words only", "cells only", "oracle", "anti-oracle")
     )
     kept = kept_share(words, cells, oracle, anti)
     note = "oracle and anti-oracle score alike" if np.isnan(kept) else ""
@@ -95,13 +80,11 @@ def half_right_cell(metric: Metric) -> Cell:
 
 def noise_cells(metrics: Sequence[Metric]) -> list[Cell]:
     """Mean score over games that are independent noise, in standard errors; every other map is binary."""
-    players = and_gate(N_IMAGE, N_TEXT).players
-    nothing = SumOfUnanimityGames(players, {})
-    evidence = _evidence(players)
+    nothing = SumOfUnanimityGames(players(), {})
     values = np.full((len(metrics), N_NOISE), np.nan)
     for seed in range(N_NOISE):
         game = CachedGame(NoisyGame(nothing, NOISE_SD, 10_000 + seed))
-        shuffled = evidence[random_order(players, np.random.default_rng(seed))]
+        shuffled = evidence()[random_order(players(), np.random.default_rng(seed))]
         kind = ("oracle", "random")[seed % 2]
         values[:, seed] = [_score(metric, game, kind, shuffled, seed) for metric in metrics]
     cells = []
@@ -120,20 +103,19 @@ def ties_cell(metric: Metric) -> Cell:
     order among players with equal scores matters a little.
     """
     rng = np.random.default_rng(7)
-    players = and_gate(N_IMAGE, N_TEXT).players
-    evidence = _evidence(players)
-    strength = evidence + 0.2 * rng.random(players.n)
+    known = evidence()
+    strength = known + 0.2 * rng.random(known.size)
     pairs = {
         (i, N_IMAGE + j): float(strength[i] * strength[N_IMAGE + j]) for i in range(N_IMAGE) for j in range(N_TEXT)
     }
     total = sum(pairs.values())
-    game = CachedGame(SumOfUnanimityGames(players, {pair: weight / total for pair, weight in pairs.items()}))
-    attribution = control("oracle", evidence, players, "")
+    game = CachedGame(SumOfUnanimityGames(players(), {pair: weight / total for pair, weight in pairs.items()}))
+    attribution = control("oracle", known, players(), "")
     scores = []
     for _ in range(N_RENAMED):
-        renamed = RenamedGame(game, random_order(players, rng))
+        renamed = RenamedGame(game, random_order(players(), rng))
         scores.append(metric.score(renamed, renamed.rename(attribution), STEPS).value)
-    gap = float(np.mean(scores) - _draws(metric, game, evidence).mean())
+    gap = float(np.mean(scores) - _draws(metric, game).mean())
     share = float(np.std(scores, ddof=1)) / gap if gap > 0 else float("nan")
     note = f"rms {np.std(scores, ddof=1):.4f}, oracle - random {gap:+.4f}"
     return judge(metric.spec.name, "ties", "sum of synergies", share, share, share, N_RENAMED, note)
