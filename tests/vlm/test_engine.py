@@ -7,7 +7,7 @@ import pytest
 import torch
 from subjects import RANDOM_TINY, make_subject, sample
 
-from toolkit.vlm import decoder
+from toolkit.vlm import decoder, stack
 from toolkit.vlm.engine import Engine
 from toolkit.vlm.game import score_games
 from toolkit.vlm.memory import Backoff, is_out_of_memory
@@ -97,21 +97,21 @@ def test_answers_in_one_batch_equal_single_answers(fresh: LoadedVLM) -> None:
         assert single.probability == pytest.approx(answer.probability, abs=1e-6)
 
 
-@pytest.mark.parametrize("at", ["decode", "encode_images"])
-def test_running_out_of_memory_halves_the_batch_and_loses_nothing(fresh: LoadedVLM, monkeypatch, at: str) -> None:
+@pytest.mark.parametrize(("module", "at"), [(stack, "read_states"), (decoder, "encode_images")])
+def test_out_of_memory_halves_the_batch_and_loses_nothing(fresh: LoadedVLM, monkeypatch, module, at: str) -> None:
     game = fresh.game(sample(2), target="yes")
     chosen = product(game, 6, 3)
     expected = plain_values(game, chosen)
-    real, sizes = getattr(decoder, at), []
+    real, sizes = getattr(module, at), []
 
     def greedy(model, first, *rest):
-        size = len(first) if at == "decode" else rest[0]
+        size = len(first) if at == "read_states" else rest[0]
         sizes.append(size)
         if size > 2:
             raise RuntimeError("CUDA error: out of memory")
         return real(model, first, *rest)
 
-    monkeypatch.setattr(decoder, at, greedy)
+    monkeypatch.setattr(module, at, greedy)
     fresh.engine.forget()
     np.testing.assert_allclose(game(chosen), expected, atol=1e-5, rtol=0)
     assert max(sizes) > 2
@@ -125,7 +125,7 @@ def test_giving_up_says_so(fresh: LoadedVLM, monkeypatch) -> None:
     def full(*args):
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
 
-    monkeypatch.setattr(decoder, "decode", full)
+    monkeypatch.setattr(stack, "read_states", full)
     with pytest.raises(MemoryError, match="even at the smallest batch"):
         game(np.ones((1, game.players.n), dtype=bool))
 
@@ -136,7 +136,7 @@ def test_other_errors_pass_through(fresh: LoadedVLM, monkeypatch) -> None:
     def broken(*args):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(decoder, "decode", broken)
+    monkeypatch.setattr(stack, "read_states", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         game(np.ones((1, game.players.n), dtype=bool))
 
@@ -177,7 +177,7 @@ def test_the_cache_of_image_tokens_is_bounded(fresh: LoadedVLM) -> None:
     fresh.engine = Engine(fresh.adapter, fresh.model, feature_bytes=3 * 36 * 128 * 4)
     chosen = product(game, 8, 2)
     np.testing.assert_allclose(game(chosen), plain_values(game, chosen), atol=1e-5, rtol=0)
-    assert len(fresh.engine._features) <= 3
+    assert len(fresh.engine.encode._kept) <= 3
 
 
 @torch.no_grad()

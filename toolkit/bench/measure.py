@@ -110,7 +110,7 @@ def bare_seconds(vlm: LoadedVLM, tasks: Sequence[Task], run: Run, *, repeats: in
     """
     view = vlm.view(tasks[0].sample)
     pixels = view.pixels
-    per_batch = max(1, min(run.images, vlm.engine.entries.size // pixels.numel()))
+    per_batch = max(1, min(run.images, vlm.engine.encode.entries.size // pixels.numel()))
     inputs = vlm.adapter.pixel_inputs(pixels.expand(per_batch, *pixels.shape).clone(), view.geometry)
     length = max(1, round(run.tokens / run.rows))
     n_rows = max(1, vlm.engine.tokens.size // length)

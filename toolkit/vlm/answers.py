@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.vlm.engine import Block, Request
 from toolkit.vlm.prompt import Prompt, unknown_words
+from toolkit.vlm.request import Block, Request
 from toolkit.vlm.view import View
 
 _STYLES: tuple[Callable[[str], str], ...] = (

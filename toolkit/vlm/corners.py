@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.baselines import BASELINES
 from toolkit.datasets.sample import Sample
-from toolkit.vlm.engine import Block, Request
+from toolkit.vlm.request import Block, Request
 
 if TYPE_CHECKING:
     from toolkit.vlm.model import LoadedVLM

@@ -41,7 +41,7 @@ def decode(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_id
     """Last hidden states of the decoder under an explicit mask and explicit positions.
 
     Args:
-        model: Any of the three families.
+        model: A model of any family.
         embeddings: Shape (batch, length, dim).
         mask: Bool (batch, length, length): row may attend to column. Every row must attend to something.
         position_ids: Shape (batch, length), or (3, batch, length) for a decoder with M-RoPE.
@@ -49,12 +49,19 @@ def decode(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_id
     Returns:
         Shape (batch, length, dim), after the final norm.
     """
-    bias = torch.zeros(mask.shape, dtype=embeddings.dtype, device=embeddings.device)
-    bias = bias.masked_fill(~mask, torch.finfo(embeddings.dtype).min)[:, None]
-    output = model.model.language_model(
-        inputs_embeds=embeddings, attention_mask=bias, position_ids=position_ids, use_cache=False
+    output = cast(Any, model).get_decoder()(
+        inputs_embeds=embeddings,
+        attention_mask=attention_bias(mask, embeddings.dtype),
+        position_ids=position_ids,
+        use_cache=False,
     )
     return cast(Tensor, output.last_hidden_state)
+
+
+def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores, shape (batch, 1, length, length): 0 where the mask allows, else the least."""
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return bias.masked_fill_(~mask, torch.finfo(dtype).min)[:, None]
 
 
 def lm_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.games import Players, check_coalitions
 from toolkit.plan import plan_coalitions
 from toolkit.typing import Coalitions, Values
-from toolkit.vlm.engine import Block, Request
+from toolkit.vlm.request import Block, Request
 from toolkit.vlm.view import View
 
 if TYPE_CHECKING:

@@ -1,0 +1,84 @@
+"""The stack run by layers gives what transformers' decoder gives, and steps aside where it cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from subjects import RANDOM_TINY, RELEASED, make_subject
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from toolkit.vlm import decoder, stack
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.rotary import Turn
+
+
+def packed(vlm: LoadedVLM, dtype: torch.dtype = torch.float32) -> tuple[tuple[Any, ...], tuple[torch.Tensor, ...]]:
+    """Arguments of ``decode`` for two packed rows, and the tokens to read."""
+    generator = torch.Generator().manual_seed(0)
+    width = vlm.model.config.get_text_config().hidden_size
+    embeddings = torch.randn(2, 12, width, generator=generator).to(dtype)
+    mask = torch.stack([decoder.packed_mask(5, [3, 4]), decoder.packed_mask(6, [2, 2, 1], 12)])
+    positions = torch.tensor([[*range(8), 5, 6, 7, 8], [*range(8), 6, 7, 6, 0]])
+    if vlm.family == "qwen2.5-vl":
+        positions = torch.stack([positions, positions + 2, positions * 2])
+    read = torch.arange(2)[:, None], torch.tensor([[7, 11, 0], [7, 9, 10]])
+    return (vlm.model, embeddings, mask, positions), read
+
+
+@pytest.mark.parametrize("name", [*RANDOM_TINY, *RELEASED])
+@torch.inference_mode()
+def test_the_read_states_are_those_of_the_decoder(name: str) -> None:
+    vlm = make_subject(name)
+    arguments, read = packed(vlm)
+    assert stack.is_known(vlm.model)
+    before = arguments[1].clone()
+    torch.testing.assert_close(
+        stack.read_states(*arguments, read), decoder.decode(*arguments)[read], atol=1e-5, rtol=1e-5
+    )
+    assert torch.equal(arguments[1], before)
+
+
+@pytest.mark.parametrize("name", RANDOM_TINY)
+@torch.inference_mode()
+def test_half_precision_stays_close(name: str) -> None:
+    vlm = make_subject(name)
+    vlm.model.bfloat16()
+    arguments, read = packed(vlm, torch.bfloat16)
+    found = stack.read_states(*arguments, read)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, decoder.decode(*arguments)[read], atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("reason", ["eager", "hook", "forward", "window", "kind"])
+@torch.inference_mode()
+def test_a_decoder_that_is_not_such_a_stack_runs_as_transformers_runs_it(reason: str, monkeypatch) -> None:
+    vlm = make_subject("random-tiny-internvl")
+    layer = vlm.model.get_decoder().layers[1]
+    seen: list[int] = []
+    if reason == "eager":
+        vlm.model.set_attn_implementation("eager")
+    elif reason == "hook":
+        layer.self_attn.register_forward_hook(lambda *_: seen.append(1))
+    elif reason == "forward":
+        monkeypatch.setattr(layer.mlp, "forward", lambda x: torch.zeros_like(x))
+    elif reason == "window":
+        monkeypatch.setattr(layer.self_attn, "sliding_window", 4)
+    else:
+        monkeypatch.setattr(layer, "__class__", type("OtherLayer", (type(layer),), {}))
+    arguments, read = packed(vlm)
+    assert not stack.is_known(vlm.model)
+    assert torch.equal(stack.read_states(*arguments, read), decoder.decode(*arguments)[read])
+    assert len(seen) == (2 if reason == "hook" else 0)
+
+
+def test_turning_all_heads_at_once_is_the_rotary_embedding() -> None:
+    generator = torch.Generator().manual_seed(1)
+    angles = torch.randn(2, 7, 4, generator=generator)
+    cosine, sine = (torch.cat((f, f), dim=-1) for f in (angles.cos(), angles.sin()))
+    query, key = torch.randn(2, 7, 6, 8, generator=generator), torch.randn(2, 7, 3, 8, generator=generator)
+    expected = apply_rotary_pos_emb(query, key, cosine, sine, unsqueeze_dim=2)
+    turn = Turn.of_heads(cosine, sine, 6)
+    for x, e in zip((query, key), expected, strict=True):
+        torch.testing.assert_close(turn(x.flatten(2).clone()).view(x.shape), e)

@@ -1,0 +1,104 @@
+"""The decoder stack layer by layer, with its last layer only where an answer is read.
+
+The decoders of all three families are one stack: RMS norm, grouped-query attention with rotary positions, RMS norm,
+gated MLP. Scoring reads one hidden state in twenty, so the last layer needs keys and values of every token but
+queries, projection and MLP of the read ones alone. Projections and activations are the model's own modules, called as
+such; a decoder of another kind, or with hooks on its layers, runs as transformers runs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import Tensor
+from torch.nn.functional import rms_norm, scaled_dot_product_attention
+from transformers import PreTrainedModel
+
+from toolkit.vlm import decoder
+from toolkit.vlm.rotary import Turn
+
+_LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
+
+
+def is_known(model: PreTrainedModel) -> bool:
+    """Whether the model's decoder is such a stack, with nothing attached to a module that running it by parts skips."""
+    stack = _text_model(model)
+    return all(map(_is_bare, (stack, stack.norm))) and all(
+        type(layer).__name__ in _LAYERS
+        and layer.self_attn.config._attn_implementation == "sdpa"
+        and getattr(layer.self_attn, "sliding_window", None) is None
+        and all(map(_is_bare, (layer, *layer.children())))
+        for layer in stack.layers
+    )
+
+
+def _is_bare(module: Any) -> bool:
+    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def read_states(
+    model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_ids: Tensor, read: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Last hidden states of some tokens, as :func:`toolkit.vlm.decoder.decode` gives for all.
+
+    Args:
+        model: Any of the three families.
+        embeddings: Shape (batch, length, dim).
+        mask: Bool (batch, length, length), as ``decode`` takes.
+        position_ids: Shape (batch, length), or (3, batch, length).
+        read: Rows (batch, 1) and columns (batch, n_read) of the tokens.
+
+    Returns:
+        Shape (batch, n_read, dim), after the final norm.
+    """
+    if not is_known(model):
+        return decoder.decode(model, embeddings, mask, position_ids)[read]
+    stack = _text_model(model)
+    bias = decoder.attention_bias(mask, embeddings.dtype)
+    cosine, sine = stack.rotary_emb(embeddings, position_ids)
+    turn = Turn.of_heads(cosine, sine, stack.config.num_attention_heads)
+    hidden = embeddings
+    for layer in stack.layers[:-1]:
+        hidden = _layer(layer, hidden, hidden, turn, turn, bias)
+    rows, columns = read
+    hidden = _layer(stack.layers[-1], hidden, hidden[read], turn, turn.at(read), bias[:, 0][rows, columns][:, None])
+    return _norm(stack.norm, hidden)
+
+
+def _text_model(model: PreTrainedModel) -> Any:
+    return cast(Any, model).get_decoder()
+
+
+def _layer(layer: Any, context: Tensor, hidden: Tensor, turn: Turn, turn_hidden: Turn, bias: Tensor) -> Tensor:
+    """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``.
+
+    What a module has just made is overwritten: on a CPU a fresh buffer costs more than the arithmetic.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    normed = _norm(layer.input_layernorm, context)
+    asking = normed if hidden is context else _norm(layer.input_layernorm, hidden)
+    query = _heads(turn_hidden(_head_norm(attention, "q_norm", attention.q_proj(asking))), attention)
+    key = _heads(turn(_head_norm(attention, "k_norm", attention.k_proj(normed))), attention)
+    value = _heads(attention.v_proj(normed), attention)
+    attended = scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, scale=attention.scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    hidden = attention.o_proj(attended.transpose(1, 2).flatten(2)).add_(hidden)
+    normed = _norm(layer.post_attention_layernorm, hidden)
+    gated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
+    return cast(Tensor, mlp.down_proj(gated).add_(hidden))
+
+
+def _norm(norm: Any, x: Tensor) -> Tensor:
+    return rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def _heads(x: Tensor, attention: Any) -> Tensor:
+    """Heads apart: (batch, length, width) to (batch, heads, length, head_dim)."""
+    return x.view(*x.shape[:2], -1, attention.head_dim).transpose(1, 2)
+
+
+def _head_norm(attention: Any, name: str, x: Tensor) -> Tensor:
+    """Queries or keys (batch, length, width), each head normalised where the family does so."""
+    norm = getattr(attention, name, None)
+    return x if norm is None else _norm(norm, x.view(*x.shape[:2], -1, attention.head_dim)).view(x.shape)
