@@ -24,12 +24,15 @@
 # A vision-language model reads a picture and a question and answers. When it says "yes, there is a red circle", you
 # would like to know why. Did it look? Or did it only read the words, and guess what is usually true? This course is
 # about measuring that, and about not fooling yourself while you do.
+#
+# Run a cell with *Shift + Enter*. Start at the top and go down; every cell uses what the cells above it made.
 
 # %%
 import numpy as np
 
 import toolkit
 from toolkit.course import lesson_00 as lesson
+from toolkit.course import show
 from toolkit.paths import models_dir
 from toolkit.widgets import SampleBrowser
 
@@ -37,7 +40,8 @@ toolkit.doctor()
 
 # %% [markdown]
 # The *doctor* above looks at your Python, your libraries, your memory and the models that came with the toolkit. Read
-# its lines once. If one of them complains, it also says what to do. Everything in this course runs without a network.
+# its lines once. A line that starts with *ok* is fine and a *note* needs nothing; a *PROBLEM* says what to do about it.
+# Everything in this course runs without a network.
 #
 # ## 1 · The world (8 minutes)
 #
@@ -53,7 +57,8 @@ toolkit.doctor()
 # **Predict.** Before you move anything below: for "is there a red circle ?", which words decide the answer? Which
 # cells? What if there is no red circle?
 #
-# **Run.** Leaf through some samples of every dataset. Take the frame away and put it back.
+# **Run.** Leaf through some samples of every dataset with the slider *Sample*; the arrow keys work too. Take the frame
+# away and put it back.
 
 # %% tags=["widget"]
 names = sorted(path.name for path in models_dir().iterdir() if path.name.startswith("tiny-"))
@@ -67,7 +72,8 @@ SampleBrowser({name: vlms[name] for name in names if "llava" in name})
 # somebody who knows how the world is made and sees only that part.
 #
 # Now turn the *prior strength* up, and watch the Bayes value with the words only. The dial makes the world follow
-# folklore: in a world with strength 1, circles are always there when somebody asks, and lemons are always yellow.
+# folklore: in a world with strength 1, circles are always there when somebody asks, and lemons are always yellow. In
+# such a world one can be right without looking. Keep this in mind; it is the seed of all that follows.
 #
 # ## 2 · The models (7 minutes)
 #
@@ -86,7 +92,8 @@ answers = {name: [answer.text for answer in vlm.answers(samples)] for name, vlm 
 # %% [markdown]
 # ### Exercise 1 (5 minutes)
 #
-# Write the accuracy: the share of given answers that are equal to the right ones.
+# Write the accuracy: the share of given answers that are equal to the right ones. Replace the line that starts with
+# `raise`, run the cell, then run the cell below it. It tries your function and says what is wrong.
 
 # %% tags=["solution"]
 def accuracy(given, right):
@@ -97,18 +104,18 @@ def accuracy(given, right):
 # %% tags=["exercise"]
 lesson.check_accuracy(accuracy)
 
+# %% [markdown]
+# And here is what the models reached, computed by the toolkit's own version of your function:
+
 # %%
-def share_right(given):
-    return sum(a == b for a, b in zip(given, right, strict=True)) / len(right)
-
-
-shares = {name: round(share_right(given), 3) for name, given in answers.items()}
-shares
+shares = {name: lesson.share_right(given, right) for name, given in answers.items()}
+show(shares, name="model", value="share of right answers")
 
 # %% [markdown]
 # **Explain.** With two answers, guessing gives one half. The grounded twins should be far above it, the biased twins
-# near it: on balanced questions folklore is a coin. Remember that 40 questions are few. A share of one half has a
-# standard error of about eight percentage points here, so do not read much into small differences between models.
+# near it: on balanced questions folklore is a coin. The biased twin is not stupid. It learned exactly what its world
+# rewarded, and looking was never rewarded. Remember that 40 questions are few. A share of one half has a standard
+# error of about eight percentage points here, so do not read much into small differences between models.
 #
 # ## 3 · One coalition (5 minutes)
 #
@@ -120,7 +127,7 @@ shares
 vlm = vlms["tiny-llava-grounded"]
 sample = samples[0]
 game = vlm.game(sample)
-game.players.n_image, game.players.n_text, game.players.labels[-game.players.n_text :]
+print(f"{game.players.n_image} cells, and the words", *game.players.labels[game.players.n_image :])
 
 # %% [markdown]
 # **Predict.** How large will the value be with all players present? How large with none of them?
@@ -128,7 +135,7 @@ game.players.n_image, game.players.n_text, game.players.labels[-game.players.n_t
 # %%
 everybody = game.players.of("image") | game.players.of("text")
 values = game(np.stack([everybody, ~everybody]))
-values.round(3)
+show({"everybody": values[0], "nobody": values[1]}, name="coalition", value="v")
 
 # %% [markdown]
 # **Explain.** The first number is what you would get from the model in the ordinary way. For the second number the
@@ -138,8 +145,9 @@ values.round(3)
 #
 # ### Exercise 2, open (5 minutes)
 #
-# In the browser above, find a sample on which the two twins give different answers. What does the right answer say?
-# Which of the two would you trust on your own picture, and which on a question from folklore? Write two sentences.
+# In the browser above, set the prior strength back to 0 and find a sample on which the two twins give different
+# answers. Which of them is right? Which of the two would you trust on your own picture, and which on a question from
+# folklore? Write two sentences.
 
 # %% [markdown] tags=["answer"]
 # *One possible answer.* Take a question about a square that is in the picture: in folklore squares are rare, so the

@@ -30,7 +30,7 @@
 import numpy as np
 
 import toolkit
-from toolkit.course import experiments
+from toolkit.course import experiments, show
 from toolkit.course import lesson_01 as lesson
 from toolkit.widgets import CurveExplorer
 
@@ -50,13 +50,14 @@ print(sample.question)
 sample.image.resize((240, 240))
 
 # %%
-twins["grounded"].answer(sample).by_choice
+show(twins["grounded"].answer(sample).by_choice, name="answer", value="probability")
 
 # %% [markdown]
 # **Explain.** The model gives a probability to each allowed answer. From here on we follow one number: the probability
 # of the answer that the model itself chose. We write it $v(S)$, where $S$ is the set of cells and words that the model
 # is allowed to see. With everything there, $S$ is "all"; a removed cell is blurred, a removed word is hidden from
-# attention.
+# attention. Blurring is not deleting: a trace of colour stays. What "removed" should mean is a choice, and a benchmark
+# has to name it.
 #
 # ## 2 · Removing what matters (10 minutes)
 #
@@ -66,21 +67,26 @@ twins["grounded"].answer(sample).by_choice
 # **insertion curve**.
 #
 # **Predict.** The explainer *oracle* knows the truth, because we drew the pictures ourselves: it marks the cells with
-# the asked-for thing and the words that name it. Choose a question whose answer is yes. At which $k$ will the
+# the asked-for thing and the words that name it. The first question below has the answer yes. At which $k$ will the
 # probability fall?
 #
-# **Run.** Move the slider. Then change "Remove from" to *picture only* and to *words only*. Then try *random*.
+# **Run.** Move the slider, with the mouse or the arrow keys. Then change "Remove from" to *picture only* and to *words
+# only*. Then try *random*. Questions whose answer is no stand at the end of the list. (*Integrated gradients* thinks
+# for a second or more before it answers; everything else should follow your hand.)
 
 # %% tags=["widget"]
-explorer = CurveExplorer(twins, samples[:6])
+shown = sorted(samples[:6], key=lambda sample: sample.answer != "yes")
+explorer = CurveExplorer(twins, shown)
 explorer
 
 # %% [markdown]
-# **Explain.** Three lines move. Blue removes cells with the question intact; orange removes words with the picture
-# intact; green removes both. The dot shows where you are. With the oracle, the blue line should drop as soon as the
-# one important cell is gone: more removal changes little. With *random* the drop comes at a random place.
+# **Explain.** In the left chart blue removes cells with the question intact, orange removes words with the picture
+# intact, green removes both. The dots show where you are. With the oracle, the blue line should drop as soon as the
+# one important cell is gone. With *random* the drop comes at a random place. It need not stop at one half: a model that
+# sees no blue triangle any more may now be quite sure that there is none. Later the line may climb back, when so much
+# is blurred that the model cannot be sure of anything.
 #
-# Now switch the model to *biased* and repeat. Watch the blue line.
+# Now switch the model to *biased* and repeat. Watch the blue line. (The right chart is for lesson 03.)
 #
 # ### Put a number on it
 #
@@ -116,7 +122,7 @@ def kept_without(vlm, modality):
 
 
 without_picture = {name: kept_without(vlm, "image") for name, vlm in twins.items()}
-without_picture
+show(without_picture, name="twin", value="probability kept without the picture")
 
 # %% [markdown]
 # **Explain.** Read the two numbers. The grounded twin is left with about one half: with two answers that is a coin.
@@ -131,16 +137,16 @@ without_picture
 # %%
 controls = ["oracle", "random", "anti-oracle"]
 tables = {name: experiments.score_table(vlm, samples, controls) for name, vlm in twins.items()}
-experiments.means(tables["grounded"])[["srg-image", "srg-text"]].round(3)
+show(experiments.means(tables["grounded"])[["srg-image", "srg-text"]], name="grounded twin")
 
 # %%
-experiments.means(tables["biased"])[["srg-image", "srg-text"]].round(3)
+show(experiments.means(tables["biased"])[["srg-image", "srg-text"]], name="biased twin")
 
 # %% [markdown]
-# **Explain.** `srg-image` and `srg-text` are the relevance gains by picture and by words. *Oracle* must come first and
-# *anti-oracle* last if a metric measures what it claims. Check for each column and each twin whether it does, and how
-# large the gap is. For the biased twin the picture's gap shrinks to almost nothing: the metric has lost its eyes,
-# whatever the explainer.
+# **Explain.** `srg-image` and `srg-text` are the relevance gains by picture and by words. The *anti-oracle* ranks
+# everything the wrong way round on purpose. Of these three, *oracle* must come first and *anti-oracle* last if a metric
+# measures what it claims. Check for each column and each twin whether it does, and how large the gap is. For the
+# biased twin the picture's gap shrinks to almost nothing: the metric has lost its eyes, whatever the explainer.
 #
 # ## 4 · Two rankings (10 minutes)
 #
@@ -176,7 +182,9 @@ rank_shift(ranks, note=f"Kendall's tau {tau.tau:+.2f}, exact p = {tau.p:.2f}, {i
 #
 # ### Exercise 2 (5 minutes)
 #
-# Write Kendall's tau for lists without ties. For every pair of positions, compare the order in both lists.
+# Write Kendall's tau for lists without ties: agreeing pairs minus disagreeing pairs, divided by all pairs. For every
+# pair of positions, compare the order in both lists. (`np.sign` of a product of two differences is +1 where the lists
+# agree and -1 where they do not.)
 
 # %% tags=["solution"]
 def kendall(first, second):

@@ -29,6 +29,7 @@ import numpy as np
 
 import toolkit
 from toolkit.course import lesson_02 as lesson
+from toolkit.course import show
 from toolkit.widgets import BiasDial, GateExplorer
 
 twins = {name: toolkit.load_vlm(f"tiny-llava-{name}") for name in ("grounded", "biased")}
@@ -55,7 +56,8 @@ gates = GateExplorer()
 gates
 
 # %% [markdown]
-# **Explain.** Click through the gates and look at the dividend: +1, -1, -2, 0. For OR the two parts repeat each other,
+# **Explain.** Click through the gates and look at the dividend: +1 for AND, -1 for OR, -2 for XOR, 0 for *additive*
+# and for *text only*. For OR the two parts repeat each other,
 # so one of them is counted twice when you add their values, and the dividend takes it away again. Move a corner slider
 # a little. A real model never sits exactly on a gate; it sits somewhere in between.
 #
@@ -96,7 +98,8 @@ dial.measure()
 dial
 
 # %% [markdown]
-# **Explain.** The grey line is the world itself: what somebody who knows $s$ can get from the words alone. Compare the
+# **Explain.** The grey line is the world itself: what somebody who knows $s$ can get from the words alone. It wiggles,
+# since every point is a mean over only twelve questions. Compare the
 # models with it. The grounded twin lives in a world of $s = 0$ in its head, so its words-only line stays near one
 # half, whatever the world does. The biased twin believes in $s = 1$: it is right from words alone as often as folklore
 # is. The dividend, on the right, tells the same story with one number per world.
@@ -116,13 +119,14 @@ dial
 # %%
 folklore = toolkit.load_samples("scenes-existence", split="test", n=24, prior_strength=1.0)
 reports = {name: toolkit.diagnose(vlm, folklore) for name, vlm in twins.items()}
-reports["biased"].verdict
+print(reports["biased"].verdict)
 
 # %%
-reports["grounded"].verdict
+print(reports["grounded"].verdict)
 
 # %%
-reports["biased"].samples()[["question", "both", "image", "text", "empty"]].head(6).round(2)
+columns = ["both", "image", "text", "empty"]
+show(reports["biased"].samples().set_index("question")[columns].head(6))
 
 # %% [markdown]
 # **Explain.** The table shows the corners of single samples. Read a row from right to left: habit, words, picture,
@@ -150,7 +154,8 @@ def words_only(name):
 
 kept = {name: words_only(name) for name in twins}
 dividends = {name: float(np.mean([r.corners.dividend for r in reports[name].records])) for name in twins}
-kept, dividends
+show({**{f"{name}, words alone": x for name, x in kept.items()},
+      **{f"{name}, dividend": x for name, x in dividends.items()}})  # fmt: skip
 
 # %% [markdown]
 # ### Exercise 3, open (5 minutes)

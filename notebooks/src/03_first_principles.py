@@ -31,6 +31,7 @@ import numpy as np
 import toolkit
 from toolkit.analytic import and_gate
 from toolkit.course import lesson_03 as lesson
+from toolkit.course import show
 from toolkit.interactions import harsanyi_dividends
 from toolkit.widgets import CoalitionPlayground
 
@@ -49,9 +50,11 @@ vlm = toolkit.load_vlm("tiny-llava-grounded")
 #
 # $$d(\text{picture}, \text{words}) = v(\text{both}) - v(\text{picture}) - v(\text{words}) + v(\text{neither})$$
 #
+# You met this number in lesson 02, where it named the gates. Now it gets company.
+#
 # ### Exercise 1 (4 minutes)
 #
-# Write it.
+# Write it: four values in, one number out.
 
 # %% tags=["solution"]
 def dividend(both, image, text, empty):
@@ -64,8 +67,8 @@ lesson.check_dividend(dividend)
 
 # %% [markdown]
 # With more players the same idea goes on: the dividend of a coalition is its value minus the dividends of all its
-# proper parts. Here is an AND gate with two cells and one word, all of which are needed. Coalitions are numbered by
-# their bits.
+# proper parts. Here is an AND gate with two cells and one word, all of which are needed. The eight coalitions come in
+# binary order: nobody, cell 1, cell 2, both cells, the word, the word with cell 1, with cell 2, everybody.
 #
 # **Predict.** Eight coalitions, eight dividends. How many of them are not zero?
 
@@ -113,8 +116,7 @@ lesson.check_index(interaction_index)
 # %% [markdown]
 # So we have a theorem, and it took two lines: **at every $k$, $(\mathrm{ins}_k + \mathrm{del}_k)/2$ is exactly the
 # Shapley interaction index of $I_k$ and $T_k$ in the game of $I_k$, $T_k$ and the rest.** The area under this curve
-# over
-# $k$ is the *signed synergistic faithfulness*, F_syn.
+# over $k$ is the *signed synergistic faithfulness*, F_syn.
 #
 # **Predict.** We test the theorem on 200 games with random values and random orders, at eleven $k$ each. How large
 # will the worst error be: 0.1, 0.001, or smaller?
@@ -125,15 +127,17 @@ error
 
 # %% [markdown]
 # **Explain.** Nothing is left but rounding, if even that: both routes add and subtract the same eight values. The
-# statement is exact. The paper's exact reference splits the
-# rest into six pieces and averages over more contexts; lesson 04 compares the two.
+# statement is exact. The paper's exact reference splits the rest into six pieces and averages over more contexts;
+# lesson 04 compares the two.
 #
 # ## 3 · Play it (8 minutes)
 #
 # **Predict.** The playground below shows a real (tiny) model. Press *evidence*: only the deciding cells and words are
 # on. What will the dividend be without the rest? And with the rest present?
 #
-# **Run.** Click single cells and words off and on again. Find the smallest coalition that keeps the answer.
+# **Run.** Click cells of the picture, and words below it, off and on again; what is switched off turns pale. The
+# middle picture is what the model is given. Find the smallest coalition that keeps the answer. Then press *everything*
+# and try to break the answer with as few clicks as you can.
 
 # %% tags=["widget"]
 samples = toolkit.load_samples("scenes-existence", split="test", n=6)
@@ -143,10 +147,10 @@ playground.preset("evidence")
 playground
 
 # %% [markdown]
-# **Explain.** The left column of the table is the insertion side, the right column the deletion side. They differ:
-# with the rest present, the model may find the answer by other ways. Both together, with weight one half, are the
-# index in the line below. For a question whose answer is "no", the evidence is the whole picture, and the rest holds
-# only words.
+# **Explain.** $A$ stands for the cells that are on, $B$ for the words that are on. The left column of the table is the
+# insertion side, the right column the deletion side. They differ: with the rest present, the model may find the answer
+# by other ways, or be sure of the opposite. Both together, with weight one half, are the index in the line below. For
+# a question whose answer is "no", the evidence is the whole picture, and the rest holds only words.
 #
 # The same for the whole curve, with the oracle's order and with its opposite:
 
@@ -157,7 +161,7 @@ def f_syn(sample, name):
 
 scores = {name: [f_syn(sample, name) for sample in samples] for name in ("oracle", "anti-oracle")}
 signed = {name: float(np.mean([score.value for score in found])) for name, found in scores.items()}
-signed
+show(signed, name="order", value="signed F_syn, mean of six")
 
 # %% [markdown]
 # ## 4 · What clipping hides, and what it invents (8 minutes)
@@ -172,7 +176,7 @@ signed
 # %%
 noise = lesson.noise_scores(0.2)
 floor = {name: float(values.mean()) for name, values in noise.items()}
-floor
+show(floor, digits=3, name="score", value="mean over 4,000 games of noise")
 
 # %% [markdown]
 # **Explain.** The negative half is cut away, the positive half stays. Half a bell curve has the mean
@@ -182,7 +186,8 @@ floor
 #
 # ### Exercise 3 (5 minutes)
 #
-# Write the clipped mean yourself. It is one line; the order of the two operations is the point.
+# Write the clipped mean yourself, with `np.clip(values, 0, 1)`. It is one line; the order of the two operations is the
+# point.
 
 # %% tags=["solution"]
 def clipped_mean(sides):

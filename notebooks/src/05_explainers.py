@@ -28,7 +28,7 @@
 import numpy as np
 
 import toolkit
-from toolkit.course import experiments
+from toolkit.course import experiments, show
 from toolkit.course import lesson_05 as lesson
 from toolkit.widgets import BeatTheExplainer
 
@@ -51,45 +51,44 @@ vlm = toolkit.load_vlm("tiny-llava-grounded")
 # what the answer token activates with what the tokens before it do.
 
 # %%
-names = ["occlusion", "input-x-gradient", "integrated-gradients", "rollout", "attn-lrp", "grad-cam", "tam", "random"]
-lesson.what_they_are(names)[["asks for", "cost"]]
+names = [
+    "occlusion", "input-x-gradient", "integrated-gradients", "rollout",
+    "attn-lrp", "grad-cam", "tam", "random",
+]  # fmt: skip
+show(lesson.what_they_are(names)[["asks for", "cost"]])
 
 # %% [markdown]
 # ## 2 · The same picture, eight maps (8 minutes)
 #
 # **Predict.** The question below has one deciding cell and two deciding words. Which explainers will find the cell?
 #
-# Each map is scaled by itself, and centred on zero: orange speaks for the answer, purple against it.
+# Each map is scaled by itself, and centred on zero: orange speaks for the answer, purple against it. The black frame
+# and the underlined words are the truth.
+
+# %%
+from toolkit.plots.map_grid import map_grid, map_row
+
+samples = toolkit.load_samples("scenes-existence", split="test", n=16)
+chosen = next(sample for sample in samples if vlm.answer(sample).text == sample.answer == "yes")
+row = map_row(vlm, chosen, names)
+map_grid([row])
+
+# %% [markdown]
+# **Explain.** Look at one thing at a time. Is the framed cell orange? Is anything else orange? Rollout has no purple:
+# attention is never negative, so it cannot say "this speaks against". Now look at the words. The question needs picture
+# *and* words, so what they achieve together could be credited to either side, and the methods differ in how they split
+# it. No split is the right one. A convincing map is not yet a right one either. Our eyes like maps that mark the thing
+# they would mark themselves; whether the *model* used it is the question.
+#
+# One map at full size, with its numbers. Change the name and look at the others:
 
 # %%
 from toolkit.plots import attribution_map
 
-samples = toolkit.load_samples("scenes-existence", split="test", n=16)
-shown = next(sample for sample in samples if vlm.answer(sample).text == sample.answer == "yes")
-maps = {name: toolkit.explain(name, vlm, shown) for name in names}
-
-# %%
-def draw(name):
-    found = maps[name]
-    words = found.players.labels[found.players.n_image :]
-    parts = found.of("image"), vlm.regions(shown), words, found.of("text")
-    return attribution_map(shown.image, *parts, title=name)
-
-
-draw("occlusion")
-
-# %%
-draw("integrated-gradients")
-
-# %%
-draw("rollout")
-
-# %% [markdown]
-# **Explain.** Look at one thing at a time. Is the asked-for thing orange? Is anything else orange? Rollout has no
-# purple: attention is never negative, so it cannot say "this speaks against". Change the name in a cell and look at
-# the others. A convincing map is not yet a right one. Our eyes like maps that mark the thing they would mark
-# themselves; whether the
-# *model* used it is the question.
+found = row.maps["occlusion"]
+words = found.players.labels[found.players.n_image :]
+parts = found.of("image"), vlm.regions(chosen), words, found.of("text")
+attribution_map(chosen.image, *parts, title=found.method)
 #
 # ## 3 · Promises: completeness (6 minutes)
 #
@@ -114,8 +113,8 @@ lesson.check_completeness(completeness_gap)
 # code uses five steps for the integral. The toolkit adds steps until the gap is small. How many will it take?
 
 # %%
-gap = maps["integrated-gradients"].convergence_delta
-gap, maps["integrated-gradients"].details
+gap = row.maps["integrated-gradients"].convergence_delta
+show({"gap": gap, **row.maps["integrated-gradients"].details}, digits=4)
 
 # %% [markdown]
 # **Explain.** The number of steps is not a matter of taste: the gap says when there are enough. Completeness does not
@@ -131,12 +130,14 @@ gap, maps["integrated-gradients"].details
 # %%
 checked = ["occlusion", "input-x-gradient", "rollout", "random"]
 alike = lesson.sanity(vlm, lesson.untrained(vlm), samples[:6], checked)
-alike.round(2)
+show(alike.to_dict(), name="explainer", value="rank correlation of the two maps")
 
 # %% [markdown]
 # **Explain.** A rank correlation near 0 is what you want to see: the two maps have nothing in common. *Random* is not
 # zero by accident: with the same seed it draws the same numbers for both models, so its maps are equal and it fails
-# the test, as it should. Passing is necessary and not sufficient: a map can depend on the weights and still be wrong.
+# the test, as it should. Where does *rollout* stand? A good part of its map comes from the shape of the network (each
+# layer passes its input on, and a token sees only the tokens before it), and random weights have the same shape.
+# Passing is necessary and not sufficient: a map can depend on the weights and still be wrong.
 #
 # ## 5 · Your own explainer in ten lines (8 minutes)
 #
@@ -167,8 +168,9 @@ def only_for(vlm, sample):
     return np.maximum(toolkit.explain("occlusion", vlm, sample).scores, 0)
 
 
-contest = experiments.score_table(vlm, samples[:8], ["occlusion", only_for, "random"], metrics=["srg-image", "f-syn"])
-experiments.means(contest).round(3)
+contestants = ["occlusion", only_for, "random"]
+contest = experiments.score_table(vlm, samples[:8], contestants, metrics=["srg-image", "f-syn"])
+show(experiments.means(contest), digits=3)
 
 # %% [markdown]
 # **Explain.** Cutting the negative scores away makes ties at the bottom of the ranking, and ties are broken at random.
@@ -178,10 +180,12 @@ experiments.means(contest).round(3)
 #
 # **Predict.** You are good at this. How many explainers will you beat with three cells and two words?
 #
-# **Run.** Choose exactly three cells and two words, then press *Compare*. Everybody else gets as many as you.
+# **Run.** Click exactly three cells of the picture and two words, then press *Compare*. Everybody else gets as many as
+# you. The first press takes a few seconds, since the explainers have to work for it.
 
 # %% tags=["widget"]
-BeatTheExplainer(vlm, samples[:6], ["oracle", "occlusion", "integrated-gradients", "attn-lrp", "random"])
+rivals = ["oracle", "occlusion", "integrated-gradients", "attn-lrp", "random"]
+BeatTheExplainer(vlm, [chosen, *samples[:6]], rivals)
 
 # %% [markdown]
 # **Explain.** *Synergy* is the interaction index of the chosen cells with the chosen words. Where you beat an

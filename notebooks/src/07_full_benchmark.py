@@ -31,6 +31,7 @@ from pathlib import Path
 import toolkit
 from toolkit.benchmark.presets import preset
 from toolkit.course import lesson_07 as lesson
+from toolkit.course import show
 from toolkit.widgets import RunPanel
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
@@ -48,7 +49,7 @@ vlm = toolkit.load_vlm("tiny-llava-grounded")
 paper = preset("paper")
 ours = preset("correct")
 totals = {spec.name: lesson.total_coalitions(spec) for spec in (paper, ours)}
-totals
+print(*(f"{name}: {total:,} coalitions" for name, total in totals.items()), sep="\n")
 
 # %% [markdown]
 # **Explain.** That is the number after planning: each coalition once. A naive loop would run 118 passes per sample and
@@ -61,7 +62,7 @@ totals
 # %%
 sample = toolkit.load_samples("scenes-existence", split="test", n=1)[0]
 per_second = lesson.speed(vlm, sample)
-round(per_second)
+print(f"{per_second:.0f} coalitions per second")
 
 # %% [markdown]
 # ### Exercise 1 (4 minutes)
@@ -102,7 +103,8 @@ def nights(spec, per_second):
 
 
 one_night = preset("correct", samples=100)
-{spec.name + f", samples={spec.samples}": round(nights(spec, 30), 1) for spec in (paper, ours, one_night)}
+found = {f"{spec.name}, samples={spec.samples}": nights(spec, 30) for spec in (paper, ours, one_night)}
+show(found, digits=1, name="plan", value="nights of twelve hours")
 
 # %% [markdown]
 # **Explain.** 30 per second is an assumption; measure your own with `lesson.speed` on your model. Fewer samples widen

@@ -27,6 +27,7 @@
 # %%
 import toolkit
 from toolkit.course import lesson_08 as lesson
+from toolkit.course import show
 from toolkit.widgets import CurveExplorer
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
@@ -52,7 +53,7 @@ drawing = Image.new("RGB", (480, 480), "white")
 ImageDraw.Draw(drawing).ellipse((80, 80, 260, 260), fill=(214, 40, 40))
 mine = toolkit.load_image_question(drawing, "is there a red circle ?", answer="yes")
 said = vlm.answer(mine)
-said.text, round(said.probability, 3)
+show(said.by_choice, name="answer", value="probability")
 
 # %% tags=["widget"]
 CurveExplorer({"grounded": vlm}, [mine], ["occlusion", "integrated-gradients", "random"])
@@ -73,7 +74,9 @@ def my_explainer(vlm, sample):
     return scores
 
 
-toolkit.explain(my_explainer, vlm, samples[0]).of("text").round(3)
+attribution = toolkit.explain(my_explainer, vlm, samples[0])
+words = attribution.players.labels[attribution.players.n_image :]
+show(dict(zip(words, attribution.of("text"), strict=True)), digits=3, name="word", value="score")
 
 # %% [markdown]
 # ## 3 · The verdict (6 minutes)

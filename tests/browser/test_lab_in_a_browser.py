@@ -4,6 +4,7 @@ Screenshots go to the folder named by $SCREENSHOTS, or to a temporary one.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MINUTES = 15
+SETTLE = 5
+"""Seconds without anything running after which the cells are asked for again."""
+
 TRACKER = '{"windowingMode": "none"}'
 HARMLESS = ("Failed to load resource", "favicon", "WebGL", "GPU")
 """What the browser itself complains about in a headless machine; nothing of ours."""
@@ -104,21 +108,33 @@ class Learner:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self.listen)
         self.page.goto(f"{lab}/lab/tree/{notebook}?token=course&reset")
-        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES * 60_000)
 
     def listen(self, message):
         if message.type == "error" and not any(word in message.text for word in HARMLESS):
             self.errors.append(message.text)
 
+    def prompts(self):
+        return self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_text_contents()
+
     def run_all(self):
-        self.page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=MINUTES * 60_000)
-        self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
-        self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
-        finished = """() => {
-            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(p => p.textContent);
-            return prompts.length > 5 && prompts.every(text => /\\[\\d+\\]/.test(text));
-        }"""
-        self.page.wait_for_function(finished, timeout=MINUTES * 60_000)
+        """Run all cells; a JupyterLab whose kernel has just started may drop all but the first, so ask again."""
+        idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+        self.page.wait_for_selector(idle, timeout=MINUTES * 60_000)
+        deadline = time.monotonic() + MINUTES * 60
+        quiet = SETTLE
+        while time.monotonic() < deadline:
+            prompts = self.prompts()
+            if len(prompts) > 5 and all(re.fullmatch(r"\[\d+\]:", prompt) for prompt in prompts):
+                return
+            busy = "[*]:" in prompts or not self.page.locator(idle).count()
+            quiet = 0 if busy else quiet + 1
+            if quiet > SETTLE:
+                self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+                self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
+                quiet = -SETTLE
+            time.sleep(1)
+        raise AssertionError(f"the cells did not finish: {self.prompts()}")
 
     def failures(self):
         return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').all_text_contents()
@@ -152,10 +168,14 @@ def test_lesson_01_the_slider_moves_picture_and_curves(browser, lab, screenshots
     wait_for_change(picture, before[0])
     wait_for_change(curves, before[1])
     page.wait_for_selector('[role="status"]:has-text("Without the top")')
+    assert page.locator("img.widget-image").count() == 2
+    assert page.locator(".jupyter-widgets-error-widget").count() == 0
+    spoken = page.locator(".widget-html-content:has-text('Symmetric relevance gain')")
+    assert spoken.count() == 1, "the chart is not said in words"
     page.screenshot(path=screenshots / "01_after.png")
     assert page.locator("text=Still open").count() == 2
     page.locator("text=References").first.scroll_into_view_if_needed()
-    page.locator(".widget-radio-box input").first.check()
+    page.locator(".widget-radio-box label").first.click()
     page.wait_for_selector("text=/Right\\.|Not quite\\./")
     page.screenshot(path=screenshots / "01_quiz.png")
     assert learner.errors == []
@@ -168,7 +188,10 @@ def test_lesson_03_clicking_a_cell_changes_picture_and_numbers(browser, lab, scr
     assert learner.failures() == []
     everything = page.locator('button:has-text("everything")').first
     everything.scroll_into_view_if_needed()
-    picture = page.locator("img.widget-image").first
+    below, picture = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
+    first = page.locator('.toolkit-over .widget-toggle-button:text-is("1,1")')
+    assert first.bounding_box()["x"] - below.bounding_box()["x"] == pytest.approx(0, abs=3)
+    assert first.bounding_box()["y"] - below.bounding_box()["y"] == pytest.approx(0, abs=3)
     start = picture.screenshot()
     page.screenshot(path=screenshots / "03_evidence.png")
     everything.click()
@@ -180,5 +203,6 @@ def test_lesson_03_clicking_a_cell_changes_picture_and_numbers(browser, lab, scr
     page.keyboard.press("Space")
     wait_for_change(picture, whole)
     assert table.inner_text() != numbers
+    assert page.locator(".jupyter-widgets-error-widget").count() == 0
     page.screenshot(path=screenshots / "03_clicked.png")
     assert learner.errors == []

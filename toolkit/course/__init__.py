@@ -2,5 +2,6 @@
 
 from toolkit.course.checks import Case, ExerciseError, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
+from toolkit.course.tables import Table, show
 
-__all__ = ["Case", "ExerciseError", "Option", "Question", "Quiz", "Verdict", "check"]
+__all__ = ["Case", "ExerciseError", "Option", "Question", "Quiz", "Table", "Verdict", "check", "show"]

@@ -82,8 +82,9 @@ def by_sample(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over samples: one row per explainer, one column per metric."""
-    return table.pivot_table(index="explainer", columns="metric", values="value", aggfunc="mean")
+    """Mean over samples: one row per explainer, in the order of the table, and one column per metric."""
+    found = table.pivot_table(index="explainer", columns="metric", values="value", aggfunc="mean")
+    return found.loc[list(dict.fromkeys(table["explainer"]))]
 
 
 def ranks(table: pd.DataFrame, metrics: Sequence[str]) -> dict[str, dict[str, float]]:

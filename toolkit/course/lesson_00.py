@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from toolkit.course.checks import Case, Verdict, check
@@ -51,6 +51,17 @@ QUESTIONS = (
 def quiz() -> Quiz:
     """The quiz of this lesson."""
     return Quiz(QUESTIONS)
+
+
+def share_right(given: Sequence[str], right: Sequence[str]) -> float:
+    """Share of given answers that are right, between 0 and 1.
+
+    Raises:
+        ValueError: Not as many given answers as right ones, or none.
+    """
+    if len(given) != len(right) or not right:
+        raise ValueError(f"expected as many given answers as right ones, at least one; got {len(given)}, {len(right)}")
+    return sum(a == b for a, b in zip(given, right, strict=True)) / len(right)
 
 
 def check_accuracy(function: Callable[..., Any]) -> Verdict:

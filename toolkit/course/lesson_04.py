@@ -93,6 +93,25 @@ def check_within(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, tolerance=1e-9, solved="This is agreement about explainers, sample by sample.")
 
 
+def agreements(table: pd.DataFrame) -> pd.Series[float]:
+    """Rank correlation (Spearman) of surrogate and exact index over the explainers of each sample.
+
+    Args:
+        table: From :func:`surrogate_table`.
+
+    Returns:
+        One number per sample; NaN where one of the two gives all explainers the same value.
+    """
+    import pandas as pd
+    from scipy.stats import spearmanr
+
+    found = {}
+    for sample, rows in table.groupby("sample"):
+        constant = rows["surrogate"].nunique() < 2 or rows["exact"].nunique() < 2
+        found[sample] = float("nan") if constant else float(spearmanr(rows["surrogate"], rows["exact"]).statistic)
+    return pd.Series(found, name="agreement")
+
+
 def surrogate_table(
     vlm: VLM, samples: Sequence[Sample], explainers: Sequence[str], *, steps: int = 4, n_background: int = 4
 ) -> pd.DataFrame:
