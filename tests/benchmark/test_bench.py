@@ -6,7 +6,9 @@ from toy_bench import make_sample
 
 from toolkit.benchmark import bench as bench_module
 from toolkit.benchmark.bench import ToolkitBench, configured
+from toolkit.benchmark.runner import run_benchmark
 from toolkit.benchmark.spec import SpecError, make_spec
+from toolkit.benchmark.tables import load_run
 from toolkit.benchmark.units import Skip, Unreadable
 from toolkit.paths import models_dir
 from toolkit.registry import UnknownNameError
@@ -111,6 +113,23 @@ def test_an_oracle_without_truth_is_skipped():
     bare = sample.__class__(**{**vars(sample), "truth": None})
     with pytest.raises(Skip, match="carries its ground truth"):
         ToolkitBench(make_spec(GOOD)).explain("oracle", None, bare, target="yes", seed=0)
+
+
+def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
+    (tmp_path / "questions.csv").write_text("picture,question,answer\na.png,is there a red circle ?,no\n")
+    wanted = make_spec(
+        {**GOOD, "datasets": [f"folder:{tmp_path}"], "samples": None, "steps": 2, "out": tmp_path / "run",
+         "device": "cpu", "progress": False}
+    )  # fmt: skip
+    summary = run_benchmark(wanted)
+    assert (summary.planned, summary.ok, summary.skipped, summary.failed) == (2, 1, 1, 0)
+    assert summary.exit_status == 0
+    skipped, scored = sorted(load_run(summary.folder).records, key=lambda record: record["explainer"])
+    assert (skipped["explainer"], skipped["status"]) == ("oracle", "skipped")
+    assert "oracle needs a sample that carries its ground truth; folder:" in skipped["reason"]
+    assert "metrics" not in skipped
+    assert set(scored["metrics"]) == set(wanted.metrics)
 
 
 def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):

@@ -90,7 +90,7 @@ def test_yes_no(text: str, meant: str | None) -> None:
         ("[A]", "A"),
         ("<C>", "C"),
         ("{B}", "B"),
-        ("\uff08B\uff09", "B"),
+        ("\uff08b\uff09", "B"),
         ("A\n\nBecause it is red.", "A"),
         ("A - two dogs", "A"),
         ("D \u2013 two dogs", "D"),
@@ -137,6 +137,7 @@ def test_the_text_of_an_option_names_its_letter() -> None:
     assert parse_answer("It is blue.", ("A", "B", "C"), options) == "C"
     assert parse_answer("It is dark red.", ("A", "B", "C"), options) is None  # "red" occurs too
     assert parse_answer("It is bluest.", ("A", "B", "C"), options) is None
+    assert parse_answer("It is not C (blue).", ("A", "B", "C"), options) is None
 
 
 def test_worded_choices() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fourth
 import numpy as np
 import torch
 import transformers as hf
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizer import bpe
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 
 from toolkit.datasets.sample import Sample
@@ -45,14 +46,14 @@ TRAINED = tuple(
     for twin in ("grounded", "biased")
     if (models_dir() / f"tiny-{family}-{twin}" / "model.safetensors").is_file()
 )
-SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED)
+FOURTH = "printed-smolvlm"
+"""The family that CONTRIBUTING.md adds, by the code that it prints."""
+
+SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED, FOURTH)
 """Every embedded checkpoint that is there, and the random ones."""
 
 SIZES = {"square": (480, 480), "portrait": (480, 640), "landscape": (640, 480), "panorama": (1000, 100)}
 """Width and height of the pictures."""
-
-_CORPUS = ("is there a red circle? answer yes or no. what is the colour of the blue square? " * 3,)
-
 
 def picture(size: tuple[int, int] = (120, 120), seed: int = 0) -> Image.Image:
     """A smooth picture with structure at every place."""
@@ -70,25 +71,15 @@ def make_subject(name: str) -> LoadedVLM:
     if name.startswith("random-tiny-"):
         family = name.removeprefix("random-tiny-")
         model, processor = build_tiny(family, WORDS, seed=3)
+    elif name == FOURTH:
+        model, processor = fourth.small()
+        return LoadedVLM(name, fourth.adapter()(processor), model)
     elif name.startswith("released-"):
         family = name.removeprefix("released-")
         model, processor = released(family)
     else:
         return load_vlm(name, device="cpu")
     return LoadedVLM(name, adapter_class(MODEL_TYPE[family])(processor), model)
-
-
-def bpe(special: dict[str, str], *, bos: str | None = None) -> hf.PreTrainedTokenizerFast:
-    """A byte-level tokenizer whose words are several tokens, with the released models' special tokens."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    backend.train_from_iterator(_CORPUS, trainer)
-    named = {"pad_token": "<pad>", "eos_token": "<|im_end|>"} | ({"bos_token": bos} if bos else {})
-    return hf.PreTrainedTokenizerFast(tokenizer_object=backend, extra_special_tokens=special, **named)
 
 
 TURNS = (

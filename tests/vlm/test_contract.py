@@ -128,7 +128,7 @@ def test_the_other_modality_is_bit_identical(vlm) -> None:
 def test_words_keep_their_positions_when_others_leave(vlm) -> None:
     game = vlm.game(sample(9), target="yes")
     seen: list[torch.Tensor] = []
-    hook = vlm.model.model.language_model.register_forward_pre_hook(
+    hook = vlm.model.get_decoder().register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["position_ids"]), with_kwargs=True
     )
     chosen = np.ones((1, game.players.n), dtype=bool)

@@ -82,8 +82,6 @@ def _letter(text: str, choices: Sequence[str], options: Mapping[str, str]) -> st
     )
     if named:
         return str(named[-1]).upper()
-    if len(listed) > 1:
-        return None
     denied = set(re.findall(rf"{_NOT}([{capitals}])(?!\w)", text, re.IGNORECASE))
     alone = set(re.findall(rf"(?<![\w'])([{capitals}])(?![\w'])(?!{_ARTICLE})", text)) - {d.upper() for d in denied}
     if len(alone) == 1:

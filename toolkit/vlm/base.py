@@ -8,7 +8,7 @@ white box) is written against this page.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -70,6 +70,54 @@ def grid_regions(rows: int, columns: int, box: tuple[float, float, float, float]
     y = box[1] + (box[3] - box[1]) * np.arange(rows + 1) / rows
     corners = [(x[c], y[r], x[c + 1], y[r + 1]) for r in range(rows) for c in range(columns)]
     return np.clip(np.array(corners, dtype=np.float64), 0.0, 1.0)
+
+
+def tiled_geometry(tile_rows: int, tile_columns: int, side: int, shape: Sequence[int]) -> Geometry:
+    """Geometry of a picture cut into tiles of ``side`` x ``side`` tokens, behind which a small copy of it may stand.
+
+    The players are the tiles' tokens, row by row over the whole picture. The copy shows every cell a second time: its
+    pixels belong to the cell that they show, so a removed cell is removed from both; its tokens are nobody's.
+
+    Args:
+        tile_rows: Rows of tiles.
+        tile_columns: Columns of tiles.
+        side: Tokens along a tile's side.
+        shape: (n_tiles, 3, height, width) of the pixel tensor; tiles come row by row, the copy last.
+
+    Raises:
+        ValueError: The number of tiles does not fit.
+    """
+    n_tiles, channels, height, width = shape
+    if n_tiles - tile_rows * tile_columns not in (0, 1):
+        raise ValueError(
+            f"the processor returned {n_tiles} tiles where {tile_rows} x {tile_columns} and a small copy were due"
+        )
+    rows, columns = tile_rows * side, tile_columns * side
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    tile = (row // side) * tile_columns + column // side
+    cell = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+    pixel = np.kron(cell, np.ones((height // side, width // side), dtype=np.int32))
+    owners = pixel.reshape(tile_rows, height, tile_columns, width).transpose(0, 2, 1, 3).reshape(-1, height, width)
+    if n_tiles > len(owners):
+        down = ((np.arange(height) + 0.5) * rows / height).astype(np.int64)
+        across = ((np.arange(width) + 0.5) * columns / width).astype(np.int64)
+        owners = np.concatenate([owners, cell[down[:, None], across[None, :]][None]])
+    return Geometry(
+        rows=rows,
+        columns=columns,
+        player_of_pixel=np.broadcast_to(owners[:, None], (n_tiles, channels, height, width)),
+        token_of_player=tile * side * side + (row % side) * side + column % side,
+        n_tokens=n_tiles * side * side,
+        regions=grid_regions(rows, columns),
+    )
+
+
+def untiled(pixels: Tensor, tile_rows: int, tile_columns: int) -> Tensor:
+    """Tiles (n_tiles, 3, height, width) put together as one upright picture; a small copy at the end is left out."""
+    tiles = pixels[: tile_rows * tile_columns]
+    height, width = tiles.shape[-2:]
+    upright = tiles.reshape(tile_rows, tile_columns, 3, height, width).permute(2, 0, 3, 1, 4)
+    return upright.reshape(3, tile_rows * height, tile_columns * width)
 
 
 class Adapter(ABC):
@@ -140,7 +188,10 @@ class Adapter(ABC):
     def record(self) -> dict[str, Any]:
         """Settings of the preprocessing that change pixels, for records and cache keys."""
         settings = self.processor.image_processor.to_dict()
-        keys = ("size", "crop_size", "min_patches", "max_patches", "resample", "image_mean", "image_std", "patch_size")
+        keys = (
+            "size", "crop_size", "max_image_size", "min_patches", "max_patches", "resample", "image_mean", "image_std",
+            "patch_size",
+        )  # fmt: skip
         return {key: settings[key] for key in keys if settings.get(key) is not None} | {"backend": "pil"}
 
 

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import transformers
 from PIL import Image
 from torch import Tensor
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
 
-from toolkit.vlm.base import Adapter, Geometry, ImageLimits, grid_regions
+from toolkit.vlm.base import Adapter, Geometry, ImageLimits, tiled_geometry, untiled
 
 
 class InternVLProcessor(transformers.InternVLProcessor):
@@ -34,9 +33,7 @@ class InternVLProcessor(transformers.InternVLProcessor):
 class InternVL(Adapter):
     """Adapter of ``InternVLForConditionalGeneration``.
 
-    A picture becomes a canvas of tiles and, when there are several, a thumbnail of the whole. The players are the
-    cells of the canvas, one per tile token. The thumbnail shows every cell a second time: its pixels belong to the
-    cell that they show, so a removed cell is removed from both; its tokens are nobody's.
+    A picture becomes a canvas of tiles and, when there are several, a thumbnail of the whole.
     """
 
     family = "internvl"
@@ -66,45 +63,18 @@ class InternVL(Adapter):
 
     def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Cells of the tiled canvas, row by row over the whole picture."""
-        n_tiles, _, height, width = inputs["pixel_values"].shape
+        shape = tuple(inputs["pixel_values"].shape)
         side = math.isqrt(self.processor.image_seq_length)
-        tile_rows, tile_columns = self._canvas_shape(picture, n_tiles, height, width)
-        rows, columns = tile_rows * side, tile_columns * side
-        row, column = np.divmod(np.arange(rows * columns), columns)
-        tile = (row // side) * tile_columns + column // side
-        token = tile * side * side + (row % side) * side + column % side
-        cell = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
-        pixel = np.kron(cell, np.ones((height // side, width // side), dtype=np.int32))
-        tiles = pixel.reshape(tile_rows, height, tile_columns, width).transpose(0, 2, 1, 3).reshape(-1, height, width)
-        if n_tiles > len(tiles):
-            down = ((np.arange(height) + 0.5) * rows / height).astype(np.int64)
-            across = ((np.arange(width) + 0.5) * columns / width).astype(np.int64)
-            tiles = np.concatenate([tiles, cell[down[:, None], across[None, :]][None]])
-        return Geometry(
-            rows=rows,
-            columns=columns,
-            player_of_pixel=np.broadcast_to(tiles[:, None], (n_tiles, 3, height, width)),
-            token_of_player=token,
-            n_tokens=n_tiles * side * side,
-            regions=grid_regions(rows, columns),
-        )
+        return tiled_geometry(*self._canvas_shape(picture, shape[0], *shape[2:]), side, shape)
 
     def _canvas_shape(self, picture: Image.Image, n_tiles: int, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tiles, by the processor's own rule.
-
-        Raises:
-            ValueError: The rule does not give the number of tiles that the processor returned.
-        """
+        """Rows and columns of tiles, by the processor's own rule."""
         if n_tiles == 1:
             return 1, 1
         images = self.processor.image_processor
         columns, rows = get_optimal_tiled_canvas(
             (picture.height, picture.width), (height, width), images.min_patches, images.max_patches
         )
-        if rows * columns + 1 != n_tiles:
-            raise ValueError(
-                f"the processor returned {n_tiles} tiles where {rows} x {columns} and a thumbnail were due"
-            )
         return rows, columns
 
     def pixels(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -122,8 +92,4 @@ class InternVL(Adapter):
     def canvas(self, pixels: Tensor, geometry: Geometry) -> Tensor:
         """The tiles put together; the thumbnail is left out."""
         side = math.isqrt(self.processor.image_seq_length)
-        rows, columns = geometry.rows // side, geometry.columns // side
-        tiles = pixels[: rows * columns]
-        height, width = tiles.shape[-2:]
-        upright = tiles.reshape(rows, columns, 3, height, width).permute(2, 0, 3, 1, 4)
-        return upright.reshape(3, rows * height, columns * width)
+        return untiled(pixels, geometry.rows // side, geometry.columns // side)
