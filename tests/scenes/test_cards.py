@@ -29,10 +29,13 @@ MISSED = {
 
 def goals(*names):
     """Every grounded twin with every goal, those that are missed marked as strict expected failures."""
+    cases = []
     for model in GROUNDED:
         for goal in names:
             why = MISSED.get((model, goal))
-            yield pytest.param(model, goal, marks=[pytest.mark.xfail(strict=True, reason=why)] if why else [])
+            marks = [pytest.mark.xfail(strict=True, reason=why)] if why else []
+            cases.append(pytest.param(model, goal, marks=marks))
+    return cases
 
 
 def rows_of(name, world):
