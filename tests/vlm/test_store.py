@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from subjects import make_subject, sample
 
+from toolkit.vlm import game as game_module
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.store import CoalitionStore, default_store
 
@@ -20,31 +24,40 @@ def entries(n: int, start: int = 0) -> dict[bytes, float]:
 
 def test_values_come_back_exactly(tmp_path) -> None:
     store = CoalitionStore(tmp_path / "cache")
+    assert store.recall(IDENTITY) == {}
     store.keep(IDENTITY, entries(5))
     store.keep(IDENTITY, entries(5, 5))
-    found = CoalitionStore(tmp_path / "cache").recall(IDENTITY, [*entries(10), b"zz"])
-    assert found == entries(10)
+    assert CoalitionStore(tmp_path / "cache").recall(IDENTITY) == entries(10)
 
 
 def test_any_other_identity_gets_nothing(tmp_path) -> None:
     store = CoalitionStore(tmp_path)
     store.keep(IDENTITY, entries(3))
     for other in (IDENTITY | {"weights": "abd"}, IDENTITY | {"target": [4]}, IDENTITY | {"baseline": "mean"}):
-        assert store.recall(other, list(entries(3))) == {}
+        assert store.recall(other) == {}
     path = next(tmp_path.glob("*.npz"))
     path.rename(store._path(IDENTITY | {"weights": "abd"}))
-    assert store.recall(IDENTITY | {"weights": "abd"}, list(entries(3))) == {}
+    assert store.recall(IDENTITY | {"weights": "abd"}) == {}
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", b"\x80\x04pickle"])
-def test_damaged_files_count_as_absent(tmp_path, damage: bytes) -> None:
+@pytest.mark.parametrize("damage", ["empty", "short", "no zip", "pickle", "flipped", "uneven"])
+def test_damaged_files_count_as_absent(tmp_path, damage: str) -> None:
     store = CoalitionStore(tmp_path)
-    store.keep(IDENTITY, entries(3))
+    store.keep(IDENTITY, entries(200))
     path = next(tmp_path.glob("*.npz"))
-    path.write_bytes(damage or path.read_bytes()[:40])
-    assert store.recall(IDENTITY, list(entries(3))) == {}
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        third = len(content) // 3
+        content[third : 2 * third] = bytes(byte ^ 0xFF for byte in content[third : 2 * third])
+    contents = {"empty": b"", "short": content[:40], "no zip": b"PK\x03\x04 no zip", "pickle": b"\x80\x04pickle"}
+    if damage == "uneven":
+        with np.load(path) as file:
+            np.savez_compressed(path, **{**file, "values": file["values"][1:]})
+    else:
+        path.write_bytes(contents.get(damage, content))
+    assert store.recall(IDENTITY) == {}
     store.keep(IDENTITY, entries(2))
-    assert store.recall(IDENTITY, list(entries(3))) == entries(2)
+    assert store.recall(IDENTITY) == entries(2)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch) -> None:
@@ -54,25 +67,69 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch) -> None
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "savez_compressed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        store.keep(IDENTITY, entries(3, 3))
-    assert store.recall(IDENTITY, list(entries(6))) == entries(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.keep(IDENTITY, entries(3, 3))
+    assert store.recall(IDENTITY) == entries(3)
     assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+
+
+def test_what_killed_writers_left_goes_with_the_oldest_files(tmp_path) -> None:
+    old, new = tmp_path / "a.partial", tmp_path / "b.partial"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (time.time() - 7200,) * 2)
+    CoalitionStore(tmp_path, max_bytes=1).keep(IDENTITY, entries(3))
+    assert not old.exists()
+    assert new.exists()
+    CoalitionStore(tmp_path).clear()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_oldest_files_go_first(tmp_path) -> None:
     store = CoalitionStore(tmp_path)
-    for i in range(4):
+    for i in range(8):
         store.keep(IDENTITY | {"view": i}, entries(3))
         os.utime(store._path(IDENTITY | {"view": i}), (i, i))
-    size = store.size() // 4
-    store.recall(IDENTITY | {"view": 0}, list(entries(1)))
-    CoalitionStore(tmp_path, max_bytes=3 * size + size // 2).keep(IDENTITY | {"view": 9}, entries(3))
-    kept = [bool(store.recall(IDENTITY | {"view": i}, list(entries(3)))) for i in (0, 1, 2, 3, 9)]
-    assert kept == [True, False, False, True, True]
+    size = store.size() // 8
+    store.recall(IDENTITY | {"view": 0})
+    CoalitionStore(tmp_path, max_bytes=6 * size).keep(IDENTITY | {"view": 9}, entries(3))
+    kept = [i for i in (*range(8), 9) if store._path(IDENTITY | {"view": i}).is_file()]
+    assert kept == [0, 5, 6, 7, 9]
+    assert store.size() <= 6 * size
     store.clear()
     assert store.size() == 0
+
+
+def test_the_folder_is_listed_only_when_it_may_be_too_large(tmp_path, monkeypatch) -> None:
+    store = CoalitionStore(tmp_path)
+    listed: list[str] = []
+    real = CoalitionStore._files
+    monkeypatch.setattr(CoalitionStore, "_files", lambda self, suffix: listed.append(suffix) or real(self, suffix))
+    for i in range(20):
+        store.keep(IDENTITY | {"view": i % 10}, entries(3, i))
+    assert listed == [".npz"]
+    assert store._estimate == store.size()
+
+
+def test_several_writers_never_leave_half_a_file(tmp_path) -> None:
+    def write(i: int) -> None:
+        CoalitionStore(tmp_path, max_bytes=2000).keep(IDENTITY | {"view": i % 3}, entries(3, i))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(60)))
+    found = [CoalitionStore(tmp_path).recall(IDENTITY | {"view": i}) for i in range(3)]
+    assert any(found)
+    assert all(value == key[0] / 7 for values in found for key, value in values.items())
+
+
+def test_values_that_are_not_finite_are_not_kept(tmp_path) -> None:
+    store = CoalitionStore(tmp_path / "cache")
+    store.keep(IDENTITY, {b"aa": float("nan"), b"bb": float("inf")})
+    assert not (tmp_path / "cache").exists()
+    store.keep(IDENTITY, {b"aa": float("nan"), b"bb": 0.5})
+    assert store.recall(IDENTITY) == {b"bb": 0.5}
 
 
 def test_the_default_store_lies_where_the_user_says(tmp_path, monkeypatch) -> None:
@@ -89,21 +146,79 @@ def test_a_bound_must_be_positive(tmp_path) -> None:
         CoalitionStore(tmp_path, max_bytes=0)
 
 
-def test_a_rerun_evaluates_nothing_and_another_model_everything(tmp_path) -> None:
+@pytest.fixture
+def one() -> LoadedVLM:
+    return make_subject("random-tiny-llava")
+
+
+def play(one: LoadedVLM, store: CoalitionStore, *, baseline: str = "blur", seed: int = 1, **about: str):
+    """Values of 20 coalitions, and how many of them the model evaluated."""
+    named = {"digest": "a"} | about
+    vlm = LoadedVLM(named.pop("name", "m"), one.adapter, one.model, store=store, **named)
+    game = vlm.game(sample(seed), target=named.get("target", "yes"), baseline=baseline)
+    values = game(np.random.default_rng(0).random((20, 42)) < 0.5)
+    return values, game.n_evaluations
+
+
+def test_a_rerun_evaluates_nothing_and_another_game_everything(tmp_path, one: LoadedVLM) -> None:
     store = CoalitionStore(tmp_path)
-    one = make_subject("random-tiny-llava")
-    chosen = np.random.default_rng(0).random((20, 42)) < 0.5
-
-    def play(digest: str, baseline: str = "blur"):
-        game = LoadedVLM("m", one.adapter, one.model, digest=digest, store=store).game(
-            sample(1), target="yes", baseline=baseline
-        )
-        return game(chosen), game.n_evaluations
-
-    first, n = play("a")
+    first, n = play(one, store)
     assert n == 20
-    again, n = play("a")
+    again, n = play(one, store)
     assert n == 0
     assert np.array_equal(first, again)
-    assert play("b")[1] == 20
-    assert play("a", "mean")[1] == 20
+    for other in ({"digest": "b"}, {"revision": "c"}, {"name": "n"}, {"baseline": "mean"}, {"quantisation": "nf4"}):
+        assert play(one, store, **other)[1] == 20, other
+    assert play(one, store, seed=2)[1] == 20
+
+
+def test_another_preprocessing_prompt_precision_or_code_is_evaluated_anew(tmp_path, one, monkeypatch) -> None:
+    store = CoalitionStore(tmp_path)
+    play(one, store)
+    images = one.adapter.processor.image_processor
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "image_mean", [0.4, 0.4, 0.4])
+        assert play(one, store)[1] == 20
+    template = one.adapter.processor.chat_template
+    with monkeypatch.context() as patch:
+        patch.setattr(one.adapter.processor, "chat_template", "<bos>" + template)
+        assert play(one, store)[1] == 20
+    with monkeypatch.context() as patch:
+        patch.setattr(game_module, "code_identity", lambda: {"code": "another"})
+        assert play(one, store)[1] == 20
+    assert play(one, store)[1] == 0
+    one.model.bfloat16()
+    assert play(one, store)[1] == 20
+
+
+def test_weights_changed_in_place_are_neither_answered_for_nor_remembered(tmp_path, one: LoadedVLM) -> None:
+    store = CoalitionStore(tmp_path)
+    play(one, store)
+    vlm = LoadedVLM("m", one.adapter, one.model, digest="a", store=store)
+    with torch.no_grad():
+        vlm.model.lm_head.weight.mul_(0.5)
+    game = vlm.game(sample(1), target="yes")
+    changed = game(np.random.default_rng(0).random((20, 42)) < 0.5)
+    assert game.n_evaluations == 20
+    with torch.no_grad():
+        vlm.model.lm_head.weight.mul_(2.0)
+    back, n = play(one, store)
+    assert n == 0
+    assert not np.allclose(back, changed)
+
+
+def test_a_model_that_nothing_identifies_gets_no_store(tmp_path, one: LoadedVLM) -> None:
+    with pytest.raises(ValueError, match="neither a revision nor a digest"):
+        LoadedVLM("m", one.adapter, one.model, store=CoalitionStore(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_only_warns(tmp_path, one: LoadedVLM) -> None:
+    (tmp_path / "file").write_text("in the way")
+    vlm = LoadedVLM("m", one.adapter, one.model, digest="a", store=CoalitionStore(tmp_path / "file" / "cache"))
+    game = vlm.game(sample(1), target="yes")
+    chosen = np.random.default_rng(0).random((20, 42)) < 0.5
+    with pytest.warns(RuntimeWarning, match="not remembered any more"):
+        values = game(chosen)
+    assert np.isfinite(values).all()
+    assert vlm.store is None
+    game(~chosen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from toolkit.games import Players, check_coalitions
 from toolkit.plan import plan_coalitions
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.request import Block, Request
+from toolkit.vlm.store import code_identity
 from toolkit.vlm.view import View
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class SampleGame:
         self.token_ids = token_ids
         self.baseline = baseline
         self._values: dict[bytes, float] = {}
+        self._is_recalled = False
         self._n_evaluations = 0
 
     @property
@@ -68,36 +72,44 @@ class SampleGame:
     def missing(self, coalitions: Coalitions) -> tuple[list[bytes], Coalitions]:
         """Keys of all coalitions, and the distinct ones that have no value yet."""
         keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
+        self._recall()
         fresh: dict[bytes, int] = {}
         for i, key in enumerate(keys):
             if key not in self._values:
                 fresh.setdefault(key, i)
-        self._recall(fresh)
-        return keys, coalitions[[i for key, i in fresh.items() if key not in self._values]]
+        return keys, coalitions[list(fresh.values())]
 
-    def _recall(self, fresh: dict[bytes, int]) -> None:
-        """Take what the model's store remembers."""
-        store = self.vlm.store
-        if store is not None and fresh:
-            self._values.update(store.recall(self.identity(), list(fresh)))
+    def _recall(self) -> None:
+        """Take what the model's store remembers, when the game is asked for the first time."""
+        if not self._is_recalled and self.vlm.store is not None and self.vlm.is_as_loaded():
+            self._values.update(self.vlm.store.recall(self.identity()))
+        self._is_recalled = True
 
     def identity(self) -> dict[str, object]:
         """Everything that the values depend on, for the store's key."""
-        return self.vlm.identity() | {
+        return {
+            **self.vlm.identity(),
+            **code_identity(),
             "view": self.view.key,
+            "prompt": hashlib.sha256(repr(self.view.prompt.ids).encode()).hexdigest(),
             "target": list(self.token_ids),
             "baseline": self.baseline,
             "n_players": self.players.n,
         }
 
     def learn(self, coalitions: Coalitions, values: Values) -> None:
-        """Keep freshly evaluated values."""
+        """Keep freshly evaluated values; a store that cannot be written is let go with a warning."""
         keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
         new = {key: float(value) for key, value in zip(keys, values, strict=True)}
         self._values.update(new)
         self._n_evaluations += len(new)
-        if self.vlm.store is not None and new:
+        if self.vlm.store is None or not new or not self.vlm.is_as_loaded():
+            return
+        try:
             self.vlm.store.keep(self.identity(), new)
+        except OSError as error:
+            warnings.warn(f"values are not remembered any more: {error}", RuntimeWarning, stacklevel=2)
+            self.vlm.store = None
 
     def values_of(self, keys: Sequence[bytes]) -> Values:
         """Known values by key."""

@@ -43,6 +43,9 @@ class LoadedVLM:
         quantisation: ``"nf4"`` for 4-bit weights, else None.
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
         store: Remembers values between runs; None remembers nothing.
+
+    Raises:
+        ValueError: A store, but neither a revision nor a digest: it could not tell this model from another.
     """
 
     def __init__(
@@ -57,6 +60,11 @@ class LoadedVLM:
         max_tokens: int | None = None,
         store: CoalitionStore | None = None,
     ) -> None:
+        if store is not None and not (revision or digest):
+            raise ValueError(
+                f"{name!r} has neither a revision nor a digest of its weights, so a store cannot tell it from another "
+                "model: load it by name or from a folder, or leave out the store"
+            )
         self.name = name
         self.family = adapter.family
         self.revision = revision
@@ -65,6 +73,7 @@ class LoadedVLM:
         self.adapter = adapter
         self.model = model
         self.store = store
+        self._changes = _weight_changes(model)
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._answers: dict[tuple[str, tuple[str, ...] | None], tuple[Answer, dict[str, tuple[int, ...]]]] = {}
@@ -94,6 +103,10 @@ class LoadedVLM:
             "preprocessing": self.adapter.record(),
             "batch_class": "exact" if exact else self.engine.tokens.size.bit_length(),
         }
+
+    def is_as_loaded(self) -> bool:
+        """Whether no weight has been changed in place since the model was put in here."""
+        return _weight_changes(self.model) == self._changes
 
     def view(self, sample: Sample) -> View:
         """The sample as this model sees it; the latest ones are kept.
@@ -241,3 +254,8 @@ class LoadedVLM:
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({view.players.n},)")
         pixels = view.masked(self.adapter, baseline, coalition[None, : view.players.n_image])[0]
         return self.adapter.picture(pixels, view.geometry)
+
+
+def _weight_changes(model: PreTrainedModel) -> int:
+    """How often any weight has been changed in place."""
+    return sum(weight._version for weight in model.parameters())
