@@ -184,6 +184,30 @@ def test_explain_writes_a_page_that_needs_nothing_else(model: Path, picture: Pat
     assert "is it red ?" in out.read_text(encoding="utf-8")
 
 
+def test_explain_remembers_values_unless_told_not_to(
+    model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.vlm.game import SampleGame
+
+    evaluated: list[int] = []
+    learn = SampleGame.learn
+    monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(SampleGame, "learn", lambda game, c, v: (evaluated.append(len(c)), learn(game, c, v))[1])
+    pages = []
+    for number, extra in enumerate((["--no-cache"], [], [], ["--no-cache"])):
+        evaluated.append(0)
+        out = tmp_path / f"{number}.html"
+        words = ("explain", str(picture), "is there a red circle ?", "--model", str(model), "--steps", "4")
+        assert invoke(*words, "--explainer", "occlusion", "--out", str(out), *extra)[0] == 0
+        pages.append(out.read_text(encoding="utf-8"))
+        evaluated[number:] = [sum(evaluated[number:])]
+        assert (tmp_path / "cache").exists() == (number > 0)
+    first, stored, again, anew = evaluated
+    assert first == anew >= stored > 40  # the store also shares values between the explainer's game and the scored one
+    assert again == 0
+    assert pages[1] == pages[2]
+
+
 def test_explain_escapes_what_the_page_shows(model: Path, picture: Path, tmp_path: Path) -> None:
     code, _, err = invoke(
         "explain", str(picture), "is <b> & it ?", "--model", str(model), "--out", str(tmp_path / "p.html")

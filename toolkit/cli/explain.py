@@ -23,18 +23,20 @@ def explain(
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
     seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
     force: bool = typer.Option(False, "--force", help="Overwrite a file that this command did not write."),
+    no_cache: bool = typer.Option(False, "--no-cache", help="Neither use nor keep the values of earlier calls."),
 ) -> None:
     """Explain an answer about any picture, in one page."""
     check_page(out, force=force)
     import toolkit
     from toolkit.baselines import BASELINES
     from toolkit.explainers import EXPLAINERS
+    from toolkit.vlm.store import default_store
 
     EXPLAINERS.check(explainer)
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(picture, question, choices=listed, answer=answer)
-    vlm = toolkit.load_vlm(model)
+    vlm = toolkit.load_vlm(model, store=None if no_cache else default_store())
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)
     attribution = toolkit.explain(explainer, vlm, sample, target=said.text, baseline=baseline, seed=seed)
