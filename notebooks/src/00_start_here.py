@@ -77,7 +77,7 @@ SampleBrowser({name: vlms[name] for name in names if "llava" in name})
 #
 # ## 2 · The models (7 minutes)
 #
-# The toolkit brings its own models: tiny (under a million weights each, where released models have billions), but
+# The toolkit brings its own models: tiny (about a million weights each, where released models have billions), but
 # they are real: the same classes, the same loading code and the same processors as LLaVA-1.5, Qwen2.5-VL and InternVL.
 # Each architecture comes as a pair of twins. The **grounded** twin was trained on balanced questions, so it has to
 # look. The **biased** twin was trained in a world of full folklore, so it can guess.
