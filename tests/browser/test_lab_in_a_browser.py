@@ -129,6 +129,8 @@ class Learner:
                 return
             busy = "[*]:" in prompts or not self.page.locator(idle).count()
             quiet = 0 if busy else quiet + 1
+            dialog = self.page.locator("dialog.jp-Dialog")
+            assert not dialog.count(), f"JupyterLab asks: {dialog.all_inner_texts()}"
             if quiet > SETTLE:
                 self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
                 self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
@@ -174,7 +176,7 @@ def test_lesson_01_the_slider_moves_picture_and_curves(browser, lab, screenshots
     assert spoken.count() == 1, "the chart is not said in words"
     page.screenshot(path=screenshots / "01_after.png")
     assert page.locator("text=Still open").count() == 2
-    page.locator("text=References").first.scroll_into_view_if_needed()
+    page.locator('.jp-Notebook h2:has-text("Quiz")').first.scroll_into_view_if_needed()
     page.locator(".widget-radio-box label").first.click()
     page.wait_for_selector("text=/Right\\.|Not quite\\./")
     page.screenshot(path=screenshots / "01_quiz.png")
