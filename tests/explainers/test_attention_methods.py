@@ -187,10 +187,21 @@ def test_grad_cam_is_the_derivative_along_a_players_activation(family: str) -> N
 
 
 def test_the_layer_is_a_fraction_of_the_depth() -> None:
-    assert [layer_index(n, DEPTH) for n in (3, 28, 32, 36)] == [0, 6, 7, 8]
+    assert [layer_index(n, DEPTH) for n in (3, 4, 28, 32, 36)] == [0, 1, 6, 7, 8]
     assert [layer_index(5, depth) for depth in (0.0, 0.5, 1.0)] == [0, 2, 4]
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         layer_index(3, 1.5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_chosen_layer_is_kept_and_the_last_one_has_no_map(family: str) -> None:
+    vlm, sample = tiny_vlm(family), tiny_sample()
+    for method in ("grad-cam", "llava-cam"):
+        assert explain(method, vlm, sample, target="yes").details["layer"] == 1, "the second of four"
+    assert np.any(explain("grad-cam", vlm, sample, target="yes").of("image"))
+    last = explain(GradCam(depth=1.0), vlm, sample, target="yes")
+    assert last.details["layer"] == 3
+    assert not np.any(last.scores), "nothing at other positions of the last layer reaches the answer"
 
 
 def test_llava_cam_without_noise_is_grad_cam_and_with_noise_is_not() -> None:

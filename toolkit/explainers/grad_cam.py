@@ -3,7 +3,10 @@
     alpha_c = mean over players p of d logit / d A[p, c],    score_p = sum over channels c of alpha_c A[p, c]
 
 A is the output of the post-attention norm of one decoder layer, at 7/31 of the depth: layer 7 of 32, as the paper's
-code sets for LLaVA-1.5-7B, and the corresponding layer elsewhere.
+code sets for LLaVA-1.5-7B, and the corresponding layer elsewhere (the second of the four layers of a tiny model). A
+fraction of depth is what the three families have in common. It must not be the last layer: what happens there at other
+positions than the predicting one no longer reaches the answer, so the map would be exactly 0. An early layer still has
+the picture at its own positions; ``GradCam(depth=...)`` compares others.
 
 Reference: Selvaraju et al., 2017, arXiv 1610.02391.
 Adapted for autoregressive VLMs: "space" is the sequence, the pooling runs over image and text players together, so

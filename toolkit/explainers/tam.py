@@ -13,6 +13,8 @@ tokens equal to the explained one are left out, since they would subtract the an
 
 Reference: Li et al., 2025, arXiv 2506.23270.
 Adapted for autoregressive VLMs: it is made for them. The explained token is the scored answer token, at its own id.
+It presumes that the last hidden states at the picture already spell the answer. Released models were seen to do so;
+nothing trains them to, and the tiny models of this package need not, so read the map beside its pointing game.
 The filter is made for grids of hundreds of cells. On a coarse grid it gives a cell that stands out alone to all nine
 cells of its window, so a map of 6 x 6 cells may point one cell beside its peak; ``window=1`` leaves the filter out.
 Scores are non-negative by construction, and text tokens keep step 1. Every stage is available from :func:`stages`.
