@@ -3,11 +3,13 @@
 import importlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from paper_vlm import PaperVLM, paper_sample
 
 from toolkit.benchmark.presets import preset
 from toolkit.course import ExerciseError, Quiz, experiments
+from toolkit.course import lesson_00 as zeroth
 from toolkit.course import lesson_03 as third
 from toolkit.course import lesson_04 as fourth
 from toolkit.course import lesson_07 as seventh
@@ -94,6 +96,28 @@ def test_the_surrogate_is_the_exact_index_on_an_and_gate():
     assert best.loc["oracle", "exact"] == pytest.approx(0.45)
     assert best.loc["anti-oracle", "exact"] == pytest.approx(best.loc["anti-oracle", "surrogate"])
     assert (table["exact cost"] > table["surrogate cost"]).all()
+
+
+def test_agreement_is_counted_within_each_sample():
+    columns = ["sample", "explainer", "surrogate", "exact"]
+    rows = [("s", "a", 1.0, 1.0), ("s", "b", 2.0, 2.0), ("t", "a", 11.0, 12.0), ("t", "b", 12.0, 11.0)]
+    flat = [("u", "a", 1.0, 1.0), ("u", "b", 1.0, 2.0)]
+    found = fourth.agreements(pd.DataFrame([*rows, *flat], columns=columns))
+    assert found[["s", "t"]].tolist() == [pytest.approx(1), pytest.approx(-1)]
+    assert np.isnan(found["u"])
+
+
+def test_share_right_counts_and_refuses_lists_of_different_length():
+    assert zeroth.share_right(["A", "B", "C", "A"], ["A", "B", "D", "A"]) == 0.75
+    with pytest.raises(ValueError, match="got 1, 2"):
+        zeroth.share_right(["A"], ["A", "B"])
+    with pytest.raises(ValueError, match="at least one"):
+        zeroth.share_right([], [])
+
+
+def test_means_keep_the_order_of_the_explainers():
+    table = experiments.score_table(PaperVLM("and"), SAMPLES[:1], ["random", "oracle"], metrics=["f-syn"])
+    assert list(experiments.means(table).index) == ["random", "oracle"]
 
 
 def test_score_tables_have_one_row_per_sample_explainer_and_metric():

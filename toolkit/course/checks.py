@@ -78,11 +78,20 @@ def shown(value: Any) -> str:
         return f"array {np.array2string(value, precision=6, threshold=12)} of shape {value.shape}"
     if isinstance(value, float | np.floating):
         return f"{float(value):.6g}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {shown(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         inside = ", ".join(shown(item) for item in value)
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def counted(values: np.ndarray[Any, Any]) -> str:
+    """How many numbers there are: ``one number``, ``5 numbers``, ``an array of shape (2, 10)``."""
+    if values.ndim == 0:
+        return "one number"
+    return f"{len(values)} numbers" if values.ndim == 1 else f"an array of shape {values.shape}"
 
 
 def difference(got: Any, expected: Any, tolerance: float) -> str:
@@ -97,7 +106,7 @@ def difference(got: Any, expected: Any, tolerance: float) -> str:
     except (TypeError, ValueError):
         return f"it returned {shown(got)}, which is no number and no array of numbers."
     if number.shape != right.shape:
-        return f"it returned shape {number.shape}, expected shape {right.shape}."
+        return f"it returned {counted(number)}, expected {counted(right)}."
     if np.allclose(number, right, rtol=0, atol=tolerance, equal_nan=True):
         return ""
     if right.size and np.allclose(number, -right, rtol=0, atol=tolerance):
@@ -127,6 +136,8 @@ def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: flo
             got = call(function, case.arguments)
         except NotImplementedError:
             return Verdict(done=False, message="Write the function above, run its cell, then run this one again.")
+        except ExerciseError as error:
+            raise ExerciseError(f"{error}\nHint: {case.hint}") from error.__cause__
         wrong = difference(got, case.expected, tolerance)
         if wrong:
             name = f" ({case.name})" if case.name else ""

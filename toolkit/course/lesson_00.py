@@ -67,7 +67,12 @@ def share_right(given: Sequence[str], right: Sequence[str]) -> float:
 def check_accuracy(function: Callable[..., Any]) -> Verdict:
     """Check ``accuracy(given, right)``: share of equal answers."""
     cases = [
-        Case((["yes", "no"], ["yes", "no"]), 1.0, "All answers are right: the share is 1.", "all right"),
+        Case(
+            (["yes", "no"], ["yes", "no"]),
+            1.0,
+            "All answers are right: the share is 1. A share lies between 0 and 1.",
+            "all right",
+        ),
         Case((["yes", "no"], ["no", "yes"]), 0.0, "No answer is right: the share is 0.", "all wrong"),
         Case(
             (["A", "B", "C", "A"], ["A", "B", "D", "A"]),

@@ -86,7 +86,12 @@ def check_relevance_gain(function: Callable[..., Any]) -> Verdict:
     up, down = rng.random(5), rng.random(5)
     uneven = np.array([0.0, 0.1, 0.5, 0.7, 1.0])
     cases = [
-        Case((np.ones(5), np.zeros(5), k), 1.0, "Insertion is 1 everywhere, deletion 0 everywhere.", "the best case"),
+        Case(
+            (np.ones(5), np.zeros(5), k),
+            1.0,
+            "The areas are 1 and 0: np.trapezoid(curve, fractions) knows how wide the steps are.",
+            "the best case",
+        ),
         Case((up, up, k), 0.0, "Equal curves enclose no area.", "two equal curves"),
         Case(
             (k, 1 - k, k),
@@ -114,7 +119,12 @@ def check_kendall(function: Callable[..., Any]) -> Verdict:
     """Check ``kendall(first, second)``: agreeing minus disagreeing pairs over all pairs, without ties."""
     a = [0.1, 0.4, 0.3, 0.9]
     cases = [
-        Case((a, a), 1.0, "All pairs agree: tau is +1.", "a ranking and itself"),
+        Case(
+            (a, a),
+            1.0,
+            "All pairs agree: tau is +1. Count each pair once, and divide by the number of pairs.",
+            "a ranking and itself",
+        ),
         Case((a, [-x for x in a]), -1.0, "All pairs disagree: tau is -1.", "a ranking and its reverse"),
         Case(
             ([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]),

@@ -86,7 +86,7 @@ def check_dividend(function: Callable[..., Any]) -> Verdict:
         Case((1.0, 1.0, 1.0, 0.0), -1.0, "OR: 1 - 1 - 1 + 0.", "OR"),
         Case((0.0, 1.0, 1.0, 0.0), -2.0, "XOR: 0 - 1 - 1 + 0.", "XOR"),
         Case((1.0, 0.5, 0.5, 0.0), 0.0, "Additive: the parts add up, nothing is left over.", "additive"),
-        Case((0.9, 0.6, 0.5, 0.4), 0.2, "Do not forget to add v(neither) back: both parts contain it.", "in between"),
+        Case((0.9, 0.6, 0.5, 0.3), 0.1, "Do not forget to add v(neither) back: both parts contain it.", "in between"),
     ]
     return check(function, cases, solved="Four numbers, three signs: that is the whole definition.")
 
@@ -116,7 +116,12 @@ def check_floor(function: Callable[..., Any]) -> Verdict:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.2, (50, 2, 10))
     cases = [
-        Case((np.array([0.5, 0.25]),), 0.375, "Nothing to clip here: the plain mean.", "inside [0, 1]"),
+        Case(
+            (np.array([0.5, 0.25]),),
+            0.375,
+            "Nothing to clip here: the plain mean of everything, one number.",
+            "inside [0, 1]",
+        ),
         Case((np.array([-1.0, 1.0]),), 0.5, "Clip before averaging, as the published metric does.", "clip first"),
         Case((np.array([2.0, 2.0]),), 1.0, "Values above 1 are clipped as well.", "above 1"),
         Case((noise,), float(np.clip(noise, 0, 1).mean()), "np.clip(sides, 0, 1), then the mean of everything."),
