@@ -100,7 +100,7 @@ def test_padding_does_not_matter(vlm, side: str) -> None:
     with torch.inference_mode():
         logits = vlm.model(**inputs, position_ids=positions[:, None] if len(positions) > 1 else positions).logits[0, at]
     everything = np.ones((1, game.players.n), dtype=bool)
-    assert game(everything)[0] == pytest.approx(logits.log_softmax(-1)[game.token_ids[0]].exp().item(), abs=1e-6)
+    assert game(everything)[0] == pytest.approx(logits.log_softmax(-1)[game.token_ids[0]].exp().item(), abs=1e-5)
 
 
 def test_the_other_modality_is_bit_identical(vlm) -> None:
@@ -201,4 +201,4 @@ def test_generation_and_scoring_agree(vlm) -> None:
     chosen = vlm.answer(s)
     best = max(chosen.by_choice, key=lambda word: chosen.by_choice[word])
     assert chosen.text == best
-    assert chosen.probability == pytest.approx(logits[chosen.token_ids[0]].exp().item(), abs=1e-6)
+    assert chosen.probability == pytest.approx(logits[chosen.token_ids[0]].exp().item(), abs=1e-5)

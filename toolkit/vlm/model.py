@@ -257,5 +257,5 @@ class LoadedVLM:
 
 
 def _weight_changes(model: PreTrainedModel) -> int:
-    """How often any weight has been changed in place."""
-    return sum(weight._version for weight in model.parameters())
+    """How often any weight has been changed in place; weights made in inference mode do not count changes."""
+    return sum(0 if weight.is_inference() else weight._version for weight in model.parameters())
