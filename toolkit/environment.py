@@ -254,7 +254,7 @@ def check_models(folder: Path | None = None, names: tuple[str, ...] | None = Non
     except FileNotFoundError as error:
         return (Check("models", "problem", str(error), fix),)
     reasons = {name: reason for name in names if (reason := check_model(folder / name)) is not None}
-    reasons |= {name: "it is not in the folder of the models" for name in names if not (folder / name).is_dir()}
+    reasons |= {name: f"there is no folder {name} among the models" for name in names if not (folder / name).is_dir()}
     if len(reasons) == 1:
         ((name, reason),) = reasons.items()
         return (Check(name, "problem", reason, fix.replace("NAME", name)),)
