@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 from toolkit.bench import cpu, gpu, measure, tables, workload
 from toolkit.bench.shapes import build
 from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.vlm import stack
 from toolkit.vlm.llava import Llava
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.tiny import build_tiny
@@ -26,12 +29,17 @@ def vlm() -> LoadedVLM:
 def test_the_workload_is_what_metrics_ask_for(vlm: LoadedVLM) -> None:
     samples = workload.scene_samples(3)
     assert len({s.dataset for s in samples}) == 3
-    one, two = (workload.metric_tasks(vlm, samples, n) for n in (1, 2))
-    for single, double in zip(one, two, strict=True):
+    one, two, nine = (workload.metric_tasks(vlm, samples, n) for n in (1, 2, 9))
+    for single, double, all_nine in zip(one, two, nine, strict=True):
         assert len(np.unique(single.cells, axis=0)) == len(single.cells) <= 76
         assert len(single.cells) < len(double.cells) <= 148
+        assert len(double.cells) < len(all_nine.cells) <= 652
+        images = [len(np.unique(task.cells[:, :36], axis=0)) for task in (single, double, all_nine)]
+        assert images == [20, 38, 164]  # independent orderings of 36 cells: no two of their tops coincide
+        assert double.n_asked == 2 * single.n_asked > len(double.cells)
     macro = workload.macro_game_task(vlm, samples[0])
-    assert 1000 < len(macro.cells) <= 11 * 256
+    assert macro.n_asked == 11 * 256
+    assert 1000 < len(macro.cells) < macro.n_asked
 
 
 def test_a_run_counts_every_cell_and_image_once(vlm: LoadedVLM) -> None:
@@ -39,20 +47,63 @@ def test_a_run_counts_every_cell_and_image_once(vlm: LoadedVLM) -> None:
     run = measure.run_engine(vlm, tasks)
     assert run.cells == sum(len(task.cells) for task in tasks)
     assert run.images == sum(len(np.unique(task.cells[:, :36], axis=0)) for task in tasks)
-    assert run.seconds > 0
+    assert run.took.wall > 0
+    assert run.took.cpu > 0
     separate = measure.run_engine(vlm, tasks, together=False)
     assert (separate.cells, separate.images) == (run.cells, run.images)
 
 
-def test_each_idea_only_changes_how_and_the_bounds_hold(vlm: LoadedVLM) -> None:
+def test_each_idea_only_changes_how_and_the_bounds_hold(vlm: LoadedVLM, monkeypatch) -> None:
     tasks = workload.metric_tasks(vlm, workload.scene_samples(1), 1)
-    old = measure.with_engine(vlm, max_tokens=1, max_entries=1, block_tokens=1)
-    alone = measure.run_engine(vlm, tasks)
-    vlm.engine = old
-    shared = measure.run_engine(vlm, tasks)
+    engine, by_layers = vlm.engine, []
+    read = stack.read_states
+    monkeypatch.setattr(stack, "read_states", lambda *inputs: by_layers.append(1) or read(*inputs))
+    games = []
+    for name, bounds, together in cpu._IDEAS:
+        by_layers.clear()
+        with measure.engine_bounds(vlm, **bounds):
+            run = measure.run_engine(vlm, tasks, together=together)
+            games.append((name, run, tasks[0].game(vlm)(tasks[0].cells), bool(by_layers)))
+    assert vlm.engine is engine
+    (_, alone, _, _), (_, shared, _, _), *_ = games
     assert alone.rows == alone.cells == shared.cells
     assert shared.rows == shared.images == alone.images
     assert shared.tokens < 0.7 * alone.tokens
+    assert [used for *_, used in games] == [False] * 4 + [True]
+    for _, _, values, _ in games[1:]:
+        np.testing.assert_allclose(values, games[0][2], atol=1e-5, rtol=0)
+
+
+def test_ratios_are_of_one_turn_and_their_median(vlm: LoadedVLM, monkeypatch) -> None:
+    tasks = workload.metric_tasks(vlm, workload.scene_samples(1), 1)
+    passes = iter([measure.Took(2.0, 1.0), measure.Took(8.0, 2.0), measure.Took(3.0, 9.0)])
+    runs = iter([measure.Took(9.0, 9.0), measure.Took(1.0, 1.0), measure.Took(2.0, 4.0), measure.Took(3.0, 3.0)])
+    monkeypatch.setattr(measure, "plain_pass", lambda *_, **__: next(passes))
+    monkeypatch.setattr(measure, "run_engine", lambda *_: measure.Run(next(runs), 1, 1, 1, 1))
+    found = measure.compare(vlm, tasks, turns=3, passes=1)
+    assert found.speed_up(10) == measure.Took(20.0, 10.0)  # walls 2/1, 8/2, 3/3 and cpus 1/1, 2/4, 9/3, times 10
+    assert found.plain == measure.Took(3.0, 2.0)
+    assert found.run.took.wall == 2.0
+
+
+def test_the_bare_pass_grows_with_the_work(vlm: LoadedVLM) -> None:
+    tasks = workload.metric_tasks(vlm, workload.scene_samples(1), 1)
+    run = measure.run_engine(vlm, tasks)
+    assert run.took.cpu * 5 > measure.bare_pass(vlm, tasks, run).cpu > 0
+    more = dataclasses.replace(run, images=20 * run.images, rows=20 * run.rows, tokens=20 * run.tokens)
+    assert measure.bare_pass(vlm, tasks, more).cpu > 4 * measure.bare_pass(vlm, tasks, run).cpu
+
+
+def test_the_peak_is_of_this_measurement(vlm: LoadedVLM) -> None:
+    measure.reset_peak(vlm)
+    before = measure.peak_gib(vlm)
+    held = torch.ones(100 << 20, dtype=torch.float32)
+    assert measure.peak_gib(vlm) > before + 0.35
+    assert held[-1] == 1
+    del held
+    if sys.platform == "linux":
+        measure.reset_peak(vlm)
+        assert measure.peak_gib(vlm) < before + 0.2
 
 
 @pytest.mark.slow
@@ -62,6 +113,7 @@ def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     assert set(found) == {"metrics", "macro_game", "ideas", "scaling"}
     assert found["ideas"][-1]["speed_up"] > found["ideas"][1]["speed_up"] > 1
     assert found["metrics"][0]["speed_up"] > 2
+    assert found["macro_game"][0]["speed_up"] > found["macro_game"][0]["speed_up_distinct"]
     paths = tables.write(tmp_path / "out", found, {"device": "here"})
     assert json.loads(paths[0].read_text())["tables"]["metrics"][0]["model"] == "tiny"
     assert "speed_up" in paths[1].read_text()

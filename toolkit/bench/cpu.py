@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-from toolkit.bench.measure import bare_seconds, median_run, peak_gib, plain_seconds, with_engine
+from toolkit.bench.measure import (
+    Took,
+    bare_pass,
+    compare,
+    engine_bounds,
+    median_run,
+    peak_gib,
+    plain_pass,
+    reset_peak,
+)
 from toolkit.bench.workload import PLAIN_PASSES, macro_game_task, metric_tasks, scene_samples
 from toolkit.vlm.model import LoadedVLM
 
@@ -13,66 +22,102 @@ Rows = list[dict[str, Any]]
 Report = Callable[[str], None]
 
 
-def metrics_row(vlm: LoadedVLM, *, n_samples: int, n_plain: int) -> dict[str, Any]:
+def metrics_row(vlm: LoadedVLM, *, n_samples: int, turns: int, passes: int) -> dict[str, Any]:
     """Unimodal metrics and F_syn of one explainer: engine against 118 plain passes, per (sample, explainer)."""
     tasks = metric_tasks(vlm, scene_samples(n_samples), 1)
-    plain = plain_seconds(vlm, tasks[:n_plain]) * PLAIN_PASSES
-    run = median_run(vlm, tasks)
-    each = run.seconds / len(tasks)
+    reset_peak(vlm)
+    found = compare(vlm, tasks, turns=turns, passes=passes)
+    peak, run, n = peak_gib(vlm), found.run, len(tasks)
+    speed_up = found.speed_up(PLAIN_PASSES * n)
     return {
         "model": vlm.name,
-        "plain_s": plain,
-        "engine_s": each,
-        "speed_up": plain / each,
-        "cells_per_s": run.cells / run.seconds,
-        "share_of_bare": bare_seconds(vlm, tasks, run) / run.seconds,
-        "cells": run.cells / len(tasks),
-        "images": run.images / len(tasks),
-        "tokens": run.tokens / len(tasks),
-        "peak_GiB": peak_gib(vlm),
+        "plain_s": found.plain.wall * PLAIN_PASSES,
+        "engine_s": run.took.wall / n,
+        "speed_up": speed_up.wall,
+        "speed_up_cpu": speed_up.cpu,
+        "cells_per_s": run.cells / run.took.wall,
+        "share_of_bare": bare_pass(vlm, tasks, run).wall / run.took.wall,
+        "cells": run.cells / n,
+        "images": run.images / n,
+        "tokens": run.tokens / n,
+        "peak_GiB": peak,
     }
 
 
-def macro_row(vlm: LoadedVLM, *, n_plain: int) -> dict[str, Any]:
-    """Exact Shapley interaction index of the macro-game: engine against one plain pass per distinct coalition."""
+def macro_row(vlm: LoadedVLM, *, turns: int, passes: int) -> dict[str, Any]:
+    """Exact Shapley interaction index of the macro-game: engine against one plain pass per coalition.
+
+    ``speed_up`` is over a pass for each of the 11 x 256 coalitions, ``speed_up_distinct`` over one for each distinct
+    one.
+    """
     task = macro_game_task(vlm, scene_samples(3)[1])
-    plain = plain_seconds(vlm, [task], passes=n_plain) * len(task.cells)
-    run = median_run(vlm, [task], repeats=1)
+    reset_peak(vlm)
+    found = compare(vlm, [task], turns=turns, passes=passes)
+    peak, run = peak_gib(vlm), found.run
+    speed_up = found.speed_up(task.n_asked)
     return {
         "model": vlm.name,
+        "coalitions": task.n_asked,
         "cells": run.cells,
         "images": run.images,
-        "plain_s": plain,
-        "plain_passes_timed": n_plain,
-        "engine_s": run.seconds,
-        "speed_up": plain / run.seconds,
-        "share_of_bare": bare_seconds(vlm, [task], run) / run.seconds,
-        "peak_GiB": peak_gib(vlm),
+        "plain_s": found.plain.wall * task.n_asked,
+        "plain_passes_timed": turns * passes,
+        "engine_s": run.took.wall,
+        "speed_up": speed_up.wall,
+        "speed_up_cpu": speed_up.cpu,
+        "speed_up_distinct": found.speed_up(run.cells).wall,
+        "share_of_bare": bare_pass(vlm, [task], run).wall / run.took.wall,
+        "peak_GiB": peak,
     }
 
 
-def idea_rows(vlm: LoadedVLM, *, n_samples: int, n_plain: int) -> Rows:
+class _Bounds(TypedDict, total=False):
+    max_tokens: int
+    max_entries: int
+    block_tokens: int
+    by_layers: bool
+
+
+_IDEAS: tuple[tuple[str, _Bounds, bool], ...] = (
+    (
+        "each distinct image encoded once",
+        {"max_tokens": 1, "max_entries": 1, "block_tokens": 1, "by_layers": False},
+        False,
+    ),
+    ("each image prefix run once", {"max_tokens": 1, "max_entries": 1, "by_layers": False}, False),
+    ("batched within a sample", {"by_layers": False}, False),
+    ("batched over samples", {"by_layers": False}, True),
+    ("last layer only where an answer is read", {}, True),
+)
+"""The ideas, each on top of those before: its name, the engine that has it, and whether samples share batches."""
+
+
+def idea_rows(vlm: LoadedVLM, *, n_samples: int, turns: int, passes: int) -> Rows:
     """What each idea adds, one after the other, per (sample, explainer)."""
     tasks = metric_tasks(vlm, scene_samples(n_samples), 1)
-    one_pass = plain_seconds(vlm, tasks[:n_plain])
+    few = tasks[: max(1, n_samples // 4)]
+    passed = sorted((plain_pass(vlm, task, passes=passes) for task in tasks[:turns]), key=lambda took: took.wall)
+    one_pass = passed[len(passed) // 2]
     cells = sum(len(task.cells) for task in tasks) / len(tasks)
-    steps: list[tuple[str, float]] = [
-        ("118 plain passes", one_pass * PLAIN_PASSES),
+    steps: list[tuple[str, Took]] = [
+        (f"{PLAIN_PASSES} plain passes", one_pass * PLAIN_PASSES),
         ("each distinct cell once", one_pass * cells),
     ]
-    few = tasks[: max(1, n_samples // 4)]
-    for name, bounds, some, together in (
-        ("each distinct image encoded once", {"max_tokens": 1, "max_entries": 1, "block_tokens": 1}, few, False),
-        ("each image prefix run once", {"max_tokens": 1, "max_entries": 1}, few, False),
-        ("batched within a sample", {}, tasks, False),
-        ("batched over samples", {}, tasks, True),
-    ):
-        old = with_engine(vlm, **bounds)
-        steps.append((name, median_run(vlm, some, together=together).seconds / len(some)))
-        vlm.engine = old
+    for name, bounds, together in _IDEAS:
+        some = few if "max_tokens" in bounds else tasks
+        with engine_bounds(vlm, **bounds):
+            steps.append((name, median_run(vlm, some, together=together, repeats=turns).took / len(some)))
+    before = [steps[0], *steps]
     return [
-        {"model": vlm.name, "idea": name, "seconds": seconds, "speed_up": steps[0][1] / seconds}
-        for name, seconds in steps
+        {
+            "model": vlm.name,
+            "idea": name,
+            "seconds": took.wall,
+            "cpu_s": took.cpu,
+            "worth": last.wall / took.wall,
+            "speed_up": steps[0][1].wall / took.wall,
+        }
+        for (name, took), (_, last) in zip(steps, before, strict=False)
     ]
 
 
@@ -81,22 +126,26 @@ def scaling_rows(vlm: LoadedVLM, sizes: Sequence[tuple[int, int]]) -> Rows:
     rows = []
     for n_samples, n_explainers in sizes:
         tasks = metric_tasks(vlm, scene_samples(n_samples), n_explainers)
+        reset_peak(vlm)
         run = median_run(vlm, tasks, repeats=1 if n_samples * n_explainers > 64 else 3)
         rows.append(
             {
                 "model": vlm.name,
                 "samples": n_samples,
                 "explainers": n_explainers,
-                "seconds": run.seconds,
-                "each_s": run.seconds / (n_samples * n_explainers),
-                "cells_per_s": run.cells / run.seconds,
+                "cells": run.cells / n_samples,
+                "images": run.images / n_samples,
+                "seconds": run.took.wall,
+                "each_s": run.took.wall / (n_samples * n_explainers),
+                "each_cpu_s": run.took.cpu / (n_samples * n_explainers),
+                "cells_per_s": run.cells / run.took.wall,
                 "peak_GiB": peak_gib(vlm),
             }
         )
     return rows
 
 
-SIZES = ((1, 1), (4, 1), (16, 1), (64, 1), (256, 1), (16, 3), (16, 9))
+SIZES = ((1, 1), (4, 1), (16, 1), (64, 1), (256, 1), (16, 3), (16, 9), (1, 9))
 QUICK_SIZES = ((1, 1), (4, 1), (2, 3))
 
 
@@ -104,19 +153,19 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
     """All four tables.
 
     Args:
-        models: Loaded models.
+        models: Loaded models; the ideas and the scaling are measured on the first.
         quick: Few samples and passes: shows that everything runs; the numbers are rough.
         report: Called with a line of text whenever something new begins.
     """
-    n_samples, n_plain, sizes = (2, 1, QUICK_SIZES) if quick else (16, 2, SIZES)
+    n_samples, turns, passes = (2, 1, 20) if quick else (16, 3, PLAIN_PASSES)
     metrics, macro = [], []
     for vlm in models:
         report(f"{vlm.name}: metrics of one explainer")
-        metrics.append(metrics_row(vlm, n_samples=n_samples, n_plain=n_plain))
+        metrics.append(metrics_row(vlm, n_samples=n_samples, turns=turns, passes=passes))
         report(f"{vlm.name}: exact index of the macro-game")
-        macro.append(macro_row(vlm, n_plain=10 if quick else PLAIN_PASSES))
+        macro.append(macro_row(vlm, turns=1 if quick else 2, passes=passes))
     report(f"{models[0].name}: what each idea is worth")
-    ideas = idea_rows(models[0], n_samples=n_samples, n_plain=n_plain)
+    ideas = idea_rows(models[0], n_samples=n_samples, turns=turns, passes=passes)
     report(f"{models[0].name}: scaling")
-    scaling = scaling_rows(models[0], sizes)
+    scaling = scaling_rows(models[0], QUICK_SIZES if quick else SIZES)
     return {"metrics": metrics, "macro_game": macro, "ideas": ideas, "scaling": scaling}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from toolkit.bench.measure import bare_seconds, median_run, peak_gib, plain_seconds
+from toolkit.bench.measure import bare_pass, median_run, peak_gib, plain_pass
 from toolkit.bench.shapes import SHAPES, build
 from toolkit.bench.workload import PLAIN_PASSES, Task, metric_tasks
 from toolkit.datasets.sample import Sample
@@ -103,9 +103,10 @@ def difference_row(vlm: LoadedVLM, n: int) -> dict[str, Any]:
 def speed_row(vlm: LoadedVLM, *, n_explainers: int, n_samples: int) -> dict[str, Any]:
     """Engine against the plain path, per (sample, explainer)."""
     tasks: list[Task] = metric_tasks(vlm, photographs(n_samples), n_explainers)
-    plain = plain_seconds(vlm, tasks[:1], passes=30) * PLAIN_PASSES
+    plain = plain_pass(vlm, tasks[0], passes=30).wall * PLAIN_PASSES
     run = median_run(vlm, tasks, repeats=1)
-    each = run.seconds / (n_samples * n_explainers)
+    seconds = run.took.wall
+    each = seconds / (n_samples * n_explainers)
     return {
         "model": vlm.name,
         "samples": n_samples,
@@ -114,9 +115,9 @@ def speed_row(vlm: LoadedVLM, *, n_explainers: int, n_samples: int) -> dict[str,
         "plain_s": plain,
         "engine_s": each,
         "speed_up": plain / each,
-        "cells_per_s": run.cells / run.seconds,
-        "share_of_bare": bare_seconds(vlm, tasks, run, repeats=1) / run.seconds,
-        "tokens_per_s": run.tokens / run.seconds,
+        "cells_per_s": run.cells / seconds,
+        "share_of_bare": bare_pass(vlm, tasks, run, repeats=1).wall / seconds,
+        "tokens_per_s": run.tokens / seconds,
         "peak_GiB": peak_gib(vlm),
     }
 

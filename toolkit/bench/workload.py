@@ -24,11 +24,19 @@ STEPS = 10
 
 @dataclass(frozen=True)
 class Task:
-    """One sample and the distinct coalitions wanted of it."""
+    """One sample and the distinct coalitions wanted of it.
+
+    Attributes:
+        sample: The sample.
+        target: The scored answer.
+        cells: Shape (n_cells, n_players): the distinct coalitions.
+        n_asked: Coalitions that were asked for, repetitions included.
+    """
 
     sample: Sample
     target: str
     cells: Coalitions
+    n_asked: int
 
     def game(self, vlm: LoadedVLM) -> SampleGame:
         """A fresh game, which has evaluated nothing."""
@@ -45,12 +53,14 @@ def scene_samples(n: int) -> list[Sample]:
 
 
 def metric_tasks(vlm: LoadedVLM, samples: Sequence[Sample], n_explainers: int) -> list[Task]:
-    """The default metrics at K = 10 for random attributions, whose coalitions hardly coincide."""
+    """The default metrics at K = 10 for independent random attributions, whose coalitions hardly coincide."""
     answers = vlm.answers(samples)
     tasks = []
     for i, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
-        drawn = random_attributions(vlm.players(sample), n_explainers + n_explainers % 2, i)[:n_explainers]
-        tasks.append(Task(sample, answer.text, plan_metrics(drawn, steps=STEPS).cells))
+        players = vlm.players(sample)
+        drawn = [random_attributions(players, 2, (i, number))[0] for number in range(n_explainers)]
+        plan = plan_metrics(drawn, steps=STEPS)
+        tasks.append(Task(sample, answer.text, plan.cells, plan.n_requested))
     return tasks
 
 
@@ -66,4 +76,5 @@ def macro_game_task(vlm: LoadedVLM, sample: Sample) -> Task:
     ):
         blocks = background_blocks(game.players, image | text, 6, rng)
         cells.append(QuotientGame(game, [image, text, *blocks]).expand(all_coalitions(8)))
-    return Task(sample, answer.text, np.unique(np.concatenate(cells), axis=0))
+    asked = np.concatenate(cells)
+    return Task(sample, answer.text, np.unique(asked, axis=0), len(asked))

@@ -52,6 +52,7 @@ class Engine:
         max_entries: Pixel entries per vision batch; likewise.
         block_tokens: Block tokens per row; None allows as many as the prefix has, at least 256.
         feature_bytes: Bound of the image-token cache.
+        by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
 
     Attributes:
         tokens: Decoder tokens per batch, halved when memory runs out.
@@ -67,8 +68,10 @@ class Engine:
         max_entries: int | None = None,
         block_tokens: int | None = None,
         feature_bytes: int = 256 << 20,
+        by_layers: bool = True,
     ) -> None:
         self._model = model
+        self._by_layers = by_layers
         device = model.device
         free = free_bytes(device)
         config = model.config.get_text_config()
@@ -147,9 +150,8 @@ class Engine:
         mask = decoder.block_mask(torch.from_numpy(batch.blocks).to(device))
         positions = torch.from_numpy(batch.positions).to(device)
         read = torch.arange(len(rows), device=device)[:, None], torch.from_numpy(batch.read).to(device)
-        states = stack.read_states(
-            model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0], read
-        )
+        inputs = (model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0])
+        states = stack.read_states(*inputs, read) if self._by_layers else decoder.decode(*inputs)[read]
         row, slot = torch.from_numpy(batch.states).to(device)
         logits = decoder.lm_head(model, states[row, slot])
         state, token = torch.from_numpy(batch.said).to(device)
