@@ -131,6 +131,10 @@ def test_report_has_one_table_one_figure_one_page(tmp_path):
     assert report.verdict.split(";")[0] in page
     assert "<svg" in page or "data:image" in page
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+    right = int(report.confusion().to_numpy().sum())
+    assert f"Over the {right} of {len(report.records)} samples that the model answers rightly" in page
+    assert f"may still lie about {3 / len(report.records):.2f} away" in page
+    assert "<th>95 % from</th>" in page
     assert len(report.samples()) == 15
     with pytest.raises(KeyError, match="no quantity"):
         report["nonsense"]

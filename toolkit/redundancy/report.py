@@ -129,23 +129,34 @@ class RedundancyReport:
         """The whole report as one self-contained page; also written to ``path`` if one is given."""
         from toolkit.redundancy.figure import draw_report
 
-        numbers = self.table().drop(columns=["reason"]).to_html(float_format="{:.3f}".format, na_rep="")
+        table = self.table().drop(columns=["reason"]).rename(columns={"low": "95 % from", "high": "to"})
         truth = self.confusion()
         parts = [
             f"<h1>Redundancy: {html.escape(self.model)} on {html.escape(self.dataset)}</h1>",
             f"<p><strong>{html.escape(self.verdict)}</strong></p>",
             draw_report(self).html(),
-            "<h2>Numbers</h2>", numbers,
+            "<h2>Numbers</h2>", _html(table),
+            "<p>Intervals: bootstrap over pictures. Where every sample says the same, the bootstrap has no width; by "
+            f"the rule of three the true share may still lie about {3 / max(len(self.records), 3):.2f} away.</p>",
             f"<p>Noise of one measurement (spread over {self.noise.n_baselines} baselines, pooled): synergy "
             f"{self.noise.sd.synergy:.3f}, redundancy {self.noise.sd.redundancy:.3f}, text {self.noise.sd.text:.3f}, "
             f"image {self.noise.sd.image:.3f}. {len(self.failures)} samples failed.</p>",
-            "<h2>Measured gate against the gate by construction</h2>" + truth.to_html() if len(truth) else "",
-            "<h2>Samples</h2>", self.samples().to_html(float_format="{:.3f}".format),
+            "<h2>Measured gate against the gate by construction</h2>"
+            f"<p>Rows: by construction. Columns: measured. Over the {int(truth.to_numpy().sum())} of "
+            f"{len(self.records)} samples that the model answers rightly: on a wrong answer another answer is measured "
+            f"than the one whose gate is known.</p>{_html(truth)}" if len(truth) else "",
+            "<h2>Samples</h2>", _html(self.samples()),
         ]  # fmt: skip
         page = _PAGE.format(title=html.escape(f"{self.model} on {self.dataset}"), body="\n".join(parts))
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page
+
+
+def _html(table: pd.DataFrame) -> str:
+    """A table with one row of headings; names on the left, numbers on the right."""
+    shown = table.rename_axis(index=None, columns=None)
+    return shown.to_html(float_format="{:.3f}".format, na_rep="", border=0)
 
 
 def _percent(quantity: Quantity) -> str:
@@ -158,7 +169,7 @@ _PAGE = """<!doctype html>
 <style>body{{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1f2430}}
 table{{border-collapse:collapse;font-size:13px}}
 td,th{{border-bottom:1px solid #e5e7eb;padding:.25em .6em;text-align:right}}
-th{{text-align:left}}figure{{margin:1em 0}}img{{max-width:100%}}</style></head>
+th{{text-align:left}}td:last-child{{text-align:left}}figure{{margin:1em 0}}img{{max-width:100%}}</style></head>
 <body>
 {body}
 </body></html>
