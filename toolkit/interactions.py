@@ -207,20 +207,8 @@ def shapley_interaction_index(
 
     Reference: Grabisch and Roubens, 1999; Fumagalli et al., SHAP-IQ, arXiv 2303.01179.
     """
-    n = game.players.n
-    a, b = group_mask(group_a, n), group_mask(group_b, n)
-    others = ~(a | b)
-    if isinstance(blocks, str):
-        if blocks not in ("rest", "players"):
-            raise ValueError(f"blocks must be 'rest', 'players' or a sequence of groups, got {blocks!r}")
-        rest: list[Group] = [others] if blocks == "rest" else [[int(i)] for i in np.flatnonzero(others)]
-    else:
-        rest = list(blocks)
     cache = CachedGame(game)
-    quotient = QuotientGame(cache, [a, b, *rest])
-    left_out = np.flatnonzero(~quotient.groups.any(axis=0))
-    if left_out.size:
-        raise ValueError(f"players {left_out.tolist()} are in no group and no block; the blocks must hold all others")
+    quotient = _pair_quotient(cache, group_a, group_b, blocks)
     m = quotient.players.n
     if m <= MAX_BLOCKS and (budget is None or 1 << m <= budget):
         value = pair_index(all_values(quotient, progress=progress, cancelled=cancelled), 0, 1)
@@ -236,3 +224,27 @@ def shapley_interaction_index(
         quotient, budget=budget, rng=rng, estimator=estimator, progress=progress, cancelled=cancelled
     )
     return InteractionIndex(value, m, cache.n_evaluations, error, budget, estimator)
+
+
+def _pair_quotient(
+    game: Game, group_a: Group, group_b: Group, blocks: Sequence[Group] | Literal["rest", "players"]
+) -> QuotientGame:
+    """The game whose first two players are the groups and whose others are the blocks.
+
+    Raises:
+        ValueError: Groups that overlap, or that leave somebody out.
+    """
+    n = game.players.n
+    a, b = group_mask(group_a, n), group_mask(group_b, n)
+    others = ~(a | b)
+    if isinstance(blocks, str):
+        if blocks not in ("rest", "players"):
+            raise ValueError(f"blocks must be 'rest', 'players' or a sequence of groups, got {blocks!r}")
+        rest: list[Group] = [others] if blocks == "rest" else [[int(i)] for i in np.flatnonzero(others)]
+    else:
+        rest = list(blocks)
+    quotient = QuotientGame(game, [a, b, *rest])
+    left_out = np.flatnonzero(~quotient.groups.any(axis=0))
+    if left_out.size:
+        raise ValueError(f"players {left_out.tolist()} are in no group and no block; the blocks must hold all others")
+    return quotient

@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.explainers.attribution import Attribution
 from toolkit.games import CachedGame, Game
 from toolkit.synergy.curves import CurveScore
-from toolkit.synergy.faithfulness import PAPER, synergistic_faithfulness, synergy_cells
+from toolkit.synergy.faithfulness import PAPER, SynergyScore, synergistic_faithfulness, synergy_cells
 from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec
 from toolkit.typing import Coalitions
@@ -159,12 +159,17 @@ def synergy_gain(
     cache = CachedGame(game)
     cache(gain_cells(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds))
     whole = synergistic_faithfulness(cache, attribution, steps, tie_seeds=tie_seeds)
-    own = whole.interior
     target = attribution.target
     draws = [
         synergistic_faithfulness(cache, draw, steps).interior
         for draw in reference_orderings(attribution.players, n_random, seed, target=target)
     ]
+    return _gain(whole, draws, cache.n_evaluations)
+
+
+def _gain(whole: SynergyScore, draws: Sequence[CurveScore], n_evaluations: int) -> GainScore:
+    """The interior of one F_syn minus the mean interior of random orderings, which come in antithetic pairs."""
+    own = whole.interior
     pairs = np.array([draw.value for draw in draws]).reshape(-1, 2).mean(axis=1)
     insertion = own.insertion - np.mean([draw.insertion for draw in draws], axis=0)
     deletion = own.deletion - np.mean([draw.deletion for draw in draws], axis=0)
@@ -174,12 +179,12 @@ def synergy_gain(
         float("nan") if reason else own.value - float(pairs.mean()),
         own.fractions,
         (insertion + deletion) / 2,
-        cache.n_evaluations,
+        n_evaluations,
         reason,
         insertion=insertion,
         deletion=deletion,
         random=float(pairs.mean()),
         standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-        n_random=n_random,
+        n_random=len(draws),
         total=whole.total,
     )
