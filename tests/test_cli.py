@@ -152,6 +152,36 @@ def test_defects_are_owned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("where", "words", "said"),
+    [
+        ("toolkit.environment.doctor", ("doctor",), "interrupted\n"),
+        (
+            "toolkit.benchmark.runner.run_benchmark",
+            ("benchmark", "run", "--preset", "demo"),
+            "interrupted: what was recorded is kept, and the same command goes on with it\n",
+        ),
+        (
+            "toolkit.scenes.training.train",
+            ("train", "tiny-llava-grounded", "--out", "new/tiny"),
+            "interrupted: the same command goes on from the last checkpoint in new/tiny.work\n",
+        ),
+    ],
+)
+def test_ctrl_c_is_one_line_and_exits_130(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str, words: tuple[str, ...], said: str
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(where, interrupted)
+    code, _, err = invoke(*words)
+    assert code == 130
+    assert err.endswith(said)
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(("state", "expected"), [("ok", 0), ("note", 0), ("problem", 1)])
 def test_doctor_exits_non_zero_only_for_problems(monkeypatch: pytest.MonkeyPatch, state: str, expected: int) -> None:
     diagnosis = Diagnosis((Check("thing", state, "found", "mend it"),))  # type: ignore[arg-type]

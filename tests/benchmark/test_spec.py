@@ -65,7 +65,7 @@ def test_datasets_have_revisions_too():
         ("models:\n\t- a\n", "spec.yaml, line 2, column 1 is not valid YAML: found character '\\t'"),
         ("- a\n- b\n", "expected a mapping of fields, got list"),
         ("", "expected a mapping of fields, got NoneType"),
-        ("models: [m]\nmodels: [n]\n", "key 'models' is given twice"),
+        ("models: [m]\nmodels: [n]\n", "key 'models' is given twice, the second time in line 2"),
         ("models: !!python/object/apply:os.system ['true']\n", "is not valid YAML"),
     ],
 )

@@ -107,6 +107,7 @@ def test_yes_no(text: str, meant: str | None) -> None:
         ("The correct answer is option D: blue.", "D"),
         ("The correct answer is:\n\nC. blue", "C"),
         ("$\\boxed{\\text{B}}$", "B"),
+        ("A and C come close, so $\\boxed{\\text{B}}$", "B"),
         ("I choose C.", "C"),
         ("I'd go with D.", "D"),
         ("It's B", "B"),

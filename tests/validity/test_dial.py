@@ -43,3 +43,28 @@ def test_the_dial_turns_synergy_into_text():
     assert wide.loc["score f-syn, oracle", 0.0] > wide.loc["score f-syn, oracle", 1.0]
     assert len(dial.figure().axes) == 3
     assert "blends" in dial.drawing().alt
+
+
+def test_blends_ask_each_coalition_of_a_twin_once():
+    models = blends(GROUNDED, BIASED, (0.25, 0.75))
+    sample = SAMPLES[0]
+    rng = np.random.default_rng(0)
+    coalitions = rng.random((10, GROUNDED.players(sample).n)) < 0.5
+    games = [model.game(sample, target="yes") for model in models.values()]
+    for game in games:
+        game(coalitions)
+    assert games[1].n_evaluations == 2 * len(np.unique(coalitions, axis=0))
+    assert models[0.25].game(sample, target="no").n_evaluations == 0
+    assert models[0.25].game(sample, target="yes", baseline="mean").n_evaluations == 0
+
+
+def test_the_dial_is_written_with_its_source(tmp_path):
+    models = blends(GROUNDED, BIASED, (0.0, 1.0))
+    found = bias_dial(models, SAMPLES, source="made of two", explainers=("occlusion", "random", "oracle"))
+    page = found.write(tmp_path / "made", "known")
+    text = page.read_text()
+    assert "made of two" in text
+    assert 'alt="Bias dial' in text
+    assert {p.name for p in page.parent.iterdir()} == {"dial-known.html", "dial-known.csv", "dial-known.png"}
+    labels = [axes.get_ylabel() for axes in found.figure().axes]
+    assert labels == ["share, or probability", "Kendall's tau", "probability"]

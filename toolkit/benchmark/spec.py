@@ -192,10 +192,12 @@ class _StrictLoader(yaml.SafeLoader):
     """A YAML loader that refuses a key given twice instead of keeping the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = [str(key) for key, count in Counter(map(str, keys)).items() if count > 1]
-        if repeated:
-            raise SpecError(f"key {repeated[0]!r} is given twice, near line {node.start_mark.line + 1}")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(self.construct_object(key, deep=True))
+            if name in seen:
+                raise SpecError(f"key {name!r} is given twice, the second time in line {key.start_mark.line + 1}")
+            seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import toolkit
-from toolkit.cli import benchmark, datasets, diagnose, explain, explainers, maps, models, sanity, train, validate
+from toolkit.cli import benchmark, datasets, diagnose, dial, explain, explainers, maps, models, sanity, train, validate
 from toolkit.cli.doctor import doctor
 from toolkit.cli.errors import OneLineErrors
 from toolkit.cli.report_card import report_card
@@ -44,6 +44,7 @@ app.command("datasets")(datasets.datasets)
 app.command("explain")(explain.explain)
 app.command("maps", short_help="Draw the maps of every explainer on the same samples.")(maps.maps)
 app.command("sanity", short_help="See which maps notice that the model was destroyed.")(sanity.sanity)
+app.command("dial", short_help="See what changes when the language prior grows.")(dial.dial)
 app.command("diagnose")(diagnose.diagnose)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)

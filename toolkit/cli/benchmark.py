@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from toolkit.cli.errors import INTERRUPTED
 from toolkit.cli.outputs import check_page
+from toolkit.cli.table import say
 
 if TYPE_CHECKING:
     from toolkit.benchmark.spec import BenchmarkSpec
@@ -122,11 +124,16 @@ def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
         from toolkit.benchmark.plan import dry_run as plan
 
         check_spec(spec, pinned=False)
-        typer.echo(str(plan(spec)))
+        for line in str(plan(spec)).splitlines():
+            say(line)
         return
     from toolkit.benchmark.runner import run_benchmark
 
-    summary = run_benchmark(spec)
+    try:
+        summary = run_benchmark(spec)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was recorded is kept, and the same command goes on with it", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     typer.echo(str(summary))
     if summary.exit_status:
         raise typer.Exit(summary.exit_status)

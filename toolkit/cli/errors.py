@@ -7,6 +7,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 MENDABLE = (ValueError, OSError, LookupError, RuntimeError, MemoryError, ImportError)
 """What the library raises for bad input, missing files, unknown names, missing extras and lack of memory."""
 
@@ -24,6 +27,9 @@ class OneLineErrors(TyperGroup):
                 raise
             typer.echo(f"error: {one_line(error)}", err=True)
             raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
         except (TypeError, AttributeError, AssertionError, ArithmeticError) as error:
             if ctx.params.get("debug"):
                 raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.errors import INTERRUPTED
 from toolkit.cli.outputs import check_folder
 from toolkit.cli.table import show
 
@@ -40,13 +41,18 @@ def train(
         "last": recipe.last_steps,
     }
     before = dict(zip(stages, accumulate(stages.values(), initial=0), strict=False))
-    with tqdm(total=sum(stages.values()), unit="step", desc=name) as bar:
+    work = folder.with_name(folder.name + ".work")
+    try:
+        with tqdm(total=sum(stages.values()), unit="step", desc=name) as bar:
 
-        def report(progress: Progress) -> None:
-            done = progress.step + before[progress.stage]
-            bar.update(done - bar.n)
+            def report(progress: Progress) -> None:
+                done = progress.step + before[progress.stage]
+                bar.update(done - bar.n)
 
-        run(recipe, folder, work=folder.with_name(folder.name + ".work"), device=device, report=report, workers=workers)
+            run(recipe, folder, work=work, device=device, report=report, workers=workers)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: the same command goes on from the last checkpoint in {work}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     (folder / SEAL).unlink(missing_ok=True)  # of an earlier training; the new one is sealed below
     vlm = load_vlm(folder)
     results = evaluate(vlm, recipe, n=n)

@@ -76,7 +76,7 @@ def _letter(text: str, choices: Sequence[str], options: Mapping[str, str]) -> st
     if first and len(listed) == 1:
         return first[1].upper()
     named = re.findall(
-        rf"{_CALLED}[\s:*_`\"'>]*{_SET}[(\[{{]?\s*({any_letter})(?=[\s).:,;\]}}*_`\"'<。]|$)(?!{_ARTICLE})",
+        rf"{_CALLED}[\s:*_`\"'>{{]*{_SET}[(\[{{]?\s*({any_letter})(?=[\s).:,;\]}}*_`\"'<。]|$)(?!{_ARTICLE})",
         text,
         re.IGNORECASE,
     )

@@ -13,6 +13,7 @@ those that need forward passes only. ``tuned`` trains an in-between model instea
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,14 +26,14 @@ from PIL import Image
 from toolkit.datasets.sample import Sample
 from toolkit.games import CachedGame, Players
 from toolkit.plots.drawing import Drawing
-from toolkit.plots.style import MARKERS, PALETTE, new_figure, styled
+from toolkit.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
 from toolkit.redundancy import diagnose
 from toolkit.scenes.recipes import RECIPES
 from toolkit.synergy.metrics import METRICS
 from toolkit.typing import Coalitions, Regions, Values
 from toolkit.validity.collapse import collapse_table
 from toolkit.validity.study import Plan, eligible, frame, study_methods
-from toolkit.vlm.protocol import VLM, Answer, VLMGame, WhiteBox
+from toolkit.vlm.protocol import VLM, Answer, WhiteBox
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,15 +42,35 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BLACK_BOX = ("occlusion", "kernel-shap", "shapley-interaction", "random", "oracle", "anti-oracle")
 QUANTITIES = ("total interaction", "text share", "language-prior rate", "gate, synergy", "gate, redundancy",
               "gate, text-only")  # fmt: skip
+_UNITS = {"Redundancy": "share, or probability", "Agreement of rankings": "Kendall's tau", "Mean score": "probability"}
 _METRICS = ("srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-recovered")
+
+
+class TwinGames:
+    """Games of both twins, each coalition asked once for all strengths."""
+
+    def __init__(self, grounded: VLM, biased: VLM) -> None:
+        self._vlms = (grounded, biased)
+        self._found: dict[tuple[str, str, str], tuple[CachedGame, CachedGame]] = {}
+
+    def of(self, sample: Sample, target: str, baseline: str) -> tuple[CachedGame, CachedGame]:
+        """The grounded and the biased twin's game of one answer."""
+        key = (f"{sample.dataset}/{sample.id}", target, baseline)
+        if key not in self._found:
+            first, second = (CachedGame(vlm.game(sample, target=target, baseline=baseline)) for vlm in self._vlms)
+            self._found[key] = (first, second)
+        return self._found[key]
 
 
 class BlendedGame:
     """The blend of two games of the same sample and the same target."""
 
-    def __init__(self, first: VLMGame, second: VLMGame, strength: float) -> None:
-        self._first, self._second, self._strength = CachedGame(first), CachedGame(second), strength
-        self.sample, self.target, self.baseline = first.sample, first.target, first.baseline
+    def __init__(
+        self, games: tuple[CachedGame, CachedGame], strength: float, sample: Sample, target: str, baseline: str
+    ) -> None:
+        self._first, self._second = games
+        self._strength = strength
+        self.sample, self.target, self.baseline = sample, target, baseline
 
     @property
     def players(self) -> Players:
@@ -58,7 +79,7 @@ class BlendedGame:
 
     @property
     def n_evaluations(self) -> int:
-        """Distinct coalitions evaluated, over both models."""
+        """Distinct coalitions evaluated so far, over both models and all strengths that share them."""
         return self._first.n_evaluations + self._second.n_evaluations
 
     def __call__(self, coalitions: Coalitions) -> Values:
@@ -73,14 +94,21 @@ class BlendedGame:
 class BlendedVLM:
     """A model that answers like the biased twin with probability ``strength``, and else like the grounded one.
 
+    Args:
+        grounded: One twin.
+        biased: The other one.
+        strength: In [0, 1].
+        games: The twins' games; blends that share them ask every coalition once.
+
     Raises:
         ValueError: The strength lies outside [0, 1].
     """
 
-    def __init__(self, grounded: VLM, biased: VLM, strength: float) -> None:
+    def __init__(self, grounded: VLM, biased: VLM, strength: float, games: TwinGames | None = None) -> None:
         if not 0 <= strength <= 1:
             raise ValueError(f"the strength of a blend must lie in [0, 1], got {strength}")
         self.grounded, self.biased, self.strength = grounded, biased, strength
+        self._games = TwinGames(grounded, biased) if games is None else games
         self.name = f"{grounded.name} + {strength:g} bias"
         self.family = "blend"
         self.revision: str | None = None
@@ -117,8 +145,7 @@ class BlendedVLM:
     def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> BlendedGame:
         """The blended game."""
         target = self.answer(sample).text if target is None else target
-        first = self.grounded.game(sample, target=target, baseline=baseline)
-        return BlendedGame(first, self.biased.game(sample, target=target, baseline=baseline), self.strength)
+        return BlendedGame(self._games.of(sample, target, baseline), self.strength, sample, target, baseline)
 
     def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> WhiteBox:
         """A blend has no gradients.
@@ -153,7 +180,7 @@ class BiasDial:
             "Mean score": [q for q in self.table["quantity"].unique() if q.startswith("score")],
         }
         with styled():
-            figure = new_figure(11.0, 3.4)
+            figure = new_figure(11.0, 4.6)
             for axes, (title, names) in zip(figure.subplots(1, 3), panels.items(), strict=True):
                 for i, name in enumerate(names):
                     rows = self.table[self.table["quantity"] == name].sort_values("strength")
@@ -161,9 +188,11 @@ class BiasDial:
                     axes.plot(x, y, marker=MARKERS[i], color=PALETTE[i % len(PALETTE)], label=name)
                     low, high = rows["low"].to_numpy(dtype=float), rows["high"].to_numpy(dtype=float)
                     axes.fill_between(x, low, high, color=PALETTE[i % len(PALETTE)], alpha=0.12)
+                axes.axhline(0, color=FAINT, linewidth=0.8)
                 axes.set_title(title, loc="left")
                 axes.set_xlabel("prior strength")
-                axes.legend(fontsize=7)
+                axes.set_ylabel(_UNITS[title])
+                axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18))
         ends = self.table[self.table["strength"].isin([0.0, 1.0])]
         told = "; ".join(f"{r['quantity']} {r['value']:+.2f} at {r['strength']:g}" for r in ends.to_dict("records"))
         return Drawing(figure, f"Bias dial ({self.source}). {told}.")
@@ -171,6 +200,25 @@ class BiasDial:
     def figure(self) -> Figure:
         """The drawing's matplotlib figure."""
         return self.drawing().figure
+
+    def write(self, out: Path, name: str) -> Path:
+        """Write ``dial-<name>.html``, ``.csv`` and ``.png`` into a folder, which is made; returns the page's path."""
+        out.mkdir(parents=True, exist_ok=True)
+        self.table.to_csv(out / f"dial-{name}.csv", index=False)
+        drawing = self.drawing()
+        drawing.save(out / f"dial-{name}.png")
+        wide = self.table.pivot_table(index="quantity", columns="strength", values="value", sort=False)
+        page = out / f"dial-{name}.html"
+        page.write_text(
+            _PAGE.format(
+                name=html.escape(name),
+                source=html.escape(self.source),
+                figure=drawing.html("Bands: 95 % intervals over samples."),
+                table=wide.rename_axis(index=None, columns=None).to_html(border=0, float_format="{:+.3f}".format),
+            ),
+            encoding="utf-8",
+        )
+        return page
 
 
 def bias_dial(
@@ -224,8 +272,9 @@ def _row(strength: float, quantity: str, value: float, low: float, high: float) 
 
 
 def blends(grounded: VLM, biased: VLM, strengths: Sequence[float] = STRENGTHS) -> dict[float, VLM]:
-    """Blends of two twins by strength."""
-    return {strength: BlendedVLM(grounded, biased, strength) for strength in strengths}
+    """Blends of two twins by strength, which share what the twins are asked."""
+    games = TwinGames(grounded, biased)
+    return {strength: BlendedVLM(grounded, biased, strength, games) for strength in strengths}
 
 
 def tuned(base: str, strength: float, out: Path, *, work: Path, steps: int = 300) -> Path:
@@ -239,3 +288,17 @@ def tuned(base: str, strength: float, out: Path, *, work: Path, steps: int = 300
     name = f"{base}@{strength:g}"
     train(replace(recipe, name=name, strength=strength, steps=steps), out, work=work)
     return out
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Bias dial: {name}</title>
+<style>body{{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1f2430}}
+td,th{{border-bottom:1px solid #e5e7eb;padding:.2em .7em;text-align:right}}th{{text-align:left}}
+figure{{margin:1em 0}}</style></head>
+<body>
+<h1>Bias dial: {name}</h1>
+<p>{source}</p>
+{figure}
+{table}
+</body></html>
+"""
