@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -79,8 +80,6 @@ def test_seed_stability_tells_a_deterministic_method_from_noise() -> None:
 
 
 def test_question_randomisation_sees_which_maps_follow_the_question() -> None:
-    import dataclasses
-
     asked = [dataclasses.replace(toy_sample(f"q{i}"), question=q) for i, q in enumerate(("red circle ?", "a blue one"))]
 
     def by_question(vlm, sample):
@@ -92,6 +91,15 @@ def test_question_randomisation_sees_which_maps_follow_the_question() -> None:
     assert table.loc["by_question", "rho"] == pytest.approx(-1)
     with pytest.raises(ValueError, match="at least 2"):
         sanity.question_randomisation([edges], ToyVLM(), asked[:1])
+
+
+def test_a_question_comes_from_the_next_sample_with_the_same_choices() -> None:
+    """Datasets take turns in the reports, so the neighbour has other choices: every sample still finds its partner."""
+    one, two, same = (dataclasses.replace(toy_sample(i), question=q) for i, q in zip("abc", "xyx", strict=True))
+    letters = [dataclasses.replace(s, id=f"{s.id}2", choices=("A", "B"), answer=None) for s in (one, two)]
+    alone = dataclasses.replace(one, id="alone", choices=("red", "blue"), answer=None)
+    found = sanity.partners([one, letters[0], same, alone, two, letters[1]])
+    assert [(s.id, o.id) for s, o in found] == [("a", "b"), ("a2", "b2"), ("c", "b"), ("b", "a"), ("b2", "a2")]
 
 
 def test_twins_see_the_map_move_to_the_words() -> None:

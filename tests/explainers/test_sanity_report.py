@@ -45,6 +45,8 @@ def test_a_map_survives_only_if_its_whole_interval_says_so() -> None:
     assert survives(table, "sure")
     assert not survives(table, "wide")
     assert not survives(table, "single")
+    four = correlations(few=(0.6, 0.04)).assign(n_samples=4).set_index("method")
+    assert not survives(four, "few"), "with four samples the interval is 1.6 times as wide as the normal one"
 
 
 def test_the_summary_reads_the_end_of_the_cascade_and_names_what_survived(report: SanityReport) -> None:

@@ -182,13 +182,24 @@ def seed_stability(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample
     return pd.DataFrame(rows, columns=["method", "rho", "rho_se", "n_samples"])
 
 
+def partners(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """Each sample with the next one, in a circle, that has the same choices and asks something else, if there is one."""
+    pairs = []
+    for index, sample in enumerate(samples):
+        circle = (*samples[index + 1 :], *samples[:index])
+        fitting = (o for o in circle if o.choices == sample.choices and o.question != sample.question)
+        pairs += [(sample, other) for other in itertools.islice(fitting, 1)]
+    return pairs
+
+
 def question_randomisation(
     methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
 ) -> pd.DataFrame:
     """Ask another sample's question about the same picture: a map of the answer must move, a map of salience stays.
 
-    Samples are paired with the next one that has the same choices; the last takes the first. The compared maps are
-    those of the image, each for the model's own answer to its own question.
+    Each sample is asked the question of the next one, in a circle, that has the same choices and asks something else;
+    one without such a partner is left out. The compared maps are those of the image, each for the model's own answer
+    to its own question.
 
     Returns:
         One row per method: ``method, rho, rho_se, n_samples``.
@@ -201,9 +212,7 @@ def question_randomisation(
     rows = []
     for method in methods:
         rhos = []
-        for sample, other in zip(samples, [*samples[1:], samples[0]], strict=True):
-            if other.choices != sample.choices or other.question == sample.question:
-                continue
+        for sample, other in partners(samples):
             asked = dataclasses.replace(
                 other, id=f"{sample.id} asked {other.id}", image=sample.image, answer=None, truth=None
             )

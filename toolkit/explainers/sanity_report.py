@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import t as student
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import sanity
@@ -118,9 +119,9 @@ class SanityReport:
 
 
 def survives(table: pd.DataFrame, method: str) -> bool:
-    """Whether the 95 % interval of a method's mean rho lies above the bound; a single sample says nothing."""
-    rho, error = float(table.loc[method, "rho"]), float(table.loc[method, "rho_se"])  # type: ignore[arg-type]
-    return math.isfinite(error) and rho - 1.96 * error > SURVIVES
+    """Whether the 95 % interval of a method's mean rho (Student's t) lies above the bound; one sample says nothing."""
+    rho, error, n = (float(table.loc[method, column]) for column in ("rho", "rho_se", "n_samples"))  # type: ignore[arg-type]
+    return math.isfinite(error) and rho - float(student.ppf(0.975, n - 1)) * error > SURVIVES
 
 
 def sanity_report(
