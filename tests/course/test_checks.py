@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from toolkit.analytic import and_gate
 from toolkit.course import Case, ExerciseError, check
 from toolkit.course.checks import difference
 
@@ -62,3 +63,37 @@ def test_texts_are_compared_as_texts():
     assert difference("synergy", "synergy", 1e-9) == ""
     assert "expected 'synergy'" in difference("redundancy", "synergy", 1e-9)
     assert difference(("a", "b"), ["a", "b"], 1e-9) == ""
+
+
+def test_a_crash_names_the_line_of_the_learner():
+    def broken(a, b):
+        total = a + b
+        return total.missing
+
+    with pytest.raises(ExerciseError, match=r"stopped at its line 3, `return total.missing`, with AttributeError"):
+        check(broken, CASES)
+    with pytest.raises(ExerciseError, match=r"Your function stopped with TypeError"):
+        check(lambda a: a, CASES)
+
+
+def test_a_crash_below_the_function_names_its_call():
+    def broken(a, b):
+        return np.linalg.inv(np.zeros((2, 3)))
+
+    with pytest.raises(ExerciseError, match=r"at its line 2, `return np.linalg.inv"):
+        check(broken, CASES)
+
+
+def test_long_arrays_are_shown_by_their_beginning_and_games_by_their_players():
+    with pytest.raises(ExerciseError) as caught:
+        check(lambda v: 0.0, [Case((np.full((50, 2, 10), 0.25),), 1.0, "think")])
+    assert "array of shape (50, 2, 10) that begins with 0.25, 0.25, 0.25" in str(caught.value)
+    assert len(str(caught.value)) < 200
+    with pytest.raises(ExerciseError, match="a game of the players cell 0, word 0"):
+        check(lambda game: 0.0, [Case((and_gate(),), 1.0, "think")])
+
+
+def test_a_sign_that_was_right_before_is_not_called_wrong():
+    with pytest.raises(ExerciseError) as caught:
+        check(lambda x: 1.0, [Case((1,), 1.0, "think"), Case((2,), -1.0, "think again")])
+    assert "sign" not in str(caught.value)

@@ -24,11 +24,30 @@ MISTAKES = {
         lambda i, d, k: np.trapezoid(d, k) - np.trapezoid(i, k),
         lambda i, d, k: i.mean() - d.mean(),
         lambda i, d, k: np.trapezoid(i - d) / (len(k) - 1),
+        lambda i, d, k: abs(np.trapezoid(i - d, k)),
     ],
     "check_kendall": [lambda a, b: np.corrcoef(a, b)[0, 1], lambda a, b: 1.0],
     "check_gate": [
         lambda b, i, t, e: "synergy" if b - i - t + e > 0.25 else "redundancy",
         lambda b, i, t, e: "synergy" if b - i - t > 0 else "text-only",
+        lambda b, i, t, e: (
+            "synergy"
+            if b - i - t + e >= 0.25
+            else "redundancy"
+            if b - i - t + e < -0.25
+            else "text-only"
+            if t > i
+            else "image-only"
+        ),
+        lambda b, i, t, e: (
+            "synergy"
+            if b - i - t + e >= 0.25
+            else "redundancy"
+            if b - i - t + e <= -0.25
+            else "text-only"
+            if t >= i
+            else "image-only"
+        ),
     ],
     "check_excess": [lambda r, n: sum(r) / len(r), lambda r, n: sum(r) / len(r) - 0.5],
     "check_dividend": [lambda b, i, t, e: b - i - t, lambda b, i, t, e: i + t - b - e],
@@ -43,12 +62,15 @@ MISTAKES = {
         lambda game: game(np.eye(game.players.n, dtype=bool)),
         lambda game: game(~np.eye(game.players.n, dtype=bool)),
     ],
-    "check_completeness": [lambda s, a, n: np.sum(s) - (a - n), lambda s, a, n: abs(np.sum(s) - a)],
+    "check_completeness": [lambda s, a, n: np.sum(s) - (a - n), lambda s, a, n: abs(np.abs(s).sum() - (a - n))],
     "check_mean_ranks": [lambda s: np.argsort(-s, axis=1).mean(axis=0) + 1],
     "check_cluster_means": [lambda v, p: [float(np.mean(v))], lambda v, p: list(v)],
     "check_hours": [lambda s, m, c, r: s * m * c / r],
-    "check_share": [lambda b, m, c, r: b * 3600 * r / (m * c)],
-    "check_verdict": [lambda low, high: "better" if low + high > 0 else "worse", lambda a, b: "not separated"],
+    "check_share": [lambda b, m, c, r: b * 3600 * r / (m * c), lambda b, m, c, r: round(b * 3600 * r / (m * c))],
+    "check_verdict": [
+        lambda low, high: "better" if low + high > 0 else "worse",
+        lambda low, high: "better" if low > 0 else "worse" if high <= 0 else "not separated",
+    ],
 }
 CHECKERS = {name: getattr(lesson, name) for lesson in LESSONS for name in vars(lesson) if name.startswith("check_")}
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import html
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+FEW = 12
+"""Longest array that is shown whole."""
 
 
 class ExerciseError(Exception):
@@ -68,14 +72,31 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         raise
     except Exception as error:
         raise ExerciseError(
-            f"Your function stopped with {type(error).__name__}: {error}\nIt was called with {shown(arguments)}."
+            f"Your function stopped{place(function, error)} with {type(error).__name__}: {error}\n"
+            f"It was called with {shown(arguments)}."
         ) from error
+
+
+def place(function: Callable[..., Any], error: Exception) -> str:
+    """Where in the learner's function an exception left it, or "" where that is not known."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    found = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == code.co_filename]
+    if not found or found[-1].lineno is None or not found[-1].line:
+        return ""
+    return f" at its line {found[-1].lineno - code.co_firstlineno + 1}, `{found[-1].line}`,"
 
 
 def shown(value: Any) -> str:
     """A value as a learner reads it: short, numbers rounded to six digits."""
+    if isinstance(value, np.ndarray) and value.size > FEW:
+        first = ", ".join(map(shown, value.ravel()[:3].tolist()))
+        return f"array of shape {value.shape} that begins with {first}"
     if isinstance(value, np.ndarray):
-        return f"array {np.array2string(value, precision=6, threshold=12)} of shape {value.shape}"
+        return f"array {np.array2string(value, precision=6)} of shape {value.shape}"
+    if hasattr(value, "players"):
+        return f"a game of the players {', '.join(value.players.labels)}"
     if isinstance(value, float | np.floating):
         return f"{float(value):.6g}"
     if isinstance(value, dict):
@@ -94,8 +115,15 @@ def counted(values: np.ndarray[Any, Any]) -> str:
     return f"{len(values)} numbers" if values.ndim == 1 else f"an array of shape {values.shape}"
 
 
-def difference(got: Any, expected: Any, tolerance: float) -> str:
-    """What is wrong with an answer, or "" if it is right."""
+def difference(got: Any, expected: Any, tolerance: float, *, mirrored: bool = True) -> str:
+    """What is wrong with an answer, or "" if it is right.
+
+    Args:
+        got: The answer.
+        expected: The right answer.
+        tolerance: Largest absolute difference.
+        mirrored: Whether to name a wrong sign; misleading once the sign was right in another case.
+    """
     if got is None:
         return "it returned None; is there a `return`?"
     if isinstance(expected, str | bool) or (isinstance(expected, list) and expected and isinstance(expected[0], str)):
@@ -109,7 +137,7 @@ def difference(got: Any, expected: Any, tolerance: float) -> str:
         return f"it returned {counted(number)}, expected {counted(right)}."
     if np.allclose(number, right, rtol=0, atol=tolerance, equal_nan=True):
         return ""
-    if right.size and np.allclose(number, -right, rtol=0, atol=tolerance):
+    if mirrored and right.size and np.allclose(number, -right, rtol=0, atol=tolerance):
         return f"it returned {shown(got)}, expected {shown(expected)}: the sign is the wrong way round."
     return f"it returned {shown(got)}, expected {shown(expected)}."
 
@@ -131,6 +159,7 @@ def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: flo
     """
     if not callable(function):
         raise ExerciseError(f"Expected your function, got {shown(function)}; pass its name without brackets.")
+    signed = False
     for number, case in enumerate(cases, 1):
         try:
             got = call(function, case.arguments)
@@ -138,11 +167,12 @@ def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: flo
             return Verdict(done=False, message="Write the function above, run its cell, then run this one again.")
         except ExerciseError as error:
             raise ExerciseError(f"{error}\nHint: {case.hint}") from error.__cause__
-        wrong = difference(got, case.expected, tolerance)
+        wrong = difference(got, case.expected, tolerance, mirrored=not signed)
         if wrong:
             name = f" ({case.name})" if case.name else ""
             raise ExerciseError(
                 f"Case {number} of {len(cases)}{name}: {wrong}\n"
                 f"It was called with {shown(case.arguments)}.\nHint: {case.hint}"
             )
+        signed = signed or (not isinstance(case.expected, str | list) and bool(np.any(case.expected)))
     return Verdict(done=True, message=solved or f"All {len(cases)} cases are right.")

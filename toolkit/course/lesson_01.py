@@ -89,10 +89,16 @@ def check_relevance_gain(function: Callable[..., Any]) -> Verdict:
         Case(
             (np.ones(5), np.zeros(5), k),
             1.0,
-            "The areas are 1 and 0: np.trapezoid(curve, fractions) knows how wide the steps are.",
+            "The area under insertion is 1, the area under deletion 0; np.trapezoid(curve, fractions) gives one area.",
             "the best case",
         ),
-        Case((up, up, k), 0.0, "Equal curves enclose no area.", "two equal curves"),
+        Case(
+            (np.zeros(5), np.ones(5), k),
+            -1.0,
+            "An explainer that ranks everything the wrong way round earns -1: keep the sign.",
+            "the worst case",
+        ),
+        Case((up, up, k), 0.0, "Equal curves enclose no area: subtract the area of deletion.", "two equal curves"),
         Case(
             (k, 1 - k, k),
             0.0,

@@ -82,6 +82,8 @@ def check_gate(function: Callable[..., Any]) -> Verdict:
         Case((1.0, 1.0, 0.5, 0.5), "image-only", "The dividend is 0; the picture moves the value, the words do not."),
         Case((0.9, 0.5, 0.8, 0.5), "text-only", "The dividend is +0.1: smaller than 1/4, so it decides nothing."),
         Case((0.75, 0.5, 0.5, 0.5), "synergy", "A dividend of exactly 1/4 counts as synergy (use >=)."),
+        Case((0.75, 0.75, 0.75, 0.5), "redundancy", "A dividend of exactly -1/4 counts as redundancy (use <=)."),
+        Case((0.75, 0.625, 0.625, 0.5), "image-only", "Equal effects: the words must be above the picture to decide."),
     ]
     return check(function, cases, solved="This is how the generator names the gate of every sample.")
 

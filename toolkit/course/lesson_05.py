@@ -64,7 +64,12 @@ def check_leave_one_out(function: Callable[..., Any]) -> Verdict:
     one = SumOfUnanimityGames(players, {(): 0.1, (0,): 0.5, (0, 2): 0.3})
     many = SumOfUnanimityGames(players, {(0,): 0.2, (1,): -0.1, (0, 1, 2): 0.4})
     cases = [
-        Case((additive(1, 1),), np.array([0.5, 0.5]), "Each of the two players adds 1/2.", "additive"),
+        Case(
+            (additive(1, 1),),
+            np.array([0.5, 0.5]),
+            "Each of the two players adds 1/2. Make a boolean table, one row per coalition, and call the game once.",
+            "additive",
+        ),
         Case(
             (one,),
             np.array([0.8, 0.0, 0.3]),
@@ -82,6 +87,9 @@ def check_completeness(function: Callable[..., Any]) -> Verdict:
         Case((np.array([0.2, 0.3]), 0.9, 0.4), 0.0, "0.2 + 0.3 is 0.9 - 0.4: no gap.", "complete"),
         Case((np.array([0.2, 0.1]), 0.9, 0.4), 0.2, "0.3 is handed out, 0.5 was there.", "too little"),
         Case((np.array([0.9]), 0.9, 0.4), 0.4, "The gap has no sign: use abs.", "too much"),
+        Case(
+            (np.array([0.7, -0.2]), 0.9, 0.4), 0.0, "Negative scores count as negative: abs of the sum.", "with a minus"
+        ),
     ]
     return check(function, cases, solved="The toolkit keeps this number as the convergence delta.")
 

@@ -71,6 +71,7 @@ def check_share(function: Callable[..., Any]) -> Verdict:
     cases = [
         Case((1.0, 1, 1, 1.0), 3600, "One hour, one coalition per second.", "an hour"),
         Case((1.0, 3, 652, 50.0), 3600 * 50 // (3 * 652), "Round down: half a sample is no sample.", "round down"),
+        Case((1.0, 1, 652, 1.0), 5, "3600 / 652 is 5.5: five samples fit, the sixth does not.", "never up"),
         Case((0.0, 1, 76, 10.0), 0, "No time, no samples.", "nothing"),
     ]
     return check(function, cases, solved="With the budget fixed, the number of samples is what gives.")

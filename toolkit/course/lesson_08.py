@@ -58,7 +58,8 @@ def check_verdict(function: Callable[..., Any]) -> Verdict:
         Case((0.01, 0.05), "better", "The whole interval is above 0.", "above"),
         Case((-0.05, -0.01), "worse", "The whole interval is below 0.", "below"),
         Case((-0.01, 0.05), "not separated", "The interval contains 0.", "across"),
-        Case((0.0, 0.05), "not separated", "An end point on 0 does not exclude 0.", "touching"),
+        Case((0.0, 0.05), "not separated", "An end point on 0 does not exclude 0.", "touching from above"),
+        Case((-0.05, 0.0), "not separated", "An end point on 0 does not exclude 0.", "touching from below"),
     ]
     return check(function, cases, solved="Three words; the card uses the same.")
 
