@@ -100,6 +100,42 @@ def test_a_players_patches_are_those_that_its_pixels_change(family: str) -> None
     assert merge.used_layers == 2
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_merge_is_read_without_running_the_decoder_or_keeping_the_towers_graph(family: str) -> None:
+    """What rollout keeps beside its attention is what lies between the towers, as its memory line says."""
+    vlm = TinyVLM(family)
+    vlm.model.requires_grad_(False)
+    box = vlm.white_box(tiny_sample(), target="yes")
+    ran: list[str] = []
+    kept: list[int] = []
+    weights = {p.untyped_storage().data_ptr() for p in vlm.model.parameters()}
+    layer = anatomy(vlm.model).decoder_layers[0]
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in weights:
+            kept.append(tensor.untyped_storage().nbytes())
+        return tensor
+
+    with hooks([layer.register_forward_hook(lambda *_: ran.append("decoder"))]):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            merge = merge_of(box)
+        assert ran == []
+        box.logit(box.pixels, box.question)
+        assert ran == ["decoder"]
+    assert torch.equal(merge.members, merge_of(box_of(family)).members)
+    assert 0 < sum(kept) < 0.1 * backward_bytes(box)
+
+
+def test_half_precision_is_planned_with_its_float32_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    (call,) = trace(box_of("llava"), gradient=False).decoder[0]
+    planned: list[int] = []
+    monkeypatch.setattr("toolkit.explainers.attention.check_fits", lambda needed, *_, **__: planned.append(needed))
+    _, heads, n, _ = call.query.shape
+    for dtype in (torch.float32, torch.bfloat16):
+        dataclasses.replace(call, query=call.query.to(dtype), key=call.key.to(dtype)).weights()
+    assert planned == [12 * heads * n * n, 10 * heads * n * n]
+
+
 @pytest.mark.parametrize("by_gradient", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rollout_equals_the_product_of_full_matrices(family: str, by_gradient: bool) -> None:

@@ -7,6 +7,7 @@ the gradient of one image token with respect to the tower's last layer is zero o
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -87,8 +88,15 @@ class Merge:
         return weights / weights.sum(1, keepdim=True)
 
 
+class _DecoderReachedError(Exception):
+    """What enters the decoder is known; the rest of the pass is not needed."""
+
+
 def merge_of(box: WhiteBox) -> Merge:
-    """Read the merge off one forward pass and one small backward pass (projector only) per image player.
+    """Read the merge off one pass of the vision tower and one small backward pass (projector only) per image player.
+
+    The pass stops where the decoder begins, and every tower layer starts from a detached input, so that no more than
+    what lies between tower and decoder is kept for the gradients.
 
     Raises:
         ValueError: An image player depends on no vision token.
@@ -98,16 +106,23 @@ def merge_of(box: WhiteBox) -> Merge:
     entered: list[Tensor] = []
 
     def keep(index: int, output: object) -> None:
-        outputs[index] = first_tensor(output)
+        states = first_tensor(output)
+        outputs[index] = states if states.requires_grad else states.requires_grad_(True)
+
+    def cut(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0].detach(), *args[1:])
 
     def enter(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         entered.append(cast(Tensor, kwargs["inputs_embeds"]))
+        raise _DecoderReachedError
 
     with torch.enable_grad(), hooks([]) as handles:
         for index, layer in enumerate(parts.vision_layers):
+            handles.append(layer.register_forward_pre_hook(cut))
             handles.append(layer.register_forward_hook(lambda _, __, output, index=index: keep(index, output)))
         handles.append(parts.decoder.register_forward_pre_hook(enter, with_kwargs=True))
-        box.logit(box.pixels.detach().clone().requires_grad_(True), box.question)
+        with contextlib.suppress(_DecoderReachedError):
+            box.logit(box.pixels.detach(), box.question.detach())
         players = entered[0][0, box.image_positions]
         total = torch.autograd.grad(players.sum(), list(outputs.values()), allow_unused=True, retain_graph=True)
         used = 1 + max(index for index, gradient in zip(outputs, total, strict=True) if gradient is not None)

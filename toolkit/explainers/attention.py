@@ -49,8 +49,9 @@ class Call:
             MemoryError: They do not fit.
         """
         batch, heads, n, _ = self.query.shape
-        copies = 3 if self.gradient is None else 5  # scores, weights, softmax in float32; gradient, product
-        needed = copies * batch * heads * n * n * self.query.element_size()
+        copies = 3 if self.gradient is None else 5  # scores, mask, weights; gradient, product
+        # in half precision the softmax runs in float32: scores, their copy and the weights take 2 + 4 + 4 bytes
+        needed = max(copies * self.query.element_size(), 10) * batch * heads * n * n
         check_fits(needed, free_bytes(self.query.device), what=f"the attention of one layer ({n} tokens)")
         return attention_weights(self.module, self.query, self.key, self.mask, self.scaling)
 

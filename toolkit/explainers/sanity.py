@@ -183,7 +183,7 @@ def seed_stability(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample
 
 
 def partners(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
-    """Each sample with the next one, in a circle, that has the same choices and asks something else, if there is one."""
+    """Each sample with the next one, in a circle, that has the same choices and asks something else."""
     pairs = []
     for index, sample in enumerate(samples):
         circle = (*samples[index + 1 :], *samples[:index])
