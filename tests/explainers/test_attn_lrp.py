@@ -36,8 +36,12 @@ def vlm(request: pytest.FixtureRequest) -> TinyVLM:
 def test_every_block_of_both_towers_balances(vlm: TinyVLM) -> None:
     scores, logit, balances = relevance(vlm.white_box(tiny_sample(), target="yes"))
     parts = anatomy(vlm.model)
-    assert len(balances) == len(parts.vision_layers) + len(parts.decoder_layers)
-    assert sum("vis" in balance.block for balance in balances) == len(parts.vision_layers) == 2
+    names = {module: name for name, module in vlm.model.named_modules()}
+    bridge = balances[len(parts.vision_layers)]
+    blocks = [balance.block for balance in balances if balance is not bridge]
+    assert blocks == [names[block] for block in (*parts.vision_layers, *parts.decoder_layers)]
+    assert bridge.block.split(".")[-1] in ("multi_modal_projector", "merger")
+    assert abs(bridge.bias) > 1e-4, "the bridge's books must have had something to say"
     assert max(balance.error for balance in balances) < 1e-4
     assert balances[-1].leaving == pytest.approx(logit, rel=1e-4), "the final norm and head lose nothing"
     assert max(abs(balance.bias) for balance in balances) > 1e-4, "the books must have had something to say"
@@ -104,6 +108,33 @@ def test_a_gated_mlp_by_hand() -> None:
         (slope,) = torch.autograd.grad(mlp(x).sum(), x)
     torch.testing.assert_close((x * slope)[0].detach(), expected, atol=1e-12, rtol=1e-10)
     assert float((x * slope).sum().detach()) == pytest.approx(float(share.sum()), abs=1e-12)
+
+
+def test_attention_by_hand() -> None:
+    """O = A V gives the weights and the values half each; S = q k gives half of what the softmax hands on to each."""
+    rng = np.random.default_rng(4)
+    q, k, v = (torch.from_numpy(rng.standard_normal((1, 2, 3, 4))).requires_grad_(True) for _ in range(3))
+    module = nn.Module()
+    module.is_causal = True
+    out = lrp_rules._attention(None)(module, q, k, v, None, 0.5, lambda: q)
+    goal = torch.from_numpy(rng.standard_normal(tuple(out.shape)))
+    slopes = torch.autograd.grad((goal * out).sum(), (q, k, v))
+    expected = [np.zeros((2, 3, 4)) for _ in range(3)]
+    for head in range(2):
+        Q, K, V = (x.detach().numpy()[0, head] for x in (q, k, v))
+        for i in range(3):
+            s = np.array([0.5 * Q[i] @ K[j] for j in range(i + 1)])
+            a = np.exp(s) / np.exp(s).sum()
+            through = [goal[0, i, head].numpy() * V[j] for j in range(i + 1)]
+            r_a = np.array([0.5 * a[j] * through[j].sum() for j in range(i + 1)])  # relevance of each weight
+            r_s = s * (r_a - a * r_a.sum())  # the softmax rule of the paper, equation by equation
+            for j in range(i + 1):
+                expected[2][head, j] += 0.5 * a[j] * through[j]
+                products = 0.5 * Q[i] * K[j]
+                for side, at in ((0, i), (1, j)):
+                    expected[side][head, at] += 0.5 * r_s[j] * products / products.sum()
+    for tensor, slope, by_hand in zip((q, k, v), slopes, expected, strict=True):
+        np.testing.assert_allclose((tensor * slope)[0].detach().numpy(), by_hand, atol=1e-10)
 
 
 def test_norms_by_hand() -> None:

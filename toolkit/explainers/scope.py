@@ -123,7 +123,8 @@ def masked_softmax(module: nn.Module, scores: Tensor, mask: Tensor | None) -> Te
         scores = scores.masked_fill(~mask[..., :keys], hidden)
     else:
         scores = scores + mask[..., :keys]
-    return torch.softmax(scores.float(), dim=-1).to(scores.dtype)
+    wide = torch.promote_types(scores.dtype, torch.float32)
+    return torch.softmax(scores.to(wide), dim=-1).to(scores.dtype)
 
 
 def repeat_heads(states: Tensor, n_heads: int) -> Tensor:
