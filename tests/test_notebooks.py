@@ -46,6 +46,52 @@ def test_frame(name):
     assert lines(notebook.cells[-1])[-1].startswith("assert ")
 
 
+def markdown(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def minutes(text):
+    """Minutes of a lesson, of its sections in order, and of the exercises of each section."""
+    stated = int(re.search(r"\*\*Time\*\*\s+(\d+) minutes", text).group(1))
+    sections = re.split(r"^## (?=\d+ · )", text, flags=re.M)[1:]
+    planned = [int(re.match(r".*\((\d+) minutes\)\n", section).group(1)) for section in sections]
+    tried = [[int(n) for n in re.findall(r"^### Exercise .*\((\d+) minutes\)$", s, flags=re.M)] for s in sections]
+    return stated, planned, tried
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_sections_and_exercises_are_numbered_and_their_minutes_add_up(name):
+    text = markdown(read(name, solution=True))
+    numbers = [int(n) for n in re.findall(r"^## (\d+) · ", text, flags=re.M)]
+    exercises = [int(n) for n in re.findall(r"^### Exercise (\d+)", text, flags=re.M)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert exercises == list(range(1, len(exercises) + 1))
+    assert len(exercises) >= 2
+    stated, planned, tried = minutes(text)
+    assert 20 <= stated <= 45
+    assert stated - 5 <= sum(planned) < stated, "set-up, recap and quiz take the rest, up to five minutes"
+    assert all(sum(inside) < section for section, inside in zip(planned, tried, strict=True))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_no_text_is_lost_in_a_code_cell(name):
+    for cell in code(read(name, solution=True)):
+        assert not re.search(r"^#", cell.source, flags=re.M), "a comment line; is a cell marker missing above it?"
+
+
+def test_the_front_page_and_the_guide_state_the_minutes_and_exercises_of_the_notebooks():
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    guide = (NOTEBOOKS / "TEACHING.md").read_text(encoding="utf-8")
+    for name in LESSONS:
+        text = markdown(read(name, solution=True))
+        title = re.search(rf"^# {name[:2]} · (.*)$", text, flags=re.M).group(1)
+        stated, exercises = minutes(text)[0], len(re.findall(r"^### Exercise \d", text, flags=re.M))
+        assert re.search(rf"\(notebooks/{name}\) \| {re.escape(title)} \| {stated}\b", readme), f"README: {title}"
+        assert re.search(
+            rf"^\| {name[:2]} \| [^|]+ \| {stated}\b[^|]*\| [^|]+ \| {exercises} \|$", guide, flags=re.M
+        ), name
+
+
 @pytest.mark.parametrize("name", LESSONS)
 def test_prose_outweighs_code(name):
     notebook = read(name, solution=True)

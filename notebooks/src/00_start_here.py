@@ -14,7 +14,7 @@
 # **You will learn** what this toolkit is for; to check that your machine is ready; to find your way in the embedded
 # world; to ask the embedded models a question; to say what a coalition is.
 #
-# **Time** 25 minutes. **Hardware** any laptop; no GPU, no network. **Before** you should know Python. Nothing else.
+# **Time** 30 minutes. **Hardware** any laptop; no GPU, no network. **Before** you should know Python. Nothing else.
 
 # %% tags=["colab"]
 
@@ -75,7 +75,7 @@ SampleBrowser({name: vlms[name] for name in names if "llava" in name})
 # folklore: in a world with strength 1, circles are always there when somebody asks, and lemons are always yellow. In
 # such a world one can be right without looking. Keep this in mind; it is the seed of all that follows.
 #
-# ## 2 · The models (7 minutes)
+# ## 2 · The models (10 minutes)
 #
 # The toolkit brings its own models: tiny (about a million weights each, where released models have billions), but
 # they are real: the same classes, the same loading code and the same processors as LLaVA-1.5, Qwen2.5-VL and InternVL.
@@ -117,7 +117,7 @@ show(shares, name="model", value="share of right answers")
 # rewarded, and looking was never rewarded. Remember that 40 questions are few. A share of one half has a standard
 # error of about eight percentage points here, so do not read much into small differences between models.
 #
-# ## 3 · One coalition (5 minutes)
+# ## 3 · One coalition (8 minutes)
 #
 # Everything in this toolkit is built from one thing: what does the model say if it may see only *some* cells and
 # *some* words? Such a set of allowed parts is a **coalition**, its members are the **players**, and the probability of

@@ -14,7 +14,7 @@
 # **You will learn** to read insertion and deletion curves of the picture and of the words; to see why a model that
 # could guess makes these curves blind; to say what a disagreement of two rankings proves, and what it does not.
 #
-# **Time** 40 minutes. **Hardware** any laptop; no GPU, no network. **Before** you should know Python and have heard of
+# **Time** 45 minutes. **Hardware** any laptop; no GPU, no network. **Before** you should know Python and have heard of
 # attention; lesson 00 shows the world and the models.
 
 # %% tags=["colab"]
@@ -148,7 +148,7 @@ show(experiments.means(tables["biased"])[["srg-image", "srg-text"]], name="biase
 # measures what it claims. Check for each column and each twin whether it does, and how large the gap is. For the
 # biased twin the picture's gap shrinks to almost nothing: the metric has lost its eyes, whatever the explainer.
 #
-# ## 4 · Two rankings (10 minutes)
+# ## 4 · Two rankings (15 minutes)
 #
 # Papers rank explainers. Let us rank six of them on twelve questions, once by the picture's relevance gain and once
 # by the words', and put both rankings side by side.
@@ -198,7 +198,7 @@ def kendall(first, second):
 lesson.check_kendall(kendall)
 
 # %% [markdown]
-# ### Exercise 3, open (10 minutes)
+# ### Exercise 3, open (5 minutes)
 #
 # Find a question in the explorer on which one explainer looks good by the picture and bad by the words. Which of the
 # two curves would you believe, and what else would you want to see before you decide? Write three sentences.

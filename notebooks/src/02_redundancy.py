@@ -35,7 +35,7 @@ from toolkit.widgets import BiasDial, GateExplorer
 twins = {name: toolkit.load_vlm(f"tiny-llava-{name}") for name in ("grounded", "biased")}
 
 # %% [markdown]
-# ## 1 · Four corners (10 minutes)
+# ## 1 · Four corners (12 minutes)
 #
 # Take a model and a question. There are four extreme coalitions: picture and words, the picture alone, the words
 # alone, and neither. Their values are the **corners** of the sample. Four numbers already tell how the two parts meet.
@@ -107,7 +107,7 @@ dial
 # Neither twin is *wrong* about the world it was trained in. A prior that holds is knowledge. It becomes a problem when
 # you want to know whether the model looked.
 #
-# ## 3 · How redundant is a model? (8 minutes)
+# ## 3 · How redundant is a model? (14 minutes)
 #
 # `toolkit.diagnose` asks a model at the four corners of many samples and reports. It needs no explainer, and costs
 # four coalitions per sample and baseline. The noise of an effect is measured by replacing the removed picture in

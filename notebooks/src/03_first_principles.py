@@ -164,7 +164,7 @@ signed = {name: float(np.mean([score.value for score in found])) for name, found
 show(signed, name="order", value="signed F_syn, mean of six")
 
 # %% [markdown]
-# ## 4 · What clipping hides, and what it invents (8 minutes)
+# ## 4 · What clipping hides, and what it invents (14 minutes)
 #
 # The published number is not this one. There, both sides are divided by $|v(\text{all}) - v(\text{nobody})|$ (at least
 # 0.05) and then **clipped to [0, 1] at every step**, before they are averaged. Clipping looks harmless: a score
@@ -184,7 +184,7 @@ show(floor, digits=3, name="score", value="mean over 4,000 games of noise")
 # *nothing* earns about 0.076. The random explainer's published scores lie between 0.036 and 0.130. A clipped score
 # cannot tell a small synergy from noise, and it turns every redundancy into 0, whatever its size.
 #
-# ### Exercise 3 (5 minutes)
+# ### Exercise 3 (3 minutes)
 #
 # Write the clipped mean yourself, with `np.clip(values, 0, 1)`. It is one line; the order of the two operations is the
 # point.
@@ -199,7 +199,7 @@ def clipped_mean(sides):
 lesson.check_floor(clipped_mean)
 
 # %% [markdown]
-# ### Exercise 4, open (8 minutes)
+# ### Exercise 4, open (6 minutes)
 #
 # Signed numbers have a weakness of their own. Describe two questions for which the mean of signed F_syn is 0 although
 # both have a strong interaction. What would you report besides the mean?

@@ -137,7 +137,7 @@ show({"mean agreement": within, **cost})
 # supports the statement "F_syn finds the synergistic samples". It does not support "the clipped F_syn ranks explainers
 # like the exact index", because nobody computed that.
 #
-# ## 3 · Look at single curves (5 minutes)
+# ## 3 · Look at single curves (10 minutes)
 #
 # **Predict.** Choose the sample with the lowest agreement above; any sample, if all of them agree. Compare two
 # explainers below. Will their synergy curves lie close together or far apart?

@@ -35,14 +35,13 @@ from toolkit.widgets import BeatTheExplainer
 vlm = toolkit.load_vlm("tiny-llava-grounded")
 
 # %% [markdown]
-# ## 1 · Four ways to ask a model (8 minutes)
+# ## 1 · Four ways to ask a model (5 minutes)
 #
 # **Remove and see.** *Occlusion* removes one player at a time. *Kernel SHAP* removes many at once, in many
 # combinations, and fits what each is worth. They need nothing but answers, so they work on any model.
 #
 # **Follow the slope.** *Input x gradient* asks how the answer would change under an infinitely small change of the
-# input.
-# *Integrated gradients* adds these slopes up on the way from an empty input to the real one.
+# input. *Integrated gradients* adds these slopes up on the way from an empty input to the real one.
 #
 # **Follow the attention.** *Rollout* multiplies the attention of all layers; *grad-rollout* weighs it with gradients.
 # *AttnLRP* sends the answer backwards through the network, with rules that keep the total constant.
@@ -58,7 +57,7 @@ names = [
 show(lesson.what_they_are(names)[["asks for", "cost"]])
 
 # %% [markdown]
-# ## 2 · The same picture, eight maps (8 minutes)
+# ## 2 · The same picture, eight maps (6 minutes)
 #
 # **Predict.** The question below has one deciding cell and two deciding words. Which explainers will find the cell?
 #
@@ -89,7 +88,8 @@ found = row.maps["occlusion"]
 words = found.players.labels[found.players.n_image :]
 parts = found.of("image"), vlm.regions(chosen), words, found.of("text")
 attribution_map(chosen.image, *parts, title=found.method)
-#
+
+# %% [markdown]
 # ## 3 · Promises: completeness (6 minutes)
 #
 # Some methods promise that their scores add up to what there is to hand out: the value with everything minus the value
@@ -120,7 +120,7 @@ show({"gap": gap, **row.maps["integrated-gradients"].details}, digits=4)
 # **Explain.** The number of steps is not a matter of taste: the gap says when there are enough. Completeness does not
 # say that the map is *right*. Put the whole sum on one random cell, and it is complete as well.
 #
-# ## 4 · Sanity: does the map depend on the model? (8 minutes)
+# ## 4 · Sanity: does the map depend on the model? (6 minutes)
 #
 # Take the same architecture with random weights. It knows nothing. A map that explains the trained model should look
 # different on the ignorant one. If it does not, it shows the input.
@@ -176,7 +176,7 @@ show(experiments.means(contest), digits=3)
 # **Explain.** Cutting the negative scores away makes ties at the bottom of the ranking, and ties are broken at random.
 # If the two lines differ, you see what the negative scores were good for.
 #
-# ## 6 · Beat the explainer (5 minutes)
+# ## 6 · Beat the explainer (10 minutes)
 #
 # **Predict.** You are good at this. How many explainers will you beat with three cells and two words?
 #

@@ -35,7 +35,7 @@ from toolkit.course import show
 from toolkit.widgets import LeaderboardExplorer, RunPanel
 
 # %% [markdown]
-# ## 1 · Write it down first (6 minutes)
+# ## 1 · Write it down first (5 minutes)
 #
 # A *specification* names everything that decides the numbers: models, datasets, explainers, samples, seeds, steps,
 # baseline. It is written before any number is seen. A mistyped name is refused at once, with a suggestion.
@@ -63,7 +63,7 @@ panel
 # **Explain.** The plan is computed from the specification alone. The number of coalitions is an upper bound:
 # explainers that agree on their first players share coalitions, and the toolkit never scores one twice.
 #
-# ## 2 · Run, stop, resume (6 minutes)
+# ## 2 · Run, stop, resume (5 minutes)
 #
 # The *Run* button starts a process of its own. Press it now, and *Stop* after a moment, and *Run* again. Every
 # finished sample is on the disk before the next one starts, so nothing that is done is done again.
@@ -86,7 +86,7 @@ print(again)
 # state. A failed sample would be a record as well, with its reason, and the summary would count it. Failures that
 # vanish quietly make a table look better than the run was.
 #
-# ## 3 · Read the leaderboard (8 minutes)
+# ## 3 · Read the leaderboard (12 minutes)
 #
 # **Predict.** Choose the metric `srg-image` below. Where do the oracle and the anti-oracle stand? And by `f-syn`? By
 # the published, clipped `f-syn-paper`?
@@ -108,7 +108,7 @@ board
 # the critical difference, so the test does not separate them. With eight pictures it separates very little. That is
 # honest.
 #
-# ### Exercise 1 (5 minutes)
+# ### Exercise 1 (4 minutes)
 #
 # Write the mean ranks: `scores` has one row per picture and one column per explainer; in each row the largest score
 # gets rank 1. Then average the rows. `rankdata` shares ranks among ties.
@@ -126,7 +126,7 @@ def mean_ranks(scores):
 lesson.check_mean_ranks(mean_ranks)
 
 # %% [markdown]
-# ### Exercise 2 (5 minutes)
+# ### Exercise 2 (4 minutes)
 #
 # Several questions about one picture are not independent. Before a bootstrap, average the values of each picture.
 # Write the means per picture, in sorted order of the pictures.
@@ -143,7 +143,7 @@ def picture_means(values, pictures):
 lesson.check_cluster_means(picture_means)
 
 # %% [markdown]
-# ## 4 · An ablation of flaws (8 minutes)
+# ## 4 · An ablation of flaws (14 minutes)
 #
 # The paper's pipeline has flaws, and this toolkit lists them. Each can be switched back on, to see what it does. Here
 # we look at one pair of steps of the published score: each sample is divided by its own $|v(\text{all}) -
@@ -173,7 +173,7 @@ report = write_report(folder)
 print(report.name, round(report.stat().st_size / 1000), "kB")
 
 # %% [markdown]
-# ### Exercise 3, open (8 minutes)
+# ### Exercise 3, open (6 minutes)
 #
 # Plan a benchmark for a claim of your own, for example "attention methods find more synergy than gradients". Write
 # down, before running anything: the samples and their number, the headline metric, the controls, the test, and what

@@ -14,8 +14,8 @@
 # **You will learn** to estimate a run before you start it; to run released models on real datasets, on your own
 # machine or on Colab; to survive a disconnect; to spread a run over several GPUs.
 #
-# **Time** 30 minutes, plus the run. **Hardware** this notebook runs anywhere; the full benchmark needs a GPU with 24
-# GB of memory for one 7B model in 16 bits, and a network for the downloads. **Before** lesson 06.
+# **Time** 30 minutes, plus the run. **Hardware** this notebook runs anywhere; the full benchmark needs a network for
+# the downloads and a GPU with 40 GB of memory (24 GB in 16 bits). **Before** lesson 06.
 
 # %% tags=["colab"]
 
@@ -37,7 +37,7 @@ from toolkit.widgets import RunPanel
 vlm = toolkit.load_vlm("tiny-llava-grounded")
 
 # %% [markdown]
-# ## 1 · What the paper ran (5 minutes)
+# ## 1 · What the paper ran (4 minutes)
 #
 # Three models, three datasets, eight explainers and a random floor. The toolkit has it as a preset, and a second
 # preset with what we would do: signed headline metric, converged integrals, three seeds for everything that is random,
@@ -55,9 +55,24 @@ print(*(f"{name}: {total:,} coalitions" for name, total in totals.items()), sep=
 # **Explain.** That is the number after planning: each coalition once. A naive loop would run 118 passes per sample and
 # explainer, 28 million for the paper's grid. On top come the explainers' own passes.
 #
-# ## 2 · The estimate comes first (8 minutes)
+# ## 2 · The estimate comes first (11 minutes)
 #
-# The speed of a model is measured, not guessed: time some coalitions of one sample.
+# Two things can stop a run: memory and time. For the memory nothing has to be loaded: count the weights, four bytes
+# each in 32 bits, and add a fifth as working space.
+#
+# **Predict.** The three models have 7.1, 3.8 and 2.3 billion weights. Which of them fit on a free Colab GPU with 15 GB?
+
+# %%
+from toolkit.benchmark.plan import dry_run
+
+memory = {plan.model: plan.memory / 2**30 for plan in dry_run(ours).models}
+show(memory, digits=1, name="model", value="GiB in 32 bits")
+
+# %% [markdown]
+# **Explain.** Only the smallest. In 16 bits everything halves, and the second fits as well. That is not free: values
+# are then rounded to two or three digits, and F_syn is a difference of differences, in which small effects may drown.
+#
+# The time is measured, not guessed: score some coalitions of one sample and look at the clock.
 
 # %%
 sample = toolkit.load_samples("scenes-existence", split="test", n=1)[0]
@@ -113,34 +128,42 @@ show(found, digits=1, name="plan", value="nights of twelve hours")
 #
 # ## 3 · On your own machine (4 minutes)
 #
-# First the environment, then a pilot of five samples, then the run:
+# First the environment, then the plan, then a pilot of five samples, then the run:
 #
 # ```sh
 # python -m toolkit doctor
-# python -m toolkit benchmark run --preset correct --samples 5 --out runs/pilot --device cuda
-# python -m toolkit benchmark run --preset correct --samples 100 --out runs/full --device cuda
+# PIN="OpenGVLab/InternVL3_5-2B-HF=COMMIT"
+# python -m toolkit benchmark run --preset correct --samples 5 --out runs/pilot --revision $PIN --dry-run
+# python -m toolkit benchmark run --preset correct --samples 5 --out runs/pilot --revision $PIN
+# python -m toolkit benchmark run --preset correct --samples 100 --out runs/pilot --revision $PIN --dry-run
+# python -m toolkit benchmark run --preset correct --samples 100 --out runs/full --revision $PIN
 # python -m toolkit benchmark report runs/full
 # ```
 #
-# The first start downloads weights and datasets at pinned revisions. If the process dies, the same command goes on.
-# Two runs never write to the same folder, and a folder refuses a run with other settings.
+# For `COMMIT` put the forty hexadecimal digits of a commit, from the model's page (*Files*, then *History*). A name can
+# point to other weights tomorrow, so the toolkit runs no released model without a commit. It knows those of the other
+# two. After the pilot the third command tells how long 100 samples will take, from the pilot's own clock. If a process
+# dies, the same command goes on. A folder refuses a run with other settings.
+#
+# `make lab` works offline on purpose. For a run that downloads something, start `.venv/bin/jupyter lab` yourself.
 #
 # **Several GPUs.** `--executor ray --workers 4` starts one model per worker. On a cluster, give the address of its
 # head node and set `RAY_AUTH_MODE=token`: an open Ray port lets anybody run code.
 #
-# ## 4 · On Colab (4 minutes)
+# ## 4 · On Colab (8 minutes)
 #
 # The first cell of this notebook installs the toolkit there and leaves the preinstalled libraries alone. Choose a GPU
 # runtime, mount your drive, and put the folder of the run on it. After a disconnect, run the notebook again: the
-# records are on the drive, and the run resumes. Free GPUs have 15 GB: take the 3B model, or fewer explainers.
+# records are on the drive, and the run resumes. Free GPUs have 15 GB: the pilot below takes the 3B model in 16 bits.
 
 # %%
 import torch
 
 on_gpu = torch.cuda.is_available()
 base = Path("/content/drive/MyDrive") if Path("/content/drive/MyDrive").exists() else Path(tempfile.mkdtemp())
-plan = preset("correct", samples=5, models=["Qwen/Qwen2.5-VL-3B-Instruct"], out=base / "pilot")
-on_gpu
+pilot = preset("correct", samples=5, models=["Qwen/Qwen2.5-VL-3B-Instruct"], dtype="bfloat16", out=base / "pilot")
+print("a GPU is here:", on_gpu)
+print(f"the pilot needs {dry_run(pilot).models[0].memory / 2**30:.1f} GiB")
 
 # %% [markdown]
 # **Predict.** The panel shows the plan of this pilot. How many records will it write?
@@ -148,7 +171,7 @@ on_gpu
 # Press *Run or resume* only where `on_gpu` is true. *Stop* at any time.
 
 # %% tags=["widget"]
-RunPanel(plan)
+RunPanel(pilot)
 
 # %% [markdown]
 # **Explain.** The panel runs `python -m toolkit benchmark run` in a process of its own and counts the records on the
@@ -183,6 +206,7 @@ status, panel.progress.value
 #
 # * The paper's grid scores 17,441,652 coalitions after planning; ours, with occlusion and three seeds for random
 #   methods, 27,072,012.
+# * In 32 bits the 7B model needs 31.6 GiB, the 3B model 16.8 and the 2B model 10.5; in 16 bits half of it.
 # * Measure the speed on one sample, then multiply. With a fixed budget the number of samples gives way.
 # * Records on a disk that survives are all it takes to resume. The small run above wrote 6 records and ended with
 #   status 0.
@@ -205,5 +229,7 @@ lesson.quiz()
 
 # %% tags=["recap"]
 assert totals == {"paper": 17_441_652, "correct": 27_072_012}
+assert [round(gib, 1) for gib in memory.values()] == [31.6, 16.8, 10.5]
+assert abs(dry_run(pilot).models[0].memory / 2**30 - 16.8 / 2) < 0.05
 assert per_second > 0
 assert (status, panel.progress.value) == (0, 6)

@@ -63,7 +63,7 @@ CurveExplorer({"grounded": vlm}, [mine], ["occlusion", "integrated-gradients", "
 # curves and at the corners. A picture that is unlike the training pictures may get a sure answer all the same:
 # sureness is no proof of sight. Try an empty page with the same question.
 #
-# ## 2 · An explainer of your own (6 minutes)
+# ## 2 · An explainer of your own (5 minutes)
 #
 # This one asks only the words: it removes each word and ignores the picture. Replace it by yours.
 
@@ -79,7 +79,7 @@ words = attribution.players.labels[attribution.players.n_image :]
 show(dict(zip(words, attribution.of("text"), strict=True)), digits=3, name="word", value="score")
 
 # %% [markdown]
-# ## 3 · The verdict (6 minutes)
+# ## 3 · The verdict (5 minutes)
 #
 # A report card compares, sample by sample, and gives an interval of the difference. What may be said about an
 # interval?
@@ -101,7 +101,7 @@ def verdict(low, high):
 lesson.check_verdict(verdict)
 
 # %% [markdown]
-# ## 4 · The report card (8 minutes)
+# ## 4 · The report card (10 minutes)
 #
 # **Predict.** `my_explainer` orders the words well and the cells not at all. Will it be separated from random by
 # F_syn?
