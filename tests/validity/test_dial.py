@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from known_vlm import KnownVLM, known_sample
 
-from toolkit.validity.dial import BlendedVLM, bias_dial, blends
+from toolkit.validity.blend import BlendedVLM, blends
+from toolkit.validity.dial import bias_dial
 
 SAMPLES = [known_sample(i) for i in range(8)]
 GROUNDED, BIASED = KnownVLM("tiny-llava-grounded"), KnownVLM("tiny-llava-biased")

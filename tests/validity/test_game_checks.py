@@ -77,4 +77,7 @@ SPEC = MetricSpec("index-lover", 1, (-1.0, 5.0), "index", "made up")
 def test_a_metric_that_reads_the_numbering_fails_the_ties_rule():
     cell = ties_cell(Metric(SPEC, METRICS["f-syn"].cells, index_lover))
     assert cell.passed is not True
+    own = ties_cell(METRICS["f-syn-paper"])
+    ends = own.low / own.value, own.high / own.value  # chi-square with 3 degrees of freedom
+    assert ends == pytest.approx((0.5665, 3.7286), rel=1e-3)
     assert ties_cell(METRICS["f-syn-recovered"]).passed

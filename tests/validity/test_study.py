@@ -44,6 +44,7 @@ def test_controls_are_ordered_by_a_sound_metric(tables):
     assert cell.n == 12
     assert cell.passed is None  # 12 samples are too few for a verdict
     assert "rank-biserial +1.00" in cell.note
+    assert cell.low <= cell.value <= cell.high < 0.05
 
 
 def test_half_right_maps_lose_the_joint_part_only_in_a_joint_metric(tables):

@@ -1,14 +1,8 @@
 """The bias dial: redundancy, rank agreement and F_syn as functions of prior strength, from grounded to biased.
 
-The in-between models are blends of the twins: with probability s the answer comes from the biased twin and with
-1 - s from the grounded one, so every value is
-
-    v_s(S) = (1 - s) v_grounded(S) + s v_biased(S).
-
-Nothing is trained and nothing is interpolated in weight space; at both ends the blend *is* the twin. v_s is linear in
-s, and so are the corners, the dividend, signed F_syn and SRG of a fixed map and a fixed answer; what may bend are the
-model's own answers, the gates, the clipped score and the rankings. A blend has no gradients, so the ranked methods are
-those that need forward passes only. ``tuned`` trains an in-between model instead, which takes minutes.
+The in-between models are blends of the twins (``blend.py``), or the grounded twin trained on for some steps in a world
+of that prior strength (``tuned.py``). The ranked methods are those that need forward passes only, because a blend has
+no gradients, so that both kinds of dial show the same quantities.
 """
 
 from __future__ import annotations
@@ -21,143 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from toolkit.datasets.sample import Sample
-from toolkit.games import CachedGame, Players
 from toolkit.plots.drawing import Drawing
 from toolkit.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
 from toolkit.redundancy import diagnose
-from toolkit.scenes.recipes import RECIPES
 from toolkit.synergy.metrics import METRICS
-from toolkit.typing import Coalitions, Regions, Values
 from toolkit.validity.collapse import collapse_table
 from toolkit.validity.study import Plan, eligible, frame, study_methods
-from toolkit.vlm.protocol import VLM, Answer, WhiteBox
+from toolkit.vlm.protocol import VLM
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BLACK_BOX = ("occlusion", "kernel-shap", "shapley-interaction", "random", "oracle", "anti-oracle")
 QUANTITIES = ("total interaction", "text share", "language-prior rate", "gate, synergy", "gate, redundancy",
               "gate, text-only")  # fmt: skip
 _UNITS = {"Redundancy": "share, or probability", "Agreement of rankings": "Kendall's tau", "Mean score": "probability"}
 _METRICS = ("srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-recovered")
-
-
-class TwinGames:
-    """Games of both twins, each coalition asked once for all strengths."""
-
-    def __init__(self, grounded: VLM, biased: VLM) -> None:
-        self._vlms = (grounded, biased)
-        self._found: dict[tuple[str, str, str], tuple[CachedGame, CachedGame]] = {}
-
-    def of(self, sample: Sample, target: str, baseline: str) -> tuple[CachedGame, CachedGame]:
-        """The grounded and the biased twin's game of one answer."""
-        key = (f"{sample.dataset}/{sample.id}", target, baseline)
-        if key not in self._found:
-            first, second = (CachedGame(vlm.game(sample, target=target, baseline=baseline)) for vlm in self._vlms)
-            self._found[key] = (first, second)
-        return self._found[key]
-
-
-class BlendedGame:
-    """The blend of two games of the same sample and the same target."""
-
-    def __init__(
-        self, games: tuple[CachedGame, CachedGame], strength: float, sample: Sample, target: str, baseline: str
-    ) -> None:
-        self._first, self._second = games
-        self._strength = strength
-        self.sample, self.target, self.baseline = sample, target, baseline
-
-    @property
-    def players(self) -> Players:
-        """The players of both games."""
-        return self._first.players
-
-    @property
-    def n_evaluations(self) -> int:
-        """Distinct coalitions evaluated so far, over both models and all strengths that share them."""
-        return self._first.n_evaluations + self._second.n_evaluations
-
-    def __call__(self, coalitions: Coalitions) -> Values:
-        """Blended values (n_coalitions,); a twin without weight is not asked."""
-        values = np.zeros(len(coalitions))
-        for game, weight in ((self._first, 1 - self._strength), (self._second, self._strength)):
-            if weight > 0:
-                values += weight * game(coalitions)
-        return values
-
-
-class BlendedVLM:
-    """A model that answers like the biased twin with probability ``strength``, and else like the grounded one.
-
-    Args:
-        grounded: One twin.
-        biased: The other one.
-        strength: In [0, 1].
-        games: The twins' games; blends that share them ask every coalition once.
-
-    Raises:
-        ValueError: The strength lies outside [0, 1].
-    """
-
-    def __init__(self, grounded: VLM, biased: VLM, strength: float, games: TwinGames | None = None) -> None:
-        if not 0 <= strength <= 1:
-            raise ValueError(f"the strength of a blend must lie in [0, 1], got {strength}")
-        self.grounded, self.biased, self.strength = grounded, biased, strength
-        self._games = TwinGames(grounded, biased) if games is None else games
-        self.name = f"{grounded.name} + {strength:g} bias"
-        self.family = "blend"
-        self.revision: str | None = None
-
-    def answer(self, sample: Sample) -> Answer:
-        """The most probable choice of the blend.
-
-        Raises:
-            ValueError: The sample has no choices.
-        """
-        if sample.choices is None:
-            raise ValueError(f"sample {sample.id!r} has no choices; only distributions over choices can be blended")
-        first, second = self.grounded.answer(sample), self.biased.answer(sample)
-        by_choice = {
-            choice: (1 - self.strength) * first.by_choice[choice] + self.strength * second.by_choice[choice]
-            for choice in sample.choices
-        }
-        text = max(by_choice, key=lambda choice: by_choice[choice])
-        ids = self.grounded.game(sample, target=text)
-        return Answer(text, by_choice[text], tuple(getattr(ids, "token_ids", ())), by_choice)
-
-    def players(self, sample: Sample) -> Players:
-        """The players, equal for both twins."""
-        return self.grounded.players(sample)
-
-    def regions(self, sample: Sample) -> Regions:
-        """Where the image players lie."""
-        return self.grounded.regions(sample)
-
-    def text_spans(self, sample: Sample) -> tuple[tuple[int, int], ...]:
-        """Character spans of the text players."""
-        return self.grounded.text_spans(sample)
-
-    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> BlendedGame:
-        """The blended game."""
-        target = self.answer(sample).text if target is None else target
-        return BlendedGame(self._games.of(sample, target, baseline), self.strength, sample, target, baseline)
-
-    def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> WhiteBox:
-        """A blend has no gradients.
-
-        Raises:
-            TypeError: Always; ask one of the twins.
-        """
-        raise TypeError("a blend of two models has no differentiable inside; explain it with forward passes, or a twin")
-
-    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
-        """The masked picture."""
-        return self.grounded.picture(sample, coalition, baseline=baseline)
 
 
 @dataclass(frozen=True)
@@ -171,6 +46,10 @@ class BiasDial:
 
     table: pd.DataFrame = field(repr=False)
     source: str
+
+    def wide(self) -> pd.DataFrame:
+        """One row per quantity, one column per strength."""
+        return self.table.pivot_table(index="quantity", columns="strength", values="value", sort=False)
 
     def drawing(self) -> Drawing:
         """Redundancy quantities, tau, and F_syn of the evidence, each against the prior strength."""
@@ -207,14 +86,13 @@ class BiasDial:
         self.table.to_csv(out / f"dial-{name}.csv", index=False)
         drawing = self.drawing()
         drawing.save(out / f"dial-{name}.png")
-        wide = self.table.pivot_table(index="quantity", columns="strength", values="value", sort=False)
         page = out / f"dial-{name}.html"
         page.write_text(
             _PAGE.format(
                 name=html.escape(name),
                 source=html.escape(self.source),
                 figure=drawing.html("Bands: 95 % intervals over samples."),
-                table=wide.rename_axis(index=None, columns=None).to_html(border=0, float_format="{:+.3f}".format),
+                table=self.wide().rename_axis(index=None, columns=None).to_html(border=0, float_format=_number),
             ),
             encoding="utf-8",
         )
@@ -226,6 +104,7 @@ def bias_dial(
     samples: Sequence[Sample],
     *,
     source: str,
+    everyday: Sequence[Sample] = (),
     explainers: Sequence[str] = BLACK_BOX,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -235,6 +114,8 @@ def bias_dial(
     Args:
         models: Model by prior strength.
         samples: What all of them are asked.
+        everyday: Further samples for the redundancy quantities alone: questions with a stereotyped answer, where a
+            prior has something to say.
         source: Where the in-between models come from, for the figure.
         explainers: The methods that are ranked, and whose scores are averaged.
         seed: Seed of the bootstrap.
@@ -248,7 +129,7 @@ def bias_dial(
     for strength, vlm in sorted(models.items()):
         if progress is not None:
             progress(vlm.name)
-        report = diagnose(vlm, samples, seed=seed)
+        report = diagnose(vlm, [*samples, *everyday], seed=seed)
         rows += [_row(strength, name, report[name].value, report[name].low, report[name].high) for name in QUANTITIES]
         localised = eligible(vlm, samples, len(samples))
         if not localised:
@@ -264,30 +145,16 @@ def bias_dial(
                 error = 1.96 * float(found.std() / np.sqrt(len(found))) if len(found) > 1 else float("nan")
                 mean = float(found.mean())
                 rows.append(_row(strength, f"score {metric}, {method}", mean, mean - error, mean + error))
-    return BiasDial(pd.DataFrame(rows), source)
+    counted = f"Redundancy over {len(samples) + len(everyday)} samples, rankings and scores over {len(samples)}"
+    return BiasDial(pd.DataFrame(rows), f"{source} {counted}; ranked: {', '.join(explainers)}.")
+
+
+def _number(value: float) -> str:
+    return f"{value:+.3f}"
 
 
 def _row(strength: float, quantity: str, value: float, low: float, high: float) -> dict[str, Any]:
     return {"strength": strength, "quantity": quantity, "value": value, "low": low, "high": high}
-
-
-def blends(grounded: VLM, biased: VLM, strengths: Sequence[float] = STRENGTHS) -> dict[float, VLM]:
-    """Blends of two twins by strength, which share what the twins are asked."""
-    games = TwinGames(grounded, biased)
-    return {strength: BlendedVLM(grounded, biased, strength, games) for strength in strengths}
-
-
-def tuned(base: str, strength: float, out: Path, *, work: Path, steps: int = 300) -> Path:
-    """Train an in-between model: the recipe of a grounded model in a world of this prior strength, with fewer steps.
-
-    Takes minutes on two cores. Returns the model's folder, which ``load_vlm`` reads.
-    """
-    from toolkit.scenes.training import train
-
-    recipe = RECIPES[base]
-    name = f"{base}@{strength:g}"
-    train(replace(recipe, name=name, strength=strength, steps=steps), out, work=work)
-    return out
 
 
 _PAGE = """<!doctype html>

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from toolkit.analytic import NoisyGame, SumOfUnanimityGames
 from toolkit.games import CachedGame, Game
@@ -117,8 +118,11 @@ def ties_cell(metric: Metric) -> Cell:
         scores.append(metric.score(renamed, renamed.rename(attribution), STEPS).value)
     gap = float(np.mean(scores) - _draws(metric, game).mean())
     share = float(np.std(scores, ddof=1)) / gap if gap > 0 else float("nan")
+    # Of a standard deviation over normal draws: (n - 1) s^2 / sigma^2 is chi-square with n - 1 degrees of freedom.
+    free = len(scores) - 1
+    low, high = (share * float(np.sqrt(free / stats.chi2.ppf(q, free))) for q in (0.975, 0.025))
     note = f"rms {np.std(scores, ddof=1):.4f}, oracle - random {gap:+.4f}"
-    return judge(metric.spec.name, "ties", "sum of synergies", share, share, share, N_RENAMED, note)
+    return judge(metric.spec.name, "ties", "sum of synergies", share, low, high, N_RENAMED, note)
 
 
 def game_cells(metrics: Sequence[Metric]) -> list[Cell]:

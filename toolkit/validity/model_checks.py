@@ -21,12 +21,14 @@ N_RESAMPLES = 1000
 Floats = NDArray[np.float64]
 
 
-def interval(statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int = 0) -> tuple[float, float]:
+def interval(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
     """95 % percentile bootstrap interval of a statistic of sample indices; NaN where it cannot be computed."""
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(rng.integers(n, size=n)) for _ in range(N_RESAMPLES)]) if n > 1 else np.array([])
+    drawn = np.array([statistic(rng.integers(n, size=n)) for _ in range(n_resamples)]) if n > 1 else np.array([])
     drawn = drawn[np.isfinite(drawn)]
-    if drawn.size < N_RESAMPLES // 2:
+    if drawn.size < n_resamples // 2:
         return math.nan, math.nan
     low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
     return low, high
@@ -51,13 +53,17 @@ def controls_cell(table: pd.DataFrame, metric: str, model: str) -> Cell:
     oracle, random, anti = _paired(table, metric, ("oracle", "random", "anti-oracle"))
     if oracle.size < 2:
         return judge(metric, "controls", model, math.nan, math.nan, math.nan, oracle.size, "no scored samples")
-    p = max(one_sided_p(oracle, random), one_sided_p(random, anti))
+
+    def larger_p(index: NDArray[np.int64]) -> float:
+        return max(one_sided_p(oracle[index], random[index]), one_sided_p(random[index], anti[index]))
+
+    low, high = interval(larger_p, oracle.size, n_resamples=200)
     first, second = paired_test(oracle, random), paired_test(random, anti)
     note = (
         f"means {oracle.mean():+.3f}, {random.mean():+.3f}, {anti.mean():+.3f}; rank-biserial "
         f"{first.rank_biserial:+.2f} and {second.rank_biserial:+.2f}"
     )
-    return judge(metric, "controls", model, p, math.nan, math.nan, oracle.size, note)
+    return judge(metric, "controls", model, larger_p(np.arange(oracle.size)), low, high, oracle.size, note)
 
 
 def halves_cell(table: pd.DataFrame, metric: str, model: str) -> Cell:

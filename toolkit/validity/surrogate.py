@@ -20,6 +20,7 @@ from scipy import stats
 
 from toolkit.benchmark.statistics import clustered_mean
 from toolkit.datasets.sample import Sample
+from toolkit.explainers.attribution import Attribution
 from toolkit.games import CachedGame
 from toolkit.synergy.faithfulness import synergistic_faithfulness
 from toolkit.synergy.surrogate import macro_game_sii
@@ -27,6 +28,30 @@ from toolkit.validity.study import explain_all
 from toolkit.vlm.protocol import VLM
 
 PAPER_RHO = 0.92
+
+
+def compare_with_exact(
+    model: str, sample: Sample, game: CachedGame, attributions: Sequence[Attribution], *,
+    steps: int, n_background: int, seed: int | Sequence[int],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """F_syn's curve and the exact index of one sample's attributions: one row per attribution and k, with their costs.
+
+    All attributions see the same random background.
+    """
+    rows: list[dict[str, Any]] = []
+    for attribution in attributions:
+        cheap = synergistic_faithfulness(game, attribution, steps)
+        exact = macro_game_sii(game, attribution, steps, rng=np.random.default_rng(seed), n_background=n_background)
+        for k, fast, slow in zip(cheap.fractions, cheap.curve, exact.curve, strict=True):
+            rows.append(
+                {
+                    "model": model, "sample": sample.id, "image_id": sample.image_id or sample.id,
+                    "method": attribution.method, "k": float(k), "f-syn": float(fast), "exact": float(slow),
+                    "f-syn area": cheap.value, "exact area": exact.value,
+                    "f-syn cost": cheap.n_evaluations, "exact cost": exact.n_evaluations,
+                }
+            )  # fmt: skip
+    return rows
 
 
 def surrogate_rows(
@@ -43,19 +68,9 @@ def surrogate_rows(
     for number, sample in enumerate(samples):
         attributions, _ = explain_all(vlm, sample, explainers, seed=number)
         game = CachedGame(vlm.game(sample))
-        for attribution in attributions:
-            rng = np.random.default_rng([seed, number])
-            cheap = synergistic_faithfulness(game, attribution, steps)
-            exact = macro_game_sii(game, attribution, steps, rng=rng, n_background=n_background)
-            for k, fast, slow in zip(cheap.fractions, cheap.curve, exact.curve, strict=True):
-                rows.append(
-                    {
-                        "model": vlm.name, "sample": sample.id, "image_id": sample.image_id or sample.id,
-                        "method": attribution.method, "k": float(k), "f-syn": float(fast), "exact": float(slow),
-                        "f-syn area": cheap.value, "exact area": exact.value,
-                        "f-syn cost": cheap.n_evaluations, "exact cost": exact.n_evaluations,
-                    }
-                )  # fmt: skip
+        rows += compare_with_exact(
+            vlm.name, sample, game, attributions, steps=steps, n_background=n_background, seed=[seed, number]
+        )
     return pd.DataFrame(rows)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from toolkit.datasets.sample import Sample
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.validity import candidates
-from toolkit.validity.flaws import ablate
+from toolkit.validity.ablation import ablate
 from toolkit.validity.game_checks import game_cells
 from toolkit.validity.model_checks import model_cells
 from toolkit.validity.panel import Panel

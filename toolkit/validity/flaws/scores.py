@@ -1,80 +1,24 @@
-"""FLAWS ON PURPOSE. Nothing in this module is right: each flaw of a published pipeline, switched on by name.
-
-It exists to show what each flaw does to scores and rankings. No other module may import it, except to make that table.
-Two kinds: flaws that change what is measured (scored here with the flaw switched on), and flaws of statistics or
-bookkeeping, which change no score and are described by the number that they distort.
-"""
+"""FLAWS ON PURPOSE: those that change the scores."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.baselines import BASELINES
-from toolkit.benchmark.correlation import kendall_tau
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attribution import Attribution
 from toolkit.games import CachedGame, Game, Players
-from toolkit.registry import Registry
 from toolkit.synergy.faithfulness import synergistic_faithfulness
-from toolkit.synergy.metrics import DEFAULT_METRICS
-from toolkit.synergy.plan import plan_metrics
 from toolkit.typing import Coalitions, Values
-from toolkit.validity.study import controls_of, explain_all
-from toolkit.vlm.protocol import VLM
+from toolkit.validity.flaws.case import FLAWS, GAP, STEPS, Case, Flaw, Floats, Spoiled, gap
 
-STEPS = 10
 TOKEN_METHODS = ("attn-lrp", "rollout", "grad-rollout", "grad-cam", "tam")
 """Methods whose maps come out in the order of the image tokens, and are misplaced if that is taken for raster order."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One sample with everything that a flaw may spoil."""
-
-    vlm: VLM
-    sample: Sample
-    attributions: tuple[Attribution, ...]
-    game: CachedGame
-
-
-@dataclass(frozen=True)
-class Flaw:
-    """A flaw that changes what is measured.
-
-    Attributes:
-        number: Its number in the list of flaws.
-        what: What goes wrong.
-        score: Scores of a case's attributions with the flaw switched on.
-    """
-
-    number: int
-    what: str
-    score: Callable[[Case], list[float]]
-
-
-FLAWS: Registry[Flaw] = Registry("flaw")
-
-BOOKKEEPING: dict[int, tuple[str, str]] = {
-    5: ("rho pooled over samples, shared end point included", "see the surrogate table: pooled against within samples"),
-    6: ("tau without its exact p-value and interval", "see the collapse table: most taus cannot be told from 0"),
-    11: ("questions on one picture treated as independent", "no effect here: every picture has one question"),
-    12: ("every cell computed again for every curve", "same numbers at a higher cost"),
-    13: ("corner values computed and thrown away", "same numbers; the redundancy report cannot be made"),
-}
-"""Flaws of statistics and bookkeeping: no score changes."""
-
-
-def correct(case: Case) -> list[float]:
-    """Signed F_syn, without any flaw."""
-    return [synergistic_faithfulness(case.game, attribution, STEPS).value for attribution in case.attributions]
 
 
 def _again(game: Game, attributions: Sequence[Attribution], target: str | None = None) -> list[float]:
@@ -203,8 +147,17 @@ def _rounded(case: Case) -> list[float]:
     return [synergistic_faithfulness(cached, a, STEPS).normalised.value for a in case.attributions]
 
 
-_Spoil: TypeAlias = Callable[[Case], list[float]]
-_ALL: tuple[tuple[str, int, str, _Spoil], ...] = (
+def _by_case(score: Callable[[Case], list[float]]) -> Callable[[Sequence[Case], Floats], Spoiled]:
+    """A flaw that spoils one case at a time."""
+
+    def spoil(cases: Sequence[Case], right: Floats) -> Spoiled:
+        wrong = np.array([score(case) for case in cases])
+        return Spoiled(wrong, GAP, gap(cases[0], right), gap(cases[0], wrong))
+
+    return spoil
+
+
+for _name, _number, _what, _score in (
     ("reshape", 1, "mask reshaped instead of transposed: a cell is a strip of pixels",
      lambda case: _again(SlicedGame(case), case.attributions)),
     ("sensitive-token", 2, "the token most sensitive to the baseline is scored",
@@ -215,86 +168,5 @@ _ALL: tuple[tuple[str, int, str, _Spoil], ...] = (
     ("repeats", 8, "one method twice, one seed for all samples", _repeats),
     ("merge-order", 9, "token order taken for raster order", _merge_order),
     ("bf16", 10, "bfloat16 values over a floor of 0.05", _rounded),
-)  # fmt: skip
-for _name, _number, _what, _score in _ALL:
-    FLAWS.add(_name, Flaw(_number, _what, _score))
-
-
-def cases_of(vlm: VLM, samples: Sequence[Sample], explainers: Sequence[str]) -> list[Case]:
-    """Samples with the attributions of the ranked methods, then oracle and anti-oracle; complete ones only."""
-    cases = []
-    for number, sample in enumerate(samples):
-        attributions, failed = explain_all(vlm, sample, explainers, seed=number)
-        if not failed:
-            attributions += controls_of(vlm, sample, ("oracle", "anti-oracle"), seed=number)
-            cases.append(Case(vlm, sample, tuple(attributions), CachedGame(vlm.game(sample))))
-    return cases
-
-
-def kendall_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> int:
-    """Pairs that the second ranking does not order as the first one does; a tie in the second counts as one."""
-    pairs = itertools.combinations(range(len(first)), 2)
-    return sum(np.sign(first[i] - first[j]) != np.sign(second[i] - second[j]) for i, j in pairs)
-
-
-def ablate(
-    vlm: VLM, samples: Sequence[Sample], explainers: Sequence[str], *, flaws: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """What each flaw does to signed F_syn: scores, controls, and the ranking of the explainers.
-
-    Columns: mean absolute change of a sample's score, Kendall distance and tau to the correct ranking, oracle minus
-    anti-oracle.
-
-    Raises:
-        UnknownNameError: No flaw has this name.
-        ValueError: No sample that all explainers can explain.
-    """
-    cases = cases_of(vlm, samples, explainers)
-    if not cases:
-        raise ValueError("no sample could be explained by every method; the ablation needs at least one")
-    methods = [a.method for a in cases[0].attributions]
-    right = np.array([correct(case) for case in cases])
-    rows = [_row("none", 0, "nothing is wrong", right, right, methods)]
-    for name in FLAWS if flaws is None else flaws:
-        flaw = FLAWS[name]
-        wrong = np.array([flaw.score(case) for case in cases])
-        rows.append(_row(name, flaw.number, flaw.what, right, wrong, methods))
-    if flaws is None:
-        rows.append(_row("complete-cases", 14, "a method's failures vanish: its worst quarter of samples",
-                         right, _vanish(right, methods), methods))  # fmt: skip
-        rows += [_bookkeeping(number, cases[0]) for number in BOOKKEEPING]
-    return pd.DataFrame(rows).sort_values("number", kind="stable").set_index("flaw")
-
-
-def _vanish(right: NDArray[np.float64], methods: Sequence[str]) -> NDArray[np.float64]:
-    """The last of the ranked methods fails on its worst quarter of samples, which are left out of its mean."""
-    wrong = right.copy()
-    ranked = [i for i, m in enumerate(methods) if m not in ("oracle", "anti-oracle")]
-    last = min(ranked, key=lambda i: right[:, i].mean())
-    worst = np.argsort(right[:, last])[: len(right) // 4]
-    wrong[worst, last] = np.nan
-    return wrong
-
-
-def _row(
-    name: str, number: int, what: str, right: NDArray[np.float64], wrong: NDArray[np.float64], methods: Sequence[str]
-) -> dict[str, Any]:
-    ranked = [i for i, method in enumerate(methods) if method not in ("oracle", "anti-oracle")]
-    means, correct_means = np.nanmean(wrong, axis=0), right.mean(axis=0)
-    oracle, anti = (float(means[methods.index(kind)]) for kind in ("oracle", "anti-oracle"))
-    return {
-        "flaw": name, "number": number, "what": what, "mean change": float(np.nanmean(np.abs(wrong - right))),
-        "Kendall distance": kendall_distance(correct_means[ranked], means[ranked]),
-        "pairs": len(ranked) * (len(ranked) - 1) // 2,
-        "tau": kendall_tau(correct_means[ranked], means[ranked]).tau,
-        "oracle - anti-oracle": oracle - anti, "n": len(right), "note": "",
-    }  # fmt: skip
-
-
-def _bookkeeping(number: int, case: Case) -> dict[str, Any]:
-    what, note = BOOKKEEPING[number]
-    if number == 12:
-        plan = plan_metrics(list(case.attributions), DEFAULT_METRICS, STEPS)
-        note += f": {plan.n_requested} cells asked, {plan.n_cells} distinct, over {plan.n_images} distinct images"
-    names = {5: "pooled-rho", 6: "bare-tau", 11: "unclustered", 12: "no-cache", 13: "no-corners"}
-    return {"flaw": names[number], "number": number, "what": what, "note": note, "n": 0}
+):  # fmt: skip
+    FLAWS.add(_name, Flaw(_number, _what, _by_case(_score)))
