@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
@@ -122,6 +123,44 @@ def vandal(vlm, sample):
     return np.arange(7.0)
 
 
+def crashing(vlm, sample):
+    return np.zeros(7)[vlm.players(sample).n]
+
+
+def python_noise(vlm, sample):
+    random.seed(0)
+    return np.array([random.random() for _ in range(7)])
+
+
+def gradientless(vlm, sample):
+    torch.set_grad_enabled(False)
+    return np.arange(7.0)
+
+
+def everywhere(vlm, sample):
+    """What a library does that patches a class: the module itself shows nothing."""
+    forward = torch.nn.AvgPool2d.forward
+    torch.nn.AvgPool2d.forward = lambda self, x: forward(self, x)
+    return np.arange(7.0)
+
+
+def behind_the_back(vlm, sample):
+    """Replaces a function that the model calls, which no module knows of."""
+    einsum = torch.einsum
+    torch.einsum = lambda *args: 2 * einsum(*args)
+    return np.arange(7.0)
+
+
+@pytest.fixture
+def mended():
+    """Takes back what the explainers above leave behind."""
+    forward, einsum = torch.nn.AvgPool2d.forward, torch.einsum
+    yield
+    torch.nn.AvgPool2d.forward, torch.einsum = forward, einsum
+    torch.set_grad_enabled(True)
+
+
+@pytest.mark.usefixtures("mended")
 @pytest.mark.parametrize(
     ("function", "rule"),
     [
@@ -133,6 +172,11 @@ def vandal(vlm, sample):
         (mute, "both modalities"),
         (leaky, "nothing left behind"),
         (vandal, "nothing left behind"),
+        (gradientless, "nothing left behind"),
+        (everywhere, "nothing left behind"),
+        (behind_the_back, "nothing left behind"),
+        (crashing, "shape"),
+        (python_noise, "randomness"),
     ],
 )
 def test_each_rule_is_seen_to_fail(function, rule: str, name: str) -> None:
@@ -140,8 +184,22 @@ def test_each_rule_is_seen_to_fail(function, rule: str, name: str) -> None:
     assert failed == [rule]
     register(name, function)
     torch.manual_seed(1)
+    random.seed(1)
+    torch.set_grad_enabled(True)
     with pytest.raises(ExplainerCheckError, match=rule):
         explain(name, ToyVLM(), toy_sample())
+
+
+def test_a_broken_rule_is_told_with_its_place() -> None:
+    (check,) = check_explainer(crashing, ToyVLM(), toy_sample())
+    line = crashing.__code__.co_firstlineno + 1
+    assert check.message.startswith("IndexError: index 7 is out of bounds")
+    assert check.message.endswith(f"(test_plugin.py, line {line})")
+    (check,) = check_explainer(short, ToyVLM(), toy_sample())
+    assert "site-packages" not in check.message
+    assert "line" not in check.message, "nothing in the explainer's own code raised"
+    left = check_explainer(leaky, ToyVLM(), toy_sample())[-1]
+    assert left.message.startswith("changed and not restored: Polynomial")
 
 
 def test_an_honest_explainer_passes_every_rule() -> None:

@@ -9,14 +9,20 @@
     explain("brightness", vlm, sample)     # checked on first use
 
 The checks need a model and a sample, so they run on the first use: the right number of finite scores, the same scores
-from the same seed, something to say about both modalities, and a model that is left as it was found.
+from the same seed, something to say about both modalities, and a model that is left as it was found: no hooks, no
+replaced functions (also not those of its classes, which other models share), and the same answer and gradients.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import random
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +38,10 @@ from toolkit.explainers.base import (
     resolve_target,
     rng_for,
 )
-from toolkit.vlm.protocol import VLM
+from toolkit.vlm.protocol import VLM, WhiteBox
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ExplainerCheckError(ValueError):
@@ -73,16 +82,17 @@ def check_explainer(
 
     explainer = get_explainer(method)
     target = resolve_target(vlm, sample, target)
-    model = vlm.white_box(sample, target=target, baseline=baseline).model
-    before, numpy_state = fingerprint(model), _global_state()
+    box = vlm.white_box(sample, target=target, baseline=baseline)
+    before, drawn_before, behaved_before = fingerprint(box.model), _random_state(), _behaviour(box)
     try:
         first, second = (
             explainer.attribute(vlm, sample, target=target, baseline=baseline, rng=rng_for(0, explainer.name, sample))
             for _ in range(2)
         )
-    except (ValueError, TypeError) as error:
-        return [Check("shape", False, str(error))]
-    changed, drew = leftovers(before, fingerprint(model)), numpy_state != _global_state()
+    except Exception as error:  # whatever somebody else's code raises
+        return [Check("shape", False, _told(error))]
+    drew = drawn_before != _random_state()
+    changed = [*leftovers(before, fingerprint(box.model)), *_different(behaved_before, _behaviour(box))]
     checks = [Check("shape", True, f"{first.players.n} finite scores")]
     checks.append(
         Check("target", first.target == target, f"explained {first.target!r}, the scored answer is {target!r}")
@@ -99,18 +109,54 @@ def check_explainer(
     silent = [m for m in ("image", "text") if not np.any(first.of(m))]
     said = f"all scores of the {' and '.join(silent)} players are 0" if silent else "scores for image and text"
     checks.append(Check("both modalities", not silent, said))
-    left = f"changed and not restored: {', '.join(changed[:3])}" if changed else "the model is as it was"
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    left = f"changed and not restored: {', '.join(changed[:3])}{more}" if changed else "the model is as it was"
     fix = "; remove hooks and restore settings in a finally block" if changed else ""
     checks.append(Check("nothing left behind", not changed, left + fix))
     return checks
 
 
-def _global_state() -> tuple[object, ...]:
-    """The global random states of torch and numpy, comparable."""
+def _random_state() -> tuple[object, ...]:
+    """The global random states of Python, numpy and torch, comparable."""
     import torch
 
     kind, keys, *rest = np.random.get_state(legacy=True)
-    return torch.get_rng_state().numpy().tobytes(), kind, np.asarray(keys).tobytes(), *rest
+    return random.getstate(), torch.get_rng_state().numpy().tobytes(), kind, np.asarray(keys).tobytes(), *rest
+
+
+def _behaviour(box: WhiteBox) -> dict[str, Tensor]:
+    """What the model says and, where a backward pass fits, its gradients; and torch's settings."""
+    import torch
+
+    from toolkit.explainers.gradients import gradients, rows_that_fit
+
+    found = {
+        "torch's gradient mode": torch.tensor(float(torch.is_grad_enabled())),
+        "torch's default dtype": torch.tensor(float(torch.finfo(torch.get_default_dtype()).bits)),
+    }
+    with torch.no_grad():
+        found["the model's answer"] = box.score(box.pixels, box.question)
+    with contextlib.suppress(MemoryError):
+        rows_that_fit(box, wanted=1)
+        slopes = gradients(box, box.pixels, box.question)
+        found |= dict(zip(("the gradient of the pixels", "the gradient of the words"), slopes, strict=True))
+    return found
+
+
+def _different(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
+    """Names of what differs by more than a thousandth of its largest entry, the noise of parallel sums aside."""
+    names = [name for name in before if name in after]
+    return [n for n in names if float((after[n] - before[n]).abs().max()) > 1e-3 * float(before[n].abs().max())]
+
+
+def _told(error: Exception) -> str:
+    """The error, with the line of the explainer's own code that led to it."""
+    ours = Path(__file__).parents[1]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not Path(f.filename).is_relative_to(ours)]
+    own = [f for f in frames if "site-packages" not in Path(f.filename).parts and not f.filename.startswith("<")]
+    if not own:
+        return str(error)
+    return f"{type(error).__name__}: {error} ({Path(own[-1].filename).name}, line {own[-1].lineno})"
 
 
 @dataclass

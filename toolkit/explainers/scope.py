@@ -152,14 +152,17 @@ _HOOK_TABLES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_bac
 def fingerprint(model: nn.Module) -> dict[str, tuple[object, ...]]:
     """What an explainer could leave behind, by module: hooks, a replaced forward, configuration, mode, gradients.
 
-    Two fingerprints of the same model are equal exactly when nothing of this changed in between. Hooks that
-    transformers itself installs on a model's first forward pass are not counted.
+    A forward that was replaced in a module's class, for all models of the process, counts too. Two fingerprints of
+    the same model are equal exactly when nothing of this changed in between. Hooks that transformers itself installs
+    on a model's first forward pass are not counted.
     """
     state: dict[str, tuple[object, ...]] = {}
     for name, module in model.named_modules():
         hooked = tuple(_count(getattr(module, table)) for table in _HOOK_TABLES)
-        identities = (id(module.__dict__.get("forward")), id(getattr(module, "config", None)))
-        state[name] = (*hooked, *identities, module.training)
+        kind = type(module)
+        forwards = (id(module.__dict__.get("forward")), id(kind), id(kind.forward), id(kind.__call__))
+        identities = (*forwards, id(getattr(module, "config", None)))
+        state[name or kind.__name__] = (*hooked, *identities, module.training)
     for name, parameter in model.named_parameters():
         state[f"parameter {name}"] = (parameter.requires_grad, parameter.grad is None, parameter._version)
     return state
