@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from subjects import SIZES, SUBJECTS, sample
+from test_pixels import owner, paint, some_players
 
 from toolkit.datasets.sample import Sample
+from toolkit.vlm.decoder import encode_images
 from toolkit.vlm.game import score_games
+from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.plain import plain_values
 from toolkit.vlm.prompt import render
 
@@ -139,6 +144,67 @@ def test_words_keep_their_positions_when_others_leave(vlm) -> None:
         hook.remove()
     expected = np.delete(game.view.positions, game.view.prompt.text_positions[1], axis=1)
     assert np.array_equal(seen[0].reshape(-1, expected.shape[1]).numpy(), expected)
+
+
+def test_explicit_positions_are_those_that_the_model_would_use(vlm) -> None:
+    """The rotary positions of a forward in which the model makes its own, and of ours with one word removed."""
+    game = vlm.game(sample(9, SIZES["panorama"]), target="yes")
+    seen: list[torch.Tensor] = []
+    hook = vlm.model.get_decoder().rotary_emb.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["position_ids"] if "position_ids" in kwargs else args[1]),
+        with_kwargs=True,
+    )
+    fewer = np.ones((1, game.players.n), dtype=bool)
+    fewer[0, game.players.n_image + 1] = False
+    try:
+        with torch.inference_mode():
+            vlm.model(**processed(vlm, game.sample))
+        plain_values(game, fewer)
+    finally:
+        hook.remove()
+    assert len(seen) == 2
+    for positions in seen:
+        rows = positions.reshape(-1, positions.shape[-1])[-len(game.view.positions) :]
+        assert np.array_equal(rows.numpy(), game.view.positions)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_removed_cell_is_its_pixels_its_place_and_its_token(vlm, size: str) -> None:
+    """Exactly its entries of the tensor change; they show its region; of all players' tokens its own changes most."""
+    view = vlm.view(sample(3, SIZES[size]))
+    g, players = view.geometry, some_players(view.geometry)
+    keep = np.ones((len(players) + 1, g.n_players), dtype=bool)
+    keep[np.arange(len(players)), players] = False
+    masked = view.masked(vlm.adapter, "noise", keep)
+    with torch.inference_mode():
+        tokens = encode_images(vlm.model, vlm.adapter.pixel_inputs(masked, g), len(masked))
+    differs = (view.baseline(vlm.adapter, "noise") != view.pixels).numpy()
+    for i, player in enumerate(players):
+        mine = g.player_of_pixel == player
+        assert np.array_equal((masked[i] != view.pixels).numpy(), mine & differs)
+        assert differs[mine].mean() > 0.9
+        moved = (tokens[i] - tokens[-1]).norm(dim=-1)[torch.from_numpy(g.token_of_player)]
+        assert int(moved.argmax()) == player
+        painted = paint(view.picture, g.regions[player])
+        again = vlm.adapter.processor.image_processor(painted, return_tensors="pt", **vlm.adapter.image_settings())
+        change = (vlm.adapter.pixels(again) - view.pixels).abs().numpy()
+        assert owner(change, g.player_of_pixel, g.n_players) == player
+
+
+def test_scores_of_a_bfloat16_model_are_float32(vlm) -> None:
+    half = LoadedVLM("half", vlm.adapter, deepcopy(vlm.model).bfloat16())
+    game = half.game(sample(4), target="yes")
+    seen: list[torch.Tensor] = []
+    hook = half.model.get_output_embeddings().register_forward_hook(lambda module, args, said: seen.append(said))
+    try:
+        value = game(np.ones((1, game.players.n), dtype=bool))[0]
+    finally:
+        hook.remove()
+    (logits,) = seen
+    assert logits.dtype == torch.bfloat16
+    row = logits.reshape(-1, logits.shape[-1])[-1]
+    assert value == np.exp(row.float().log_softmax(-1)[game.token_ids[-1]].double().numpy())
+    assert half.record()["dtype"] == "bfloat16"
 
 
 def test_text_players_are_the_question_and_nothing_else(vlm) -> None:
