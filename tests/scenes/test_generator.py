@@ -13,7 +13,7 @@ from toolkit.registry import UnknownNameError
 from toolkit.scenes import load
 from toolkit.scenes.drawing import draw
 from toolkit.scenes.export import to_dataset
-from toolkit.scenes.generator import FAMILIES, SPLITS, split_of
+from toolkit.scenes.generator import FAMILIES, SPLITS, sample_at, split_of
 from toolkit.scenes.world import base_scene, drawing_scene
 
 
@@ -26,6 +26,15 @@ def test_same_arguments_same_samples_and_the_first_n_of_one_list(name):
     few, many = load(name, n=3), load(name, n=5)
     assert [digest(s) for s in few] == [digest(s) for s in many[:3]]
     assert digest(load(name, n=1, seed=1)[0]) != digest(few[0])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_sample_is_the_same_as_in_the_list(name):
+    found, listed = sample_at(4, name, seed=3, prior_strength=0.25), load(name, n=5, seed=3, prior_strength=0.25)[4]
+    assert found.id == listed.id
+    assert digest(found) == digest(listed)
+    with pytest.raises(ValueError, match="at least 0"):
+        sample_at(-1, name)
 
 
 def test_splits_partition_the_layouts():

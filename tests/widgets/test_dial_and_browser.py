@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from toolkit.datasets.sample import Corners
-from toolkit.scenes.generator import load
+from toolkit.scenes.generator import load, sample_at
 from toolkit.widgets import BiasDial, SampleBrowser
 from toolkit.widgets.bias_dial import WORLD, mean_corners
 from toolkit.widgets.sample_browser import marked_question, truth_rows
@@ -125,6 +125,23 @@ def test_the_browser_shows_the_samples_of_the_generator():
     for number in (1, 9, 5):
         browser.number.value = number
         assert browser.sample.id == load("scenes-existence", n=9)[number - 1].id
+
+
+def test_the_browser_draws_the_sample_that_is_asked_for_and_no_other(monkeypatch):
+    from toolkit.widgets import sample_browser
+
+    drawn = []
+
+    def spy(index, name, **settings):
+        drawn.append(index)
+        return sample_at(index, name, **settings)
+
+    monkeypatch.setattr(sample_browser, "sample_at", spy)
+    browser = SampleBrowser(n=24)
+    browser.number.value = 20
+    browser.number.value = 1
+    browser.dataset.value = "scenes-choice"
+    assert drawn == [0, 19, 0], "a sample is drawn once, alone"
 
 
 def test_evidence_words_are_marked():

@@ -109,6 +109,27 @@ def load(
     return [_sample(name, split, seed, index, strength) for index in range(n)]
 
 
+def sample_at(
+    index: int, name: str, split: str = "test", *, seed: int = 0, prior_strength: float | None = None
+) -> Sample:
+    """The sample at a place of the list that :func:`load` gives, without those before it.
+
+    Args:
+        index: Its place, 0 for the first.
+        name: As for :func:`load`.
+        split: As for :func:`load`.
+        seed: As for :func:`load`.
+        prior_strength: As for :func:`load`.
+
+    Raises:
+        UnknownNameError: Unknown dataset or split.
+        ValueError: ``index`` below 0, or prior_strength out of range.
+    """
+    if index < 0:
+        raise ValueError(f"index must be at least 0, got {index}")
+    return _sample(name, split, seed, index, check_request(name, split, 1, prior_strength))
+
+
 def _sample(name: str, split: str, seed: int, index: int, strength: float) -> Sample:
     key = [seed, zlib.crc32(f"{name}/{split}".encode()), round(strength * 1_000_000), index]
     rng = np.random.default_rng(key)

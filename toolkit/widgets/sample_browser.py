@@ -9,8 +9,7 @@ import ipywidgets as w
 from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
-from toolkit.scenes import load
-from toolkit.scenes.generator import default_strength
+from toolkit.scenes.generator import default_strength, sample_at
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.panel import (
     Panel,
@@ -27,8 +26,6 @@ from toolkit.widgets.panel import (
 from toolkit.widgets.views import png
 
 SIDE = 320
-AHEAD = 3
-"""How many samples beyond the asked-for one are drawn with it: each takes about 15 ms."""
 
 DATASETS = ("scenes-existence", "scenes-choice", "scenes-mixed", "scenes-everyday")
 
@@ -89,7 +86,7 @@ class SampleBrowser(Panel):
         if not datasets or n < 1:
             raise ValueError(f"expected datasets and at least one sample, got {len(datasets)} and n={n}")
         self.models, self.n = dict(models or {}), n
-        self._known: dict[tuple[str, float], list[Sample]] = {}
+        self._known: dict[tuple[str, float, int], Sample] = {}
         self.dataset = dropdown("Dataset", list(datasets))
         wide = {"width": "480px", "label_width": "170px"}
         self.number = slider("Sample", 1, n, 1, 1, **wide)
@@ -108,12 +105,11 @@ class SampleBrowser(Panel):
     @property
     def sample(self) -> Sample:
         """The sample that is shown."""
-        name, strength, number = self.dataset.value, self.strength.value / 100, int(self.number.value)
-        known = self._known.setdefault((name, strength), [])
-        if len(known) < number:
-            ahead = min(self.n, number + AHEAD)
-            known[:] = load(name, split="test", n=ahead, prior_strength=strength)
-        return known[number - 1]
+        key = self.dataset.value, self.strength.value / 100, int(self.number.value)
+        if key not in self._known:
+            name, strength, number = key
+            self._known[key] = sample_at(number - 1, name, prior_strength=strength)
+        return self._known[key]
 
     def show(self) -> None:
         """Bring everything up to date with the controls."""
