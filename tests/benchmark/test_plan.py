@@ -2,6 +2,7 @@
 
 import re
 
+from toolkit.benchmark import plan as plan_module
 from toolkit.benchmark.plan import count_passes, dry_run
 from toolkit.benchmark.presets import PRESETS, preset
 from toolkit.benchmark.runner import run_benchmark
@@ -26,7 +27,7 @@ def test_the_plan_of_the_full_grid_needs_no_model_and_no_network():
     assert re.search(r"6[45][0-9] scoring passes over 164 images", text)
     assert f"records: {8917 * 9 * 3:,}" in text
     assert "GiB for bfloat16" in text
-    assert "evaluate a few samples into it first" in text
+    assert "time is measured, not guessed: evaluate some samples with --samples 5 --out FOLDER" in text
 
 
 def test_samples_cap_the_plan():
@@ -38,11 +39,36 @@ def test_samples_cap_the_plan():
 def test_time_comes_from_the_folder_of_the_run(tmp_path):
     from toy_bench import ToyBench, spec
 
-    small = spec(tmp_path / "run", models=["gate-and"], samples=2)
+    small = spec(tmp_path / "run", models=["gate-and", "gate-or"], samples=2)
     run_benchmark(small, bench=ToyBench)
     plan = dry_run(small.model_copy(update={"datasets": ("mmstar",), "samples": None}))
     assert plan.models[0].seconds > 0
-    assert "worker(s)" in str(plan)
+    assert plan.other == ()
+    text = str(plan)
+    assert "all models: " in text
+    assert " with 1 worker" in text
+    assert "not guessed" not in text
+
+
+def test_a_rate_weighs_every_dataset_by_its_size_and_says_where_its_settings_differ(tmp_path, monkeypatch):
+    """9 s on the 30 samples of one dataset, 1 s on the 10 of the other: 7 s per sample, 280 s in all, 140 s for two."""
+    from toy_bench import ToyBench, spec
+
+    small = spec(tmp_path / "run", models=["gate-and"], datasets=["mmstar", "cv-bench"], samples=2)
+    run_benchmark(small, bench=ToyBench)
+    times = {"mmstar": 9.0, "cv-bench": 1.0}
+    lines = [
+        {"kind": "sample", "model": "gate-and", "dataset": name, "cost": {"seconds": seconds}}
+        for name, seconds in times.items()
+    ]
+    monkeypatch.setattr(plan_module, "read_shards", lambda folder: lines)
+    monkeypatch.setattr(plan_module, "_size", lambda name, wanted: {"mmstar": 30, "cv-bench": 10}[name])
+    wanted = small.model_copy(update={"samples": None, "steps": 10, "executor": "processes", "workers": 2})
+    plan = dry_run(wanted)
+    assert plan.models[0].seconds == 7.0
+    text = str(plan)
+    assert "7 s per sample, 2.3 min with 2 workers" in text
+    assert "the times were measured with other settings: steps: 5 -> 10" in text
 
 
 def test_presets_are_valid_and_say_what_they_are():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from toolkit.benchmark.records import Line, read_shards
-from toolkit.benchmark.spec import BenchmarkSpec
+from toolkit.benchmark.folder import SPEC_FILE, read_folder
+from toolkit.benchmark.records import read_shards
+from toolkit.benchmark.spec import BenchmarkSpec, changes
 from toolkit.benchmark.units import Job, jobs_of
 from toolkit.datasets.loading import DATASETS
 from toolkit.explainers.attribution import Attribution
@@ -33,7 +33,7 @@ class ModelPlan:
         separate_passes: The same one explainer at a time, where nothing is shared between explainers.
         images: Distinct pictures that the model encodes on one sample.
         memory: Bytes of weights and working space, or None where the model is not in the catalogue.
-        seconds: Seconds per sample, explainers included, as measured in the run's own folder; None before that.
+        seconds: Seconds per sample, explainers included, as measured in the folder ``out``; None without records there.
     """
 
     model: str
@@ -54,6 +54,7 @@ class RunPlan:
         jobs: Explainers and seeds per sample.
         models: One entry per model.
         unpinned: Hub models whose commit neither the specification nor the catalogue names.
+        other: How the settings of the folder that gave the times differ from those of the plan.
     """
 
     spec: BenchmarkSpec
@@ -61,6 +62,7 @@ class RunPlan:
     jobs: int
     models: tuple[ModelPlan, ...]
     unpinned: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int | None:
@@ -84,18 +86,29 @@ class RunPlan:
             )
         for name in self.unpinned:
             lines.append(f"before it can run: name a commit of {name} (on its page): --revision {name}=...")
-        if any(plan.seconds is None for plan in self.models):
-            lines.append("time is estimated from the folder of the run: evaluate a few samples into it first")
+        known = [plan.seconds for plan in self.models if plan.seconds is not None]
+        if len(known) == len(self.models) > 1 and total is not None:
+            lines.append(f"all models: {self._duration(sum(known))}")
+        if self.other:
+            lines.append(f"the times were measured with other settings: {'; '.join(self.other)}")
+        if len(known) < len(self.models):
+            lines.append(
+                "time is measured, not guessed: evaluate some samples with --samples 5 --out FOLDER, then plan with "
+                "--out FOLDER"
+            )
         return "\n".join(lines)
 
     def _time(self, plan: ModelPlan) -> str:
         if plan.seconds is None:
             return "time not measured yet"
-        if self.n_samples is None:
-            return f"{plan.seconds:.2g} s per sample"
-        hours = plan.seconds * self.n_samples / self.spec.workers / 3600
+        rate = f"{plan.seconds:.2g} s per sample"
+        return rate if self.n_samples is None else f"{rate}, {self._duration(plan.seconds)}"
+
+    def _duration(self, seconds: float) -> str:
+        """Time of all samples at so many seconds each."""
+        hours = seconds * (self.n_samples or 0) / self.spec.workers / 3600
         text = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
-        return f"{plan.seconds:.2g} s per sample, {text} with {self.spec.workers} worker(s)"
+        return f"{text} with {self.spec.workers} worker{'s' if self.spec.workers > 1 else ''}"
 
 
 def dry_run(spec: BenchmarkSpec) -> RunPlan:
@@ -105,15 +118,15 @@ def dry_run(spec: BenchmarkSpec) -> RunPlan:
         UnknownNameError: A dataset does not exist.
     """
     jobs = jobs_of(spec)
-    measured = _measured(spec.out)
+    sizes = {name: _size(name, spec.samples) for name in spec.datasets}
+    measured, other = _measured(spec, sizes)
     found = []
     for model in spec.models:
         entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
         passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
         memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
         found.append(ModelPlan(model, passes, separate, images, memory, measured.get(model)))
-    sizes = {name: _size(name, spec.samples) for name in spec.datasets}
-    return RunPlan(spec, sizes, len(jobs), tuple(found), _unpinned(spec))
+    return RunPlan(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
 
 
 def _unpinned(spec: BenchmarkSpec) -> tuple[str, ...]:
@@ -142,14 +155,24 @@ def _size(dataset: str, wanted: int | None) -> int | None:
     return min(wanted, size)
 
 
-def _measured(folder: Path | None) -> dict[str, float]:
-    """Median seconds per sample of each model, from the records of a folder that has some."""
-    if folder is None or not (folder / "shards").is_dir():
-        return {}
-    found: dict[str, list[float]] = {}
-    lines: list[Line] = read_shards(folder)
-    for line in lines:
+def _measured(spec: BenchmarkSpec, sizes: dict[str, int | None]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Seconds per sample of each model from the folder ``out``, and how that run's settings differ from the plan's.
+
+    A dataset counts with the median of its own samples, or of all of the model's where it has none, in proportion to
+    its planned size.
+    """
+    if spec.out is None or not (spec.out / SPEC_FILE).is_file():
+        return {}, ()
+    found: dict[str, dict[str, list[float]]] = {}
+    for line in read_shards(spec.out):
         seconds = (line.get("cost") or {}).get("seconds", math.nan)
         if line["kind"] == "sample" and math.isfinite(seconds):
-            found.setdefault(line["model"], []).append(seconds)
-    return {model: median(values) for model, values in found.items()}
+            found.setdefault(line["model"], {}).setdefault(line["dataset"], []).append(seconds)
+    rates = {}
+    weights = [1 if None in sizes.values() else size or 0 for size in sizes.values()]
+    for model, times in found.items():
+        every = [seconds for values in times.values() for seconds in values]
+        rates[model] = float(np.average([median(times.get(name, every)) for name in sizes], weights=weights))
+    free = {"samples", "models", "datasets", "pictures", "revisions", "split"}
+    mine, theirs = ({k: v for k, v in s.content.items() if k not in free} for s in (spec, read_folder(spec.out).spec))
+    return rates, tuple(changes(theirs, mine)) if rates else ()

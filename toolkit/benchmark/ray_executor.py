@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections import deque
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from toolkit.benchmark.executors import Outcome, WorkerError, after_death
+from toolkit.benchmark.executors import MAX_DEATHS, Outcome, WorkerError, after_death
 from toolkit.benchmark.records import Line
 from toolkit.benchmark.spec import BenchmarkSpec, SpecError
 from toolkit.benchmark.units import Bench, BenchFactory, Unit, evaluate_unit
+
+START_SECONDS = 600.0
+"""So long a run waits for its first worker; a cluster that grows on demand needs minutes for a machine."""
 
 
 class Replica:
@@ -24,6 +29,10 @@ class Replica:
         self.spec = spec
         self.factory = factory
         self.bench: Bench | None = None
+
+    def ready(self) -> bool:
+        """Answers as soon as the cluster has found room for this worker."""
+        return True
 
     def evaluate(self, unit: Unit) -> list[Line] | str:
         """Lines of a unit, or the message of an error that stops the run."""
@@ -63,12 +72,29 @@ def check_address(address: str | None) -> None:
         )
 
 
+@dataclass
+class _Workers:
+    """The actors of one run: those that wait for room on the cluster, those without work, those at work."""
+
+    starting: dict[Any, tuple[Any, str]] = field(default_factory=dict)
+    free: list[tuple[Any, str]] = field(default_factory=list)
+    running: dict[Any, tuple[Any, str, Unit]] = field(default_factory=dict)
+    failed_starts: int = 0
+
+    def all(self) -> list[Any]:
+        """Every actor."""
+        return [found[0] for found in (*self.starting.values(), *self.free, *self.running.values())]
+
+
 class RayExecutor:
     """One actor per worker; an actor that dies is replaced and its unit done again.
 
+    Units go to workers that have started, so a cluster with room for fewer workers than asked for does the work with
+    those, and a cluster that grows takes in the others when there is room.
+
     Args:
-        spec: ``workers`` actors with ``gpus_per_worker`` GPUs each; ``ray_address`` None starts Ray on this machine,
-            on the loopback interface only and without its dashboard.
+        spec: ``workers`` actors with one CPU and ``gpus_per_worker`` GPUs each; ``ray_address`` None starts Ray on
+            this machine, on the loopback interface only and without its dashboard.
         factory: An importable callable, because it travels to the workers by name.
 
     Raises:
@@ -89,7 +115,11 @@ class RayExecutor:
         self.factory = factory
 
     def _connect(self) -> bool:
-        """Join or start a cluster; True where it is ours to shut down."""
+        """Join or start a cluster; True where it is ours to shut down.
+
+        Without an address a cluster is started even where the variable RAY_ADDRESS names another one: that one was
+        not asked for, and nobody has looked at how it is protected.
+        """
         if self.ray.is_initialized():
             return False
         if self.spec.ray_address is not None:
@@ -97,42 +127,84 @@ class RayExecutor:
         else:
             cores = max(self.spec.workers, os.cpu_count() or 1)
             self.ray.init(
-                num_cpus=cores, include_dashboard=False, log_to_driver=False, _node_ip_address="127.0.0.1"
+                address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False,
+                _node_ip_address="127.0.0.1",
             )  # fmt: skip
         return True
 
-    def _start(self) -> Any:
+    def _start(self, name: str, workers: _Workers) -> None:
         actor = self.ray.remote(num_cpus=1, num_gpus=self.spec.gpus_per_worker, max_restarts=0)(Replica)
-        return actor.remote(self.spec, self.factory)
+        started = actor.remote(self.spec, self.factory)
+        workers.starting[started.ready.remote()] = (started, name)
+
+    def _room(self) -> str:
+        """What the workers ask for and what the cluster has, in words."""
+        has = self.ray.cluster_resources()
+        return (
+            f"{self.spec.workers} workers need 1 CPU and {self.spec.gpus_per_worker:g} GPUs each; the cluster has "
+            f"{has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs"
+        )
+
+    def _check_room(self, n_workers: int) -> None:
+        has = self.ray.cluster_resources()
+        share = self.spec.gpus_per_worker
+        if has.get("CPU", 0) < n_workers or has.get("GPU", 0) < share * n_workers:
+            warnings.warn(f"{self._room()}: some workers wait until there is room", stacklevel=2)
+        if has.get("GPU", 0) and not share and self.spec.device == "auto":
+            warnings.warn(f"{self._room()}: the workers run on CPUs; gpus_per_worker gives them GPUs", stacklevel=2)
 
     def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
         """Hand out units in order to whoever is free."""
         ours = self._connect()
-        todo, deaths = deque(units), dict[Unit, int]()
-        running: dict[Any, tuple[Any, str, Unit]] = {}
+        todo, deaths, workers = deque(units), dict[Unit, int](), _Workers()
+        wanted = min(self.spec.workers, len(units))
         try:
-            free = [(self._start(), f"ray{i}") for i in range(min(self.spec.workers, len(units)))]
-            while todo or running:
-                while free and todo:
-                    actor, name = free.pop()
+            self._check_room(wanted)
+            for i in range(wanted):
+                self._start(f"ray{i}", workers)
+            while todo or workers.running:
+                while workers.free and todo:
+                    actor, name = workers.free.pop()
                     unit = todo.popleft()
-                    running[actor.evaluate.remote(unit)] = (actor, name, unit)
-                done, _ = self.ray.wait(list(running), num_returns=1)
-                actor, name, unit = running.pop(done[0])
-                try:
-                    answer = self.ray.get(done[0])
-                except self.ray.exceptions.RayActorError as error:
-                    free.append((self._start(), name))
-                    outcome = after_death(unit, name, f"its worker died ({type(error).__name__})", todo, deaths)
-                else:
-                    if isinstance(answer, str):
-                        raise WorkerError(answer)
-                    free.append((actor, name))
-                    outcome = Outcome(unit, name, answer)
+                    workers.running[actor.evaluate.remote(unit)] = (actor, name, unit)
+                waiting = [*workers.running, *(workers.starting if todo else ())]
+                done, _ = self.ray.wait(waiting, num_returns=1, timeout=None if workers.running else START_SECONDS)
+                if not done:
+                    raise WorkerError(f"no worker could start within {START_SECONDS:g} s: {self._room()}")
+                outcome = self._collect(done[0], workers, todo, deaths)
                 if outcome is not None:
                     yield outcome
         finally:
-            for actor, _, _ in running.values():
+            for actor in workers.all():
                 self.ray.kill(actor)
             if ours:
                 self.ray.shutdown()
+
+    def _collect(
+        self, ref: Any, workers: _Workers, todo: deque[Unit], deaths: dict[Unit, int]
+    ) -> Outcome | None:  # fmt: skip
+        """What came back: a worker that has started, a finished unit, or a death."""
+        if ref in workers.starting:
+            actor, name = workers.starting.pop(ref)
+            try:
+                self.ray.get(ref)
+            except self.ray.exceptions.RayError as error:
+                self.ray.kill(actor)
+                workers.failed_starts += 1
+                if workers.failed_starts > MAX_DEATHS * self.spec.workers:
+                    raise WorkerError(f"the workers cannot start: {type(error).__name__}: {error}") from error
+                self._start(name, workers)
+            else:
+                workers.free.append((actor, name))
+            return None
+        actor, name, unit = workers.running.pop(ref)
+        try:
+            answer = self.ray.get(ref)
+        except self.ray.exceptions.RayError as error:  # its actor, process, node or memory is gone
+            self.ray.kill(actor)
+            self._start(name, workers)
+            return after_death(unit, name, f"its worker died ({type(error).__name__})", todo, deaths)
+        if isinstance(answer, str):
+            raise WorkerError(answer)
+        workers.free.append((actor, name))
+        return Outcome(unit, name, answer)

@@ -70,7 +70,7 @@ class BenchmarkSpec(BaseModel):
         executor: ``"serial"`` (this process), ``"processes"`` or ``"ray"``.
         workers: Number of model replicas that work at the same time.
         ray_address: Address of a Ray cluster, or None to start one on this machine.
-        gpus_per_worker: GPU share of each worker on Ray.
+        gpus_per_worker: GPUs of each worker on Ray; 0.5 lets two workers share one.
         max_failed: Largest share of failed records with which the run still counts as a success.
         retry_failed: Evaluate records again that failed in an earlier run of the folder.
         bootstrap: Resamples of every bootstrap interval.
@@ -126,6 +126,8 @@ class BenchmarkSpec(BaseModel):
             raise ValueError(f"executor 'serial' has one worker, got workers={self.workers}; use executor: processes")
         if self.executor != "ray" and (self.ray_address is not None or self.gpus_per_worker > 0):
             raise ValueError(f"ray_address and gpus_per_worker need executor: ray, got executor: {self.executor}")
+        if self.executor == "ray":
+            self._fits_ray()
         for field, names, known in (
             ("options", self.options, self.explainers), ("revisions", self.revisions, (*self.models, *self.datasets))
         ):  # fmt: skip
@@ -137,6 +139,15 @@ class BenchmarkSpec(BaseModel):
         if self.device == "cpu" and self.dtype == "float16":
             raise ValueError("dtype float16 has no sound CPU arithmetic; use float32 or bfloat16, or a GPU")
         return self
+
+    def _fits_ray(self) -> None:
+        """Ray shows a worker the GPUs that it asked for and hides all others; a worker that asks for none sees none."""
+        if self.device == "cpu" and self.gpus_per_worker > 0:
+            raise ValueError(f"gpus_per_worker {self.gpus_per_worker:g} reserves GPUs that device: cpu does not use")
+        if self.device.startswith("cuda") and self.gpus_per_worker == 0:
+            raise ValueError(f"device: {self.device} on Ray needs gpus_per_worker, for example gpus_per_worker: 1")
+        if self.device.startswith("cuda:"):
+            raise ValueError(f"device: {self.device} on Ray: workers see their own GPUs only; use device: cuda")
 
     @property
     def content(self) -> dict[str, Any]:

@@ -28,6 +28,25 @@ def _pair(text: str) -> tuple[str, str]:
     return name, commit
 
 
+def _fields(words: list[str], taken: set[str]) -> dict[str, Any]:
+    """The fields given by --set."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        name = name.strip().replace("-", "_")
+        if not (name and equals):
+            raise ValueError(f"--set {word!r}: expected FIELD=VALUE")
+        if name in found or name in taken:
+            raise ValueError(f"--set {word!r}: {name} is given twice")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set {word!r}: {value!r} is not YAML; put quotes around a text") from None
+    return found
+
+
 @app.command()
 def run(
     spec: Path | None = typer.Argument(None, help="A YAML specification; options override its fields."),
@@ -43,22 +62,23 @@ def run(
     dtype: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
     executor: str | None = typer.Option(None, help="serial, processes or ray."),
     workers: int | None = typer.Option(None, min=1, help="Model replicas that work at the same time."),
+    ray_address: str | None = typer.Option(None, help="Address of a Ray cluster; default: one on this machine."),
+    gpus_per_worker: float | None = typer.Option(None, min=0, help="GPUs of each worker on Ray; 0.5 shares one."),
     revision: list[str] = typer.Option(
         [], help="NAME=COMMIT of a hub model or dataset that the catalogue does not pin; may be given several times."
     ),
     max_failed: float | None = typer.Option(None, help="Largest share of failed records that counts as a success."),
+    retry_failed: bool = typer.Option(False, "--retry-failed", help="Evaluate again what failed in an earlier run."),
     out: Path | None = typer.Option(None, help="Folder of the run; an interrupted run there goes on."),
+    field: list[str] = typer.Option(
+        [], "--set", help="FIELD=VALUE of any other field of a specification, VALUE as YAML: --set pictures=0"
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print passes, memory and time, and evaluate nothing."),
 ) -> None:
     """Run a benchmark, or go on with one.
 
     Exit with 1 where more records failed than allowed; an interrupted run goes on when it is started again.
     """
-    from toolkit.benchmark.presets import PRESETS
-    from toolkit.benchmark.spec import load_spec, make_spec
-
-    if spec is not None and preset is not None:
-        raise ValueError("give a specification or --preset, not both")
     given: dict[str, Any] = {
         "models": _names(models),
         "datasets": _names(datasets),
@@ -71,16 +91,28 @@ def run(
         "dtype": dtype,
         "executor": executor,
         "workers": workers,
+        "ray_address": ray_address,
+        "gpus_per_worker": gpus_per_worker,
         "revisions": dict(map(_pair, revision)) or None,
         "max_failed": max_failed,
+        "retry_failed": retry_failed or None,
         "out": out,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
+    _evaluate(_specification(spec, preset, {**chosen, **_fields(field, set(chosen))}), dry_run=dry_run)
+
+
+def _specification(path: Path | None, preset: str | None, chosen: dict[str, Any]) -> BenchmarkSpec:
+    """The specification of a file, of a preset or of nothing, with the chosen fields instead of its own."""
+    from toolkit.benchmark.presets import PRESETS
+    from toolkit.benchmark.spec import load_spec, make_spec
+
+    if path is not None and preset is not None:
+        raise ValueError("give a specification or --preset, not both")
     if preset is not None:
-        _evaluate(PRESETS[preset](**chosen), dry_run=dry_run)
-        return
-    fields = {} if spec is None else load_spec(spec).model_dump(exclude_unset=True)
-    _evaluate(make_spec({**fields, **chosen}, "command line" if spec is None else str(spec)), dry_run=dry_run)
+        return PRESETS[preset](**chosen)
+    fields = {} if path is None else load_spec(path).model_dump(exclude_unset=True)
+    return make_spec({**fields, **chosen}, "command line" if path is None else str(path))
 
 
 @app.command()
