@@ -197,6 +197,33 @@ def test_the_report_card_of_a_broken_explainer_stops_at_the_checks() -> None:
         report_card("occlusion", {"biased": ToyVLM()}, samples(1))
 
 
+def leaky(vlm, sample):
+    vlm.model.register_forward_hook(lambda *_: None)
+    return np.arange(7.0)
+
+
+def elsewhere(vlm, sample):
+    return Attribution(np.arange(7.0), vlm.players(sample), "elsewhere", "maybe")
+
+
+def picky(vlm, sample):
+    return np.arange(7.0 if sample.id == "toy-0" else 8.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "rule"), [(leaky, "nothing left behind"), (elsewhere, "target"), (picky, "every sample")]
+)
+def test_the_report_card_measures_nothing_where_the_measure_is_broken(method, rule: str) -> None:
+    """A hooked model would judge the others too, and one answer's map must not be judged on another answer."""
+    card = report_card(method, {"grounded": ToyVLM()}, samples(2), beside=("random",))
+    assert [check.name for check in card.checks if not check.passed] == [rule]
+    assert card.tables == {}
+    assert f"No tables: they need what is broken above ({rule})" in card.to_text()
+    assert f"({rule})" in card.to_html()
+    if rule == "every sample":
+        assert "fails on 1 of 2 samples; first toy-1: attribution of 'picky' has shape (8,)" in card.to_text()
+
+
 def test_random_weights_change_the_map_of_a_real_architecture() -> None:
     vlm = tiny_vlm("llava")
     import copy

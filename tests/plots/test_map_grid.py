@@ -135,3 +135,13 @@ def test_the_command_says_what_is_wrong_before_it_loads_anything(tmp_path: Path)
     result = CliRunner().invoke(app, ["maps", "--explainers", "grad-can", "--out", str(tmp_path)])
     assert result.exit_code != 0
     assert "grad-cam" in result.stderr + result.stdout + str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["maps", "sanity"])
+def test_where_it_cannot_write_a_command_says_so_before_it_computes(command: str, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    result = CliRunner().invoke(app, [command, "--out", str(taken / "below"), "--explainers", "grad-can"])
+    assert result.exit_code != 0
+    assert "is a file; give a folder" in " ".join(result.stderr.split()), "not the explainer's name, which comes later"
+    assert taken.read_text() == "mine"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.outputs import check_folder
+
 
 def maps(
     out: Path = typer.Option(Path("results/maps"), help="Folder of the page; made if it does not exist."),
@@ -14,9 +16,10 @@ def maps(
     ),
     explainers: str | None = typer.Option(None, help="Explainers, separated by commas; default: all."),
     samples: int = typer.Option(12, min=1, help="Samples, the same for all models."),
-    seed: int = typer.Option(0, help="Seed of the samples and of methods that draw random numbers."),
+    seed: int = typer.Option(0, min=0, help="Seed of the samples and of methods that draw random numbers."),
 ) -> None:
     """Draw the maps of every explainer on the same generated samples, with the evidence framed."""
+    check_folder(out)
     import toolkit
     from toolkit.explainers import EXPLAINERS
     from toolkit.plots.map_grid import localised_samples, maps_page

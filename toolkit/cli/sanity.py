@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.outputs import check_folder
+
 
 def sanity(
     out: Path = typer.Option(Path("results/sanity"), help="Folder of the page; made if it does not exist."),
@@ -14,9 +16,10 @@ def sanity(
     explainers: str | None = typer.Option(None, help="Explainers, separated by commas; default: eleven."),
     samples: int = typer.Option(12, min=2, help="Samples whose maps are compared."),
     probe: int = typer.Option(60, min=20, help="Questions that say when the copy has unlearnt its answers."),
-    seed: int = typer.Option(0, help="Seed of everything random."),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
 ) -> None:
     """Destroy the model, its answers or the question, and see which maps do not notice."""
+    check_folder(out)
     import toolkit
     from toolkit.explainers import EXPLAINERS
     from toolkit.explainers.sanity_report import METHODS, sanity_report

@@ -18,7 +18,7 @@ from toolkit.explainers import sanity
 from toolkit.explainers.agreement import mean_and_error
 from toolkit.explainers.base import Method, explain, get_explainer
 from toolkit.explainers.plausibility import plausibility
-from toolkit.explainers.plugin import Check, check_explainer
+from toolkit.explainers.plugin import Check, check_explainer, told
 from toolkit.explainers.sensitivity import sensitivity
 from toolkit.synergy import evaluate_all
 from toolkit.vlm.protocol import VLM
@@ -26,10 +26,13 @@ from toolkit.vlm.protocol import VLM
 BESIDE = ("oracle", "integrated-gradients", "occlusion", "attention-last", "random", "anti-oracle")
 """What a new explainer is compared with unless told otherwise."""
 
+NEEDED = ("shape", "target", "nothing left behind", "every sample")
+"""Checks without which there is nothing to measure, or no longer the model to measure it on."""
+
 METRICS = ("srg-image", "srg-text", "f-syn", "f-syn-paper")
 
 _NOTES = {
-    "checks": "What every explainer must keep, tried on one sample.",
+    "checks": "What every explainer must keep, tried on one sample; the last one on all.",
     "weight randomisation": "Rank correlation with the intact model's map after its weights were redrawn from the "
     "answer down to the stage. Near 0 at the end: the map describes the model.",
     "seeds": "Rank correlation between maps of different seeds: 1 for a deterministic method.",
@@ -64,10 +67,19 @@ class ReportCard:
         """Whether every rule was kept."""
         return all(check.passed for check in self.checks)
 
+    @property
+    def without(self) -> str:
+        """Why there are no tables; empty where there are."""
+        if self.tables:
+            return ""
+        broken = [check.name for check in self.checks if not check.passed and check.name in NEEDED]
+        return f"No tables: they need what is broken above ({', '.join(broken)}). Mend it and run again."
+
     def to_text(self) -> str:
         """The page for a terminal."""
         parts = [f"{self.name}: {self.about}", "", "checks"]
         parts += [f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.message}" for check in self.checks]
+        parts += ["", self.without] if self.without else []
         for title, table in self.tables.items():
             parts += ["", title, table.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
         return "\n".join(parts)
@@ -79,7 +91,7 @@ class ReportCard:
             f"<td>{html.escape(c.message)}</td></tr>"
             for c in self.checks
         )
-        sections = [f"<h2>checks</h2><p>{_NOTES['checks']}</p><table>{rows}</table>"]
+        sections = [f"<h2>checks</h2><p>{_NOTES['checks']}</p><table>{rows}</table><p>{html.escape(self.without)}</p>"]
         for title, table in self.tables.items():
             body = table.to_html(index=False, border=0, na_rep="n/a", float_format=lambda value: f"{value:.3f}")
             own = f"<td>{html.escape(self.name)}</td>"
@@ -125,6 +137,19 @@ def faithfulness(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample],
     return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
 
 
+def every_sample(method: Method, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
+    """Whether an explainer explains them all: questions have different lengths, and pictures different answers."""
+    failed = []
+    for sample in samples:
+        try:
+            explain(method, vlm, sample, seed=seed)
+        except Exception as error:  # whatever somebody else's code raises
+            failed.append(f"{sample.id}: {told(error)}")
+    if not failed:
+        return Check("every sample", True, f"{len(samples)} samples explained")
+    return Check("every sample", False, f"fails on {len(failed)} of {len(samples)} samples; first {failed[0]}")
+
+
 def report_card(
     method: Method,
     models: Mapping[str, VLM],
@@ -152,9 +177,11 @@ def report_card(
     grounded, few = models["grounded"], samples[:n_sanity]
     explainer = get_explainer(method)
     checks = tuple(check_explainer(explainer, grounded, samples[0]))
+    if all(check.passed for check in checks if check.name in NEEDED):
+        checks = (*checks, every_sample(explainer, grounded, samples, seed=seed))
     needs = ", ".join(sorted(explainer.needs)) or "nothing declared"
     about = f"{explainer.reference}; cost {explainer.cost}; needs {needs}"
-    if not all(check.passed for check in checks if check.name == "shape"):
+    if not all(check.passed for check in checks if check.name in NEEDED):
         return ReportCard(explainer.name, about, checks, {})
     methods: list[Method] = [explainer, *(m for m in beside if get_explainer(m).name != explainer.name)]
     asked = [m for m in methods if "truth" not in get_explainer(m).needs and get_explainer(m).name != "random"]
