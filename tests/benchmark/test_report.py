@@ -188,6 +188,20 @@ def test_a_validity_panel_beside_the_run_is_shown(run):
     assert "toolkit validate" not in shown
 
 
+def test_sanity_checks_beside_the_run_are_shown(run):
+    assert "toolkit sanity" in validity(Book(run)).body
+    folder = run.folder / "sanity"
+    folder.mkdir()
+    lines = [("rollout", 0.93, -0.01, 4, "random weights", "tiny"), ("occlusion", math.nan, 0.1, 44, "none", "tiny")]
+    columns = ["method", "random weights", "shift to words", "passes", "survives", "model"]
+    pd.DataFrame(lines, columns=columns).to_csv(folder / "sanity.csv", index=False)
+    shown = validity(Book(run)).body
+    assert '<span class="bad">random weights</span>' in shown
+    assert '<span class="good">none</span>' in shown
+    assert "+0.93" in shown
+    assert "toolkit sanity" not in shown
+
+
 def test_words_of_the_data_are_escaped(tmp_path):
     class Evil(ToyBench):
         def samples(self, dataset):

@@ -68,4 +68,5 @@ def test_the_page_has_every_table_and_needs_no_network(report: SanityReport, tmp
     assert all(f"<h2>{title}</h2>" in text for title in report.tables)
     assert "http" not in text
     assert pd.read_csv(tmp_path / "made" / "sanity.csv").set_index("method").loc["model", "seeds"] == 1.0
+    assert set(pd.read_csv(tmp_path / "made" / "sanity.csv")["model"]) == {"tiny"}
     assert (tmp_path / "made" / "sanity-random-weights.csv").exists()

@@ -47,18 +47,45 @@ def validity(book: Book) -> Section:
             ),
         )
         + _panel(book.run.folder)
+        + _sanity(book.run.folder)
     )  # fmt: skip
     return Section("validity", "Can the metrics be trusted here?", body)
 
 
-def panel_file(folder: Path) -> Path | None:
-    """The validity panel of this run: in its folder ``validity``, or in the one beside the run; None without any."""
-    places = (folder / "validity" / "panel.csv", folder.resolve().parent / "validity" / "panel.csv")
-    return next((path for path in places if path.is_file()), None)
+def beside(folder: Path, name: str) -> Path | None:
+    """A file of another command, ``"folder/file"``: in the run's folder, or beside the run; None without any."""
+    return next((path for path in (folder / name, folder.resolve().parent / name) if path.is_file()), None)
+
+
+def _sanity(folder: Path) -> str:
+    """Which explainers' maps notice that the model, its answers or the question were destroyed."""
+    path = beside(folder, "sanity/sanity.csv")
+    if path is None:
+        return paragraph(
+            "Whether the explainers' own maps can be trusted (random weights, permuted answers, another question, "
+            "seeds, twins, pointing at the evidence) is computed by <code>python -m toolkit sanity</code>; written to "
+            "a folder <code>sanity</code> in this run's folder or beside it, it is shown here.",
+            "faint",
+        )
+    found = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    shown = [c for c in found.columns if c not in ("method", "model", "survives", "passes")]
+    rows = [
+        [
+            f"<code>{text(line['method'])}</code>", *(number(float(line[column]), 2, sign=True) for column in shown),
+            f'<span class="{"good" if line["survives"] == "none" else "bad"}">{text(line["survives"])}</span>',
+        ]
+        for line in found.to_dict("records")
+    ]  # fmt: skip
+    return paragraph(
+        f"Sanity checks of the explainers on <code>{text(found['model'].iloc[0])}</code>: mean rank correlation of an "
+        "image map with the map after a destruction, or with another seed's; then how far the attribution moves to "
+        "the words in the biased twin, and how often the highest score lies on the evidence. A map that "
+        "<em>survives</em> a destruction does not depend on what was destroyed."
+    ) + table(["explainer", *map(text, shown), "survives"], rows, numeric=range(1, len(shown) + 1))
 
 
 def _panel(folder: Path) -> str:
-    path = panel_file(folder)
+    path = beside(folder, "validity/panel.csv")
     if path is None:
         return paragraph(
             "The full panel (analytic gates, noise, twins, weight randomisation, other baselines, steps and seeds) "

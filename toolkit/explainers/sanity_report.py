@@ -103,7 +103,7 @@ class SanityReport:
         """Write ``sanity.html`` and every table as CSV into a folder, which is made; returns the page's path."""
         out.mkdir(parents=True, exist_ok=True)
         summary = self.summary()
-        summary.to_csv(out / "sanity.csv")
+        summary.assign(model=self.model).to_csv(out / "sanity.csv")
         parts = [
             f"<h1>Sanity checks: {html.escape(self.model)}</h1><p>{html.escape(self.sentence())}</p>"
             f"<p>A map survives if the 95 % interval of its mean rank correlation lies above {SURVIVES:g}: it then "
