@@ -44,6 +44,13 @@ def test_every_core_dependency_is_listed_with_its_floor():
         assert tuple(map(int, ours.split("."))) >= tuple(map(int, floor.split("."))), f"{entry} is below {wanted}"
 
 
+def test_what_conda_forge_lacks_comes_by_pip():
+    _, conda, pip = requirements()
+    missing = {"captum", "shapiq"}
+    assert missing == {name_of(entry) for entry in pip}, "conda-forge stopped at captum 0.7 and has no shapiq"
+    assert not missing & {name_of(entry) for entry in conda}
+
+
 def test_nothing_local_is_installed_in_the_cached_layer():
     _, conda, pip = requirements()
     assert not [entry for entry in [*conda, *pip] if entry.startswith(("-e", ".", "/"))]
