@@ -36,6 +36,7 @@ class TinyBox:
     text_positions: Tensor
     target_ids: tuple[int, ...]
     hidden: int | None = None  # a cell that no other position may look at
+    unordered: bool = False  # the decoder sees the picture as a set: one position, and every cell looks at every cell
 
     def __post_init__(self) -> None:
         self.pixels = self.pixel_inputs["pixel_values"].reshape(1, *self.pixel_shape)
@@ -66,6 +67,10 @@ class TinyBox:
         mask = torch.ones(batch, n, n, dtype=torch.bool).tril()
         if self.hidden is not None:
             mask[:, self.image_positions[self.hidden] + 1 :, self.image_positions[self.hidden]] = False
+        if self.unordered:
+            mask[:, self.image_positions[:, None], self.image_positions] = True
+            positions = positions.clone()
+            positions[..., self.image_positions] = positions[..., self.image_positions[:1]]
         where = positions[..., None, :].expand(*positions.shape[:-1], batch, n)
         return decoder.lm_head(self.model, decoder.decode(self.model, rows, mask, where))[:, -1]
 
