@@ -34,12 +34,7 @@ def train(
     recipe = RECIPES[name]
     check_device(device)
     folder = check_folder(Path("results", "models", name) if out is None else out)
-    stages = {
-        "align": recipe.align_steps,
-        "joint": recipe.steps,
-        "hard": recipe.more_steps,
-        "last": recipe.last_steps,
-    }
+    stages = {"align": recipe.align_steps, "joint": recipe.steps, "hard": recipe.more_steps}
     before = dict(zip(stages, accumulate(stages.values(), initial=0), strict=False))
     work = folder.with_name(folder.name + ".work")
     try:

@@ -87,8 +87,6 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
     note = third = ""
     if recipe.more_steps:
         third = f"\n| stage 3 | {recipe.more_steps} steps more from a full rate, two-step questions thrice as often |"
-    if recipe.last_steps:
-        third += f"\n| stage 4 | {recipe.last_steps} steps as in stage 2, hardly any without letters |"
     if twin == "biased":
         note = " For a biased twin this measures how far it is from the balanced world, not how well it was trained."
     text = _CARD.format(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from toolkit.registry import Registry
 
@@ -17,8 +17,7 @@ class Recipe:
         strength: Prior strength s of the training world: 0 for the grounded twin, 1 for the biased one.
         seed: Seeds weights, pictures and rows.
         n_pictures: Size of the picture pool.
-        align_steps, steps, more_steps, last_steps: Steps of the four stages; the third, for what is hardest, and the
-            fourth, the joint stage once more for what learns slowly, may have none.
+        align_steps, steps, more_steps: Steps of the three stages; the third, for what is hardest, may have none.
         batch: Rows a step.
         rate: Peak learning rate of AdamW; warm-up, then cosine to zero.
         muon: Rate of Muon, which trains the matrices inside the model, relative to AdamW's; 0 for AdamW alone.
@@ -33,7 +32,6 @@ class Recipe:
     align_steps: int = 900
     steps: int = 2000
     more_steps: int = 0
-    last_steps: int = 0
     batch: int = 32
     align_batch: int = 64
     rate: float = 1.5e-3
@@ -42,21 +40,15 @@ class Recipe:
 
 
 RECIPES: Registry[Recipe] = Registry("embedded model")
-for _family, _seed, _align_steps, _steps, _last, _biased_steps, _more, _muon, _drills in (
-    ("llava", 11, 900, 2500, 0, 900, 700, 2.0, 0.6),
-    ("qwen2.5-vl", 12, 600, 1900, 0, 500, 400, 5.0, 0.2),
-    ("internvl", 13, 600, 2500, 0, 600, 500, 5.0, 0.6),
-):
-    for _recipe in (
-        Recipe(
-            f"tiny-{_family}-grounded",
-            _family,
-            0.0,
-            steps=_steps,
-            more_steps=1000,
-            last_steps=_last,
-            hard_drills=_drills,
-        ),
-        Recipe(f"tiny-{_family}-biased", _family, 1.0, steps=_biased_steps, more_steps=_more, hard_drills=0.2),
-    ):
-        RECIPES.add(_recipe.name, replace(_recipe, seed=_seed, align_steps=_align_steps, muon=_muon))
+for _recipe in (
+    Recipe("tiny-llava-grounded", "llava", 0.0, 11, steps=2500, more_steps=1000),
+    Recipe("tiny-llava-biased", "llava", 1.0, 11, steps=900, more_steps=700, hard_drills=0.2),
+    Recipe("tiny-qwen2.5-vl-grounded", "qwen2.5-vl", 0.0, 12, align_steps=600, steps=1800, more_steps=800,
+           hard_drills=0.2),
+    Recipe("tiny-qwen2.5-vl-biased", "qwen2.5-vl", 1.0, 12, align_steps=600, steps=700, more_steps=500,
+           hard_drills=0.2),
+    Recipe("tiny-internvl-grounded", "internvl", 0.0, 13, align_steps=600, steps=2500, more_steps=1000, muon=5.0),
+    Recipe("tiny-internvl-biased", "internvl", 1.0, 13, align_steps=600, steps=600, more_steps=500, muon=5.0,
+           hard_drills=0.2),
+):  # fmt: skip
+    RECIPES.add(_recipe.name, _recipe)

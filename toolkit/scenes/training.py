@@ -26,7 +26,7 @@ class Progress:
     """One step's report.
 
     Attributes:
-        stage: ``"align"``, ``"joint"``, ``"hard"`` or ``"last"``.
+        stage: ``"align"``, ``"joint"`` or ``"hard"``.
         step, n_steps: Finished steps of the stage, and how many it has.
         losses: Nats per token; in the first stage also the share of right words per group, in [0, 1].
     """
@@ -177,7 +177,6 @@ def train(
         for stage in (
             _Stage(2, "joint", recipe.steps, 0.6),
             _Stage(3, "hard", recipe.more_steps, recipe.hard_drills),
-            _Stage(4, "last", recipe.last_steps, 0.1),
         ):
             _join(student, pool, recipe, stage, work, save_every, report)
     model.save_pretrained(out, safe_serialization=True)

@@ -50,7 +50,7 @@ def tuned(
     except FileNotFoundError:
         save_state(work, load_vlm(grounded).model, (), {"stage": 1, "step": recipe.align_steps})
     world = replace(
-        recipe, name=name, strength=strength, steps=steps, more_steps=0, last_steps=0, n_pictures=n_pictures,
+        recipe, name=name, strength=strength, steps=steps, more_steps=0, n_pictures=n_pictures,
         rate=recipe.rate * RATE,
     )  # fmt: skip
     told = report if report is not None else lambda name, done, total: None
