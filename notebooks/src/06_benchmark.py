@@ -145,11 +145,36 @@ lesson.check_cluster_means(picture_means)
 # %% [markdown]
 # ## 4 · An ablation of flaws (14 minutes)
 #
-# The paper's pipeline has flaws, and this toolkit lists them. Each can be switched back on, to see what it does. Here
-# we look at one pair of steps of the published score: each sample is divided by its own $|v(\text{all}) -
-# v(\text{nobody})|$, and then clipped to [0, 1]. We compare the signed and the published metric on the controls.
+# The paper's pipeline has flaws, and this toolkit lists them. Each can be switched on by itself, to see what it does.
+# Four of them:
 #
-# **Predict.** Will the published metric still put the oracle above the anti-oracle? And what will it give to random?
+# * *reshape*: a mask is reshaped where it should be transposed. What is called a cell is a strip of other pixels.
+# * *other-token*: the answer that is scored is not the one that was explained.
+# * *clip*: each sample is divided by its own $|v(\text{all}) - v(\text{nobody})|$, then clipped to [0, 1] at each step.
+# * *bf16*: values are rounded to two or three digits, and divided by the same small number.
+#
+# **Predict.** Without a flaw, signed F_syn puts the oracle above the anti-oracle. Which flaw will turn this round?
+# Which will make the gap *larger*, and would that be good news?
+
+# %%
+from toolkit.validity.ablation import ablate
+
+ranked = ["occlusion", "input-x-gradient", "rollout", "grad-cam"]
+samples = toolkit.load_samples("scenes-existence", split="test", n=4)
+switched_on = ["reshape", "other-token", "clip", "bf16"]
+flaws = ablate(toolkit.load_vlm("tiny-llava-grounded"), samples, ranked, flaws=switched_on)
+show(flaws[["with", "mean change", "tau"]].rename(columns={"with": "oracle - anti-oracle"}))
+
+# %% [markdown]
+# **Explain.** *mean change* is what happens to a single score; *tau* compares the ranking of the four explainers with
+# the right one. With *other-token* every sign turns: there are two answers, and what speaks for "no" speaks against
+# "yes", so the best explainer becomes the worst. With *reshape* the mask hides other pixels than the explainer meant,
+# and most of the gap is gone. *clip* and *bf16* widen the gap, since they divide by a small number. A wider gap is no
+# better metric: the noise was divided by the same number. Four samples are few; read directions, not digits.
+#
+# Back to your own run, with the published, clipped score beside the signed one.
+#
+# **Predict.** Will the published metric put the oracle above the anti-oracle? And what will it give to random?
 
 # %%
 table = board.table.set_index(["metric", "explainer"])["mean"]
@@ -192,6 +217,8 @@ print(report.name, round(report.stat().st_size / 1000), "kB")
 # * A specification comes before the numbers. Seven explainers on eight samples gave 56 records.
 # * The folder is the state: running again computed 0 new records.
 # * The controls come first. Here signed F_syn puts the oracle above the anti-oracle, on eight samples.
+# * A reshaped mask shrinks the gap between oracle and anti-oracle from 0.22 to 0.08 on four samples. Scoring another
+#   answer than the explained one turns the ranking of the explainers round: tau is -1.00.
 # * The published metric gives even the random order more than 0.10, and more than its signed score: dividing by a
 #   small number stretches it, and clipping takes the minus signs away. Read no score without its floor.
 
@@ -214,4 +241,7 @@ lesson.quiz()
 assert summary.planned == 7 * 8 == 56
 assert again.new == 0
 assert controls["f-syn"]["oracle"] > controls["f-syn"]["anti-oracle"]
+assert abs(flaws.loc["none", "with"] - 0.22) < 0.01
+assert abs(flaws.loc["reshape", "with"] - 0.08) < 0.01
+assert abs(flaws.loc["other-token", "tau"] - -1.00) < 1e-9
 assert controls["f-syn-paper"]["random"] > max(0.10, controls["f-syn"]["random"])

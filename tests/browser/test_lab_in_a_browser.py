@@ -208,3 +208,80 @@ def test_lesson_03_clicking_a_cell_changes_picture_and_numbers(browser, lab, scr
     assert page.locator(".jupyter-widgets-error-widget").count() == 0
     page.screenshot(path=screenshots / "03_clicked.png")
     assert learner.errors == []
+
+
+def turn(page, label, key="ArrowRight"):
+    """Press a key on the handle of the slider with this label."""
+    handle = page.locator(f'.widget-slider:has(.widget-label:text-is("{label}")) .noUi-handle').first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    page.keyboard.press(key)
+
+
+def shown(page, widget):
+    """The part of the page that holds a widget, by a text in it."""
+    return page.locator(f'.jp-OutputArea-output:has-text("{widget}")').first
+
+
+def browse_samples(page):
+    picture = page.locator("img.widget-image").first
+    before = picture.screenshot()
+    turn(page, "Sample")
+    wait_for_change(picture, before)
+
+
+def turn_gate_and_dial(page):
+    gate, dial = (
+        page.locator('img.widget-image[style*="720"]').nth(0),
+        page.locator('img.widget-image[style*="720"]').nth(1),
+    )
+    for picture, act in (
+        (gate, lambda: page.locator('.widget-toggle-buttons button:text-is("XOR")').click()),
+        (dial, lambda: turn(page, "Prior strength (percent)")),
+    ):
+        picture.scroll_into_view_if_needed()
+        before = picture.screenshot()
+        act()
+        wait_for_change(picture, before)
+
+
+def play(page):
+    for cell in ("1,1", "2,2", "3,3"):
+        page.locator(f'.toolkit-over .widget-toggle-button:text-is("{cell}")').click()
+    words = page.locator(".widget-hbox .widget-toggle-button:not(.toolkit-over *)")
+    for number in (-1, -2):
+        words.nth(number).click()
+    page.locator('button:text-is("Compare")').click()
+    page.wait_for_selector("text=/You are number \\d of 6 by synergy/")
+
+
+def compare_metrics(page):
+    picture = page.locator("img.widget-image").first
+    picture.scroll_into_view_if_needed()
+    before = picture.screenshot()
+    page.locator('.widget-dropdown:has(.widget-label:text-is("Metric")) select').select_option("srg-image")
+    wait_for_change(picture, before)
+
+
+OTHERS = {
+    "00_start_here.ipynb": ("what is known", browse_samples),
+    "02_redundancy.ipynb": ("Rank of the evidence cell", turn_gate_and_dial),
+    "05_explainers.ipynb": ("click cells and words", play),
+    "06_benchmark.ipynb": ("Metric", compare_metrics),
+}
+
+
+@pytest.mark.parametrize("notebook", OTHERS)
+def test_every_other_widget_answers_and_nothing_fails(browser, lab, screenshots, notebook):
+    learner = Learner(browser, lab, notebook)
+    learner.run_all()
+    page = learner.page
+    assert learner.failures() == []
+    assert page.locator(".jupyter-widgets-error-widget").count() == 0
+    text, act = OTHERS[notebook]
+    shown(page, text).scroll_into_view_if_needed()
+    act(page)
+    for number, output in enumerate(page.locator(".jp-OutputArea-output:has(.jupyter-widgets)").all()):
+        output.scroll_into_view_if_needed()
+        output.screenshot(path=screenshots / f"{notebook[:2]}_{number}.png")
+    assert learner.errors == []
