@@ -43,9 +43,11 @@ def explain(
     synergy = toolkit.synergistic_faithfulness(game, attribution, steps)
     image = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
     text = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)
-    from toolkit.plots.explain_page import explain_page
+    from toolkit.plots.explain_page import explain_page, reading_notes
 
     explain_page(
         out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image, text=text
     )  # fmt: skip
     typer.echo(f"{vlm.name}: {said.text} ({said.probability:.3f}); F_syn {synergy.value:+.3f}; {out}")
+    for note in reading_notes(said, vlm.regions(sample)):
+        typer.echo(f"note: {note}", err=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.attribution import Attribution
@@ -14,9 +15,13 @@ from toolkit.plots.drawing import image_html
 from toolkit.plots.maps import overlay, png_bytes, ranked_players, tokens_html
 from toolkit.synergy.curves import InsertionDeletion
 from toolkit.synergy.faithfulness import SynergyScore
+from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM, Answer
 
 SIDE = 384
+MAX_LINED = 256
+"""With more cells than this the lines between them would hide the map."""
+
 MARK = '<meta name="generator" content="vlm-synergy-toolkit">'
 
 _STYLE = """
@@ -24,6 +29,7 @@ _STYLE = """
 margin:0 auto;padding:1.5rem 1rem}h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:2rem 0 .4rem}
 .answer{font-size:1.15rem;margin:.2rem 0 1rem}.row{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
 figure{margin:0;flex:1 1 17rem;min-width:0}figcaption,.note{color:#5b6270;font-size:.88rem}
+.seen img{outline:1px solid #d5d9e0}
 .question{font-size:1.15rem;line-height:2.1;margin:.3rem 0}table{border-collapse:collapse;flex:1 1 15rem}
 th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #e5e7eb}td.n,th.n{text-align:right;
 font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.2rem 0}
@@ -60,6 +66,7 @@ def explain_page(
     title = f"{sample.question} - {answer.text}"
     parts = [
         _headline(sample, vlm, answer, attribution),
+        *(f'<p class="note">Note: {html.escape(note)}.</p>' for note in reading_notes(answer, vlm.regions(sample))),
         _pictures(sample, vlm, attribution),
         _words(sample, vlm, attribution),
         _tables(attribution),
@@ -97,18 +104,62 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
+def seen_share(regions: Regions) -> float:
+    """Share of the picture that lies in any cell, in [0, 1]; below 1 where a model crops."""
+    widths, heights = regions[:, 2] - regions[:, 0], regions[:, 3] - regions[:, 1]
+    return float((widths * heights).sum())
+
+
+def reading_notes(answer: Answer, regions: Regions) -> list[str]:
+    """What a reader must know before trusting the page, one sentence each without a full stop; usually nothing."""
+    notes = []
+    share, total = seen_share(regions), sum(answer.by_choice.values())
+    if share < 0.99:
+        notes.append(f"the model sees only the middle {100 * share:.0f} % of this picture, the rest is cropped away")
+    if answer.by_choice and total < 0.5:
+        notes.append(
+            f"the allowed answers together have a probability of {total:.3f}; left alone, the model would say "
+            "something else, so it may not know this kind of question"
+        )
+    return notes
+
+
+def cells_map(picture: Image.Image, scores: Scores, regions: Regions) -> Image.Image:
+    """The map over a picture in its own shape: cells outlined, and a frame where the model sees only a part.
+
+    Args:
+        picture: The picture; its size is the map's.
+        scores: Shape (n_image,).
+        regions: Shape (n_image, 4), fractions of the picture.
+    """
+    square = overlay(picture, scores, regions, side=max(picture.size))
+    painted = square.resize(picture.size, Image.Resampling.BOX).convert("RGBA")
+    lines = Image.new("RGBA", picture.size)
+    pen = ImageDraw.Draw(lines)
+    edges = np.rint(regions * [*picture.size, *picture.size]).astype(int) - [0, 0, 1, 1]
+    if len(regions) <= MAX_LINED:
+        for x0, y0, x1, y1 in edges.tolist():
+            pen.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=(60, 66, 80, 40))
+    if seen_share(regions) < 0.99:
+        (x0, y0), (x1, y1) = edges[:, :2].min(axis=0).tolist(), edges[:, 2:].max(axis=0).tolist()
+        pen.rectangle((x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=(31, 36, 48, 255), width=2)
+    return Image.alpha_composite(painted, lines).convert("RGB")
+
+
 def _pictures(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
-    picture = _fitted(sample.image)
+    picture, regions = _fitted(sample.image), vlm.regions(sample)
     scores = attribution.of("image")
-    heat = overlay(sample.image, scores, vlm.regions(sample), side=SIDE).resize(picture.size)
+    drawn = cells_map(picture, scores, regions)
     labels = [label for label, kind in zip(attribution.players.labels, attribution.players.modality, strict=True)
               if kind == "image"]  # fmt: skip
     best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores, n=3))
+    rows, columns = (len(np.unique(regions[:, side].round(9))) for side in (1, 0))
+    caption = f"its {rows} x {columns} cells" + (", framed" if seen_share(regions) < 0.99 else "")
     return (
-        '<div class="row">'
+        '<div class="row seen">'
         + image_html(png_bytes(picture), "image/png", f"The picture: {sample.question}", caption="picture")
         + image_html(
-            png_bytes(heat), "image/png", f"Attribution of the image cells; largest: {best}", caption="its cells"
+            png_bytes(drawn), "image/png", f"Attribution of the image cells; largest: {best}", caption=caption
         )
         + "</div>"
     )
