@@ -42,7 +42,9 @@ samples = toolkit.load_samples("scenes-existence", split="test", n=20)
 #
 # A sample is a picture and a question. The pictures are small worlds: coloured things on a grid of 6 x 6 cells.
 #
-# **Predict.** Look at the picture and the question. What will the grounded twin answer, and how sure will it be?
+# Run the next cell, and look at the picture and the question.
+#
+# **Predict.** What will the grounded twin answer, and how sure will it be? Then run the cell after it.
 
 # %%
 sample = samples[0]

@@ -132,19 +132,19 @@ error
 #
 # ## 3 · Play it (8 minutes)
 #
-# **Predict.** The playground below shows a real (tiny) model. Press *evidence*: only the deciding cells and words are
-# on. What will the dividend be without the rest? And with the rest present?
+# The playground below shows a real (tiny) model, with everything switched on. The button *evidence* leaves only the
+# deciding cells and words on.
 #
-# **Run.** Click cells of the picture, and words below it, off and on again; what is switched off turns pale. The
-# middle picture is what the model is given. Find the smallest coalition that keeps the answer. Then press *everything*
-# and try to break the answer with as few clicks as you can.
+# **Predict.** What will the dividend of these cells and words be without the rest? And with the rest present?
+#
+# **Run.** Press *evidence* and compare. Then click cells of the picture, and words below it, off and on again; what is
+# switched off turns pale. The middle picture is what the model is given. Find the smallest coalition that keeps the
+# answer. Then press *everything* and try to break the answer with as few clicks as you can.
 
 # %% tags=["widget"]
 samples = toolkit.load_samples("scenes-existence", split="test", n=6)
 samples.sort(key=lambda sample: sample.answer != "yes")
-playground = CoalitionPlayground({"grounded": vlm}, samples)
-playground.preset("evidence")
-playground
+CoalitionPlayground({"grounded": vlm}, samples)
 
 # %% [markdown]
 # **Explain.** $A$ stands for the cells that are on, $B$ for the words that are on. The left column of the table is the
@@ -152,7 +152,8 @@ playground
 # by other ways, or be sure of the opposite. Both together, with weight one half, are the index in the line below. For
 # a question whose answer is "no", the evidence is the whole picture, and the rest holds only words.
 #
-# The same for the whole curve, with the oracle's order and with its opposite:
+# **Predict.** Now the whole curve, once in the oracle's order and once in the opposite one. At $k = 1$ both orders have
+# everybody on board. Where, then, can their areas differ?
 
 # %%
 def f_syn(sample, name):
@@ -164,6 +165,10 @@ signed = {name: float(np.mean([score.value for score in found])) for name, found
 show(signed, name="order", value="signed F_syn, mean of six")
 
 # %% [markdown]
+# **Explain.** In between. The oracle brings the deciding cells and words in first, so they meet early; the anti-oracle
+# brings them last. The area says how *early* an order lets picture and words
+# meet. How much there is to gain, at $k = 1$, is a matter of the model and the question alone.
+#
 # ## 4 · What clipping hides, and what it invents (14 minutes)
 #
 # The published number is not this one. There, both sides are divided by $|v(\text{all}) - v(\text{nobody})|$ (at least

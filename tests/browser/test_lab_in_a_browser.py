@@ -142,8 +142,10 @@ class Learner:
         return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').all_text_contents()
 
 
-def wait_for_change(locator, before, seconds=30):
-    """The pixels of an element once they differ from what they were."""
+def wait_for_change(locator, before, seconds=30, act=None):
+    """The pixels of an element once they differ from what they were, after an action if one is given."""
+    if act is not None:
+        act()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         after = locator.screenshot()
@@ -194,7 +196,7 @@ def test_lesson_03_clicking_a_cell_changes_picture_and_numbers(browser, lab, scr
     first = page.locator('.toolkit-over .widget-toggle-button:text-is("1,1")')
     assert first.bounding_box()["x"] - below.bounding_box()["x"] == pytest.approx(0, abs=3)
     assert first.bounding_box()["y"] - below.bounding_box()["y"] == pytest.approx(0, abs=3)
-    start = picture.screenshot()
+    start = wait_for_change(picture, picture.screenshot(), act=page.locator('button:text-is("evidence")').first.click)
     page.screenshot(path=screenshots / "03_evidence.png")
     everything.click()
     whole = wait_for_change(picture, start)
