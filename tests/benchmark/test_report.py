@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from toy_bench import ToyBench, spec
 
-from toolkit.benchmark import page, tables, truths
+from toolkit.benchmark import page, sections, tables, truths
 from toolkit.benchmark.book import Book
 from toolkit.benchmark.compare import compare_runs, write_comparison
 from toolkit.benchmark.examples import choose
@@ -170,6 +170,33 @@ def test_the_report_shows_failures_and_validity_before_leaderboards(html):
     assert html.index("Can the metrics be trusted here?</h2>") < html.index("Leaderboards</h2>")
     assert "has 1 non-finite scores" in html
     assert "1 failed" in html or "2 failed" in html
+
+
+def test_what_a_mean_does_not_cover_stands_under_the_name(html):
+    assert 'nan<br><span class="bad">2 failed</span></td>' in html
+    assert html.count('<td class="n">9</td>') == 2  # samples of "nan" on both leaderboards
+
+
+def test_methods_with_one_mean_share_the_better_place(run):
+    book = Book(run)
+    mine = book.leaderboards["explainer"].isin(["random", "good"])
+    book.leaderboards.loc[mine, ["mean", "rank"]] = 5.0, 1.5
+    shown = sections.leaderboards(book).body
+    assert shown.count('<td class="n">1</td>') == 4
+    assert '<td class="n">2</td>' not in shown
+
+
+def test_the_provenance_names_the_weights_and_the_content(html):
+    assert "<td>model</td><td>weights 1</td>" in html
+    assert "<b>1</b>dataset</span>" in html
+    assert "<b>2</b>models</span>" in html
+    assert "<h1>Synergy benchmark</h1>" in html
+
+
+def test_long_reasons_are_broken_into_lines():
+    shown = page.frame_table(pd.DataFrame({"reason": ["<" + 60 * "x", "short"], "n": [1, 2]}))
+    assert f'<span class="long">&lt;{60 * "x"}</span>' in shown
+    assert "<td>short</td>" in shown
 
 
 def test_a_validity_panel_beside_the_run_is_shown(run):

@@ -120,6 +120,15 @@ def test_the_tradeoff_has_a_logarithmic_time_axis():
     assert "a: 0.01 s, 0.100" in drawing.alt
 
 
+def test_times_within_a_decade_are_shown_on_a_whole_one():
+    axes = tradeoff(["a", "b"], [0.415, 0.416], [0.1, 0.2], ylabel="f-syn").figure.axes[0]
+    low, high = axes.get_xlim()
+    assert low < 0.415 < 0.416 < high
+    assert high / low == pytest.approx(10**1.1)
+    labels = [label.get_text() for label in axes.get_xticklabels(minor=True)]
+    assert set(labels) <= {""}
+
+
 def test_the_same_figure_gives_the_same_bytes():
     one, two = (curves(K, {"a": K}).svg() for _ in range(2))
     assert one == two

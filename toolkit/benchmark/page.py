@@ -33,11 +33,12 @@ a{color:var(--blue)}
 .scroll{overflow-x:auto;max-width:100%}
 .card table{width:100%;font-size:.82rem}
 table{border-collapse:collapse;font-size:.88rem;min-width:min(100%,26rem)}
-th,td{text-align:left;padding:.3rem .55rem;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:middle}
-th{font-weight:600;background:var(--soft)}
-.card th,.card td{padding:.24rem .3rem}.card th{white-space:normal}
+th,td{text-align:left;padding:.3rem .5rem;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:middle}
+th{font-weight:600;background:var(--soft);white-space:normal}
+.card th,.card td{padding:.24rem .24rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 td .bad{font-size:.9em}
+td .long{display:inline-block;white-space:normal;min-width:11rem;max-width:30rem;overflow-wrap:anywhere}
 tr.control td{color:var(--faint);font-style:italic}
 figure{margin:.4rem 0}
 figure img{display:block;width:100%;max-width:560px}
@@ -55,10 +56,13 @@ code{background:var(--soft);padding:.05rem .25rem;border-radius:4px;overflow-wra
 footer{max-width:1236px;margin:3rem auto 2rem;padding:0 18px;color:var(--faint);font-size:.88rem}
 @media (max-width:560px){body{font-size:15px}main,header,footer{padding:0 14px}h1{font-size:1.5rem}
 .card{padding:.7rem .6rem}.map{width:calc(50% - .4rem)}.map figure img{width:100%}
-.card table{font-size:.78rem}
+table,.card table{font-size:.78rem}
 .wide{display:none}th,td{padding:.28rem .35rem}}
-@media print{nav{display:none}.card{border-color:#bbb}h2{break-after:avoid}
-.scroll{overflow:visible}body{font-size:11px}}
+@page{size:A4;margin:12mm}
+@media print{html,body{font-size:9.5px}nav{display:none}.card{border-color:#bbb;padding:.5rem .6rem}
+h2,h3{break-after:avoid}tr,figure,.map{break-inside:avoid}main,header,footer{max-width:none;padding:0}
+.scroll{overflow:visible}.grid{grid-template-columns:1fr 1fr;gap:.8rem}.wide{display:table-cell}
+p{break-inside:avoid}section>p:has(+.grid){break-after:avoid}td svg{width:44px}}
 """
 
 
@@ -135,11 +139,21 @@ def table(
     )
 
 
+LONG = 40
+"""Texts longer than this are broken into lines in a table."""
+
+
+def text_cell(value: object) -> str:
+    """A text cell; a long one may be broken into lines."""
+    said = "" if value is None else str(value)
+    return f'<span class="long">{text(said)}</span>' if len(said) > LONG else text(said)
+
+
 def frame_table(frame: pd.DataFrame, *, caption: str = "", digits: int = 3) -> str:
     """A data frame as it is."""
     numeric = [i for i, name in enumerate(frame.columns) if pd.api.types.is_numeric_dtype(frame[name])]
     rows = [
-        [number(value, digits) if i in numeric else text("" if value is None else value) for i, value in enumerate(row)]
+        [number(value, digits) if i in numeric else text_cell(value) for i, value in enumerate(row)]
         for row in frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     ]
     return table([text(name) for name in frame.columns], rows, caption=caption, numeric=numeric)

@@ -16,6 +16,7 @@ from toolkit.benchmark.records import write_atomically
 from toolkit.benchmark.reference import beside, load_reference
 from toolkit.benchmark.section_tests import tests
 from toolkit.benchmark.section_validity import validity
+from toolkit.benchmark.spec import BenchmarkSpec
 from toolkit.benchmark.tables import STATUSES, Run, load_run
 
 REPORT = "report.html"
@@ -68,7 +69,9 @@ def report_html(book: Book) -> str:
         tests(book), sections.curves(book), examples(run), sections.speed(book), _published(book),
         _failures(book), _provenance(run),
     ]  # fmt: skip
-    return page(f"Synergy benchmark: {run.spec.name}", _lead(book), parts, _footer(run))
+    name = run.spec.name
+    title = "Synergy benchmark" + ("" if name == BenchmarkSpec.model_fields["name"].default else f": {name}")
+    return page(title, _lead(book), parts, _footer(run))
 
 
 def _lead(book: Book) -> str:
@@ -77,9 +80,10 @@ def _lead(book: Book) -> str:
     chips = "".join(
         f'<span class="chip"><b>{number}</b>{name}</span>'
         for number, name in (
-            (len(run.spec.models), "models"), (len(run.spec.datasets), "datasets"),
-            (len(run.spec.explainers), "explainers, controls included"),
-            *((counts[status], f"records {status}") for status in STATUSES if counts[status]),
+            (len(run.spec.models), _plural(len(run.spec.models), "model")),
+            (len(run.spec.datasets), _plural(len(run.spec.datasets), "dataset")),
+            (len(run.spec.explainers), f"{_plural(len(run.spec.explainers), 'explainer')}, controls included"),
+            *((n, f"{_plural(n, 'record')} {status}") for status in STATUSES for n in [counts[status]] if n),
         )
     )  # fmt: skip
     state = ""
@@ -97,6 +101,10 @@ def _lead(book: Book) -> str:
         + state
         + f'<div class="chips">{chips}</div>'
     )
+
+
+def _plural(n: int, noun: str) -> str:
+    return noun if n == 1 else f"{noun}s"
 
 
 def _published(book: Book) -> Section:
@@ -127,11 +135,11 @@ def _provenance(run: Run) -> Section:
     rows = [
         {"setting": name, "value": ", ".join(sorted(set(map(str, distinct[name]))))} for name in distinct.columns
     ]  # fmt: skip
-    revisions = {str(s["model"]): str(s["revision"] or "local, no revision") for s in run.samples if "revision" in s}
+    identities = pd.DataFrame(sorted(run.identities.items()), columns=["of", "commit, weights or content"])
     settings = json.dumps(run.spec.model_dump(mode="json", exclude={"out"}), indent=1)
     body = (
         frame_table(pd.DataFrame(rows, columns=["setting", "value"]))
-        + frame_table(pd.DataFrame(sorted(revisions.items()), columns=["model", "revision"]))
+        + frame_table(identities)
         + details("Specification", f"<pre><code>{text(settings)}</code></pre>")
         + paragraph(
             "Beside this file: <code>records.parquet</code> (one row per model, dataset, sample, explainer and seed), "

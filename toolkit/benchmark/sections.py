@@ -48,8 +48,8 @@ def corners(book: Book) -> Section:
         bar = interval_bar(row.total_interaction, row.low, row.high, limits, "#0072B2", "total interaction")
         rows.append(
             [
-                text(row.model), text(row.dataset), number(row.accuracy, 2), number(row.both, 2), number(row.image, 2),
-                number(row.text, 2), number(row.empty, 2), bar,
+                f"{text(row.model)}<br><span class=\"faint\">{text(row.dataset)}</span>", number(row.accuracy, 2),
+                number(row.both, 2), number(row.image, 2), number(row.text, 2), number(row.empty, 2), bar,
                 number(row.total_interaction, sign=True), _interval(row.low, row.high, 3),
                 number(row.synergistic, 2), number(row.redundant, 2), number(row.n_samples),
             ]
@@ -58,13 +58,14 @@ def corners(book: Book) -> Section:
         "Mean probability of the model's own answer with both modalities, with one, and with none. The total "
         "interaction v(both) − v(image) − v(text) + v(neither) is positive where the answer needs both (an AND gate: "
         "+1) and negative where either is enough (OR: −1). It belongs to the model and the questions; no explainer "
-        "changes it."
+        "changes it. Synergistic and redundant are the shares of samples with a total interaction above 0.1 and below "
+        "−0.1."
     ) + table(
-        ["model", "dataset", "accuracy", "both", "image only", "text only", "neither", "", "total interaction",
-         "interval", "share &gt; 0.1", "share &lt; −0.1", "samples"],
-        rows, numeric=(2, 3, 4, 5, 6, *range(8, 13)),
+        ["model<br>dataset", "accuracy", "both", "image only", "text only", "neither", "", "total interaction",
+         f"{book.run.spec.level:.0%} interval", "synergistic", "redundant", "samples"],
+        rows, numeric=(1, 2, 3, 4, 5, *range(7, 12)), wide=(1, 2, 3, 4, 5, 6, 8, 11),
     )  # fmt: skip
-    return Section("modalities", "Do the models need both modalities?", body)
+    return Section("modalities", "Synergy or redundancy: do the models need both?", body)
 
 
 def leaderboards(book: Book) -> Section:
@@ -77,34 +78,36 @@ def leaderboards(book: Book) -> Section:
         board = book.board(model, dataset, spec.headline)
         limits = limits_of(board["low"], board["high"], board["mean"])
         more = {name: book.board(model, dataset, name) for name in others}
+        place = board["rank"].rank(method="min")
         rows = []
         for name, row in [(str(key), row) for key, row in board.iterrows()]:
             label = f"{name}: {row['mean']:.3f}"
             bar = interval_bar(row["mean"], row["low"], row["high"], limits, style[name].colour, label)
             rows.append(
                 [
-                    number(row["rank"], 0) if math.isfinite(row["rank"]) else "", text(name), bar,
+                    number(place[name], 0) if math.isfinite(place[name]) else "", text(name) + _missing(row), bar,
                     number(row["mean"], sign=True), _interval(row["low"], row["high"]),
                     *(number(float(more[other]["mean"][name]), 2, sign=True) for other in others),
-                    _counts(row),
+                    number(int(row["n_samples"])),
                 ]
             )  # fmt: skip
         classes = {i: "control" for i, name in enumerate(board.index) if name in (*CONTROLS, "random")}
         head = ["#", "explainer", "", text(spec.headline), f"{spec.level:.0%} interval", *others, "n"]
-        numbers = (0, 3, 4, *range(5, 5 + len(others)), 5 + len(others))
-        board_table = table(head, rows, numeric=numbers, wide=(4,), classes=classes)
+        numbers, narrow = (0, *range(3, 6 + len(others))), range(4, 5 + len(others))
+        board_table = table(head, rows, numeric=numbers, wide=narrow, classes=classes)
         cards.append(card(f"{text(model)} · {text(dataset)}", board_table))
     body = paragraph(
         f"Ranked by <code>{text(spec.headline)}</code>. Intervals resample pictures, not questions, because questions "
         "about one picture are not independent. Controls in italics are not ranked, except random, which is the floor. "
-        "n counts samples; what failed, was skipped or is missing is counted beside it."
+        "n counts samples; what failed, was skipped or is missing is counted under the explainer's name."
     ) + grid(cards)
     return Section("leaderboards", "Leaderboards", body)
 
 
-def _counts(row: pd.Series) -> str:
+def _missing(row: pd.Series) -> str:
+    """What a mean does not cover, in small print under the explainer's name."""
     bad = [f"{int(row[name])} {name}" for name in ("failed", "skipped", "missing", "unscored") if row[name]]
-    return f"{int(row['n_samples'])}" + "".join(f'<br><span class="bad">{words}</span>' for words in bad)
+    return f'<br><span class="bad">{", ".join(bad)}</span>' if bad else ""
 
 
 def collapse(book: Book) -> Section:

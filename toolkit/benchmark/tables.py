@@ -40,6 +40,7 @@ class Run:
         folder: Where it lies.
         spec: What was to be evaluated.
         toolkit: Version that wrote it.
+        identities: Commit, weights or content of each model and dataset.
         units: Everything that was planned.
         samples: Sample lines that exist, in the order of the plan.
         records: Record lines; planned ones that do not exist stand in with status ``missing``.
@@ -49,6 +50,7 @@ class Run:
     folder: Path
     spec: BenchmarkSpec
     toolkit: str
+    identities: dict[str, str]
     units: list[Unit]
     samples: list[Line]
     records: list[Line]
@@ -82,7 +84,8 @@ def load_run(folder: Path | str) -> Run:
                 )  # fmt: skip
     records.sort(key=lambda line: place[line["key"]])
     samples = [line for line in lines if line["kind"] == "sample"]
-    return Run(about.folder, about.spec, about.toolkit, units, samples, records, _frame(records, about.spec))
+    frame = _frame(records, about.spec)
+    return Run(about.folder, about.spec, about.toolkit, about.identities, units, samples, records, frame)
 
 
 def _frame(records: list[Line], spec: BenchmarkSpec) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from toolkit.plots.drawing import Drawing
 from toolkit.plots.style import FAINT, looks, new_figure, styled
@@ -72,6 +73,10 @@ def tradeoff(
             look = style[name]
             axes.plot(max(x, 1e-5), y, look.marker, color=look.colour, markersize=7.5, label=name, linestyle="none")
         axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        if high < 10 * low:  # less than a decade has no labels of its own: show a whole one around the middle
+            axes.set_xlim((low * high) ** 0.5 / 10**0.55, (low * high) ** 0.5 * 10**0.55)
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="seconds per sample (logarithmic)", ylabel=ylabel)
         axes.set_title(title, loc="left")
         figure.legend(loc="outside lower center", ncols=2)
