@@ -166,8 +166,8 @@ show(signed, name="order", value="signed F_syn, mean of six")
 
 # %% [markdown]
 # **Explain.** In between. The oracle brings the deciding cells and words in first, so they meet early; the anti-oracle
-# brings them last. The area says how *early* an order lets picture and words
-# meet. How much there is to gain, at $k = 1$, is a matter of the model and the question alone.
+# brings them last. The area says how *early* an order lets picture and words meet. How much there is to gain, at
+# $k = 1$, is a matter of the model and the question alone.
 #
 # ## 4 · What clipping hides, and what it invents (14 minutes)
 #

@@ -32,6 +32,31 @@ def test_one_setting_reaches_every_badge(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["badges", "nobody"], "error: the repository must be given as owner/name, got 'nobody'"),
+        (["badges", "a/b", "--tag", "v 1"], "error: the tag must be"),
+        (["build"], "no lesson sources"),
+    ],
+)
+def test_a_wrong_request_is_one_line(tmp_path, arguments, message):
+    (tmp_path / "repository.json").write_text('{"name": "", "tag": "v1"}', encoding="utf-8")
+    done = CliRunner().invoke(app, [*arguments, "--notebooks", str(tmp_path)])
+    assert done.exit_code == 2
+    assert message in done.output
+    assert len(done.output.splitlines()) == 1
+    assert json.loads((tmp_path / "repository.json").read_text(encoding="utf-8"))["name"] == ""
+
+
+def test_an_empty_name_removes_the_badges_and_says_so(tmp_path):
+    shutil.copytree(NOTEBOOKS / "src", tmp_path / "src")
+    (tmp_path / "repository.json").write_text('{"name": "a/b", "tag": "v1"}', encoding="utf-8")
+    done = CliRunner().invoke(app, ["badges", "", "--notebooks", str(tmp_path)])
+    assert "make badges REPO=owner/name" in done.output
+    assert "mybinder" not in next(tmp_path.glob("*.ipynb")).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
     ("name", "tag"), [("nobody", "v1"), ("a/b/c", "v1"), ("a/b", "v 1"), ("-a/b", "v1"), ("a/b", "")]
 )
 def test_a_malformed_setting_is_refused(name, tag):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,27 +16,42 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build the no
 Folder = Annotated[Path, typer.Option(help="Folder with src/, in a checkout.")]
 
 
+@contextmanager
+def said() -> Iterator[None]:
+    """What was given wrongly is said in one line, without a traceback."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
 @app.command()
 def build(notebooks: Folder = Path("notebooks")) -> None:
     """Write the student notebooks and the solutions from their sources."""
-    changed = build_all(notebooks)
+    with said():
+        changed = build_all(notebooks)
     typer.echo(f"{len(changed)} notebooks written" if changed else "all notebooks are up to date")
 
 
 @app.command()
 def badges(
-    repository: Annotated[str, typer.Argument(help="owner/name on GitHub")],
+    repository: Annotated[str, typer.Argument(help="owner/name on GitHub; '' removes the badges.")],
     tag: Annotated[str | None, typer.Option(help="Tag that the links point at.")] = None,
     notebooks: Folder = Path("notebooks"),
 ) -> None:
     """Point every badge and the set-up of Colab at a repository, and rebuild."""
-    setting = badge.Repository(repository, tag or badge.read(notebooks).tag)
-    badge.write(notebooks, setting)
-    build_all(notebooks)
+    with said():
+        setting = badge.Repository(repository, tag or badge.read(notebooks).tag)
+        badge.write(notebooks, setting)
+        build_all(notebooks)
     readme = notebooks.parent / "README.md"
     if readme.exists():
         readme.write_text(badge.put_into(readme.read_text(encoding="utf-8"), setting.badges()), encoding="utf-8")
-    typer.echo(f"badges point at {setting.name} at {setting.tag}")
+    if setting.name:
+        typer.echo(f"badges point at {setting.name} at {setting.tag}")
+    else:
+        typer.echo("no repository was named, so there are no badges now; make badges REPO=owner/name sets them")
 
 
 if __name__ == "__main__":
