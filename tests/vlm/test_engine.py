@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,45 @@ def test_images_once_prefixes_once_cells_once(fresh: LoadedVLM) -> None:
     other[:, game.players.n_image] ^= True
     game(other)
     assert fresh.engine.counters.images - before == 5
+
+
+def test_one_picture_is_encoded_once_for_all_its_questions(fresh: LoadedVLM) -> None:
+    questions = ("is there a red circle ?", "what is the blue square ?")
+    games = [fresh.game(sample(1, question=question), target="yes") for question in questions]
+    masks = np.random.default_rng(0).random((4, games[0].players.n_image)) < 0.5
+    asked = [(game, np.concatenate([masks, np.ones((4, game.players.n_text), dtype=bool)], axis=1)) for game in games]
+    other = fresh.game(sample(2), target="yes")
+    before = fresh.engine.counters.images
+    together = score_games(asked)
+    assert fresh.engine.counters.images - before == 4
+    for (game, chosen), values in zip(asked, together, strict=True):
+        np.testing.assert_allclose(values, plain_values(game, chosen), atol=1e-5, rtol=0)
+    other(np.concatenate([masks, np.ones((4, other.players.n_text), dtype=bool)], axis=1))
+    assert fresh.engine.counters.images - before == 8
+
+
+@torch.no_grad()
+def test_image_tokens_of_changed_weights_are_not_used_again(fresh: LoadedVLM) -> None:
+    chosen = product(fresh.game(sample(1), target="yes"), 3, 2)
+    before = fresh.game(sample(1), target="yes")(chosen)
+    tower = fresh.model.model.vision_tower if hasattr(fresh.model.model, "vision_tower") else fresh.model.model.visual
+    for weight in tower.parameters():
+        weight.mul_(1.5)
+    game = fresh.game(sample(1), target="yes")
+    after = game(chosen)
+    assert np.abs(after - before).max() > 1e-4
+    np.testing.assert_allclose(after, plain_values(game, chosen), atol=1e-5, rtol=0)
+
+
+def test_autocast_around_a_call_changes_nothing(fresh: LoadedVLM) -> None:
+    chosen = product(fresh.game(sample(1), target="yes"), 3, 2)
+    expected = fresh.game(sample(1), target="yes")(chosen)
+    fresh.engine.forget()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        game = fresh.game(sample(1), target="yes")
+        np.testing.assert_allclose(game(chosen), expected, atol=1e-7, rtol=0)
+        np.testing.assert_allclose(plain_values(game, chosen), expected, atol=1e-5, rtol=0)
+        assert torch.is_autocast_enabled("cpu")
 
 
 def test_several_samples_in_one_batch(fresh: LoadedVLM) -> None:
@@ -119,6 +160,25 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(fresh: LoadedVLM, monk
     assert fresh.record()["tokens_per_batch"] == fresh.engine.tokens.size
 
 
+@pytest.mark.parametrize(("module", "at"), [(stack, "read_states"), (decoder, "encode_images")])
+def test_nothing_of_a_failed_batch_is_kept(fresh: LoadedVLM, monkeypatch, module, at: str) -> None:
+    game = fresh.game(sample(2), target="yes")
+    real, failed, alive = getattr(module, at), [], []
+
+    def once(model, first, *rest):
+        if not failed:
+            tensor = next(iter(first.values())) if isinstance(first, dict) else first
+            failed.append(weakref.ref(tensor))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        alive.append(failed[0]() is not None)
+        return real(model, first, *rest)
+
+    monkeypatch.setattr(module, at, once)
+    game(product(game, 6, 3))
+    assert failed
+    assert not any(alive)
+
+
 def test_giving_up_says_so(fresh: LoadedVLM, monkeypatch) -> None:
     game = fresh.game(sample(2), target="yes")
 
@@ -151,6 +211,16 @@ def test_other_errors_pass_through(fresh: LoadedVLM, monkeypatch) -> None:
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
         "DefaultCPUAllocator: not enough memory",
         "MPS backend out of memory",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous input.",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
+        "HIP error: hipErrorOutOfMemory",
+        "NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:838",
+        "Unable to allocate 3.00 GiB for an array",
+        "std::bad_alloc",
+        "Invalid buffer size: 14.31 GiB",
+        "Triton Error [CUDA]: out of memory",
     ],
 )
 def test_every_known_message_is_recognised(message: str) -> None:

@@ -42,6 +42,19 @@ def test_the_read_states_are_those_of_the_decoder(name: str) -> None:
 
 @pytest.mark.parametrize("name", RANDOM_TINY)
 @torch.inference_mode()
+def test_hidden_states_asked_for_once_do_not_slow_scoring_down_for_ever(name: str) -> None:
+    vlm = make_subject(name)
+    vlm.model(input_ids=torch.tensor([[1, 2, 3]]), output_hidden_states=True)
+    assert vlm.model.get_decoder().layers[0]._forward_hooks  # transformers leaves its recorder there
+    assert stack.is_known(vlm.model)
+    arguments, read = packed(vlm)
+    torch.testing.assert_close(
+        stack.read_states(*arguments, read), decoder.decode(*arguments)[read], atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", RANDOM_TINY)
+@torch.inference_mode()
 def test_half_precision_stays_close(name: str) -> None:
     vlm = make_subject(name)
     vlm.model.bfloat16()

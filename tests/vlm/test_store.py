@@ -11,6 +11,7 @@ import pytest
 import torch
 from subjects import make_subject, sample
 
+from toolkit.vlm import fingerprint
 from toolkit.vlm import game as game_module
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.store import CoalitionStore, default_store
@@ -38,6 +39,19 @@ def test_any_other_identity_gets_nothing(tmp_path) -> None:
     path = next(tmp_path.glob("*.npz"))
     path.rename(store._path(IDENTITY | {"weights": "abd"}))
     assert store.recall(IDENTITY | {"weights": "abd"}) == {}
+
+
+@pytest.mark.parametrize("at", [6, 8])
+def test_a_damaged_header_that_claims_encryption_or_another_compression_counts_as_absent(tmp_path, at: int) -> None:
+    store = CoalitionStore(tmp_path)
+    store.keep(IDENTITY, entries(20))
+    path = next(tmp_path.glob("*.npz"))
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\x01\x02")
+    content[central + 2 + at] ^= 0x61  # flags or method, in the directory that is read first
+    content[at] ^= 0x61
+    path.write_bytes(content)
+    assert store.recall(IDENTITY) == {}
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "no zip", "pickle", "flipped", "uneven"])
@@ -176,9 +190,10 @@ def test_another_preprocessing_prompt_precision_or_code_is_evaluated_anew(tmp_pa
     store = CoalitionStore(tmp_path)
     play(one, store)
     images = one.adapter.processor.image_processor
-    with monkeypatch.context() as patch:
-        patch.setattr(images, "image_mean", [0.4, 0.4, 0.4])
-        assert play(one, store)[1] == 20
+    for setting, value in (("image_mean", [0.4, 0.4, 0.4]), ("do_normalize", False), ("rescale_factor", 0.01)):
+        with monkeypatch.context() as patch:
+            patch.setattr(images, setting, value)
+            assert play(one, store)[1] == 20, setting
     template = one.adapter.processor.chat_template
     with monkeypatch.context() as patch:
         patch.setattr(one.adapter.processor, "chat_template", "<bos>" + template)
@@ -205,6 +220,88 @@ def test_weights_changed_in_place_are_neither_answered_for_nor_remembered(tmp_pa
     back, n = play(one, store)
     assert n == 0
     assert not np.allclose(back, changed)
+
+
+def _data(vlm: LoadedVLM) -> None:
+    vlm.model.lm_head.weight.data.mul_(0.5)
+
+
+def _parameter(vlm: LoadedVLM) -> None:
+    vlm.model.lm_head.weight = torch.nn.Parameter(vlm.model.lm_head.weight.detach() * 0.5, requires_grad=False)
+
+
+def _hook(vlm: LoadedVLM) -> None:
+    vlm.model.lm_head.register_forward_hook(lambda module, args, logits: logits * 0.5)
+
+
+def _method(vlm: LoadedVLM) -> None:
+    layer = vlm.model.get_decoder().layers[0].mlp
+    layer.forward = torch.zeros_like
+
+
+def _buffer(vlm: LoadedVLM) -> None:
+    vlm.model.get_decoder().rotary_emb.inv_freq.mul_(0.3)
+
+
+def _configuration(vlm: LoadedVLM) -> None:
+    vlm.model.config.vision_feature_layer = -2
+
+
+@pytest.mark.parametrize("change", [_data, _parameter, _hook, _method, _buffer, _configuration])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_model_changed_after_loading_is_another_model(tmp_path, one, monkeypatch, change, is_large) -> None:
+    monkeypatch.setattr(fingerprint, "_WHOLE", 0 if is_large else 64 << 20)
+    store = CoalitionStore(tmp_path)
+    first, _ = play(one, store)
+    vlm = LoadedVLM("m", one.adapter, one.model, digest="a", store=store)
+    assert vlm.is_as_loaded()
+    change(vlm)
+    game = vlm.game(sample(1), target="yes")
+    chosen = np.random.default_rng(0).random((20, 42)) < 0.5
+    values = game(chosen)
+    assert game.n_evaluations == 20
+    assert np.abs(values - first).max() > 1e-3
+    assert np.array_equal(next(iter(files(store))), first)
+
+
+def files(store: CoalitionStore):
+    """Values of each file, in the order in which ``play`` asks."""
+    keys = [row.tobytes() for row in np.packbits(np.random.default_rng(0).random((20, 42)) < 0.5, axis=1)]
+    for path in store.folder.glob("*.npz"):
+        with np.load(path) as file:
+            found = {row.tobytes(): value for row, value in zip(file["coalitions"], file["values"], strict=True)}
+        yield np.array([found[key] for key in keys])
+
+
+def test_a_changed_value_anywhere_in_a_small_model_is_seen(one: LoadedVLM) -> None:
+    vlm = LoadedVLM("m", one.adapter, one.model, digest="a")
+    for weight in one.model.parameters():
+        entry = weight.data.view(-1)[-1:]
+        old = entry.clone()
+        entry += 0.25
+        assert not vlm.is_as_loaded()
+        entry.copy_(old)
+        assert vlm.is_as_loaded()
+
+
+def test_another_configuration_beside_the_same_weights_is_another_model(tmp_path, one: LoadedVLM) -> None:
+    store = CoalitionStore(tmp_path)
+    play(one, store)
+    one.model.config.name_or_path = "elsewhere"
+    assert play(one, store)[1] == 0
+    one.model.config.text_config.rope_theta = 123.0
+    assert play(one, store)[1] == 20
+
+
+def test_values_are_kept_under_the_pixels_that_gave_them(tmp_path, one: LoadedVLM) -> None:
+    store = CoalitionStore(tmp_path)
+    vlm = LoadedVLM("m", one.adapter, one.model, digest="a", store=store)
+    vlm.view(sample(1))
+    one.adapter.processor.image_processor.image_mean = [0.1, 0.1, 0.1]
+    vlm.game(sample(1), target="yes")(np.random.default_rng(0).random((20, 42)) < 0.5)
+    values, n = play(one, store)
+    assert n == 20
+    assert not np.array_equal(values, next(iter(files(store))))
 
 
 def test_a_model_that_nothing_identifies_gets_no_store(tmp_path, one: LoadedVLM) -> None:

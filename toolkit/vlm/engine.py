@@ -21,7 +21,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from toolkit.vlm import decoder, stack
+from toolkit.vlm.autocast import without_autocast
 from toolkit.vlm.base import Adapter
+from toolkit.vlm.fingerprint import state
 from toolkit.vlm.memory import Backoff, free_bytes
 from toolkit.vlm.pictures import PictureEncoder
 from toolkit.vlm.request import Picture, Request, pictures_of
@@ -83,6 +85,7 @@ class Engine:
         self._feature_bytes = min(feature_bytes, free // 8)
         self.encode = PictureEncoder(adapter, model, entries=max(1, entries), kept_bytes=self._feature_bytes)
         self._counters = Counters()
+        self._state = state(model)
 
     @property
     def counters(self) -> Counters:
@@ -103,12 +106,14 @@ class Engine:
         self.encode.forget()
 
     @torch.inference_mode()
+    @without_autocast
     def log_probabilities(self, requests: Sequence[Request]) -> list[NDArray[np.float64]]:
         """Log-probability of every answer of every block, in float64 from a float32 log-softmax.
 
         Returns:
             For each request an array (n_values,): the finals of its first block, of its second, and so on.
         """
+        self._look_again()
         offsets = np.cumsum([0, *(sum(len(b.finals) for b in r.blocks) for r in requests)])
         values = np.zeros(int(offsets[-1]))
         pictures = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in pictures_of(r, int(start))]
@@ -116,6 +121,13 @@ class Engine:
             encoded = zip(chunk, self.encode(chunk), strict=True)
             self._score([row for p, tokens in encoded for row in rows_of(p, tokens, self._block_tokens)], values)
         return [values[a:b] for a, b in pairwise(offsets)]
+
+    def _look_again(self) -> None:
+        """Drop the image tokens of a model that has been changed in place."""
+        now = state(self._model)
+        if now != self._state:
+            self._state = now
+            self.forget()
 
     def _chunks(self, pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
         """Pictures in groups whose image tokens fit the cache together."""

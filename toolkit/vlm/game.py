@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -72,16 +71,15 @@ class SampleGame:
     def missing(self, coalitions: Coalitions) -> tuple[list[bytes], Coalitions]:
         """Keys of all coalitions, and the distinct ones that have no value yet."""
         keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
-        self._recall()
         fresh: dict[bytes, int] = {}
         for i, key in enumerate(keys):
             if key not in self._values:
                 fresh.setdefault(key, i)
         return keys, coalitions[list(fresh.values())]
 
-    def _recall(self) -> None:
+    def recall(self) -> None:
         """Take what the model's store remembers, when the game is asked for the first time."""
-        if not self._is_recalled and self.vlm.store is not None and self.vlm.is_as_loaded():
+        if not self._is_recalled and self.vlm.store is not None:
             self._values.update(self.vlm.store.recall(self.identity()))
         self._is_recalled = True
 
@@ -90,20 +88,19 @@ class SampleGame:
         return {
             **self.vlm.identity(),
             **code_identity(),
-            "view": self.view.key,
-            "prompt": hashlib.sha256(repr(self.view.prompt.ids).encode()).hexdigest(),
+            "view": self.view.digest(self.vlm.adapter, self.baseline),
             "target": list(self.token_ids),
             "baseline": self.baseline,
             "n_players": self.players.n,
         }
 
-    def learn(self, coalitions: Coalitions, values: Values) -> None:
-        """Keep freshly evaluated values; a store that cannot be written is let go with a warning."""
+    def learn(self, coalitions: Coalitions, values: Values, *, remember: bool) -> None:
+        """Keep freshly evaluated values, in the store too if ``remember``; one that cannot be written is let go."""
         keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
         new = {key: float(value) for key, value in zip(keys, values, strict=True)}
         self._values.update(new)
         self._n_evaluations += len(new)
-        if self.vlm.store is None or not new or not self.vlm.is_as_loaded():
+        if self.vlm.store is None or not remember:
             return
         try:
             self.vlm.store.keep(self.identity(), new)
@@ -138,17 +135,22 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
     """
     if len({id(game.vlm) for game, _ in requests}) > 1:
         raise ValueError("games of different models cannot be scored in one batch; group them by model")
+    vlm = requests[0][0].vlm if requests else None
+    is_trusted = vlm is not None and vlm.store is not None and vlm.is_as_loaded()
     keys: list[list[bytes]] = []
     work: dict[int, tuple[SampleGame, list[Coalitions]]] = {}
     for game, coalitions in requests:
-        known, fresh = game.missing(check_coalitions(coalitions, game.players))
+        checked = check_coalitions(coalitions, game.players)
+        if is_trusted:
+            game.recall()
+        known, fresh = game.missing(checked)
         keys.append(known)
         if len(fresh):
             work.setdefault(id(game), (game, []))[1].append(fresh)
     wanted = [(game, np.unique(np.concatenate(fresh), axis=0)) for game, fresh in work.values()]
     asked = [game.request(fresh) for game, fresh in wanted]
-    if wanted:
-        found = wanted[0][0].vlm.engine.log_probabilities([request for request, _ in asked])
+    if vlm is not None and wanted:
+        found = vlm.engine.log_probabilities([request for request, _ in asked])
         for (game, fresh), (_, cell_of), logs in zip(wanted, asked, found, strict=True):
-            game.learn(fresh, np.exp(logs)[cell_of])
+            game.learn(fresh, np.exp(logs)[cell_of], remember=is_trusted)
     return [game.values_of(known) for (game, _), known in zip(requests, keys, strict=True)]

@@ -13,14 +13,25 @@ T = TypeVar("T")
 
 _OUT_OF_MEMORY = (
     "out of memory",
-    "cublas_status_alloc_failed",
-    "cudnn_status_alloc_failed",
+    "outofmemory",
+    "alloc_failed",
+    "cublas_status_not_initialized",
+    "hipblas_status_not_initialized",
+    "cudnn_status_not_supported",
+    "nvml_success == r",
     "can't allocate memory",
     "cannot allocate memory",
+    "unable to allocate",
     "not enough memory",
     "failed to allocate",
+    "bad_alloc",
+    "invalid buffer size",
 )
-"""What CUDA, HIP, cuBLAS, cuDNN, MPS and the CPU allocator say, in lower case."""
+"""What CUDA, HIP, cuBLAS, cuDNN, cuSOLVER, MPS and the CPU allocator say, in lower case.
+
+cuBLAS that cannot be initialised, cuDNN that does not support a shape, and the allocator's own check of the driver are
+how a full GPU often shows itself first. If it is something else, the smallest batch fails with the same message.
+"""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

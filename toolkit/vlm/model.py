@@ -18,6 +18,7 @@ from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.answers import candidate_request, choose, make_candidates
 from toolkit.vlm.base import Adapter
 from toolkit.vlm.engine import Engine
+from toolkit.vlm.fingerprint import config_digest, fingerprint, precision
 from toolkit.vlm.game import SampleGame
 from toolkit.vlm.plain import plain_logits
 from toolkit.vlm.protocol import Answer
@@ -73,7 +74,8 @@ class LoadedVLM:
         self.adapter = adapter
         self.model = model
         self.store = store
-        self._changes = _weight_changes(model)
+        self._config = config_digest(model)
+        self._loaded_as = fingerprint(model)
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._answers: dict[tuple[str, tuple[str, ...] | None], tuple[Answer, dict[str, tuple[int, ...]]]] = {}
@@ -96,17 +98,19 @@ class LoadedVLM:
             "family": self.family,
             "revision": self.revision,
             "weights": self.digest,
+            "config": self._config,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,
             "quantisation": self.quantisation,
             "attention": self.model.config._attn_implementation,
+            "matmul": precision(self.model.device),
             "preprocessing": self.adapter.record(),
             "batch_class": "exact" if exact else self.engine.tokens.size.bit_length(),
         }
 
     def is_as_loaded(self) -> bool:
-        """Whether no weight has been changed in place since the model was put in here."""
-        return _weight_changes(self.model) == self._changes
+        """Whether weights, configuration, modes and hooks are those with which the model was put in here."""
+        return fingerprint(self.model) == self._loaded_as
 
     def view(self, sample: Sample) -> View:
         """The sample as this model sees it; the latest ones are kept.
@@ -254,8 +258,3 @@ class LoadedVLM:
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({view.players.n},)")
         pixels = view.masked(self.adapter, baseline, coalition[None, : view.players.n_image])[0]
         return self.adapter.picture(pixels, view.geometry)
-
-
-def _weight_changes(model: PreTrainedModel) -> int:
-    """How often any weight has been changed in place; weights made in inference mode do not count changes."""
-    return sum(0 if weight.is_inference() else weight._version for weight in model.parameters())

@@ -16,7 +16,7 @@ from toolkit.vlm.base import Adapter
 from toolkit.vlm.memory import Backoff
 from toolkit.vlm.request import Picture
 
-_Key = tuple[str, str, bytes]
+_Key = tuple[str, bytes]
 
 
 class PictureEncoder:
@@ -44,7 +44,7 @@ class PictureEncoder:
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Tensor]:
         """Image tokens (n_tokens, dim) of each masked picture."""
-        keys = [picture.key for picture in pictures]
+        keys = [picture.key(self._adapter) for picture in pictures]
         found = {key: self._kept[key] for key in keys if key in self._kept}
         missing = {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in found}
         by_shape: dict[tuple[Any, ...], list[_Key]] = {}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.typing import Coalitions, Values
+from toolkit.vlm.autocast import without_autocast
 
 if TYPE_CHECKING:
     from toolkit.vlm.game import SampleGame
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @torch.inference_mode()
+@without_autocast
 def plain_logits(
     vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:

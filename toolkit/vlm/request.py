@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.typing import Coalitions
+from toolkit.vlm.base import Adapter
 from toolkit.vlm.view import View
 
 
@@ -60,10 +61,10 @@ class Picture:
     index: int
     blocks: Sequence[tuple[Block, int]]
 
-    @property
-    def key(self) -> tuple[str, str, bytes]:
-        """What its image tokens depend on, within one model."""
-        return self.request.view.key, self.request.baseline, np.packbits(self.request.images[self.index]).tobytes()
+    def key(self, adapter: Adapter) -> tuple[str, bytes]:
+        """What its image tokens depend on, within one model: not the question."""
+        digest = self.request.view.picture_digest(adapter, self.request.baseline)
+        return digest, np.packbits(self.request.images[self.index]).tobytes()
 
 
 def pictures_of(request: Request, start: int) -> list[Picture]:

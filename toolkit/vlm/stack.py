@@ -15,6 +15,7 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from toolkit.vlm import decoder
+from toolkit.vlm.fingerprint import attached
 from toolkit.vlm.rotary import Turn
 
 _LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
@@ -33,7 +34,7 @@ def is_known(model: PreTrainedModel) -> bool:
 
 
 def _is_bare(module: Any) -> bool:
-    return not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+    return not attached(module)
 
 
 def read_states(

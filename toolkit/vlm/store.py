@@ -1,8 +1,8 @@
 """A store of coalition values on disk, so that a second metric, a rerun or a slider costs nothing.
 
 One file per game, named by the digest of everything that its values depend on: checkpoint, preprocessing, precision,
-picture, question, target, baseline, and the code and libraries that computed them. A file of another identity is never
-read; a damaged one counts as absent. Files hold coalitions, values and digests, and no picture.
+the arrays that picture, question and baseline became, target, and the code and libraries that computed them. A file of
+another identity is never read; a damaged one counts as absent. Files hold coalitions, values and digests, no picture.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import numpy as np
 
 _FORMAT = 2
 _STALE_NS = 3600 * 10**9
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive raises; a damaged header may claim encryption or another compression."""
 
 
 class _File(NamedTuple):

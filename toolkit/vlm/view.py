@@ -27,7 +27,6 @@ class View:
     """What enters the model for one sample.
 
     Attributes:
-        key: Digest of picture, question and instruction.
         picture: The original picture, RGB.
         prompt: Token ids and players.
         geometry: Where the image players lie.
@@ -39,7 +38,6 @@ class View:
         next_position: Position of the first answer token.
     """
 
-    key: str
     picture: Image.Image = field(repr=False)
     prompt: Prompt = field(repr=False)
     geometry: Geometry
@@ -49,6 +47,7 @@ class View:
     positions: NDArray[np.int64] = field(repr=False)
     next_position: int
     _baselines: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _digests: dict[str, str] = field(default_factory=dict, repr=False)
 
     def baseline(self, adapter: Adapter, name: str) -> Tensor:
         """Pixel tensor of the picture with everything removed: the baseline picture, through the same processor."""
@@ -57,6 +56,22 @@ class View:
             inputs = adapter.processor.image_processor(removed, return_tensors="pt", **adapter.image_settings())
             self._baselines[name] = adapter.pixels(inputs).to(self.pixels)
         return self._baselines[name]
+
+    def digest(self, adapter: Adapter, baseline: str) -> str:
+        """Digest of all arrays that enter the model, whatever settings made them."""
+        prompt = (self.prompt.ids, self.prompt.text_positions, self.prompt.prefix_length, self.next_position)
+        parts = (prompt, self.positions.tolist(), self.picture_digest(adapter, baseline))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def picture_digest(self, adapter: Adapter, baseline: str) -> str:
+        """Digest of the pixels, the baseline's pixels, and which player each pixel shows; equal for all questions."""
+        if baseline not in self._digests:
+            tensors = (self.pixels, self.baseline(adapter, baseline), self.player_of_pixel)
+            digest = hashlib.sha256(repr([(tensor.shape, tensor.dtype) for tensor in tensors]).encode())
+            for tensor in tensors:
+                digest.update(tensor.contiguous().view(torch.uint8).cpu().numpy().data)
+            self._digests[baseline] = digest.hexdigest()
+        return self._digests[baseline]
 
     def masked(self, adapter: Adapter, baseline: str, keep: Coalitions) -> Tensor:
         """Pixel tensors (n, *pixel_shape) with the absent players' pixels replaced by the baseline's.
@@ -115,7 +130,6 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     owners = _compact(geometry.player_of_pixel)
     nobody = np.where(owners < 0, geometry.n_players, owners)
     return View(
-        key=sample_key(sample),
         picture=picture,
         prompt=prompt,
         geometry=geometry,
