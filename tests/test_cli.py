@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
@@ -231,7 +232,12 @@ def test_explain_remembers_values_unless_told_not_to(
     evaluated: list[int] = []
     learn = SampleGame.learn
     monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(SampleGame, "learn", lambda game, c, v: (evaluated.append(len(c)), learn(game, c, v))[1])
+
+    def counted(game: SampleGame, coalitions: np.ndarray, *rest: object, **options: object) -> None:
+        evaluated.append(len(coalitions))
+        learn(game, coalitions, *rest, **options)
+
+    monkeypatch.setattr(SampleGame, "learn", counted)
     pages = []
     for number, extra in enumerate((["--no-cache"], [], [], ["--no-cache"])):
         evaluated.append(0)

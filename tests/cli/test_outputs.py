@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from toolkit.benchmark.page import page
-from toolkit.cli.outputs import GENERATOR, check_folder, check_page
+from toolkit.cli.outputs import GENERATOR, check_folder, check_model_folder, check_page
 from toolkit.explainers.report_card import ReportCard
 from toolkit.plots.explain_page import MARK
 from toolkit.redundancy.report import _PAGE
@@ -69,3 +70,24 @@ def test_a_folder_may_be_there_or_not_but_no_file(tmp_path: Path) -> None:
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(NotADirectoryError, match="is a file; give a folder"):
             check_folder(out)
+
+
+def test_a_model_is_written_into_a_folder_of_its_own(tmp_path: Path) -> None:
+    new, own, twin, mine = (tmp_path / name for name in ("new", "own", "twin", "mine"))
+    for folder, name in ((own, "tiny-llava-grounded"), (twin, "tiny-llava-biased")):
+        folder.mkdir()
+        (folder / "evaluation.json").write_text(json.dumps({"recipe": {"name": name}}))
+    mine.mkdir()
+    assert [check_model_folder(folder, "tiny-llava-grounded") for folder in (new, own, mine)] == [new, own, mine]
+    (mine / "README.md").write_text("my thesis")
+    for folder, held in ((twin, "the model 'tiny-llava-biased'"), (mine, "things that are no embedded model")):
+        with pytest.raises(FileExistsError, match=f"holds {held}; choose a new folder, or --force"):
+            check_model_folder(folder, "tiny-llava-grounded")
+        assert check_model_folder(folder, "tiny-llava-grounded", force=True) == folder
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"recipe": 3}', '{"recipe": {}}'])
+def test_a_damaged_evaluation_names_no_model(tmp_path: Path, content: str) -> None:
+    (tmp_path / "evaluation.json").write_text(content)
+    with pytest.raises(FileExistsError, match="no embedded model"):
+        check_model_folder(tmp_path, "tiny-llava-grounded")

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from toolkit.scenes.checkpoints import TrainingStateError
 from toolkit.scenes.packing import Batch, Packer, _remove_cells
 from toolkit.scenes.pool import make_pool
 from toolkit.scenes.recipes import RECIPES, Recipe
@@ -191,6 +192,19 @@ def test_an_interrupted_run_resumes_to_the_same_checkpoint(trained, tmp_path, st
     assert steps[0] == (stage, step + 1)
     again = weights(tmp_path / "out")
     assert all(torch.equal(trained[key], again[key]) for key in trained)
+
+
+def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_not_continued(tmp_path):
+    work = tmp_path / "work"
+    train(SMALL, tmp_path / "out", work=work, workers=1)
+    state = (work / "state.safetensors").read_bytes()
+    for other in (replace(SMALL, seed=4), replace(SMALL, rate=2e-3), replace(SMALL, name="other", family="internvl")):
+        with pytest.raises(TrainingStateError, match=r"of small \(seed 3, .* not of .*delete the folder"):
+            train(other, tmp_path / "new", work=work, workers=1)
+    (work / "state.safetensors").write_bytes(state[:100])
+    with pytest.raises(TrainingStateError, match=r"state.safetensors is damaged \(.*delete the folder to begin anew"):
+        train(SMALL, tmp_path / "new", work=work, workers=1)
+    assert not (tmp_path / "new").exists()
 
 
 def test_every_recipe_has_a_twin():

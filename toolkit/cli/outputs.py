@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -45,6 +46,39 @@ def check_folder(out: Path) -> Path:
         raise NotADirectoryError(f"--out {str(out)!r}: {str(nearest)!r} is a file; give a folder")
     _check_writable(nearest, out)
     return out
+
+
+def check_model_folder(out: Path, name: str, *, force: bool = False) -> Path:
+    """The folder's path, if a finished model may be written there: it is new, empty, or holds this model already.
+
+    Args:
+        out: The folder.
+        name: Name of the embedded model that will be written.
+        force: Write into a folder that holds something else, too; files of the same names go.
+
+    Raises:
+        FileExistsError: It holds something else.
+        NotADirectoryError, OSError: As ``check_folder``.
+    """
+    check_folder(out)
+    if force or not out.is_dir() or not any(out.iterdir()):
+        return out
+    held = _held_model(out)
+    if held != name:
+        what = "things that are no embedded model" if held is None else f"the model {held!r}"
+        raise FileExistsError(
+            f"--out {str(out)!r} holds {what}; choose a new folder, or --force to write {name!r} over it"
+        )
+    return out
+
+
+def _held_model(folder: Path) -> str | None:
+    """Name of the embedded model in a folder, as its evaluation says, or None."""
+    try:
+        numbers = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        return str(numbers["recipe"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _check_writable(folder: Path, out: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from toolkit.cli.errors import INTERRUPTED
-from toolkit.cli.outputs import check_folder
+from toolkit.cli.outputs import check_model_folder
 from toolkit.cli.table import show
 
 
@@ -18,6 +18,7 @@ def train(
     device: str = typer.Option("cpu", help="cpu or cuda."),
     workers: int = typer.Option(2, min=1, help="Processes that draw the pictures."),
     n: int = typer.Option(400, min=10, help="Held-out samples per question family for the model card."),
+    force: bool = typer.Option(False, "--force", help="Write into a folder that holds something else."),
 ) -> None:
     """Train an embedded model from its seed, or go on with it."""
     from tqdm import tqdm
@@ -33,7 +34,7 @@ def train(
 
     recipe = RECIPES[name]
     check_device(device)
-    folder = check_folder(Path("results", "models", name) if out is None else out)
+    folder = check_model_folder(Path("results", "models", name) if out is None else out, name, force=force)
     stages = {"align": recipe.align_steps, "joint": recipe.steps, "hard": recipe.more_steps}
     before = dict(zip(stages, accumulate(stages.values(), initial=0), strict=False))
     work = folder.with_name(folder.name + ".work")

@@ -8,16 +8,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 _STATE = "state.safetensors"
 
 
+class TrainingStateError(ValueError):
+    """A checkpoint of a training that cannot be continued; the message says why and what to do."""
+
+
 def save_state(
-    folder: Path, model: torch.nn.Module, optimisers: Sequence[torch.optim.Optimizer], progress: dict[str, int]
+    folder: Path,
+    model: torch.nn.Module,
+    optimisers: Sequence[torch.optim.Optimizer],
+    progress: dict[str, int],
+    *,
+    recipe: str = "",
 ) -> None:
-    """Write a checkpoint atomically."""
+    """Write a checkpoint atomically.
+
+    Args:
+        folder: Where to; made if missing.
+        model: The model in training.
+        optimisers: Its optimisers.
+        progress: Stage and step.
+        recipe: What is being trained, for ``check_state``; "" lets any training go on from here.
+    """
     tensors: dict[str, Tensor] = {f"model/{k}": v.detach().cpu().clone() for k, v in model.state_dict().items()}
     for number, optimiser in enumerate(optimisers):
         for index, entries in optimiser.state_dict()["state"].items():
@@ -25,7 +43,7 @@ def save_state(
                 tensors[f"optimiser/{number}/{index}/{key}"] = torch.as_tensor(value).detach().cpu().clone()
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{_STATE}.part"
-    save_file(tensors, part, metadata={"progress": json.dumps(progress)})
+    save_file(tensors, part, metadata={"progress": json.dumps(progress), "recipe": recipe})
     os.replace(part, folder / _STATE)
 
 
@@ -57,8 +75,37 @@ def load_state(folder: Path, model: torch.nn.Module, optimisers: Sequence[torch.
 
 def read_progress(folder: Path) -> dict[str, int]:
     """Stage and step of the checkpoint in a folder."""
-    from safetensors import safe_open
-
-    with safe_open(folder / _STATE, framework="pt") as file:
-        progress: dict[str, int] = json.loads(file.metadata()["progress"])
+    progress: dict[str, int] = json.loads(_metadata(folder)["progress"])
     return progress
+
+
+def check_state(folder: Path, recipe: str) -> None:
+    """Refuse to continue a checkpoint that belongs to another training; one that names no recipe is any training's.
+
+    Args:
+        folder: Folder of checkpoints; nothing in it is fine.
+        recipe: What is going to be trained.
+
+    Raises:
+        TrainingStateError: The checkpoint is damaged, or of another recipe.
+    """
+    found = _metadata(folder).get("recipe", "") if (folder / _STATE).exists() else ""
+    if found not in ("", recipe):
+        raise TrainingStateError(
+            f"{folder} holds a training of {found}, not of {recipe}; delete the folder to begin anew, or train into "
+            "another one"
+        )
+
+
+def _metadata(folder: Path) -> dict[str, str]:
+    """What the checkpoint says about itself.
+
+    Raises:
+        TrainingStateError: It is damaged.
+    """
+    try:
+        with safe_open(folder / _STATE, framework="pt") as file:
+            found: dict[str, str] = file.metadata() or {}
+    except SafetensorError as error:
+        raise TrainingStateError(f"{folder / _STATE} is damaged ({error}); delete the folder to begin anew") from error
+    return found

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from toolkit.scenes.alignment import Aligner
-from toolkit.scenes.checkpoints import load_state, save_state
+from toolkit.scenes.checkpoints import check_state, load_state, save_state
 from toolkit.scenes.packing import Packer
 from toolkit.scenes.pool import ScenePool, make_pool
 from toolkit.scenes.recipes import Recipe
@@ -116,7 +117,7 @@ def _align(student: Student, pool: ScenePool, recipe: Recipe, work: Path, every:
         optimisers.step(loss, recipe.rate * _rate(step, recipe.align_steps))
         report(Progress("align", step + 1, recipe.align_steps, {"loss": loss.item(), **right}))
         if (step + 1) % every == 0 or step + 1 == recipe.align_steps:
-            save_state(work, student.model, optimisers.parts, {"stage": 1, "step": step + 1})
+            save_state(work, student.model, optimisers.parts, {"stage": 1, "step": step + 1}, recipe=identity(recipe))
 
 
 def _join(
@@ -135,7 +136,14 @@ def _join(
         losses = {"answers": answers.item(), "captions": captions.item()}
         report(Progress(stage.name, step + 1, stage.n_steps, losses))
         if (step + 1) % every == 0 or step + 1 == stage.n_steps:
-            save_state(work, student.model, optimisers.parts, {"stage": stage.number, "step": step + 1})
+            done_now = {"stage": stage.number, "step": step + 1}
+            save_state(work, student.model, optimisers.parts, done_now, recipe=identity(recipe))
+
+
+def identity(recipe: Recipe) -> str:
+    """What a checkpoint remembers of its recipe: the name, and a digest of everything in it."""
+    digest = hashlib.sha256(repr(sorted(asdict(recipe).items())).encode()).hexdigest()
+    return f"{recipe.name} (seed {recipe.seed}, recipe {digest[:8]})"
 
 
 @contextmanager
@@ -167,7 +175,11 @@ def train(
         report: Called after every step.
         workers: Processes that draw the pictures.
         save_every: Steps between checkpoints.
+
+    Raises:
+        TrainingStateError: ``work`` holds the checkpoint of another recipe, or a damaged one.
     """
+    check_state(work, identity(recipe))
     model, processor = build_tiny(recipe.family, VOCABULARY, seed=recipe.seed)
     torch.nn.Module.to(model, device)
     student = Student(model, processor)
