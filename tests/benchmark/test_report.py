@@ -303,7 +303,14 @@ def test_comparing_two_runs_finds_the_shift(run, tmp_path):
     assert table.loc["gate-and", "good"]["low"] > 0.3
     assert table.loc["gate-and", "oracle"]["change"] == 0
     path = write_comparison(run.folder, wanted.out, tmp_path / "compare.html")
-    assert "f-syn" in path.read_text()
+    said = path.read_text()
+    assert "<h1>run against second</h1>" in said
+    assert "Nothing: settings and weights agree." in said
+    assert "2 of 10 means of <code>f-syn</code> moved by more than their interval" in said
+    assert str(tmp_path) not in said
+    outline = Outline()
+    outline.feed(said)
+    assert outline.open == []
     assert (tmp_path / "compare.csv").exists()
     elsewhere = run.spec.model_copy(update={"out": tmp_path / "third", "datasets": ("other",)})
     run_benchmark(elsewhere, bench=ToyBench)
@@ -313,9 +320,35 @@ def test_comparing_two_runs_finds_the_shift(run, tmp_path):
         compare_runs(run, run, "srg-mage")
 
 
+def test_a_comparison_says_what_differs_and_what_one_run_lacks(run, tmp_path):
+    class Retrained(ToyBench):
+        def identities(self):
+            return {"model": "weights 2"}
+
+    names = ("another", *run.spec.explainers)
+    fewer = run.spec.model_copy(update={"out": tmp_path / "fewer", "samples": 8, "seeds": (0,), "explainers": names})
+    run_benchmark(fewer, bench=Retrained)
+    said = write_comparison(run.folder, fewer.out, tmp_path / "compare.html").read_text()
+    assert "<td>model</td><td>&quot;weights 1&quot; -&gt; &quot;weights 2&quot;</td>" in said
+    assert "<td>samples</td><td>10 -&gt; 8</td>" in said
+    assert 'oracle<br><span class="bad">2 only in the first</span>' in said
+    assert 'another<br><span class="bad">8 only in the second</span>' in said
+    placed = [said.index(f"<td>{name}<br>") for name in (*run.spec.explainers, "another")]
+    assert placed == sorted(placed)
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (math.nan, "–"), (0.12345, "0.123"), (-0.5, "−0.500"), (3, "3"), (np.float64(2), "2.000")],
+    [
+        (None, "–"),
+        (math.nan, "–"),
+        (0.12345, "0.123"),
+        (-0.5, "−0.500"),
+        (3, "3"),
+        (np.float64(2), "2.000"),
+        (-0.0001, "0.000"),
+        (-0.0006, "−0.001"),
+    ],
 )
 def test_numbers_are_shown_with_a_real_minus_and_a_dash_for_nothing(value, shown):
     assert page.number(value) == shown

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from toolkit.benchmark.page import Section, frame_table, page, paragraph, text
+from toolkit.benchmark.book import limits_of, rows_of
+from toolkit.benchmark.page import (
+    Section,
+    card,
+    grid,
+    interval_bar,
+    number,
+    p_value,
+    page,
+    paragraph,
+    table,
+    text,
+    text_cell,
+)
 from toolkit.benchmark.records import write_atomically
 from toolkit.benchmark.spec import changes
 from toolkit.benchmark.statistics import clustered_mean, holm, paired_test
 from toolkit.benchmark.tables import Run, load_run, seeded
+from toolkit.plots import looks
 
 KEYS = ["model", "dataset", "explainer"]
 
@@ -77,21 +90,56 @@ def write_comparison(first: Path | str, second: Path | str, path: Path | str, *,
     """
     runs = load_run(first), load_run(second)
     metric = metric or runs[0].spec.headline
-    table = compare_runs(*runs, metric)
+    found = compare_runs(*runs, metric)
     path = Path(path)
-    settings = changes(runs[0].spec.content, runs[1].spec.content)
-    moved = table[(table["low"] > 0) | (table["high"] < 0)] if len(table) else table
-    said = [
-        paragraph(f"First: <code>{text(runs[0].folder)}</code>. Second: <code>{text(runs[1].folder)}</code>."),
-        paragraph("Settings that differ: " + (text("; ".join(settings)) if settings else "none") + "."),
-        paragraph(
-            f"{len(moved)} of {len(table)} means of <code>{text(metric)}</code> moved by more than their interval; "
-            "second minus first, on samples that both runs have."
-        ),
-    ]
-    shown = table.replace({math.inf: math.nan})
-    section = Section("comparison", "Second minus first", "".join(said) + frame_table(shown))
-    html = page(f"{runs[0].spec.name} against {runs[1].spec.name}", "", [section], f"Metric: {text(metric)}.")
+    names = [run.folder.resolve().name for run in runs]
+    title = f"{names[0]} against {names[1]}" if len(set(names)) == 2 else "Two runs compared"
+    html = page(title, paragraph("What changed, and whether that is more than chance.", "lead"),
+                [_differences(*runs), _section(found, metric, runs[0])], f"Metric: {text(metric)}.")  # fmt: skip
     write_atomically(path, html.encode())
-    write_atomically(path.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n").encode())
+    write_atomically(path.with_suffix(".csv"), found.to_csv(index=False, lineterminator="\n").encode())
     return path
+
+
+def _differences(first: Run, second: Run) -> Section:
+    """In what the runs themselves differ: settings, weights, contents, version."""
+    found = changes(first.spec.content, second.spec.content) + changes(first.identities, second.identities)
+    found += changes({"toolkit": first.toolkit}, {"toolkit": second.toolkit})
+    rows = [[text(name), text_cell(change)] for name, _, change in (line.partition(": ") for line in found)]
+    body = table(["setting", "first -> second"], rows) if rows else paragraph("Nothing: settings and weights agree.")
+    return Section("settings", "What differs between the runs", body)
+
+
+def _section(frame: pd.DataFrame, metric: str, run: Run) -> Section:
+    """One card per model and dataset, the explainers in the order of the first run."""
+    limits = limits_of(frame["low"], frame["high"], frame["change"])
+    order = list(dict.fromkeys([*run.spec.explainers, *frame["explainer"]]))
+    style = looks(order)
+    frame = frame.sort_values("explainer", key=lambda names: names.map(order.index), kind="stable")
+    cards = []
+    for (model, dataset), group in frame.groupby(["model", "dataset"]):
+        rows = []
+        for row in rows_of(group):
+            label = f"{row.explainer}: {row.change:+.3f}"
+            sides = ((row.only_first, "first"), (row.only_second, "second"))
+            alone = [f"{n} only in the {which}" for n, which in sides if n]
+            rows.append(
+                [
+                    text(row.explainer) + (f'<br><span class="bad">{", ".join(alone)}</span>' if alone else ""),
+                    number(row.first, 2, sign=True), number(row.second, 2, sign=True),
+                    interval_bar(row.change, row.low, row.high, limits, style[row.explainer].colour, label),
+                    number(row.change, sign=True), f"[{number(row.low)}, {number(row.high)}]", p_value(row.p_holm),
+                    number(row.effect, 2, sign=True), number(row.n_samples),
+                ]
+            )  # fmt: skip
+        interval = f"{run.spec.level:.0%} interval"
+        head = ["explainer", "first", "second", "", "change", interval, "p (Holm)", "effect", "n"]
+        shown = table(head, rows, numeric=(1, 2, *range(4, 9)), wide=(1, 2, 5, 7))
+        cards.append(card(f"{text(model)} · {text(dataset)}", shown))
+    moved = frame[(frame["low"] > 0) | (frame["high"] < 0)]
+    body = paragraph(
+        f"{len(moved)} of {len(frame)} means of <code>{text(metric)}</code> moved by more than their interval; second "
+        "minus first, on samples that both runs have. Intervals resample pictures; p is Wilcoxon's over pictures with "
+        "Holm's correction over all rows; the effect is the matched-pairs rank-biserial correlation."
+    )
+    return Section("comparison", "Second minus first", body + grid(cards))

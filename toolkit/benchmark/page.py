@@ -87,6 +87,8 @@ def number(value: object, digits: int = 3, *, sign: bool = False) -> str:
     if isinstance(value, int):
         return str(value)
     found = f"{float(str(value)):{'+' if sign else ''}.{digits}f}"
+    if float(found) == 0:  # no sign of what is too small to be seen
+        found = found.lstrip("+-")
     return found.replace("-", "−")
 
 
