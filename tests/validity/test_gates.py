@@ -17,8 +17,8 @@ from toolkit.games import Players, TableGame
 from toolkit.synergy.faithfulness import corner_cells, synergistic_faithfulness, total_interaction
 from toolkit.synergy.gain import synergy_gain
 from toolkit.synergy.ordering import reference_orderings
+from toolkit.synergy.recovered import recovered_synergy
 from toolkit.validity import gates
-from toolkit.validity.candidates import recovered_synergy
 
 TOLERANCE = 1e-12
 

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 from known_vlm import KnownVLM, known_sample
+from scipy import stats
 
 import toolkit
 from toolkit.synergy.metrics import METRICS
 from toolkit.validity import Plan, validate_metric, validation
 from toolkit.validity.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
 from toolkit.validity.collapse import collapse_table, mean_ranks
-from toolkit.validity.model_checks import auroc, kept_share, model_cells, one_sided_p, tau, weights_cell
+from toolkit.validity.model_checks import auroc, interval_of_p, kept_share, model_cells, one_sided_p, tau, weights_cell
 from toolkit.validity.study import frame, shuffle_weights, study_controls, study_methods
 from toolkit.validity.surrogate import surrogate_rows, surrogate_table
 
@@ -33,36 +34,40 @@ def tables():
     return found
 
 
-def cells_of(tables, check):
-    cells = model_cells(tables, {GROUNDED: BIASED}, NAMES)
+@pytest.fixture(scope="module")
+def cells(tables):
+    return model_cells(tables, {GROUNDED: BIASED}, NAMES)
+
+
+def cells_of(cells, check):
     return {cell.metric: cell for cell in cells if cell.check == check}
 
 
-def test_controls_are_ordered_by_a_sound_metric(tables):
-    cell = cells_of(tables, "controls")["f-syn-recovered"]
+def test_controls_are_ordered_by_a_sound_metric(cells):
+    cell = cells_of(cells, "controls")["f-syn-recovered"]
     assert cell.value < 1e-3
     assert cell.n == 12
     assert cell.passed is None  # 12 samples are too few for a verdict
     assert "rank-biserial +1.00" in cell.note
-    assert cell.low <= cell.value <= cell.high < 0.05
+    assert np.isnan(cell.low)  # and for the interval of p
 
 
-def test_half_right_maps_lose_the_joint_part_only_in_a_joint_metric(tables):
-    cells = cells_of(tables, "half right, models")
-    assert abs(cells["f-syn"].value) < 0.1
-    assert cells["srg-image"].value == pytest.approx(0.5, abs=0.1)
+def test_half_right_maps_lose_the_joint_part_only_in_a_joint_metric(cells):
+    kept = cells_of(cells, "half right, models")
+    assert abs(kept["f-syn"].value) < 0.1
+    assert kept["srg-image"].value == pytest.approx(0.5, abs=0.1)
 
 
-def test_twins_are_told_apart(tables):
-    assert cells_of(tables, "twins")["f-syn-recovered"].value == 1.0
-    assert cells_of(tables, "twins")["srg-text"].value < 0.95
+def test_twins_are_told_apart(cells):
+    assert cells_of(cells, "twins")["f-syn-recovered"].value == 1.0
+    assert cells_of(cells, "twins")["srg-text"].value < 0.95
 
 
-def test_rank_agreement_is_computed_for_every_setting(tables):
+def test_rank_agreement_is_computed_for_every_setting(cells):
     for check in ("baselines", "steps", "granularity", "seeds"):
-        cell = cells_of(tables, check)["f-syn-recovered"]
+        cell = cells_of(cells, check)["f-syn-recovered"]
         assert -1 <= cell.value <= 1
-    assert cells_of(tables, "steps")["f-syn-recovered"].value > 0.5
+    assert cells_of(cells, "steps")["f-syn-recovered"].value > 0.5
 
 
 def test_samples_without_localised_evidence_do_not_judge():
@@ -179,6 +184,9 @@ def test_validate_writes_a_report(tmp_path, monkeypatch):
     page = (tmp_path / "v" / "validity.html").read_text(encoding="utf-8")
     assert "Rules were fixed before" in page
     assert len(report.flaws) == 15
+    assert set(report.surrogate) == {GROUNDED, BIASED}
+    assert "resampled: no flaw, chance alone" in page
+    assert {"2c", "3a", "4a", "4c"} <= set(verdicts)
     assert messages
 
 
@@ -187,6 +195,21 @@ def test_twins_verdicts():
     assert _twins({"a-grounded": False, "a-biased": True}) == BIAS_ONLY
     assert _twins({"a-grounded": False, "a-biased": False}) == NOT
     assert _twins({"a-grounded": True, "b-grounded": False}) == MIXED
+
+
+def test_the_interval_of_p_is_that_of_the_larger_one_resampled():
+    rng = np.random.default_rng(1)
+    clear, weak = rng.normal(1, 1, 60), rng.normal(0.3, 1, 60)
+    low, high = interval_of_p((clear, weak))
+    index = np.random.default_rng(0).integers(60, size=(1000, 60))
+    by_hand = [
+        max(float(stats.wilcoxon(d[i], alternative="greater", method="asymptotic").pvalue) for d in (clear, weak))
+        for i in index[:200]
+    ]
+    assert np.quantile(by_hand, 0.025) == pytest.approx(low, rel=1)
+    assert np.quantile(by_hand, 0.975) == pytest.approx(high, rel=0.3)
+    assert interval_of_p((np.zeros(60), clear)) == (1.0, 1.0)
+    assert np.isnan(interval_of_p((clear[:50], weak[:50]))).all()
 
 
 def test_prior_claim_reads_the_diagnosis():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from toolkit.redundancy.corners import CornerRecord
@@ -154,9 +156,26 @@ class RedundancyReport:
 
 
 def _html(table: pd.DataFrame) -> str:
-    """A table with one row of headings; names on the left, numbers on the right."""
-    shown = table.rename_axis(index=None, columns=None)
-    return shown.to_html(float_format="{:.3f}".format, na_rep="", border=0)
+    """A table with one row of headings; numbers stand right, words left; wide tables scroll by themselves."""
+    cells = []
+    for name, row in table.iterrows():
+        told = "".join(_cell(value) for value in row)
+        cells.append(f"<tr><th>{html.escape(str(name))}</th>{told}</tr>")
+    numbers = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
+    heads = "".join(
+        f"<th{' class=n' if number else ''}>{html.escape(str(column))}</th>"
+        for column, number in zip(table.columns, numbers, strict=True)
+    )
+    body = "\n".join(cells)
+    return f'<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f'<td class="n">{"" if math.isnan(value) else f"{value:.3f}"}</td>'
+    if isinstance(value, int | np.integer):
+        return f'<td class="n">{value}</td>'
+    return f"<td>{'' if value is None else html.escape(str(value))}</td>"
 
 
 def _percent(quantity: Quantity) -> str:
@@ -168,8 +187,8 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>body{{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1f2430}}
 table{{border-collapse:collapse;font-size:13px}}
-td,th{{border-bottom:1px solid #e5e7eb;padding:.25em .6em;text-align:right}}
-th{{text-align:left}}td:last-child{{text-align:left}}figure{{margin:1em 0}}img{{max-width:100%}}</style></head>
+td,th{{border-bottom:1px solid #e5e7eb;padding:.25em .6em;text-align:left;white-space:nowrap}}
+.n{{text-align:right}}.wide{{overflow-x:auto}}figure{{margin:1em 0}}img{{max-width:100%}}</style></head>
 <body>
 {body}
 </body></html>

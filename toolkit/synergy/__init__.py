@@ -8,6 +8,7 @@ from toolkit.synergy.gain import GainScore, synergy_gain
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric
 from toolkit.synergy.ordering import top_coalitions
 from toolkit.synergy.plan import plan_metrics
+from toolkit.synergy.recovered import RecoveredScore, recovered_synergy
 from toolkit.synergy.score import MetricSpec, Score
 from toolkit.synergy.surface import SynergySurface, synergy_surface
 from toolkit.synergy.surrogate import macro_game_sii
@@ -20,6 +21,7 @@ __all__ = [
     "Metric",
     "MetricSpec",
     "Plan",
+    "RecoveredScore",
     "Score",
     "SynergyScore",
     "SynergySurface",
@@ -28,6 +30,7 @@ __all__ = [
     "macro_game_sii",
     "plan_coalitions",
     "plan_metrics",
+    "recovered_synergy",
     "synergistic_faithfulness",
     "synergy_gain",
     "synergy_surface",

@@ -22,6 +22,7 @@ from toolkit.synergy.faithfulness import (
     total_interaction,
 )
 from toolkit.synergy.gain import F_SYN_GAIN, F_SYN_RECOVERED, F_SYN_SHARE, GainScore, gain_cells, synergy_gain
+from toolkit.synergy.recovered import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
 from toolkit.synergy.score import MetricSpec, Score
 from toolkit.synergy.surface import F_SYN_VOLUME, surface_cells, synergy_surface
 from toolkit.typing import Coalitions, Modality
@@ -76,6 +77,14 @@ def _volume(game: Game, attribution: Attribution, steps: int) -> Score:
     return synergy_surface(game, attribution, steps).volume
 
 
+def _recovered_cells(attribution: Attribution, steps: int) -> Coalitions:
+    return recovered_cells(attribution, surface_steps(steps))
+
+
+def _recovered(game: Game, attribution: Attribution, steps: int) -> Score:
+    return recovered_synergy(game, attribution, surface_steps(steps))
+
+
 def _total_cells(attribution: Attribution, steps: int) -> Coalitions:
     return corner_cells(attribution.players)
 
@@ -95,6 +104,7 @@ for _metric in (
     _gain(F_SYN_RECOVERED, lambda score: score.recovered),
     _gain(F_SYN_SHARE, lambda score: score.share),
     Metric(F_SYN_VOLUME, surface_cells, _volume),
+    Metric(SURFACE_RECOVERED, _recovered_cells, _recovered),
     Metric(TOTAL_INTERACTION, _total_cells, _total),
 ):
     METRICS.add(_metric.spec.name, _metric)

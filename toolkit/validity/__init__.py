@@ -1,6 +1,6 @@
 """Can a metric be trusted? A panel of rules with known answers, and every claim of the paper against the numbers."""
 
-from toolkit.validity.candidates import recovered_synergy
+from toolkit.synergy.recovered import recovered_synergy
 from toolkit.validity.panel import Cell, Panel
 from toolkit.validity.rules import RULES, Rule
 from toolkit.validity.study import Plan

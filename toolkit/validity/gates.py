@@ -18,14 +18,14 @@ from toolkit.games import CachedGame, Players
 from toolkit.synergy.faithfulness import total_interaction
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.ordering import curve_fractions, top_counts
-from toolkit.validity import candidates
+from toolkit.synergy.recovered import SURFACE_RECOVERED
 from toolkit.validity.controls import control
 
 N_IMAGE, N_TEXT, CELLS, WORDS = 36, 6, (14, 21), (1, 3)
 """The embedded world's grid and a question of six words, with two cells and two words that decide."""
 
 STEPS, N_DRAWS, N_NOISE, NOISE_SD = 10, 100, 200, 0.2
-SCORES = ("f-syn-paper", "f-syn", "f-syn-recovered", candidates.SURFACE_RECOVERED.name)
+SCORES = ("f-syn-paper", "f-syn", "f-syn-recovered", SURFACE_RECOVERED.name)
 START, END = "<!-- computed by python -m toolkit.validity.gates -->", "<!-- end of computed numbers -->"
 
 

@@ -11,7 +11,15 @@ import pandas as pd
 
 from toolkit.plots.drawing import Drawing
 from toolkit.plots.ranks import rank_shift
-from toolkit.validity.claims import claims_table, collapse_claims, method_claims, metric_claims, prior_claims
+from toolkit.validity.claims import (
+    claims_table,
+    collapse_claims,
+    method_claims,
+    metric_claims,
+    prior_claims,
+    salience_claim,
+    unimodal_claims,
+)
 from toolkit.validity.collapse import collapse_table, mean_ranks
 from toolkit.validity.figure import draw_panel
 from toolkit.validity.panel import Panel
@@ -62,9 +70,10 @@ class ValidityReport:
         surrogates = {n: surrogate_table(s.surrogate) for n, s in run.studies.items() if len(s.surrogate)}
         diagnosis = _stack([study.diagnosis for study in run.studies.values()])
         scored = tuple(m for m in ("f-syn-paper", "f-syn-recovered") if m in judged)
-        claims = [*metric_claims(run.panel, surrogates), *method_claims(tables, scored)]
+        unimodal = unimodal_claims(tables, tuple(m for m in ("srg-image", "srg-text") if m in judged))
+        claims = [*unimodal, *metric_claims(run.panel, surrogates), *method_claims(tables, scored)]
         if len(diagnosis):
-            claims = [*prior_claims(diagnosis), *collapse_claims(collapse), *claims]
+            claims = [*prior_claims(diagnosis), *collapse_claims(collapse), *claims, salience_claim(tables)]
         return cls(
             run.panel,
             claims_table(claims),
@@ -98,11 +107,13 @@ class ValidityReport:
             self.drawing().html("Passed of judged cells. Blue: all, red: none, orange: some, grey: not judged."),
             "<h2>The paper's claims</h2>", _table(self.claims, index=False),
             "<h2>Do the metrics rank explainers alike?</h2>",
-            "<p>tau below 0 with a small p is a contradiction; tau near 0 is no association.</p>",
+            "<p>tau below 0 with a small p is a contradiction; tau near 0 is no association. low, high: 95 % interval "
+            "over pictures. sd over halves: spread over random halves of the samples, each sample with its own "
+            "explainer seed.</p>",
             _table(self.collapse, index=False), *self._shifts(),
             "<h2>Is F_syn a surrogate of the exact index?</h2>",
             *(f"<h3>{html.escape(name)}</h3>{_table(table)}" for name, table in self.surrogate.items()),
-            "<h2>What each flaw does</h2>", _table(self.flaws, index=False),
+            "<h2>What each flaw does</h2>", *self._flaws(),
             "<h2>Redundancy, measured</h2>", _table(self._redundancy()),
             "<h2>Every cell</h2>", _table(self.table(), index=False),
             "<h2>Rules</h2>", _table(pd.DataFrame([vars(rule) for rule in RULES]), index=False),
@@ -112,6 +123,23 @@ class ValidityReport:
 
     def _shifts(self) -> list[str]:
         return [rank_shift(ranks, title=name).html() for name, ranks in self.ranks.items() if len(ranks) > 1]
+
+    def _flaws(self) -> list[str]:
+        """Kendall distances side by side, then every number."""
+        if not len(self.flaws):
+            return [_table(self.flaws)]
+        names = {"number": "", "flaw": "", "what": ""}
+        by_model = self.flaws.pivot_table(index=list(names), columns="model", values="Kendall distance", sort=False)
+        chance = self.flaws.groupby("model", sort=False)["distance by chance"].first()
+        by_model.loc[("", "", "the same samples, resampled: no flaw, chance alone"), :] = chance
+        pairs, n = int(self.flaws["pairs"].max()), int(self.flaws["n"].max())
+        return [
+            f"<p>Kendall distance to the correct ranking: how many of {pairs} pairs of methods change places, over {n} "
+            "samples. A distance no larger than that of the last line is what chance does by itself.</p>",
+            _table(by_model.reset_index(), index=False),
+            "<p>The number that each flaw distorts, without and with it:</p>",
+            _table(self.flaws.drop(columns=["distance by chance", "pairs"]), index=False),
+        ]
 
     def _redundancy(self) -> pd.DataFrame:
         if not len(self.diagnosis):

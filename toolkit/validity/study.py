@@ -22,6 +22,7 @@ from toolkit.plan import plan_coalitions
 from toolkit.synergy.metrics import Metric
 from toolkit.synergy.score import Score
 from toolkit.validity.controls import control, localised
+from toolkit.validity.salience import SALIENCE, salience
 from toolkit.validity.worlds import CoarseGame, blocks
 from toolkit.vlm.protocol import VLM
 
@@ -49,8 +50,8 @@ class Plan:
         methods: Samples for the nine ranked methods.
         settings: Of these, how many are ranked again under every other setting.
         diagnosis: Samples per dataset for the redundancy report.
-        surrogate: Samples for the exact interaction index, on one pair of twins.
-        flaws: Samples for the ablation of flaws, on one grounded model.
+        surrogate: Samples for the exact interaction index.
+        flaws: Samples for the ablation of flaws, on the grounded models.
         steps: K.
         datasets: Which datasets take turns.
         explainers: Names of the ranked methods.
@@ -147,7 +148,10 @@ def explain_all(vlm: VLM, sample: Sample, names: Sequence[str], *, seed: int) ->
 def study_methods(
     vlm: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: Plan, step: Step
 ) -> list[Row]:
-    """The ranked methods under the default setting, and on the first samples under every other one."""
+    """The ranked methods under the default setting, and on the first samples under every other one.
+
+    Beside the metrics, each map's correlation with visual salience.
+    """
     rows: list[Row] = []
     for number, sample in enumerate(samples[: plan.methods]):
         attributions, failed = explain_all(vlm, sample, plan.explainers, seed=number)
@@ -155,7 +159,11 @@ def study_methods(
         settings = ("default", *SETTINGS) if number < plan.settings else ("default",)
         for setting in settings:
             game, judged, steps = _under(vlm, sample, attributions, setting, plan.steps)
-            rows += _rows(vlm, sample, "methods", setting, judged, score_all(game, judged, metrics, steps))
+            scores = score_all(game, judged, metrics, steps)
+            if setting == "default":
+                for attribution, by_metric in zip(judged, scores, strict=True):
+                    by_metric[SALIENCE.name] = salience(vlm, sample, attribution)
+            rows += _rows(vlm, sample, "methods", setting, judged, scores)
         step(f"{vlm.name}: methods")
     return rows
 

@@ -9,14 +9,11 @@ differ: within one sample, at 0 < k < 1.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
 from toolkit.benchmark.statistics import clustered_mean
 from toolkit.datasets.sample import Sample
@@ -24,6 +21,7 @@ from toolkit.explainers.attribution import Attribution
 from toolkit.games import CachedGame
 from toolkit.synergy.faithfulness import synergistic_faithfulness
 from toolkit.synergy.surrogate import macro_game_sii
+from toolkit.validity.ranks import spearman
 from toolkit.validity.study import explain_all
 from toolkit.vlm.protocol import VLM
 
@@ -72,15 +70,6 @@ def surrogate_rows(
             vlm.name, sample, game, attributions, steps=steps, n_background=n_background, seed=[seed, number]
         )
     return pd.DataFrame(rows)
-
-
-def spearman(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Spearman's rank correlation; NaN where a vector is constant."""
-    if len(x) < 3 or np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
-        return math.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return float(stats.spearmanr(x, y).statistic)
 
 
 def surrogate_table(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from toolkit.datasets.sample import Sample
 from toolkit.synergy.metrics import METRICS, Metric
-from toolkit.validity import candidates
+from toolkit.synergy.recovered import SURFACE_RECOVERED
 from toolkit.validity.ablation import ablate
 from toolkit.validity.game_checks import game_cells
 from toolkit.validity.model_checks import model_cells
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 JUDGED = (
     "srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-gain", "f-syn-recovered",
-    candidates.SURFACE_RECOVERED.name,
+    SURFACE_RECOVERED.name,
 )  # fmt: skip
 """The paper's four numbers, then the corrected scores."""
 
@@ -77,7 +77,7 @@ class Study:
         scores: One row per metric of an attribution of a sample under a setting.
         diagnosis: Redundancy quantities per dataset.
         surrogate: F_syn and the exact index at every k; empty where not asked for.
-        flaws: Ablation of flaws; empty where not asked for.
+        flaws: Ablation of flaws; empty where not asked for, as on a biased twin.
     """
 
     scores: pd.DataFrame
@@ -121,17 +121,9 @@ def _dataset(name: str, n: int, seed: int) -> list[Sample]:
 
 
 def _plans(models: Sequence[str], plan: Plan) -> dict[str, Plan]:
-    """Who is asked what: the exact index on the first pair, the flaws on the last grounded model."""
+    """Who is asked what: the exact index on all, the flaws on the grounded models."""
     grounded = [name for name in models if name in PAIRS] or list(models)
-    first = {grounded[0], PAIRS.get(grounded[0], "")} if grounded else set()
-    return {
-        name: replace(
-            plan,
-            surrogate=plan.surrogate if name in first else 0,
-            flaws=plan.flaws if name == grounded[-1] else 0,
-        )
-        for name in models
-    }
+    return {name: plan if name in grounded else replace(plan, flaws=0) for name in models}
 
 
 def _study_by_name(name: str, metrics: tuple[str, ...], plan: Plan, seed: int) -> Study:

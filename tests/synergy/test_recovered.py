@@ -7,8 +7,8 @@ from toolkit.games import CachedGame
 from toolkit.synergy import METRICS
 from toolkit.synergy.gain import gain_cells
 from toolkit.synergy.ordering import random_attributions, reference_orderings
+from toolkit.synergy.recovered import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
 from toolkit.synergy.surface import synergy_surface
-from toolkit.validity.candidates import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
 
 CELLS, WORDS = 9, 4
 

@@ -1,6 +1,6 @@
 """A corrected score on the surface: recovered synergy with a separate fraction for each modality.
 
-The derivation, with its limits, is in ``CORRECTED_SCORE.md`` beside this file.
+The derivation, with its limits, is in ``toolkit/validity/CORRECTED_SCORE.md``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from toolkit.games import CachedGame, Game
 from toolkit.synergy.curves import CurveScore
 from toolkit.synergy.faithfulness import PAPER
 from toolkit.synergy.gain import N_RANDOM, TIE_SEEDS
-from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec
 from toolkit.synergy.surface import SynergySurface, surface_cells, synergy_surface
@@ -135,14 +134,3 @@ def surface_steps(steps: int) -> int:
     show too (K = 10), and costs about as many coalitions.
     """
     return max(3, steps // 2)
-
-
-def _cells(attribution: Attribution, steps: int) -> Coalitions:
-    return recovered_cells(attribution, surface_steps(steps))
-
-
-def _score(game: Game, attribution: Attribution, steps: int) -> RecoveredScore:
-    return recovered_synergy(game, attribution, surface_steps(steps))
-
-
-METRICS.add(SURFACE_RECOVERED.name, Metric(SURFACE_RECOVERED, _cells, _score))
