@@ -11,9 +11,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
 import toolkit
 from toolkit import environment
+from toolkit.cli import app
 from toolkit.environment import (
     Check,
     Diagnosis,
@@ -83,6 +85,29 @@ def test_torchvision_that_does_not_import() -> None:
     assert "torchvision::nms" in check.found
     assert "every image processor fails" in check.found
     assert "pip uninstall -y torchvision" in check.fix
+
+
+def test_a_failed_import_says_what_to_do_about_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the command line and in Python, once each; another failed import is left as it is."""
+
+    def broken(name: str) -> ModuleType:
+        raise ImportError("Could not import module 'PreTrainedModel'.")
+
+    state = {"now": Check("torchvision", "problem", "installed but does not import", "pip uninstall -y torchvision")}
+    said = "torchvision is installed but does not import; pip uninstall -y torchvision"
+    monkeypatch.setattr(environment, "check_torchvision", lambda: state["now"])
+    monkeypatch.setattr(toolkit, "import_module", broken)
+    monkeypatch.setattr("toolkit.environment.doctor", lambda: toolkit.__getattr__("load_vlm"))
+    with pytest.raises(ImportError, match=f"'PreTrainedModel'. {said}$"):
+        toolkit.__getattr__("load_vlm")
+    found = CliRunner().invoke(app, ["doctor"])
+    assert (found.exit_code, found.stderr) == (2, f"error: Could not import module 'PreTrainedModel'. {said}\n")
+    monkeypatch.setattr("toolkit.environment.doctor", lambda: broken("transformers"))
+    assert CliRunner().invoke(app, ["doctor"]).stderr.endswith(f"'PreTrainedModel'. {said}\n")
+    state["now"] = Check("torchvision", "ok", "not installed, not needed")
+    assert CliRunner().invoke(app, ["doctor"]).stderr == "error: Could not import module 'PreTrainedModel'.\n"
+    with pytest.raises(ImportError, match=r"'PreTrainedModel'\.$"):
+        toolkit.__getattr__("load_vlm")
 
 
 def test_torchvision_absent_or_sound() -> None:

@@ -71,7 +71,15 @@ def __getattr__(name: str) -> object:
     """Import a public name on first use (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module 'toolkit' has no attribute {name!r}; public names: {', '.join(_HOME)}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = getattr(import_module(_HOME[name]), name)
+    except ImportError as error:
+        from toolkit.environment import import_advice
+
+        advice = import_advice()
+        if not advice:
+            raise
+        raise ImportError(f"{error} {advice}") from error
     globals()[name] = value
     return value
 

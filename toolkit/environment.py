@@ -169,6 +169,12 @@ def check_torchvision(
     return Check("torchvision", "ok", "imports; the toolkit does not use it")
 
 
+def import_advice() -> str:
+    """What to do when the toolkit's own imports fail: a sentence about a broken torchvision, or ""."""
+    check = check_torchvision()
+    return "" if check.state == "ok" else f"torchvision is {check.found}; {check.fix}"
+
+
 def check_device() -> Check:
     """GPU with its memory, or the CPU's cores."""
     import torch

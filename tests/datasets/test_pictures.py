@@ -131,6 +131,8 @@ def test_missing_file_folder_and_address(tmp_path: Path) -> None:
         open_picture(tmp_path / "gone.png")
     with pytest.raises(PictureError, match="is a folder"):
         open_picture(tmp_path)
+    with pytest.raises(PictureError, match="the picture's path is empty; give the path of a file"):
+        open_picture(" ")
     with pytest.raises(PictureError, match="download the picture first"):
         open_picture("https://example.org/a.png")
     with pytest.raises(PictureError, match="got int"):

@@ -12,8 +12,8 @@ from toolkit.paths import data_path
 from toolkit.registry import UnknownNameError
 from toolkit.scenes import load
 from toolkit.scenes.drawing import draw
-from toolkit.scenes.export import to_dataset
-from toolkit.scenes.generator import FAMILIES, SPLITS, sample_at, split_of
+from toolkit.scenes.export import export, to_dataset
+from toolkit.scenes.generator import FAMILIES, SPLITS, propose, sample_at, split_of
 from toolkit.scenes.world import base_scene, drawing_scene
 
 
@@ -41,8 +41,17 @@ def test_splits_partition_the_layouts():
     rng = np.random.default_rng(0)
     names = [split_of(base_scene(rng)) for _ in range(400)]
     assert set(names) == set(SPLITS)
-    layouts = {split: {digest(s) for s in load("scenes-existence", split, n=12)} for split in SPLITS}
-    assert not layouts["train"] & layouts["test"]
+    tenths = [tenth for split in SPLITS.values() for tenth in split]
+    assert sorted(tenths) == list(range(10)), "each tenth belongs to one split, and to one only"
+
+
+@pytest.mark.parametrize(
+    "template", [t for templates in FAMILIES.values() for t in templates], ids=lambda template: template.__name__
+)
+def test_every_scene_asked_about_belongs_to_its_split(template):
+    rng = np.random.default_rng(6)
+    for split in SPLITS:
+        assert {split_of(propose(template, rng, 0.5, split)[0]) for _ in range(4)} == {split}
 
 
 def test_split_depends_on_the_layout_alone():
@@ -93,6 +102,18 @@ def test_shipped_parquet_equals_the_generator(name):
     stored = Dataset.from_parquet(str(data_path("scenes", f"{name}.parquet")))
     fresh = to_dataset(load(name, n=len(stored)))
     assert stored.features == fresh.features
-    for column in ("id", "question", "answer", "gate", "bayes_text", "evidence_boxes"):
-        assert stored[column][:] == fresh[column][:]
-    assert np.array_equal(np.asarray(stored[0]["image"]), np.asarray(fresh[0]["image"]))
+    for column in set(fresh.column_names) - {"image"}:
+        assert stored[column][:] == fresh[column][:], column
+    for row in (0, len(stored) - 1):
+        assert stored[row]["image"].size == (384, 384)
+        assert np.array_equal(np.asarray(stored[row]["image"]), np.asarray(fresh[row]["image"]))
+
+
+def test_the_shipped_card_is_the_exports_and_names_its_files(tmp_path):
+    export(tmp_path, n=1)
+    told = (tmp_path / "README.md").read_text(encoding="utf-8")
+    shipped = data_path("scenes", "README.md").read_text(encoding="utf-8")
+    assert told.replace("first 1 test", "first 12 test").replace("| 1 |", "| 12 |") == shipped
+    files = {f"{name}.parquet" for name in FAMILIES}
+    assert files == {path.name for path in data_path("scenes").glob("*.parquet")}
+    assert all(f"path: {name}\n" in shipped for name in files)

@@ -39,6 +39,11 @@ def test_a_question_that_only_needs_another_spelling_is_spelt(tiny) -> None:
         tiny.answer(ask("Is there a purple circle?"))
 
 
+def test_a_mistyped_word_is_recognised(tiny) -> None:
+    with pytest.raises(ValueError, match=r"lacks: 'circel', 'mauve'; .*spaces; did you mean 'circle' by 'circel'\?$"):
+        tiny.answer(ask("is there a circel mauve ?"))
+
+
 def test_a_model_that_answers_nan_is_refused(tiny, monkeypatch) -> None:
     monkeypatch.setattr(type(tiny.engine), "log_probabilities", lambda self, requests: [np.array([0.0, np.nan])])
     with pytest.raises(ValueError, match="answers with NaN in float32"):

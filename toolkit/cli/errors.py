@@ -25,7 +25,7 @@ class OneLineErrors(TyperGroup):
             # The command line's own exits and usage errors are RuntimeErrors and OSErrors of other modules.
             if ctx.params.get("debug") or type(error).__module__.startswith(("typer", "click")):
                 raise
-            typer.echo(f"error: {one_line(error)}", err=True)
+            typer.echo(f"error: {one_line(error)}{_advice(error)}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)
@@ -39,6 +39,16 @@ class OneLineErrors(TyperGroup):
                 err=True,
             )
             raise typer.Exit(1) from error
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about an import that fails, where it is known and not said yet."""
+    if not isinstance(error, ImportError):
+        return ""
+    from toolkit.environment import import_advice
+
+    advice = import_advice()
+    return f" {advice}" if advice and advice not in str(error) else ""
 
 
 def one_line(error: BaseException) -> str:

@@ -55,6 +55,8 @@ def decode_picture(data: bytes, name: str) -> Image.Image:
 
 
 def _open_file(source: str | Path) -> Image.Image:
+    if not str(source).strip():
+        raise PictureError("the picture's path is empty; give the path of a file")
     if str(source).startswith(("http://", "https://")):
         raise PictureError(f"{str(source)!r} is an address, not a file; download the picture first and give its path")
     path = Path(source).expanduser()

@@ -84,4 +84,6 @@ class Sample:
         if self.choices is not None and len(set(self.choices)) < max(2, len(self.choices)):
             raise ValueError(f"choices must be at least two different strings, got {self.choices!r}")
         if self.choices is not None and self.answer is not None and self.answer not in self.choices:
-            raise ValueError(f"the answer {self.answer!r} is not among the choices {self.choices!r}")
+            raise ValueError(
+                f"the answer {self.answer!r} is not among the choices {self.choices!r}; give one of them, or None"
+            )

@@ -111,7 +111,8 @@ def check_device(device: str | None) -> torch.device:
     there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
     if (found.index or 0) >= there:
         raise ValueError(
-            f"device {device!r}: PyTorch sees {there} of its kind here; use device='cpu', or see toolkit doctor"
+            f"device {device!r}: PyTorch sees {there} of its kind here; use device='cpu', or see "
+            "python -m toolkit doctor"
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -128,9 +129,14 @@ def check_words(tokenizer: Any, sample: Sample) -> None:
 
 
 def _hint(tokenizer: Any, words: str) -> str:
-    """The same words as the model would read them, if it can."""
+    """The same words as the model would read them, if it can; else known words that look like the unknown ones."""
     spelt = " ".join(re.sub(r"([^\w\s'-])", r" \1 ", words.lower()).split())
-    return "" if unknown_words(tokenizer, spelt) else f"; try {spelt[:200]!r}"
+    unknown = unknown_words(tokenizer, spelt)
+    if not unknown:
+        return f"; try {spelt[:200]!r}"
+    known = [word for word in tokenizer.get_vocab() if word.isalpha()]
+    near = {word: difflib.get_close_matches(word, known, n=1, cutoff=0.7) for word in unknown[:10]}
+    return "".join(f"; did you mean {found[0]!r} by {word!r}?" for word, found in near.items() if found)
 
 
 def unknown_words(tokenizer: Any, words: str) -> list[str]:
