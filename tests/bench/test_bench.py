@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import signal
 import sys
+import time
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from toolkit.bench import cpu, gpu, measure, tables, workload
+from toolkit.bench.__main__ import app
+from toolkit.bench.aims import Aim, aim_rows
+from toolkit.bench.deadline import within
 from toolkit.bench.shapes import build
 from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm import stack
@@ -110,7 +116,11 @@ def test_the_peak_is_of_this_measurement(vlm: LoadedVLM) -> None:
 def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     lines: list[str] = []
     found = cpu.bench([vlm], quick=True, report=lines.append)
-    assert set(found) == {"metrics", "macro_game", "ideas", "scaling"}
+    assert set(found) == {"aims", "metrics", "macro_game", "ideas", "scaling", "exactness"}
+    assert next(iter(found)) == "aims"
+    single, half = found["exactness"]
+    assert (single["dtype"], half["dtype"]) == ("float32", "bfloat16")
+    assert single["max"] <= 1e-5 < half["max"]
     assert found["ideas"][-1]["speed_up"] > found["ideas"][1]["speed_up"] > 1
     assert found["metrics"][0]["speed_up"] > 2
     assert found["macro_game"][0]["speed_up"] > found["macro_game"][0]["speed_up_distinct"]
@@ -129,7 +139,69 @@ def test_the_gpu_script_runs_on_small_shapes(family: str) -> None:
     assert full["max_log"] <= 1e-3
     assert half["max"] < 0.05
     assert found["metrics"][0]["speed_up"] > 0
-    assert math.isfinite(found["grid"][0]["hours"])
+    (grid,) = found["grid"]  # no total of fewer than three models
+    assert grid["hours"] == pytest.approx(found["metrics"][1]["engine_s"] * 9 * 8917 / 3600)
+    assert found["left_out"] == []
+
+
+def test_the_gpu_script_ends_in_time_and_says_what_it_did_not_measure(monkeypatch) -> None:
+    begun = time.monotonic()
+    monkeypatch.setattr(gpu, "speed_row", lambda *_, **__: time.sleep(60))
+    found = gpu.bench(["llava", "qwen2.5-vl"], small=False, minutes=-1, report=lambda line: None)
+    assert [row["reason"] for row in found["left_out"]] == ["no time was left"] * 2
+    assert {row["verdict"] for row in found["aims"]} == {"not measured"}
+    assert time.monotonic() - begun < 30
+
+
+def test_a_family_that_does_not_fit_leaves_room_for_the_next(monkeypatch) -> None:
+    def measure_one(family, device, found, *, small, begin) -> None:
+        begin(f"{family}: speed")
+        if family == "llava":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if family == "internvl":
+            raise RuntimeError("shape mismatch")
+        found["grid"].append({"model": family, "hours": 1.0, "each_s": 1.0})
+
+    monkeypatch.setattr(gpu, "_measure", measure_one)
+    lines: list[str] = []
+    found = gpu.bench(["llava", "qwen2.5-vl"], small=True, report=lines.append)
+    assert found["left_out"] == [{"from": "llava: speed", "reason": "CUDA out of memory. Tried to allocate 2.00 GiB"}]
+    assert [row["model"] for row in found["grid"]] == ["qwen2.5-vl"]
+    assert lines[1] == "llava: speed: CUDA out of memory. Tried to allocate 2.00 GiB"
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        gpu.bench(["internvl"], small=True, report=lines.append)
+
+
+def test_the_alarm_rings_and_is_taken_back() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeoutError, match="stopped after 0 s"), within(0.05):
+        time.sleep(30)
+    assert signal.getsignal(signal.SIGALRM) == before
+    with within(0.05):
+        pass
+    time.sleep(0.1)
+
+
+def test_an_aim_is_judged_by_the_worst_row() -> None:
+    rows = [{"model": "a", "speed_up": 21.0}, {"model": "b", "speed_up": 19.0}]
+    aims = (Aim("fast", "metrics", "speed_up", 20.0), Aim("small", "macro_game", "peak_GiB", 1.4, at_least=False))
+    first, second = aim_rows({"metrics": rows, "macro_game": [{"model": "c", "peak_GiB": 1.4}]}, aims)
+    assert (first["worst"], first["model"], first["verdict"], first["bound"]) == (19.0, "b", "missed", ">= 20")
+    assert (second["worst"], second["verdict"]) == (1.4, "reached")
+    assert aim_rows({"metrics": rows[:1]}, aims[:1])[0]["verdict"] == "reached"
+    assert aim_rows({}, aims)[0]["verdict"] == "not measured"
+    assert aim_rows({"metrics": [{"model": "a", "speed_up": math.nan}]}, aims[:1])[0]["verdict"] == "missed"
+
+
+def test_nothing_is_measured_where_there_is_no_gpu(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused = CliRunner().invoke(app, ["gpu", "--out", str(tmp_path / "out")])
+    assert refused.exit_code == 2
+    assert "no GPU here" in refused.output
+    assert not (tmp_path / "out").exists()
+    unknown = CliRunner().invoke(app, ["gpu", "--small", "--family", "lava"])
+    assert unknown.exit_code == 2
+    assert "'lava'" in unknown.output
 
 
 def test_an_unknown_shape_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 import typer
@@ -40,6 +41,13 @@ def machine() -> dict[str, str]:
     return {**environment(), **threads}
 
 
+def _show(out: Path, found: dict[str, list[dict[str, Any]]], where: dict[str, str]) -> None:
+    typer.echo("\n".join(f"{key}: {value}" for key, value in where.items()) + "\n")
+    typer.echo(tables.as_text(found))
+    for path in tables.write(out, found, where):
+        typer.echo(f"written: {path}")
+
+
 @app.command("cpu")
 def run_cpu(
     out: Path = typer.Option(Path("results/bench"), help="Folder for speed.json and speed.txt."),
@@ -48,9 +56,7 @@ def run_cpu(
     """Engine against plain path on the embedded models; 20 x and 70 % of the bare rate are the aims on two cores."""
     before = machine()
     found = cpu.bench(embedded_models(), quick=quick, report=lambda line: typer.echo(line, err=True))
-    typer.echo(tables.as_text(found))
-    for path in tables.write(out, found, before):
-        typer.echo(f"written: {path}")
+    _show(out, found, before)
 
 
 @app.command("gpu")
@@ -58,15 +64,23 @@ def run_gpu(
     out: Path = typer.Option(Path("results/bench-gpu"), help="Folder for speed.json and speed.txt."),
     family: list[str] | None = typer.Option(None, help="Only this family; repeatable."),
     small: bool = typer.Option(False, help="Small shapes, for a look at the script itself on a CPU."),
+    minutes: float = typer.Option(7.5, min=0.1, help="When to stop; what was not measured by then is listed."),
 ) -> None:
     """Real shapes of the released models with random weights: exactness, speed, and the time of the full grid."""
     from toolkit.bench import gpu
 
-    before = machine()
-    found = gpu.bench(family or gpu.FAMILIES, small=small, report=lambda line: typer.echo(line, err=True))
-    typer.echo(tables.as_text(found))
-    for path in tables.write(out, found, {**before, "device": gpu.device_name()}):
-        typer.echo(f"written: {path}")
+    unknown = set(family or ()) - set(gpu.FAMILIES)
+    if unknown:
+        raise typer.BadParameter(f"{min(unknown)!r}; expected one of {', '.join(gpu.FAMILIES)}", param_hint="--family")
+    if not small and not torch.cuda.is_available():
+        raise typer.BadParameter("no GPU here, so there is nothing to measure; --small runs the script on a CPU")
+    before = {"device": gpu.device_name(), **machine()}
+    found = gpu.bench(
+        family or gpu.FAMILIES, small=small, minutes=minutes, report=lambda line: typer.echo(line, err=True)
+    )
+    _show(out, found, before)
+    if found["left_out"]:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
+from toolkit.bench.aims import CPU_AIMS, aim_rows
+from toolkit.bench.exactness import both_precisions
 from toolkit.bench.measure import (
     Took,
     bare_pass,
@@ -150,7 +152,7 @@ QUICK_SIZES = ((1, 1), (4, 1), (2, 3))
 
 
 def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[str, Rows]:
-    """All four tables.
+    """All tables, the aims first.
 
     Args:
         models: Loaded models; the ideas and the scaling are measured on the first.
@@ -158,8 +160,10 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
         report: Called with a line of text whenever something new begins.
     """
     n_samples, turns, passes = (2, 1, 20) if quick else (16, 3, PLAIN_PASSES)
-    metrics, macro = [], []
+    metrics, macro, exactness = [], [], []
     for vlm in models:
+        report(f"{vlm.name}: exactness")
+        exactness += both_precisions(vlm, scene_samples(1)[0], 8 if quick else 48)
         report(f"{vlm.name}: metrics of one explainer")
         metrics.append(metrics_row(vlm, n_samples=n_samples, turns=turns, passes=passes))
         report(f"{vlm.name}: exact index of the macro-game")
@@ -168,4 +172,5 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
     ideas = idea_rows(models[0], n_samples=n_samples, turns=turns, passes=passes)
     report(f"{models[0].name}: scaling")
     scaling = scaling_rows(models[0], QUICK_SIZES if quick else SIZES)
-    return {"metrics": metrics, "macro_game": macro, "ideas": ideas, "scaling": scaling}
+    found = {"metrics": metrics, "macro_game": macro, "ideas": ideas, "scaling": scaling, "exactness": exactness}
+    return {"aims": aim_rows(found, CPU_AIMS), **found}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,58 +10,86 @@ import numpy as np
 import torch
 from PIL import Image
 
+from toolkit.bench.aims import GPU_AIMS, aim_rows
+from toolkit.bench.deadline import within
+from toolkit.bench.exactness import difference_row
 from toolkit.bench.measure import bare_pass, median_run, peak_gib, plain_pass
 from toolkit.bench.shapes import SHAPES, build
 from toolkit.bench.workload import PLAIN_PASSES, Task, metric_tasks
 from toolkit.datasets.sample import Sample
+from toolkit.vlm.memory import is_out_of_memory, release
 from toolkit.vlm.model import LoadedVLM
-from toolkit.vlm.plain import plain_values
 
 FAMILIES = tuple(SHAPES)
 GRID_SAMPLES = 8_917
 GRID_EXPLAINERS = 9
 """The paper's grid: RePOPE, CV-Bench and MMStar together, nine explainers, three models."""
 
+MINUTES = 7.5
+"""A run ends within eight minutes, tables written."""
+
 Rows = list[dict[str, Any]]
 Report = Callable[[str], None]
 
 
-def bench(families: Sequence[str], *, small: bool, report: Report) -> dict[str, Rows]:
-    """Three tables: exactness in both precisions, speed, and the extrapolated grid.
+def bench(families: Sequence[str], *, small: bool, report: Report, minutes: float = MINUTES) -> dict[str, Rows]:
+    """Exactness in both precisions, speed, the extrapolated grid, and what could not be measured.
+
+    Each family gets an equal share of the time that is left. A step that runs out of time or memory is listed with its
+    reason, and the next family follows.
 
     Args:
         families: Which shapes.
         small: Small shapes, for a look at the script itself.
         report: Called with a line of text whenever something new begins.
+        minutes: When to stop.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    exactness: Rows = []
-    metrics: Rows = []
-    grid: Rows = []
-    for family in families:
-        start = time.perf_counter()
-        vlm = build(family, device, torch.bfloat16, small=small)
-        vlm.engine.forget()
-        report(f"{vlm.name}: built in {time.perf_counter() - start:.0f} s, {peak_gib(vlm):.1f} GiB")
-        exactness.append(difference_row(vlm, 6 if small else 24))
-        report(f"{vlm.name}: speed")
-        metrics.append(speed_row(vlm, n_explainers=1, n_samples=4))
-        metrics.append(speed_row(vlm, n_explainers=2 if small else GRID_EXPLAINERS, n_samples=2))
-        grid.append(grid_row(metrics[-1]))
-        report(f"{vlm.name}: exactness in float32")
-        model: Any = vlm.model
-        vlm = LoadedVLM(vlm.name, vlm.adapter, model.float())
-        with torch.backends.cudnn.flags(allow_tf32=False):
-            exactness.append(difference_row(vlm, 4 if small else 8))
-        report(f"{vlm.name}: {time.perf_counter() - start:.0f} s in all")
-        del vlm
-        gc.collect()
+    found: dict[str, Rows] = {"exactness": [], "metrics": [], "grid": [], "left_out": []}
+    end = time.monotonic() + 60 * minutes
+    for i, family in enumerate(families):
+        share = (end - time.monotonic()) / (len(families) - i)
+        at = [f"{SHAPES[family].name if family in SHAPES else family}: build"]
+
+        def begin(line: str, at: list[str] = at) -> None:
+            at[0] = line
+            report(line)
+
+        try:
+            with within(share):
+                _measure(family, device, found, small=small, begin=begin)
+        except (TimeoutError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, TimeoutError | MemoryError) and not is_out_of_memory(error):
+                raise
+            found["left_out"].append({"from": at[0], "reason": str(error).splitlines()[0][:200]})
+            report(f"{at[0]}: {found['left_out'][-1]['reason']}")
+        release(device)
         if device.type == "cuda":
-            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
-    if len(grid) > 1:
-        grid.append({"model": "all", "hours": sum(row["hours"] for row in grid), "each_s": float("nan")})
-    return {"exactness": exactness, "metrics": metrics, "grid": grid}
+    if len(found["grid"]) == len(FAMILIES):
+        total = {key: sum(row[key] for row in found["grid"]) for key in ("hours", "each_s")}
+        found["grid"].append({"model": "all", **total})
+    return found if small else {"aims": aim_rows(found, GPU_AIMS), **found}
+
+
+def _measure(family: str, device: torch.device, found: dict[str, Rows], *, small: bool, begin: Report) -> None:
+    """Build one family's model and add its rows, one after the other, to the tables."""
+    begin(f"{SHAPES[family].name if family in SHAPES else family}: build")
+    vlm = build(family, device, torch.bfloat16, small=small)
+    sample = photographs(1)[0]
+    begin(f"{vlm.name}: exactness in bfloat16")
+    found["exactness"].append(difference_row(vlm, sample, 6 if small else 24, target="yes"))
+    begin(f"{vlm.name}: speed, one explainer")
+    found["metrics"].append(speed_row(vlm, n_explainers=1, n_samples=4))
+    n_explainers = 2 if small else GRID_EXPLAINERS
+    begin(f"{vlm.name}: speed, {n_explainers} explainers")
+    found["metrics"].append(speed_row(vlm, n_explainers=n_explainers, n_samples=2))
+    found["grid"].append(grid_row(found["metrics"][-1]))
+    begin(f"{vlm.name}: exactness in float32")
+    model: Any = vlm.model
+    whole = LoadedVLM(vlm.name, vlm.adapter, model.float())
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        found["exactness"].append(difference_row(whole, sample, 4 if small else 8, target="yes"))
 
 
 def device_name() -> str:
@@ -79,25 +106,6 @@ def photographs(n: int) -> list[Sample]:
         question = "is there a red circle next to the blue square in the picture?"
         samples.append(Sample(f"photograph-{seed}", picture, question, "answer with yes or no.", ("yes", "no")))
     return samples
-
-
-def difference_row(vlm: LoadedVLM, n: int) -> dict[str, Any]:
-    """Distribution of |engine - plain| over random coalitions of one sample."""
-    game = vlm.game(photographs(1)[0], target="yes")
-    rng = np.random.default_rng(0)
-    chosen = rng.random((n, game.players.n)) < rng.random((n, 1))
-    chosen[0], chosen[1:4, : game.players.n_image] = True, chosen[4 % n, : game.players.n_image]
-    fast, plain = game(chosen), plain_values(game, chosen)
-    difference = np.abs(fast - plain)
-    return {
-        "model": vlm.name,
-        "dtype": str(vlm.model.dtype).removeprefix("torch."),
-        "coalitions": n,
-        "median": float(np.median(difference)),
-        "p90": float(np.quantile(difference, 0.9)),
-        "max": float(difference.max()),
-        "max_log": float(np.abs(np.log(fast) - np.log(plain)).max()),
-    }
 
 
 def speed_row(vlm: LoadedVLM, *, n_explainers: int, n_samples: int) -> dict[str, Any]:

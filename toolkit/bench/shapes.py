@@ -104,7 +104,9 @@ def _internvl_processor(small: bool) -> Any:
 
 def _text(ids: dict[str, int], **real: int) -> dict[str, Any]:
     """Settings that all text configurations share."""
-    return {**real, "max_position_embeddings": 32768, "eos_token_id": ids["<|im_end|>"], "pad_token_id": ids["<pad>"]}
+    end = ids["<|im_end|>"]
+    special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": ids["<pad>"]}
+    return {**real, "max_position_embeddings": 32768, **special}
 
 
 _SMALL = {

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 TITLES = {
-    "metrics": "Metrics of one explainer (image and text curves, F_syn; K = 10), seconds per (sample, explainer)",
+    "aims": "Aims, on two quiet cores or on one GPU, and the worst that was measured",
+    "metrics": "Metrics (image and text curves, F_syn; K = 10), seconds per (sample, explainer)",
     "macro_game": "Exact Shapley interaction index of the macro-game (8 players, 11 steps), seconds per sample",
     "ideas": "What each idea is worth, seconds per (sample, explainer)",
     "scaling": "Scaling over samples and explainers",
     "exactness": "Engine against the plain path: distribution of |difference| of values",
-    "grid": "Extrapolated time of the full grid",
+    "grid": "Extrapolated time of the full grid: scoring alone, without the explainers' own passes",
+    "left_out": "Not measured",
 }
 
 
