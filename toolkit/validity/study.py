@@ -63,8 +63,8 @@ class Plan:
     methods: int = 20
     settings: int = 10
     diagnosis: int = 40
-    surrogate: int = 4
-    flaws: int = 8
+    surrogate: int = 3
+    flaws: int = 6
     steps: int = 10
     datasets: tuple[str, ...] = ("scenes-existence", "scenes-choice")
     explainers: tuple[str, ...] = METHODS
