@@ -147,8 +147,9 @@ show(found, digits=1, name="plan", value="nights of twelve hours")
 #
 # `make lab` works offline on purpose. For a run that downloads something, start `.venv/bin/jupyter lab` yourself.
 #
-# **Several GPUs.** `--executor ray --workers 4` starts one model per worker. On a cluster, give the address of its
-# head node and set `RAY_AUTH_MODE=token`: an open Ray port lets anybody run code.
+# **Several GPUs.** `--executor ray --workers 4 --gpus-per-worker 1` starts one model per worker, each on a GPU of its
+# own. On a cluster, give its address with `--ray-address` and set `RAY_AUTH_MODE=token`: an open Ray port lets anybody
+# run code.
 #
 # ## 4 · On Colab (8 minutes)
 #

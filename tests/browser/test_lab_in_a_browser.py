@@ -24,7 +24,12 @@ MINUTES = 15
 SETTLE = 5
 """Seconds without anything running after which the cells are asked for again."""
 
-TRACKER = '{"windowingMode": "none"}'
+SETTINGS = {
+    "notebook-extension/tracker": '{"windowingMode": "none"}',
+    "apputils-extension/notification": '{"fetchNews": "false"}',
+}
+"""All cells are in the page, and no question about news lies on top of the figures."""
+
 HARMLESS = ("Failed to load resource", "favicon", "WebGL", "GPU")
 """What the browser itself complains about in a headless machine; nothing of ours."""
 
@@ -42,9 +47,10 @@ def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, home)
-    settings = home / ".settings" / "@jupyterlab" / "notebook-extension"
-    settings.mkdir(parents=True)
-    (settings / "tracker.jupyterlab-settings").write_text(TRACKER, encoding="utf-8")
+    for name, text in SETTINGS.items():
+        path = home / ".settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     port = free_port()
     environment = os.environ | {
         "JUPYTERLAB_SETTINGS_DIR": str(home / ".settings"),

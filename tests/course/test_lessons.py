@@ -1,13 +1,18 @@
 """Each checker refuses the mistakes that learners make, and the lessons' experiments give the numbers on paper."""
 
 import importlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from paper_vlm import PaperVLM, paper_sample
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from toolkit.benchmark.presets import preset
+from toolkit.cli import app
 from toolkit.course import ExerciseError, Quiz, experiments
 from toolkit.course import lesson_00 as zeroth
 from toolkit.course import lesson_03 as third
@@ -157,6 +162,22 @@ def test_score_tables_have_one_row_per_sample_explainer_and_metric():
 def test_costs():
     assert seventh.total_coalitions(preset("paper")) == 8917 * 3 * 652
     assert seventh.speed(PaperVLM("and"), SAMPLES[0]) > 0
+
+
+def test_the_commands_of_lesson_07_are_accepted_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = next((Path(__file__).parents[2] / "notebooks" / "src").glob("07_*.py")).read_text(encoding="utf-8")
+    block = re.search(r"```sh\n(.*?)# ```", source, flags=re.S).group(1)
+    pin = re.search(r'PIN="(.*)"', block).group(1).replace("COMMIT", "0" * 40)
+    runs = [line for line in re.findall(r"python -m toolkit (benchmark run .*)", block) if "--dry-run" not in line]
+    assert len(runs) == 2
+    for line in runs:
+        done = CliRunner().invoke(app, [*line.replace("$PIN", pin).split(), "--dry-run"])
+        assert done.exit_code == 0, done.output
+        assert "before it can run" not in done.output
+    known = {option for parameter in get_command(app).commands["benchmark"].commands["run"].params
+             for option in parameter.opts}  # fmt: skip
+    assert set(re.findall(r"--[a-z][a-z-]+", source)) <= known
 
 
 def test_the_report_card_passes_what_is_right_and_separates_nothing_on_a_blind_model():
