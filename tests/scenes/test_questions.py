@@ -160,3 +160,16 @@ def test_everyday_image_corner_counts_the_things_of_that_colour():
     asked = [everyday(scene, rng, 0.5) for _ in range(80)]
     blue = {q.bayes.image for q in asked if q.answer == "blue" and "usually" not in q.text}
     assert blue == {2 / 3}
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.7])
+def test_everyday_answers_follow_the_empty_corner(strength):
+    """With neither picture nor words only the question's length is left, and an answer is as frequent as it says."""
+    asked = [q for _, q in draws(everyday, strength, 900, seed=7)]
+    for length in (6, 7):
+        alike = [q for q in asked if len(q.text.split()) == length]
+        value = {q.answer: q.bayes.empty for q in alike}
+        assert all(q.bayes.empty == value[q.answer] for q in alike)
+        for answer, told in value.items():
+            share = sum(q.answer == answer for q in alike) / len(alike)
+            assert abs(share - told) < 4 * np.sqrt(told * (1 - told) / len(alike)), (length, answer)
