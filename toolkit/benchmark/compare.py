@@ -128,8 +128,8 @@ def _section(frame: pd.DataFrame, metric: str, run: Run) -> Section:
                     text(row.explainer) + (f'<br><span class="bad">{", ".join(alone)}</span>' if alone else ""),
                     number(row.first, 2, sign=True), number(row.second, 2, sign=True),
                     interval_bar(row.change, row.low, row.high, limits, style[row.explainer].colour, label),
-                    number(row.change, sign=True), f"[{number(row.low, 2)}, {number(row.high, 2)}]", p_value(row.p_holm),
-                    number(row.effect, 2, sign=True), number(row.n_samples),
+                    number(row.change, sign=True), f"[{number(row.low, 2)}, {number(row.high, 2)}]",
+                    p_value(row.p_holm), number(row.effect, 2, sign=True), number(row.n_samples),
                 ]
             )  # fmt: skip
         interval = f"{run.spec.level:.0%} interval"
