@@ -249,3 +249,10 @@ def test_a_smaller_plan_shrinks_every_part_and_a_twin_is_asked_less():
     assert Plan().scaled(400).methods == Plan().methods
     assert Plan().for_biased().controls == 60
     assert Plan().for_biased().weights == 0
+
+
+def test_flaws_and_exact_index_are_measured_on_every_grounded_model_and_one_twin():
+    plans = validation._plans([name for pair in validation.PAIRS.items() for name in pair], Plan())
+    assert {name for name, plan in plans.items() if plan.flaws} == set(validation.PAIRS)
+    assert {name for name, plan in plans.items() if plan.surrogate} == {*validation.PAIRS, BIASED}
+    assert validation._plans([], Plan()) == {}

@@ -121,9 +121,15 @@ def _dataset(name: str, n: int, seed: int) -> list[Sample]:
 
 
 def _plans(models: Sequence[str], plan: Plan) -> dict[str, Plan]:
-    """Who is asked what: the exact index on all, the flaws on the grounded models."""
+    """Who is asked what: flaws and the exact index on the grounded models, the index on the first twin too."""
     grounded = [name for name in models if name in PAIRS] or list(models)
-    return {name: plan if name in grounded else replace(plan, flaws=0) for name in models}
+    indexed = {*grounded, PAIRS.get(grounded[0], "")} if grounded else set()
+    return {
+        name: replace(
+            plan, surrogate=plan.surrogate if name in indexed else 0, flaws=plan.flaws if name in grounded else 0
+        )
+        for name in models
+    }
 
 
 def _study_by_name(name: str, metrics: tuple[str, ...], plan: Plan, seed: int) -> Study:
