@@ -61,6 +61,9 @@ def test_every_map_lies_on_the_picture_and_every_word_on_its_colour() -> None:
     (word,) = purple
     written = [t for t in axes.texts if t.get_text() == row.sample.question.split()[2]]
     assert any(word.get_x() == t.get_position()[0] and word.get_y() < t.get_position()[1] for t in written)
+    inks = {t.get_position()[0] > 1: t.get_color() for t in written}
+    assert inks[True] == "#fff", "dark purple asks for white letters"
+    assert inks[False] != "#fff", "the question below the picture has no colour behind it"
     coloured = sorted((p for p in axes.patches if p.get_fill()), key=lambda p: p.get_x())
     gaps = [b.get_x() - a.get_x() - a.get_width() for a, b in itertools.pairwise(coloured)]
     assert len(coloured) == len(row.spans)
@@ -125,6 +128,8 @@ def test_the_page_has_one_figure_per_model_on_the_same_samples(vlm: LoadedVLM, t
     text = page.read_text()
     assert text.count("<img ") == 2
     assert text.count('alt="Maps of 2 samples') == 2
+    assert "overflow-x:auto" in text, "a wide figure scrolls and is not shrunk until its words cannot be read"
+    assert '<a href="maps-a--b.png">' in text
     assert "oracle 100% of pictures, 100% of questions" in text
     assert sorted(p.name for p in tmp_path.glob("*.png")) == ["maps-a--b.png", "maps-one.png"]
     with pytest.raises(UnknownNameError, match="Did you mean"):

@@ -23,7 +23,7 @@ from toolkit.explainers.base import EXPLAINERS, explain
 from toolkit.explainers.oracle import evidence
 from toolkit.explainers.plausibility import chance, pointing
 from toolkit.plots.drawing import Drawing, image_html
-from toolkit.plots.maps import centred, overlay
+from toolkit.plots.maps import centred, ink_on, overlay
 from toolkit.plots.style import DIVERGING, FAINT, INK, new_figure, styled
 from toolkit.typing import Scores
 from toolkit.vlm.protocol import VLM
@@ -206,10 +206,13 @@ def _words(axes: Axes, row: MapRow, scores: Scores | None, left: float, top: flo
             start, stop = row.spans[index]
             word = row.sample.question[start:stop]
             long = letter * len(word)
+            ink = INK
             if scores is not None:
                 colour = DIVERGING((values[index] + 1) / 2)
+                ink = ink_on(colour)
                 axes.add_patch(Rectangle((x, y), long, 0.82 * _LINE, color=colour, linewidth=0, zorder=1))
-            axes.text(x, y + 0.62 * _LINE, word, fontsize=4.3 * width, family="DejaVu Sans Mono", zorder=3)
+            written = axes.text(x, y + 0.62 * _LINE, word, fontsize=4.3 * width, family="DejaVu Sans Mono", zorder=3)
+            written.set_color(ink)
             if truth[index] > 0:
                 axes.plot([x, x + long], [y + 0.86 * _LINE] * 2, color=INK, linewidth=0.6, zorder=3)
             x += long + letter
@@ -266,10 +269,11 @@ def maps_page(
         progress(name)
         rows = [map_row(vlm, sample, methods, seed=seed) for sample in samples]
         drawing = map_grid(rows, title=name)
-        drawing.save(out / f"maps-{name.replace('/', '--')}.png")
+        file = drawing.save(out / f"maps-{name.replace('/', '--')}.png").name
         table = hits(rows).to_html(index=False, border=0, na_rep="", float_format="{:.2f}".format)
         figure = image_html(drawing.png(96), "image/png", drawing.alt, caption=name)
-        parts.append(f"<h2>{html.escape(name)}</h2>{figure}<h3>Highest score on the evidence</h3>{table}")
+        larger = f'<p><a href="{html.escape(file)}">The figure alone, larger</a></p>'
+        parts.append(f"<h2>{html.escape(name)}</h2>{figure}{larger}<h3>Highest score on the evidence</h3>{table}")
     page = out / "maps.html"
     page.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
     return page
@@ -277,7 +281,8 @@ def maps_page(
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Every explainer on the same samples</title>
-<style>body{{font:15px/1.5 sans-serif;margin:2em;color:#1f2430}}figure{{margin:1em 0}}
+<style>body{{font:15px/1.5 sans-serif;margin:2em;color:#1f2430}}figure{{margin:1em 0;overflow-x:auto}}
+figure img{{max-width:none!important}}table{{border-collapse:collapse}}
 td,th{{padding:.15em .8em;text-align:right;border-bottom:1px solid #e5e7eb}}td:first-child{{text-align:left}}</style>
 </head>
 <body>

@@ -66,6 +66,12 @@ def png_bytes(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def ink_on(colour: Sequence[float]) -> str:
+    """White on a dark background, nearly black on a light one; red, green, blue in [0, 1]."""
+    red, green, blue = colour[:3]
+    return "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.47 else "#111"
+
+
 def tokens_html(question: str, spans: Sequence[tuple[int, int]], scores: ArrayLike) -> str:
     """The question with each token on its colour; the line under it says the sign too (solid for, dotted against).
 
@@ -85,7 +91,7 @@ def tokens_html(question: str, spans: Sequence[tuple[int, int]], scores: ArrayLi
     for (start, stop), value, score in sorted(zip(spans, values, raw, strict=True), key=lambda item: item[0]):
         pieces.append(html.escape(question[end:start]))
         red, green, blue = (int(255 * part) for part in np.asarray(DIVERGING((value + 1) / 2))[:3])
-        ink = "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 120 else "#111"
+        ink = ink_on((red / 255, green / 255, blue / 255))
         line = "solid" if value > 0 else "dotted" if value < 0 else "none"
         pieces.append(
             f'<span class="token" title="{score:+.3g}" style="background:rgb({red},{green},{blue});color:{ink};'
