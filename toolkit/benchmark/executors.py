@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
+from toolkit.benchmark.evaluation import evaluate_unit
 from toolkit.benchmark.records import Line
 from toolkit.benchmark.spec import BenchmarkSpec
-from toolkit.benchmark.units import Bench, BenchFactory, Unit, evaluate_unit
+from toolkit.benchmark.units import Bench, BenchFactory, Unit
 
 _METHODS = multiprocessing.get_all_start_methods()
 

@@ -13,10 +13,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolkit.benchmark.evaluation import evaluate_unit
 from toolkit.benchmark.executors import MAX_DEATHS, Outcome, WorkerError, after_death
 from toolkit.benchmark.records import Line
 from toolkit.benchmark.spec import BenchmarkSpec, SpecError
-from toolkit.benchmark.units import Bench, BenchFactory, Unit, evaluate_unit
+from toolkit.benchmark.units import Bench, BenchFactory, Unit
 
 START_SECONDS = 600.0
 """So long a run waits for its first worker; a cluster that grows on demand needs minutes for a machine."""

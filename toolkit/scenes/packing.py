@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.scenes import mixed, questions
+from toolkit.scenes.captions import Said, caption, census, tour
 from toolkit.scenes.everyday import everyday
 from toolkit.scenes.generator import EVERYDAY_STRENGTH
 from toolkit.scenes.pool import SIDE, ScenePool
@@ -25,12 +26,9 @@ from toolkit.scenes.vocabulary import (
     CAPTION_INSTRUCTION,
     CENSUS_INSTRUCTION,
     CHOICE_INSTRUCTION,
-    COLUMNS,
     DRILL_INSTRUCTION,
     GRID,
-    KINDS,
     PLAIN,
-    ROWS,
     TOUR_INSTRUCTION,
 )
 from toolkit.scenes.world import Scene
@@ -47,7 +45,6 @@ _TEMPLATES = (
     (mixed.same, 3.0),
 )
 _N_REPLACED = 2
-_TOUR_STOPS = 4
 _HARD = (questions.relation, mixed.neighbour, mixed.same)
 _FOLKLORE = (questions.colour, questions.count, questions.relation)
 _EMPHASIS = 3.0
@@ -163,50 +160,6 @@ def _drill(question: Question, *, named: bool) -> Question:
     return replace(question, text=text, instruction=DRILL_INSTRUCTION, answer=answer)
 
 
-def _caption(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> list[str]:
-    """What is visible, thing by thing, colour first or shape first, half the time in random order.
-
-    In random order the first word of a thing is a surprise and the next ones must be looked up by it: by colour or by
-    shape. This is the binding that questions need; reading order alone teaches only to step from thing to thing.
-    """
-    colour_first, shuffled = rng.random() < 0.5, rng.random() < 0.5
-    words: list[str] = []
-    for index in rng.permutation(len(scene.things)) if shuffled else range(len(scene.things)):
-        thing = scene.things[index]
-        if keep[thing.row, thing.column]:
-            pair = (thing.colour, thing.kind) if colour_first else (thing.kind, thing.colour)
-            words += [*pair, ROWS[thing.row], COLUMNS[thing.column], ","]
-    return words or ["nothing"]
-
-
-Said = list[tuple[str, bool]]
-"""Words of a list and whether each is learnt (or only given)."""
-
-
-def _census(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> Said:
-    """``circles 2 squares 0 ...``: how many of each plain kind are visible, in random order; the numbers are learnt."""
-    visible = [thing.kind for thing in scene.things if keep[thing.row, thing.column]]
-    said: Said = []
-    for index in rng.permutation(len(PLAIN)):
-        kind = PLAIN[int(index)]
-        said += [(KINDS[kind].plural, False), (str(visible.count(kind)), True)]
-    return said
-
-
-def _tour(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> Said:
-    """``red circle blue square left above , ...``: where visible things lie from each other; directions are learnt."""
-    lone = [t for t in scene.things if keep[t.row, t.column] and len(scene.find(t.colour, t.kind)) == 1]
-    said: Said = []
-    for _ in range(_TOUR_STOPS if len(lone) > 1 else 0):
-        subject, other = (lone[int(i)] for i in rng.choice(len(lone), size=2, replace=False))
-        across, down = subject.column - other.column, subject.row - other.row
-        said += [(word, False) for word in (subject.colour, subject.kind, other.colour, other.kind)]
-        said += [("left" if across < 0 else "right", True)] if across else []
-        said += [("above" if down < 0 else "below", True)] if down else []
-        said.append((",", False))
-    return said
-
-
 class Packer:
     """Turns pool scenes into token rows for one tokenizer.
 
@@ -254,12 +207,12 @@ class Packer:
     ) -> tuple[NDArray[np.uint8], list[Any]]:
         scene = pool.scenes[index]
         picture, keep = _remove_cells(rng, pool.pictures[index], pool.blurred[index], removal)
-        blocks = [self._block([], np.ones(0, dtype=np.bool_), CAPTION_INSTRUCTION, _caption(rng, scene, keep))]
+        blocks = [self._block([], np.ones(0, dtype=np.bool_), CAPTION_INSTRUCTION, caption(rng, scene, keep))]
         n_questions = self._n_questions
         if rng.random() < drills * (1 - self._strength) and any(thing.kind in PLAIN for thing in scene.things):
             n_questions -= _N_REPLACED
-            blocks.append(self._list(CENSUS_INSTRUCTION, _census(rng, scene, keep)))
-            blocks.append(self._list(TOUR_INSTRUCTION, _tour(rng, scene, keep)))
+            blocks.append(self._list(CENSUS_INSTRUCTION, census(rng, scene, keep)))
+            blocks.append(self._list(TOUR_INSTRUCTION, tour(rng, scene, keep)))
         asked = _ask(
             rng,
             scene,
