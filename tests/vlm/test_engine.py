@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 
 import numpy as np
 import pytest
 import torch
-from subjects import RANDOM_TINY, make_subject, sample
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from subjects import RANDOM_TINY, RELEASED, SIZES, TRAINED, make_subject, sample
 
 from toolkit.vlm import decoder, stack
 from toolkit.vlm.engine import Engine
@@ -97,6 +100,42 @@ def test_several_samples_in_one_batch(fresh: LoadedVLM) -> None:
         np.testing.assert_allclose(values, plain_values(game, c), atol=1e-5, rtol=0)
     assert np.array_equal(together[3], together[0][:2])
     assert games[0].n_evaluations == len(np.unique(chosen[0], axis=0))
+
+
+_ASKED = st.tuples(
+    st.integers(0, 99),
+    st.sampled_from(sorted(SIZES)),
+    st.sampled_from(["red", "is there a red circle ?", "what is the blue square ? A or B ? the red circle ?"]),
+    st.sampled_from(["yes", "blue square", "red circle A"]),
+)
+
+
+@pytest.mark.parametrize("vlm", [*RANDOM_TINY, *RELEASED, *TRAINED], indirect=True)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(
+    asked=st.lists(_ASKED, min_size=1, max_size=3),
+    tokens=st.sampled_from([1, 300, 4000]),
+    entries=st.sampled_from([1, 1 << 16, 1 << 22]),
+    block_tokens=st.sampled_from([1, 12, None]),
+    kept=st.sampled_from([1, 1 << 24]),
+)
+def test_any_mixture_in_any_batches_equals_the_plain_path(vlm, asked, tokens, entries, block_tokens, kept) -> None:
+    engine = vlm.engine
+    bounds = {"max_tokens": tokens, "max_entries": entries, "block_tokens": block_tokens, "feature_bytes": kept}
+    vlm.engine = Engine(vlm.adapter, vlm.model, **bounds)
+    try:
+        requests = []
+        for seed, size, question, target in asked:
+            one = dataclasses.replace(sample(seed, SIZES[size], question), choices=(target, "no"))
+            game = vlm.game(one, target=target)
+            requests.append((game, np.random.default_rng(seed).random((3, game.players.n)) < 0.6))
+        found = score_games(requests)
+    finally:
+        vlm.engine = engine
+    for (game, chosen), values in zip(requests, found, strict=True):
+        plain = plain_values(game, chosen)
+        assert np.abs(values - plain).max() <= 1e-5
+        assert np.abs(np.log(values) - np.log(plain)).max() <= 5e-4
 
 
 def test_games_of_two_models_are_refused(fresh: LoadedVLM) -> None:
