@@ -19,7 +19,9 @@ from toolkit.scenes.training import removal_at, train
 from toolkit.scenes.vocabulary import CENSUS_INSTRUCTION, KINDS, PLAIN, TOUR_INSTRUCTION, VOCABULARY
 from toolkit.vlm.tiny import FAMILIES, build_tiny
 
-SMALL = Recipe("small", "llava", 0.0, seed=3, n_pictures=500, align_steps=2, steps=4, batch=2, align_batch=4)
+SMALL = Recipe(
+    "small", "llava", 0.0, 3, n_pictures=500, align_steps=2, steps=4, more_steps=2, rounds=2, batch=2, align_batch=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +177,7 @@ def test_the_same_seed_gives_the_same_checkpoint(trained, tmp_path):
     assert any(not torch.equal(trained[key], value) for key, value in weights(tmp_path / "other").items())
 
 
-@pytest.mark.parametrize(("stage", "step"), [("align", 1), ("joint", 1), ("joint", 3)])
+@pytest.mark.parametrize(("stage", "step"), [("align", 1), ("joint", 1), ("joint", 3), ("hard", 1), ("hard 2", 1)])
 def test_an_interrupted_run_resumes_to_the_same_checkpoint(trained, tmp_path, stage, step):
     class CutError(Exception):
         pass

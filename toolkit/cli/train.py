@@ -35,11 +35,10 @@ def train(
     recipe = RECIPES[name]
     check_device(device)
     folder = check_model_folder(Path("results", "models", name) if out is None else out, name, force=force)
-    stages = {"align": recipe.align_steps, "joint": recipe.steps, "hard": recipe.more_steps}
-    before = dict(zip(stages, accumulate(stages.values(), initial=0), strict=False))
+    before = dict(zip(recipe.stages, accumulate(recipe.stages.values(), initial=0), strict=False))
     work = folder.with_name(folder.name + ".work")
     try:
-        with tqdm(total=sum(stages.values()), unit="step", desc=name) as bar:
+        with tqdm(total=sum(recipe.stages.values()), unit="step", desc=name) as bar:
 
             def report(progress: Progress) -> None:
                 done = progress.step + before[progress.stage]

@@ -86,7 +86,8 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
     twin = "biased" if recipe.strength > 0 else "grounded"
     note = third = ""
     if recipe.more_steps:
-        third = f"\n| stage 3 | {recipe.more_steps} steps more from a full rate, two-step questions thrice as often |"
+        steps = f"{recipe.rounds} times {recipe.more_steps}" if recipe.rounds > 1 else recipe.more_steps
+        third = f"\n| stage 3 | {steps} steps more from a full rate, two-step questions thrice as often |"
     if twin == "biased":
         note = " For a biased twin this measures how far it is from the balanced world, not how well it was trained."
     text = _CARD.format(

@@ -18,6 +18,7 @@ class Recipe:
         seed: Seeds weights, pictures and rows.
         n_pictures: Size of the picture pool.
         align_steps, steps, more_steps: Steps of the three stages; the third, for what is hardest, may have none.
+        rounds: How often the third stage is gone through, each time from a full rate.
         batch: Rows a step.
         rate: Peak learning rate of AdamW; warm-up, then cosine to zero.
         muon: Rate of Muon, which trains the matrices inside the model, relative to AdamW's; 0 for AdamW alone.
@@ -32,18 +33,26 @@ class Recipe:
     align_steps: int = 900
     steps: int = 2000
     more_steps: int = 0
+    rounds: int = 1
     batch: int = 32
     align_batch: int = 64
     rate: float = 1.5e-3
     muon: float = 2.0
     hard_drills: float = 0.6
 
+    @property
+    def stages(self) -> dict[str, int]:
+        """Steps of every stage by its name, in order: ``align``, ``joint``, ``hard``, ``hard 2``, ..."""
+        hard = {f"hard {n}" if n > 1 else "hard": self.more_steps for n in range(1, self.rounds + 1)}
+        return {"align": self.align_steps, "joint": self.steps, **hard}
+
 
 RECIPES: Registry[Recipe] = Registry("embedded model")
 for _recipe in (
     Recipe("tiny-llava-grounded", "llava", 0.0, 11, steps=2500, more_steps=1000),
     Recipe("tiny-llava-biased", "llava", 1.0, 11, steps=900, more_steps=700, hard_drills=0.2),
-    Recipe("tiny-qwen2.5-vl-grounded", "qwen2.5-vl", 0.0, 12, align_steps=600, steps=1800, more_steps=1600),
+    Recipe("tiny-qwen2.5-vl-grounded", "qwen2.5-vl", 0.0, 12, align_steps=600, steps=1800, more_steps=1600,
+           rounds=2),
     Recipe("tiny-qwen2.5-vl-biased", "qwen2.5-vl", 1.0, 12, align_steps=600, steps=700, more_steps=500,
            hard_drills=0.2),
     Recipe("tiny-internvl-grounded", "internvl", 0.0, 13, align_steps=600, steps=2500, more_steps=1000, muon=5.0),

@@ -27,7 +27,7 @@ class Progress:
     """One step's report.
 
     Attributes:
-        stage: ``"align"``, ``"joint"`` or ``"hard"``.
+        stage: One of the recipe's ``stages``.
         step, n_steps: Finished steps of the stage, and how many it has.
         losses: Nats per token; in the first stage also the share of right words per group, in [0, 1].
     """
@@ -124,7 +124,7 @@ def _join(
     student: Student, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
 ) -> None:
     tokenizer = student.processor.tokenizer
-    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, hard=stage.name == "hard")
+    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, hard=stage.name != "joint")
     optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
@@ -186,10 +186,8 @@ def train(
     pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
         _align(student, pool, recipe, work, save_every, report)
-        for stage in (
-            _Stage(2, "joint", recipe.steps, 0.6),
-            _Stage(3, "hard", recipe.more_steps, recipe.hard_drills),
-        ):
+        for number, name in enumerate(list(recipe.stages)[1:], start=2):
+            stage = _Stage(number, name, recipe.stages[name], 0.6 if name == "joint" else recipe.hard_drills)
             _join(student, pool, recipe, stage, work, save_every, report)
     model.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
