@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+FULL := .venv/.full
 RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-slow lab check bench maps notebooks badges clean
+.PHONY: help setup demo test test-slow test-browser lab check bench maps notebooks badges clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -21,14 +22,21 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev]"
 	touch $(READY)
 
+$(FULL): $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev,cluster,browser]"
+	touch $(FULL)
+
 demo: $(READY) ## Evaluate the embedded models and write results/demo/report.html
 	$(OFFLINE) $(BIN)/python -m toolkit benchmark demo --out $(RESULTS)/demo
 
 test: $(READY) ## Run the tests
 	$(OFFLINE) $(BIN)/python -m pytest -m "not slow and not gpu and not browser"
 
-test-slow: $(READY) ## Run the slow tests
+test-slow: $(FULL) ## Run the slow tests, those of Ray among them
 	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu and not browser"
+
+test-browser: $(FULL) ## Drive the notebooks in Chromium, which has to be installed; screenshots go to results/
+	$(OFFLINE) SCREENSHOTS=$(RESULTS)/screenshots $(BIN)/python -m pytest -m browser
 
 lab: $(READY) ## Open JupyterLab on the first notebook
 	$(OFFLINE) $(BIN)/jupyter lab $(firstword $(sort $(wildcard notebooks/*.ipynb)))

@@ -47,6 +47,7 @@ def kill_loop(tmp_path, n_kills, workers, seed):
     """Kill and resume until so many kills have landed; a run that finishes is compared and started over.
 
     The children are forked off a process that has imported everything, so that a kill hits the run, not its imports.
+    Where the machine has become slower and ten kills in a row have let no run finish, the next ones come later.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["toy_bench", "toolkit.benchmark.runner"])
@@ -56,13 +57,14 @@ def kill_loop(tmp_path, n_kills, workers, seed):
     seconds = time.perf_counter() - start
     expected, records = tables_digest(tmp_path / "undisturbed"), records_digest(tmp_path / "undisturbed")
     rng = np.random.default_rng(seed)
-    folder, kills, finished, stages = tmp_path / "run", 0, 0, set()
+    folder, kills, finished, stages, in_a_row = tmp_path / "run", 0, 0, set(), 0
     while kills < n_kills:
         if run_child(context, folder, workers, kill_after=rng.uniform(0, seconds)):
-            kills += 1
+            kills, in_a_row = kills + 1, in_a_row + 1
+            seconds *= 1.25 if in_a_row % 10 == 0 else 1.0
             stages.add(len(list((folder / "shards").glob("*.jsonl"))) if folder.exists() else -1)
         else:
-            finished += 1
+            finished, in_a_row = finished + 1, 0
             assert records_digest(folder) == records
             shutil.rmtree(folder)
     run_child(context, folder, workers)
