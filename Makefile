@@ -8,7 +8,7 @@ RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-slow test-browser lab check bench maps notebooks badges clean
+.PHONY: help setup demo test test-slow test-browser lab check bench maps validate sanity notebooks badges clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -50,6 +50,12 @@ bench: $(READY) ## Measure the scoring engine
 
 maps: $(READY) ## Draw the maps of every explainer on the same twelve samples
 	$(OFFLINE) $(BIN)/python -m toolkit maps --out $(RESULTS)/maps
+
+validate: $(READY) ## Judge every metric by controls; the demo's report shows the panel
+	$(OFFLINE) $(BIN)/python -m toolkit validate --out $(RESULTS)/validity
+
+sanity: $(READY) ## See which maps notice that the model was destroyed; the demo's report shows it
+	$(OFFLINE) $(BIN)/python -m toolkit sanity --out $(RESULTS)/sanity
 
 notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
 	$(OFFLINE) $(BIN)/python -m toolkit.course build
