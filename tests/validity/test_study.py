@@ -249,6 +249,7 @@ def test_a_smaller_plan_shrinks_every_part_and_a_twin_is_asked_less():
     assert Plan().scaled(400).methods == Plan().methods
     assert Plan().for_biased().controls == 60
     assert Plan().for_biased().weights == 0
+    assert Plan().for_biased().settings == 0
 
 
 def test_flaws_and_exact_index_are_measured_on_every_grounded_model_and_one_twin():

@@ -60,10 +60,10 @@ class Plan:
     controls: int = 200
     halves: int = 40
     weights: int = 20
-    methods: int = 20
-    settings: int = 10
+    methods: int = 16
+    settings: int = 6
     diagnosis: int = 40
-    surrogate: int = 3
+    surrogate: int = 2
     flaws: int = 6
     steps: int = 10
     datasets: tuple[str, ...] = ("scenes-existence", "scenes-choice")
@@ -77,8 +77,8 @@ class Plan:
         return replace(self, controls=controls, **sizes)
 
     def for_biased(self) -> Plan:
-        """What a biased twin is asked: enough for the twin rule and for its own rankings."""
-        return replace(self, controls=min(self.controls, 60), halves=0, weights=0)
+        """What a biased twin is asked: enough for the twin rule and for its own rankings, under the default setting."""
+        return replace(self, controls=min(self.controls, 60), halves=0, weights=0, settings=0)
 
 
 def score_all(
