@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from matplotlib.patches import Rectangle
 
 from toolkit.plots.drawing import Drawing
@@ -30,7 +32,7 @@ def draw_panel(panel: Panel) -> Drawing:
         axes.set_xlim(-0.5, len(metrics) - 0.5)
         axes.set_ylim(len(RULES) - 0.5, -0.5)
         axes.set_yticks(range(len(RULES)), [rule.title for rule in RULES])
-        axes.set_xticks(range(len(metrics)), [m.replace("-", "-\n", 1) for m in metrics], fontsize=8)
+        axes.set_xticks(range(len(metrics)), [textwrap.fill(m, 14) for m in metrics], fontsize=8)
         axes.xaxis.tick_top()
         axes.grid(visible=False)
         axes.tick_params(length=0)
