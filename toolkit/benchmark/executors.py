@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -59,9 +60,12 @@ class SerialExecutor:
 def _work(pipe: Connection, spec: BenchmarkSpec, factory: BenchFactory, variables: dict[str, str]) -> None:
     """Main loop of a worker process: ends when the caller closes the pipe, dies, or sends None.
 
-    The fork server remembers the environment variables of its first caller; ``variables`` are those of now.
+    The fork server remembers the environment variables of its first caller; ``variables`` are those of now. The
+    arguments bring PyTorch with them before they are set, so its threads are set once more.
     """
     os.environ.update(variables)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(variables["OMP_NUM_THREADS"]))
     try:
         bench = factory(spec)
         while (unit := pipe.recv()) is not None:
