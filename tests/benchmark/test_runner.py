@@ -1,6 +1,7 @@
 """The runner: nothing is lost, nothing is doubled, every failure is a record."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import toy_bench
 from filelock import FileLock
-from toy_bench import ToyBench, spec, tables_digest
+from toy_bench import TellsThreads, ToyBench, spec, tables_digest
 
 from toolkit.benchmark import folder as folder_module
 from toolkit.benchmark.executors import WorkerError
@@ -65,6 +66,15 @@ def test_workers_do_not_change_a_byte(tmp_path, toy_spec, workers):
     other = spec(tmp_path / "other", executor="processes", workers=workers)
     run_benchmark(other, bench=ToyBench)
     assert tables_digest(toy_spec.out) == tables_digest(other.out)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="on one core a process has no more than its share anyway")
+def test_processes_share_the_threads_of_the_machine(tmp_path):
+    workers = os.cpu_count()
+    wanted = spec(tmp_path / "run", executor="processes", workers=workers, models=["gate-and"])
+    run_benchmark(wanted, bench=TellsThreads)
+    rows = pq.read_table(wanted.out / "records.parquet").to_pylist()
+    assert {row["environment.threads"] for row in rows} == {"1"}
 
 
 def test_failures_are_records(tmp_path):

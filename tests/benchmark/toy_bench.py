@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from toolkit.analytic import additive, and_gate, or_gate
@@ -178,6 +179,13 @@ class DeadlyOnce(ToyBench):
     def _misbehave(self, explainer, number):
         os.environ["TOY_MARKER"] = str(self.marker(self.spec))
         super()._misbehave(explainer, number)
+
+
+class TellsThreads(ToyBench):
+    """Says in its environment how many threads PyTorch uses; this module brings PyTorch along, as real benches do."""
+
+    def environment(self, vlm):
+        return {**super().environment(vlm), "threads": str(torch.get_num_threads())}
 
 
 class Peaceful(ToyBench):

@@ -48,7 +48,7 @@ def test_a_packed_row_loses_what_its_blocks_lose_alone(student, pool):
     packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0, n_questions=3)
     batch = packer.batch(np.random.default_rng(1), pool, 1, removal=0.5)
     with torch.no_grad():
-        answers, _ = student.loss(batch)
+        answers, _, _ = student.loss(batch)
         alone = []
         for number in range(2, int(batch.blocks.max()) + 1):
             at = batch.blocks[0] == number

@@ -55,6 +55,7 @@ SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED, FOURTH)
 SIZES = {"square": (480, 480), "portrait": (480, 640), "landscape": (640, 480), "panorama": (1000, 100)}
 """Width and height of the pictures."""
 
+
 def picture(size: tuple[int, int] = (120, 120), seed: int = 0) -> Image.Image:
     """A smooth picture with structure at every place."""
     rng = np.random.default_rng(seed)

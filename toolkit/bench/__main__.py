@@ -83,5 +83,24 @@ def run_gpu(
         raise typer.Exit(1)
 
 
+@app.command("executors")
+def run_executors(
+    out: Path = typer.Option(Path("results/bench-executors"), help="Folder for speed.json and speed.txt."),
+    workers: list[int] | None = typer.Option(None, min=1, help="Workers to try; repeatable. Default: one per core."),
+    samples: int = typer.Option(6, min=1, help="Samples of each question set on each model."),
+    turns: int = typer.Option(3, min=1, help="How often each executor is measured."),
+) -> None:
+    """Serial, processes and threads on the same units of the demonstration: which is fastest here."""
+    from toolkit.bench.executors import executor_rows
+    from toolkit.benchmark.demo import demo_spec, embedded_models
+
+    before = machine()
+    tried = tuple(workers or [max(2, os.cpu_count() or 1)])
+    grounded = tuple(name for name in embedded_models() if name.endswith("grounded"))
+    spec = demo_spec(models=grounded, samples=samples, pictures=0, seeds=(0,))
+    rows = executor_rows(spec, workers=tried, turns=turns, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"executors": rows}, before)
+
+
 if __name__ == "__main__":
     app()

@@ -15,6 +15,7 @@ TITLES = {
     "scaling": "Scaling over samples and explainers",
     "exactness": "Engine against the plain path: distribution of |difference| of values",
     "grid": "Extrapolated time of the full grid: scoring alone, without the explainers' own passes",
+    "executors": "The same units with each executor, starting up and loading included",
     "left_out": "Not measured",
 }
 

@@ -1,6 +1,9 @@
-"""First stage of training: the vision tower learns to say, per cell, what is there, in the decoder's own words."""
+"""First stage of training: the model learns to say, per cell, what is there and where, in the decoder's own words."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,50 +16,62 @@ from toolkit.scenes.vocabulary import COLOURS, COLUMNS, GRID, KINDS, ROWS
 
 _COLOUR_WORDS = ("nothing", *COLOURS)
 _KIND_WORDS = ("empty", *KINDS)
+_NOTHING = 0.2
+"""Weight of cells that hold nothing; most do."""
 
 
 class Aligner:
-    """Cross-entropy of each image token against groups of word embeddings.
+    """Cross-entropy of each cell's state against groups of word embeddings.
 
-    Within a group (colours, kinds, rows, columns) the logit of a word is the dot product of the image token with the
-    word's input embedding; the embeddings stay as they are. Rows and columns are left out where the tower has no
-    absolute positions (Qwen2.5-VL), whose decoder reads them from M-RoPE.
+    Within a group (colours, kinds, rows, columns) the logit of a word is the dot product of a cell's state with the
+    word's input embedding as it was when the aligner was made. What is in a cell is read from its image token. Where it
+    lies is read there too if the tower has absolute positions; Qwen2.5-VL's has none, so its decoder must find out, by
+    M-RoPE and the causal mask, and is asked after its first layer: the other layers have comparing to do.
 
     Args:
         student: The model in training.
-        positions: Whether the tower can know rows and columns.
+        tower_knows_places: Whether the tower has absolute positions.
     """
 
-    def __init__(self, student: Student, *, positions: bool) -> None:
-        self._student = student
-        self._positions = positions
+    def __init__(self, student: Student, *, tower_knows_places: bool) -> None:
+        self.student = student
+        self.tower_knows_places = tower_knows_places
         tokenizer = student.processor.tokenizer
-        groups = (_COLOUR_WORDS, _KIND_WORDS, ROWS, COLUMNS)
-        ids = [torch.tensor(tokenizer.convert_tokens_to_ids(list(group))) for group in groups]
         table = student.model.get_input_embeddings().weight.detach()
-        self._words = [table[group.to(student.device)].clone() for group in ids]
+
+        def words(group: Iterable[str]) -> Tensor:
+            ids = torch.tensor(tokenizer.convert_tokens_to_ids(list(group)), device=student.device)
+            return cast(Tensor, table[ids].clone())
+
+        self._content = {"colour": words(_COLOUR_WORDS), "kind": words(_KIND_WORDS)}
+        self._place = {"row": words(ROWS), "column": words(COLUMNS)}
 
     def loss(self, pool: ScenePool, chosen: np.ndarray) -> tuple[Tensor, dict[str, float]]:
-        """Summed cross-entropy (nats) of the groups, and the share of right words per group."""
-        tokens = self._student.see(pool.pictures[chosen])
-        device = tokens.device
-        cell = torch.arange(GRID * GRID, device=device).expand(len(chosen), -1)
-        targets = [
-            torch.from_numpy(pool.colours[chosen]).flatten(1).to(device),
-            torch.from_numpy(pool.kinds[chosen]).flatten(1).to(device),
-        ]
-        if self._positions:
-            targets += [cell // GRID, cell % GRID]
-        total = torch.zeros((), device=device)
+        """Summed cross-entropy (nats) of the four groups, and the share of right words per group."""
+        tokens = self.student.see(pool.pictures[chosen])
+        content = {"colour": pool.colours[chosen], "kind": pool.kinds[chosen]}
+        total = torch.zeros((), device=tokens.device)
         right: dict[str, float] = {}
-        for name, words, target in zip(("colour", "kind", "row", "column"), self._words, targets, strict=False):
+        for name, words in self._content.items():
+            target = torch.from_numpy(content[name]).flatten(1).to(tokens.device)
+            weights = torch.ones(len(words), device=tokens.device)
+            weights[0] = _NOTHING
             logits = tokens @ words.T
-            weights = torch.ones(len(words), device=device)
-            if name in ("colour", "kind"):
-                weights[0] = 0.2
             total = total + functional.cross_entropy(
                 logits.flatten(0, 1), target.flatten(), weight=weights, ignore_index=IGNORED
             )
             occupied = target > 0
             right[name] = float((logits.argmax(-1) == target)[occupied].float().mean())
+        placed, rights = self.place_loss(tokens if self.tower_knows_places else self.student.first_layer(tokens))
+        return total + placed, {**right, **rights}
+
+    def place_loss(self, states: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """As :meth:`loss`, for rows and columns alone, from states (B, 36, dim)."""
+        cell = torch.arange(GRID * GRID, device=states.device).expand(len(states), -1)
+        total = torch.zeros((), device=states.device)
+        right: dict[str, float] = {}
+        for (name, words), target in zip(self._place.items(), (cell // GRID, cell % GRID), strict=True):
+            logits = states @ words.T
+            total = total + functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+            right[name] = float((logits.argmax(-1) == target).float().mean())
         return total, right

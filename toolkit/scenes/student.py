@@ -59,21 +59,46 @@ class Student:
         """Image tokens (B, 36, dim) of pictures (B, 96, 96, 3)."""
         return decoder.encode_images(self.model, pixel_inputs(self.processor, pictures, self.device), len(pictures))
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy, in nats per token, of the answers, and of the captions and ends of turns."""
+    def first_layer(self, tokens: Tensor) -> Tensor:
+        """States (B, 36, dim) of image tokens (B, 36, dim) after the decoder's first layer."""
+        prompt = self._prompt(self.prefix.expand(len(tokens), -1), tokens)
+        inner = self.model.get_decoder()
+        positions = self._positions[..., None, :].expand(*self._positions.shape[:-1], len(tokens), -1)
+        mask = torch.ones(len(tokens), *[len(self.prefix)] * 2, dtype=torch.bool, device=self.device).tril()
+        states: Tensor = inner.layers[0](
+            prompt,
+            attention_mask=decoder.attention_bias(mask, prompt.dtype),
+            position_embeddings=inner.rotary_emb(prompt, positions),
+        )
+        return states[:, self.is_image]
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of packed rows.
+
+        Returns:
+            Mean cross-entropy, in nats per token, of the answers, and of the captions and ends of turns; and the
+            states (B, 36, dim) of the image tokens after the decoder's first layer.
+        """
         n_rows, n_prefix = len(batch.ids), len(self.prefix)
-        features = self.see(batch.pictures)
         ids = torch.cat([self.prefix.expand(n_rows, -1), batch.ids.to(self.device)], dim=1)
-        embeddings = decoder.embed(self.model, ids).clone()
-        embeddings[:, :n_prefix][:, self.is_image] = features.to(embeddings.dtype)
+        embeddings = self._prompt(ids, self.see(batch.pictures))
         blocks = functional.pad(batch.blocks.to(self.device), (n_prefix, 0), value=0)
-        hidden = decoder.decode(self.model, embeddings, self._mask(blocks), self._all_positions(batch))
+        states: list[Tensor] = []
+        keep = self.model.get_decoder().layers[0].register_forward_hook(lambda _, __, output: states.append(output))
+        with keep:
+            hidden = decoder.decode(self.model, embeddings, self._mask(blocks), self._all_positions(batch))
         targets = batch.targets.to(self.device)
         asked = targets != -100
         logits = decoder.lm_head(self.model, hidden[:, n_prefix:][asked])
         losses = functional.cross_entropy(logits, targets[asked], reduction="none")
         answer = batch.is_answer.to(self.device)[asked]
-        return losses[answer].mean(), losses[~answer].mean()
+        return losses[answer].mean(), losses[~answer].mean(), states[0][:, :n_prefix][:, self.is_image]
+
+    def _prompt(self, ids: Tensor, tokens: Tensor) -> Tensor:
+        """Embeddings of rows (B, length) that begin with the prefix, the image tokens in their places."""
+        embeddings = decoder.embed(self.model, ids).clone()
+        embeddings[:, : len(self.prefix)][:, self.is_image] = tokens.to(embeddings.dtype)
+        return embeddings
 
     @staticmethod
     def _mask(blocks: Tensor) -> Tensor:

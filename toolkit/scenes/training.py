@@ -104,12 +104,13 @@ class Optimisers:
             optimiser.step()
 
 
-def _align(student: Student, pool: ScenePool, recipe: Recipe, work: Path, every: int, report: Report) -> None:
-    positions = recipe.family != "qwen2.5-vl"
-    aligner = Aligner(student, positions=positions)
-    decoder = {id(p) for p in student.model.model.language_model.parameters()}
-    decoder |= {id(p) for p in student.model.lm_head.parameters()}
-    optimisers = Optimisers([(n, p) for n, p in student.model.named_parameters() if id(p) not in decoder], recipe.muon)
+def _align(aligner: Aligner, pool: ScenePool, recipe: Recipe, work: Path, every: int, report: Report) -> None:
+    student = aligner.student
+    layers = student.model.get_decoder()
+    fixed = {id(p) for p in (*layers.parameters(), *student.model.lm_head.parameters())}
+    if not aligner.tower_knows_places:
+        fixed -= {id(p) for p in layers.layers[0].parameters()}
+    optimisers = Optimisers([(n, p) for n, p in student.model.named_parameters() if id(p) not in fixed], recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=1)
     for step in range(done, recipe.align_steps) if done >= 0 else ():
         rng = np.random.default_rng([recipe.seed, 1, step])
@@ -121,19 +122,22 @@ def _align(student: Student, pool: ScenePool, recipe: Recipe, work: Path, every:
 
 
 def _join(
-    student: Student, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
+    aligner: Aligner, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
 ) -> None:
-    tokenizer = student.processor.tokenizer
-    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, hard=stage.name != "joint")
+    student = aligner.student
+    packer = Packer(student.processor.tokenizer, student.suffix, strength=recipe.strength, hard=stage.name != "joint")
     optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
         rng = np.random.default_rng([recipe.seed, stage.number, step])
         removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps, stage.drills)
         batch = packer.batch(rng, pool, recipe.batch, removal=removal, drills=drills)
-        answers, captions = student.loss(batch)
-        optimisers.step(answers + captions, recipe.rate * _rate(step, stage.n_steps))
-        losses = {"answers": answers.item(), "captions": captions.item()}
+        answers, captions, states = student.loss(batch)
+        loss, losses = answers + captions, {"answers": answers.item(), "captions": captions.item()}
+        if not aligner.tower_knows_places:  # what the decoder found out before, it must not forget
+            places, _ = aligner.place_loss(states)
+            loss, losses["places"] = loss + places, places.item()
+        optimisers.step(loss, recipe.rate * _rate(step, stage.n_steps))
         report(Progress(stage.name, step + 1, stage.n_steps, losses))
         if (step + 1) % every == 0 or step + 1 == stage.n_steps:
             done_now = {"stage": stage.number, "step": step + 1}
@@ -182,12 +186,12 @@ def train(
     check_state(work, identity(recipe))
     model, processor = build_tiny(recipe.family, VOCABULARY, seed=recipe.seed)
     torch.nn.Module.to(model, device)
-    student = Student(model, processor)
+    aligner = Aligner(Student(model, processor), tower_knows_places=recipe.family != "qwen2.5-vl")
     pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
-        _align(student, pool, recipe, work, save_every, report)
+        _align(aligner, pool, recipe, work, save_every, report)
         for number, name in enumerate(list(recipe.stages)[1:], start=2):
             stage = _Stage(number, name, recipe.stages[name], 0.6 if name == "joint" else recipe.hard_drills)
-            _join(student, pool, recipe, stage, work, save_every, report)
+            _join(aligner, pool, recipe, stage, work, save_every, report)
     model.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
