@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from known_vlm import KnownVLM, known_sample
 
+from toolkit.games import Players
 from toolkit.validity.blend import BlendedVLM, blends
 from toolkit.validity.dial import bias_dial
 
@@ -25,6 +26,32 @@ def test_a_blend_has_no_gradients_and_no_wrong_strength():
         BlendedVLM(GROUNDED, BIASED, 0.5).white_box(SAMPLES[0])
     with pytest.raises(ValueError, match="must lie in"):
         BlendedVLM(GROUNDED, BIASED, 1.5)
+
+
+class FewerCells(KnownVLM):
+    """Cuts pictures into other players than its sibling."""
+
+    def game(self, sample, *, target=None, baseline="blur"):
+        inner = super().game(sample, target=target, baseline=baseline)
+        return without_first(inner, Players(inner.players.labels[1:], inner.players.modality[1:]))
+
+
+def without_first(inner, players):
+    def value(coalitions):
+        return inner(np.insert(coalitions, 0, True, axis=1))
+
+    value.players = players
+    return value
+
+
+def test_models_that_are_no_twins_are_refused():
+    other = KnownVLM("tiny-internvl-biased")
+    other.family = "internvl"
+    with pytest.raises(ValueError, match=r"'tiny-internvl-biased' \(internvl\) are no twins; blend two models of one"):
+        blends(GROUNDED, other)
+    blended = BlendedVLM(GROUNDED, FewerCells("tiny-llava-biased"), 0.5)
+    with pytest.raises(ValueError, match=f"no twins: they cut '{SAMPLES[0].id}' into different players"):
+        blended.game(SAMPLES[0], target="yes")
 
 
 def test_the_dial_turns_synergy_into_text():

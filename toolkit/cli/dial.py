@@ -37,7 +37,6 @@ def dial(
     if train_steps:
         RECIPES.check(grounded)
     first, second = toolkit.load_vlm(grounded), toolkit.load_vlm(biased)
-    asked = eligible(first, shared_samples(Plan(controls=samples, methods=1), seed=seed), samples)
     if train_steps:
         models = between(grounded, second, STRENGTHS, out / "models", steps=train_steps, report=_every(50))
         source = (
@@ -50,6 +49,7 @@ def dial(
             f"The models in between are blends: with probability s the answer comes from {biased}, else from "
             f"{grounded}; both ends are the trained models."
         )
+    asked = eligible(first, shared_samples(Plan(controls=samples, methods=1), seed=seed), samples)
     found = bias_dial(
         models,
         asked,

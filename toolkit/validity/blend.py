@@ -25,9 +25,18 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class TwinGames:
-    """Games of both twins, each coalition asked once for all strengths."""
+    """Games of both twins, each coalition asked once for all strengths.
+
+    Raises:
+        ValueError: The models are of two families, so they are no twins.
+    """
 
     def __init__(self, grounded: VLM, biased: VLM) -> None:
+        if grounded.family != biased.family:
+            raise ValueError(
+                f"{grounded.name!r} ({grounded.family}) and {biased.name!r} ({biased.family}) are no twins; "
+                "blend two models of one family"
+            )
         self._vlms = (grounded, biased)
         self._found: dict[tuple[str, str, str], tuple[CachedGame, CachedGame]] = {}
 
@@ -86,7 +95,7 @@ class BlendedVLM:
         games: The twins' games; blends that share them ask every coalition once.
 
     Raises:
-        ValueError: The strength lies outside [0, 1].
+        ValueError: The strength lies outside [0, 1], or the models are no twins.
     """
 
     def __init__(self, grounded: VLM, biased: VLM, strength: float, games: TwinGames | None = None) -> None:
