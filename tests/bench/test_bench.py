@@ -100,6 +100,20 @@ def test_the_bare_pass_grows_with_the_work(vlm: LoadedVLM) -> None:
     assert measure.bare_pass(vlm, tasks, more).cpu > 4 * measure.bare_pass(vlm, tasks, run).cpu
 
 
+def test_operations_are_counted_and_bound_the_speed_up(vlm: LoadedVLM) -> None:
+    one, other = torch.ones(3, 5), torch.ones(5, 7)
+    assert measure.flops_of(lambda: one @ other) == 2 * 3 * 5 * 7
+    task = workload.metric_tasks(vlm, workload.scene_samples(1), 1)[0]
+    everything = dataclasses.replace(task, cells=np.ones_like(task.cells[:1]), n_asked=1)
+    found = measure.Comparison(measure.run_engine(vlm, [everything]), measure.Took(2.0, 2.0), [])
+    bound = cpu.bound(vlm, [everything], found, 1)
+    assert 1 < bound["fewer_flops"] < 1.4  # one cell: only the last layer is cut
+    again = cpu.bound(vlm, [everything], found, 118)
+    assert again["fewer_flops"] == pytest.approx(118 * bound["fewer_flops"])
+    n_operations = measure.flops_of(lambda: measure.run_engine(vlm, [everything]))
+    assert bound["limit"] * n_operations / 2.0 == pytest.approx(measure.peak_rate(vlm), rel=0.9)
+
+
 def test_the_peak_is_of_this_measurement(vlm: LoadedVLM) -> None:
     measure.reset_peak(vlm)
     before = measure.peak_gib(vlm)
@@ -123,6 +137,7 @@ def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     assert single["max"] <= 1e-5 < half["max"]
     assert found["ideas"][-1]["speed_up"] > found["ideas"][1]["speed_up"] > 1
     assert found["metrics"][0]["speed_up"] > 2
+    assert found["metrics"][0]["fewer_flops"] > found["macro_game"][0]["fewer_flops"] > 1
     assert found["macro_game"][0]["speed_up"] > found["macro_game"][0]["speed_up_distinct"]
     paths = tables.write(tmp_path / "out", found, {"device": "here"})
     assert json.loads(paths[0].read_text())["tables"]["metrics"][0]["model"] == "tiny"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from toy_bench import ToyBench, spec
 
+import toolkit
 from toolkit.benchmark import page, sections, tables, truths
 from toolkit.benchmark.book import Book
 from toolkit.benchmark.compare import compare_runs, write_comparison
@@ -291,6 +292,12 @@ def test_comparing_a_run_with_itself_finds_nothing(run):
     assert table[["only_first", "only_second"]].to_numpy().sum() == 0
 
 
+def holm_by_hand(p):
+    """Of two p-values the smaller counts twice, the larger once and no less than the other."""
+    small, large = sorted(p)
+    return [2 * small if one == small else max(large, 2 * small) for one in p]
+
+
 def test_comparing_two_runs_finds_the_shift(run, tmp_path):
     class Shifted(ToyBench):
         def explain(self, explainer, vlm, sample, *, target, seed):
@@ -302,6 +309,11 @@ def test_comparing_two_runs_finds_the_shift(run, tmp_path):
     table = compare_runs(run, load_run(wanted.out), "f-syn").set_index(["model", "explainer"])
     assert table.loc["gate-and", "good"]["low"] > 0.3
     assert table.loc["gate-and", "oracle"]["change"] == 0
+    assert table.loc["gate-and", "good"]["effect"] > 0.5
+    tested = table["p"].dropna()
+    assert len(tested) == 2  # "good" on both models; the others did not move
+    assert table.loc[tested.index, "p_holm"].to_numpy() == pytest.approx(np.minimum(holm_by_hand(tested), 1))
+    assert (table.loc[tested.index, "p_holm"] > tested).any()
     path = write_comparison(run.folder, wanted.out, tmp_path / "compare.html")
     said = path.read_text()
     assert "<h1>run against second</h1>" in said
@@ -328,8 +340,11 @@ def test_a_comparison_says_what_differs_and_what_one_run_lacks(run, tmp_path):
     names = ("another", *run.spec.explainers)
     fewer = run.spec.model_copy(update={"out": tmp_path / "fewer", "samples": 8, "seeds": (0,), "explainers": names})
     run_benchmark(fewer, bench=Retrained)
+    about = fewer.out / "spec.json"
+    about.write_text(about.read_text().replace(f'"toolkit": "{toolkit.__version__}"', '"toolkit": "0.0.1"'))
     said = write_comparison(run.folder, fewer.out, tmp_path / "compare.html").read_text()
     assert "<td>model</td><td>&quot;weights 1&quot; -&gt; &quot;weights 2&quot;</td>" in said
+    assert f"<td>toolkit</td><td>&quot;{toolkit.__version__}&quot; -&gt; &quot;0.0.1&quot;</td>" in said
     assert "<td>samples</td><td>10 -&gt; 8</td>" in said
     assert 'oracle<br><span class="bad">2 only in the first</span>' in said
     assert 'another<br><span class="bad">8 only in the second</span>' in said

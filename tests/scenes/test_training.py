@@ -10,13 +10,25 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from toolkit.scenes.alignment import Aligner
+from toolkit.scenes.captions import NOWHERE
 from toolkit.scenes.checkpoints import TrainingStateError
 from toolkit.scenes.packing import Batch, Packer, _remove_cells
 from toolkit.scenes.pool import make_pool
 from toolkit.scenes.recipes import RECIPES, Recipe
 from toolkit.scenes.student import Student, pixel_inputs
 from toolkit.scenes.training import removal_at, train
-from toolkit.scenes.vocabulary import CENSUS_INSTRUCTION, KINDS, PLAIN, TOUR_INSTRUCTION, VOCABULARY
+from toolkit.scenes.vocabulary import (
+    CAPTION_INSTRUCTION,
+    CENSUS_INSTRUCTION,
+    COLOURS,
+    GRID,
+    KINDS,
+    PLAIN,
+    TOUR_INSTRUCTION,
+    VOCABULARY,
+)
+from toolkit.vlm.loading import load_vlm
 from toolkit.vlm.tiny import FAMILIES, build_tiny
 
 SMALL = Recipe(
@@ -48,14 +60,14 @@ def test_a_packed_row_loses_what_its_blocks_lose_alone(student, pool):
     packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0, n_questions=3)
     batch = packer.batch(np.random.default_rng(1), pool, 1, removal=0.5)
     with torch.no_grad():
-        answers, _, _ = student.loss(batch)
+        answers = student.loss(batch).answers
         alone = []
         for number in range(2, int(batch.blocks.max()) + 1):
             at = batch.blocks[0] == number
             both = (batch.blocks[0] == 1) | at
             row = Batch(batch.pictures, *(t[:, both] for t in (batch.ids, batch.offsets, batch.blocks, batch.targets)),
-                        batch.is_answer[:, both])  # fmt: skip
-            alone.append(float(student.loss(row)[0]))
+                        batch.is_answer[:, both], batch.named[:, both])  # fmt: skip
+            alone.append(float(student.loss(row).answers))
     assert float(answers) == pytest.approx(np.mean(alone), abs=1e-5)
 
 
@@ -63,12 +75,13 @@ def test_removed_words_keep_the_positions_of_the_others(pool):
     student = Student(*build_tiny("llava", VOCABULARY, seed=0))
     packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0)
     keep = np.array([True, False, True])
-    ids, offsets, targets = packer._block(["is", "there", "a"], keep, "answer", ["yes"])
+    ids, offsets, targets, named = packer._block(["is", "there", "a"], keep, "answer", ["yes"])
     vocabulary = student.processor.tokenizer.get_vocab()
     words = {i: word for word, i in vocabulary.items()}
     assert [words[i] for i in ids] == ["is", "a", "answer", "<assistant>", "yes"]
     assert offsets == [0, 2, 3, 4, 5]
     assert targets == [-100, -100, -100, vocabulary["yes"], vocabulary["<eos>"]]
+    assert set(named) == {NOWHERE}
 
 
 def test_removing_cells_changes_exactly_those_cells(pool):
@@ -114,7 +127,7 @@ def the_list(tokenizer, suffix, pool, instruction, *, strength=0.0):
     told = instruction.split()
     for index in range(40):
         _, blocks = packer._row(np.random.default_rng(index), pool, index, 0.0, 1.0)
-        for ids, _, targets in blocks:
+        for ids, _, targets, _ in blocks:
             text = [words[i] for i in ids]
             if text[: len(told)] == told:
                 yield pool.scenes[index], text[len(told) + len(suffix) :], [words.get(t) for t in targets]
@@ -149,6 +162,85 @@ def test_a_tour_tells_where_things_lie_and_learns_the_directions_alone(pool):
             assert directions == across + down
             seen += 1
     assert seen > 20
+
+
+@pytest.mark.parametrize("instruction", [CAPTION_INSTRUCTION, TOUR_INSTRUCTION])
+def test_a_token_that_completes_a_name_knows_the_cell_of_its_thing(pool, instruction):
+    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+    packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0)
+    words = {i: word for word, i in student.processor.tokenizer.get_vocab().items()}
+    is_caption = instruction == CAPTION_INSTRUCTION
+    told, n_named, n_ambiguous, n_shape_first = instruction.split(), 0, 0, 0
+    for index in range(40):
+        scene = pool.scenes[index]
+        for ids, _, _, named in packer._row(np.random.default_rng(index), pool, index, 0.0, 1.0)[1]:
+            text = [words[i] for i in ids]
+            if text[: len(told)] != told:
+                continue
+            for before, here, cell in zip(text, text[1:], named[1:], strict=False):
+                pair = (before, here) if before in COLOURS else (here, before)
+                is_name = pair[0] in COLOURS and pair[1] in KINDS and (is_caption or before in COLOURS)
+                things = scene.find(*pair) if is_name else ()
+                assert cell == (things[0].row * GRID + things[0].column if len(things) == 1 else NOWHERE)
+                n_named += cell != NOWHERE
+                n_ambiguous += len(things) > 1
+                n_shape_first += is_name and here in COLOURS
+    assert n_named > 100
+    assert (n_ambiguous > 0, n_shape_first > 0) == (is_caption, is_caption)
+
+
+def test_places_are_read_after_the_first_layer_and_names_after_the_second(student, pool):
+    packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0)
+    batch = packer.batch(np.random.default_rng(1), pool, 3, removal=0.0, drills=1.0)
+    with torch.no_grad():
+        first = student.loss(batch)
+        torch.testing.assert_close(first.cells, student.first_layer(student.see(batch.pictures)), rtol=0, atol=1e-5)
+        assert len(first.names) == int((batch.named != NOWHERE).sum()) > 3
+        layers = student.model.get_decoder().layers
+        for number, (same_cells, same_names) in enumerate([(False, False), (True, False), (True, True)]):
+            weight = layers[number].mlp.down_proj.weight
+            kept = weight.clone()
+            weight.mul_(2)
+            again = student.loss(batch)
+            weight.copy_(kept)
+            assert torch.equal(again.cells, first.cells) == same_cells
+            assert torch.equal(again.names, first.names) == same_names
+            assert not torch.equal(again.captions, first.captions)
+
+
+def test_a_state_that_says_its_place_in_words_has_no_loss(student):
+    aligner = Aligner(student, tower_knows_places=False)
+    cells = aligner.every_cell(2)
+    words = aligner._place
+    states = 30 * (words["row"][cells // GRID] + words["column"][cells % GRID])
+    loss, right = aligner.place_loss(states, cells)
+    assert float(loss) < 1e-3
+    assert right == {"row": 1.0, "column": 1.0}
+    _, moved = aligner.place_loss(states, (cells + 1) % (GRID * GRID))
+    assert (moved["row"], moved["column"]) == (pytest.approx(30 / 36), 0.0)
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2.5-vl"])
+def test_where_the_tower_has_no_places_the_decoders_first_layer_learns_them(family, tmp_path):
+    recipe = replace(SMALL, family=family, steps=0, more_steps=0)
+    told = []
+    train(recipe, tmp_path / "out", work=tmp_path / "work", workers=1, report=told.append)
+    assert set(told[0].losses) == {"loss", "colour", "kind", "row", "column"}
+    model, _ = build_tiny(family, VOCABULARY, seed=recipe.seed)
+    aligned = load_vlm(tmp_path / "out").model.state_dict()
+    moved = {name for name, weight in model.state_dict().items() if not torch.equal(weight, aligned[name])}
+    layers = {int(name.split("layers.")[1].split(".")[0]) for name in moved if "language_model.layers." in name}
+    assert layers == ({0} if family == "qwen2.5-vl" else set())
+    assert not any("embed_tokens" in name or "lm_head" in name for name in moved)
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2.5-vl"])
+def test_joint_steps_keep_the_places_where_the_tower_has_none(family, tmp_path):
+    told = []
+    recipe = replace(SMALL, family=family, align_steps=1, steps=1, more_steps=0)
+    train(recipe, tmp_path / "out", work=tmp_path / "work", workers=1, report=told.append)
+    assert told[-1].stage == "joint"
+    assert set(told[-1].losses) - {"answers", "captions"} == ({"cells", "names"} if family == "qwen2.5-vl" else set())
 
 
 def test_lists_are_for_balanced_worlds():

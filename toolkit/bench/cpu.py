@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 from toolkit.bench.aims import CPU_AIMS, aim_rows
 from toolkit.bench.exactness import both_precisions
 from toolkit.bench.measure import (
+    Comparison,
     Took,
     bare_pass,
     compare,
     engine_bounds,
+    flops_of,
     median_run,
     peak_gib,
+    peak_rate,
+    plain_flops,
     plain_pass,
     reset_peak,
+    run_engine,
 )
-from toolkit.bench.workload import PLAIN_PASSES, macro_game_task, metric_tasks, scene_samples
+from toolkit.bench.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, scene_samples
 from toolkit.vlm.model import LoadedVLM
 
 Rows = list[dict[str, Any]]
 Report = Callable[[str], None]
+
+
+def bound(vlm: LoadedVLM, tasks: Sequence[Task], found: Comparison, passes: float) -> dict[str, float]:
+    """What bounds the speed-up over so many plain passes.
+
+    Returns:
+        ``fewer_flops``: how many times fewer operations the engine needs; ``limit``: the speed-up if these ran at the
+        rate of one large matrix product and nothing else took any time.
+    """
+    fewest = flops_of(lambda: run_engine(vlm, tasks))
+    return {
+        "fewer_flops": statistics.mean(plain_flops(vlm, task) for task in tasks) * passes / fewest,
+        "limit": found.plain.wall * passes * peak_rate(vlm) / fewest,
+    }
 
 
 def metrics_row(vlm: LoadedVLM, *, n_samples: int, turns: int, passes: int) -> dict[str, Any]:
@@ -37,6 +57,7 @@ def metrics_row(vlm: LoadedVLM, *, n_samples: int, turns: int, passes: int) -> d
         "engine_s": run.took.wall / n,
         "speed_up": speed_up.wall,
         "speed_up_cpu": speed_up.cpu,
+        **bound(vlm, tasks, found, PLAIN_PASSES * n),
         "cells_per_s": run.cells / run.took.wall,
         "share_of_bare": bare_pass(vlm, tasks, run).wall / run.took.wall,
         "cells": run.cells / n,
@@ -67,6 +88,7 @@ def macro_row(vlm: LoadedVLM, *, turns: int, passes: int) -> dict[str, Any]:
         "engine_s": run.took.wall,
         "speed_up": speed_up.wall,
         "speed_up_cpu": speed_up.cpu,
+        **bound(vlm, [task], found, task.n_asked),
         "speed_up_distinct": found.speed_up(run.cells).wall,
         "share_of_bare": bare_pass(vlm, [task], run).wall / run.took.wall,
         "peak_GiB": peak,

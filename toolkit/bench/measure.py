@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from toolkit.bench.workload import PLAIN_PASSES, Task
 from toolkit.vlm import decoder
@@ -186,6 +187,28 @@ def _bare_token(vlm: LoadedVLM, length: int, tokens: int, repeats: int) -> Took:
     embeddings = torch.randn(n_rows, length, width, device=vlm.model.device, dtype=vlm.model.dtype)
     stack = cast(Any, vlm.model).get_decoder()
     return _median(vlm, lambda: stack(inputs_embeds=embeddings, use_cache=False), repeats) / (n_rows * length)
+
+
+def flops_of(action: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products, attentions and convolutions in an action."""
+    with FlopCounterMode(display=False) as counter:
+        action()
+    return int(counter.get_total_flops())
+
+
+def plain_flops(vlm: LoadedVLM, task: Task, *, passes: int = 4) -> float:
+    """Operations of one plain pass: the mean over cells from all over the task."""
+    game = task.game(vlm)
+    game.view.baseline(vlm.adapter, game.baseline)
+    cells = task.cells[np.linspace(0, len(task.cells) - 1, passes).astype(int)]
+    return flops_of(lambda: plain_values(game, cells)) / passes
+
+
+@torch.inference_mode()
+def peak_rate(vlm: LoadedVLM, *, side: int = 1024, repeats: int = 5) -> float:
+    """Operations per second of one large square matrix product on the model's device and in its dtype."""
+    matrix = torch.randn(side, side, device=vlm.model.device, dtype=vlm.model.dtype)
+    return 2 * side**3 / _median(vlm, lambda: matrix @ matrix, repeats).wall
 
 
 def _median(vlm: LoadedVLM, action: Callable[[], object], repeats: int) -> Took:

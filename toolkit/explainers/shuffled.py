@@ -186,7 +186,7 @@ def _trainer(
     def step(number: int) -> float:
         rng = np.random.default_rng([seed, number])
         batch = shuffle_answers(packer.batch(rng, pool, rows, removal=0.2), kind_of, rng)
-        answers, _, _ = student.loss(batch)
+        answers = student.loss(batch).answers
         optimisers.step(answers, rate)
         return float(answers.detach())
 

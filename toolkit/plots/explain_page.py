@@ -158,9 +158,7 @@ def _pictures(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
     return (
         '<div class="row seen">'
         + image_html(png_bytes(picture), "image/png", f"The picture: {sample.question}", caption="picture")
-        + image_html(
-            png_bytes(drawn), "image/png", f"Attribution of the image cells; largest: {best}", caption=caption
-        )
+        + image_html(png_bytes(drawn), "image/png", f"Attribution of the image cells; largest: {best}", caption=caption)
         + "</div>"
     )
 

@@ -62,16 +62,21 @@ class Aligner:
             )
             occupied = target > 0
             right[name] = float((logits.argmax(-1) == target)[occupied].float().mean())
-        placed, rights = self.place_loss(tokens if self.tower_knows_places else self.student.first_layer(tokens))
+        states = tokens if self.tower_knows_places else self.student.first_layer(tokens)
+        placed, rights = self.place_loss(states, self.every_cell(len(states)))
         return total + placed, {**right, **rights}
 
-    def place_loss(self, states: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """As :meth:`loss`, for rows and columns alone, from states (B, 36, dim)."""
-        cell = torch.arange(GRID * GRID, device=states.device).expand(len(states), -1)
+    def every_cell(self, n: int) -> Tensor:
+        """Shape (n, 36): the cells' numbers, row by row."""
+        return torch.arange(GRID * GRID, device=self.student.device).expand(n, -1)
+
+    def place_loss(self, states: Tensor, cells: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """As :meth:`loss`, for rows and columns alone, from states (..., dim) of these cells (...)."""
+        states, cells = states.flatten(0, -2), cells.flatten()
         total = torch.zeros((), device=states.device)
         right: dict[str, float] = {}
-        for (name, words), target in zip(self._place.items(), (cell // GRID, cell % GRID), strict=True):
+        for (name, words), target in zip(self._place.items(), (cells // GRID, cells % GRID), strict=True):
             logits = states @ words.T
-            total = total + functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+            total = total + functional.cross_entropy(logits, target)
             right[name] = float((logits.argmax(-1) == target).float().mean())
         return total, right

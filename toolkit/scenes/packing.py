@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.scenes import mixed, questions
-from toolkit.scenes.captions import Said, caption, census, tour
+from toolkit.scenes.captions import NOWHERE, Word, caption, census, tour
 from toolkit.scenes.everyday import everyday
 from toolkit.scenes.generator import EVERYDAY_STRENGTH
 from toolkit.scenes.pool import SIDE, ScenePool
@@ -72,6 +72,8 @@ class Batch:
         blocks: Shape (B, L): number of the block a token belongs to, from 1; -1 for padding.
         targets: Shape (B, L): the next token where it is supervised, else -100.
         is_answer: Shape (B, L): the supervised token is the answer of a question (not a caption, not an end of turn).
+        named: Shape (B, L): the cell, row by row, of the thing whose name this token completes in a caption or a tour;
+            NOWHERE elsewhere.
     """
 
     pictures: NDArray[np.uint8]
@@ -80,6 +82,7 @@ class Batch:
     blocks: Tensor
     targets: Tensor
     is_answer: Tensor
+    named: Tensor
 
 
 def _remove_cells(
@@ -183,7 +186,7 @@ class Packer:
         self._hard = hard
 
     def _block(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
-        """Columns (ids, offsets, targets) of one block."""
+        """Columns (ids, offsets, targets, named cells) of one block."""
         asked = [self._ids[word] for word in words]
         told = [*(self._ids[word] for word in instruction.split()), *self._suffix]
         said = [*(self._ids[word] for word in answer), self._eos]
@@ -191,15 +194,15 @@ class Packer:
         ids = [asked[i] for i in kept] + told + said[:-1]
         offsets = kept + list(range(len(asked), len(asked) + len(told) + len(said) - 1))
         targets = [-100] * (len(kept) + len(told) - 1) + said
-        return [ids, offsets, targets]
+        return [ids, offsets, targets, [NOWHERE] * len(ids)]
 
-    def _list(self, instruction: str, said: Said) -> list[list[int]]:
-        """Columns of a block whose answer is a list that is learnt only in part."""
-        block = self._block([], np.ones(0, dtype=np.bool_), instruction, [word for word, _ in said])
-        first = len(block[0]) - len(said) - 1
-        for at, (_, learnt) in enumerate(said, start=first):
-            if not learnt:
-                block[2][at] = -100
+    def _list(self, instruction: str, said: list[Word]) -> list[list[int]]:
+        """Columns of a block whose answer is a list."""
+        block = self._block([], np.ones(0, dtype=np.bool_), instruction, [word.text for word in said])
+        for at, word in enumerate(said, start=len(block[0]) - len(said)):
+            block[3][at] = word.cell
+            if not word.learnt:
+                block[2][at - 1] = -100
         return block
 
     def _row(
@@ -207,7 +210,7 @@ class Packer:
     ) -> tuple[NDArray[np.uint8], list[Any]]:
         scene = pool.scenes[index]
         picture, keep = _remove_cells(rng, pool.pictures[index], pool.blurred[index], removal)
-        blocks = [self._block([], np.ones(0, dtype=np.bool_), CAPTION_INSTRUCTION, caption(rng, scene, keep))]
+        blocks = [self._list(CAPTION_INSTRUCTION, caption(rng, scene, keep))]
         n_questions = self._n_questions
         if rng.random() < drills * (1 - self._strength) and any(thing.kind in PLAIN for thing in scene.things):
             n_questions -= _N_REPLACED
@@ -245,14 +248,14 @@ class Packer:
         length = max(sum(len(block[0]) for block in blocks) for _, blocks in rows)
         shape = (n_rows, length)
         ids, offsets = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        numbers, targets = np.full(shape, -1), np.full(shape, -100)
+        numbers, targets, named = np.full(shape, -1), np.full(shape, -100), np.full(shape, NOWHERE)
         for r, (_, blocks) in enumerate(rows):
             at = 0
-            for number, (block_ids, block_offsets, block_targets) in enumerate(blocks, start=1):
-                span = slice(at, at + len(block_ids))
-                ids[r, span], offsets[r, span], targets[r, span] = block_ids, block_offsets, block_targets
+            for number, columns in enumerate(blocks, start=1):
+                span = slice(at, at + len(columns[0]))
+                ids[r, span], offsets[r, span], targets[r, span], named[r, span] = columns
                 numbers[r, span] = number
-                at += len(block_ids)
+                at = span.stop
         return Batch(
             pictures=np.stack([picture for picture, _ in rows]),
             ids=torch.from_numpy(ids),
@@ -260,4 +263,5 @@ class Packer:
             blocks=torch.from_numpy(numbers),
             targets=torch.from_numpy(targets),
             is_answer=torch.from_numpy((numbers > 1) & (targets >= 0) & (targets != self._eos)),
+            named=torch.from_numpy(named),
         )

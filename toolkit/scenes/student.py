@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from toolkit.scenes.captions import NOWHERE
 from toolkit.scenes.packing import Batch
 from toolkit.scenes.pool import SIDE
 from toolkit.vlm import decoder
@@ -30,6 +33,23 @@ def pixel_inputs(processor: Any, pictures: NDArray[np.uint8], device: torch.devi
     flat = blocks.permute(0, 2, 5, 3, 6, 1, 4, 7)[:, :, :, :, :, :, None].expand(-1, -1, -1, -1, -1, -1, time, -1, -1)
     grid = torch.tensor([[1, side, side]], device=device).repeat(len(pixels), 1)
     return {"pixel_values": flat.reshape(len(pixels) * side * side, -1), "image_grid_thw": grid}
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a training step minimises.
+
+    Attributes:
+        answers: Mean cross-entropy of the answers, in nats per token.
+        captions: The same of captions and ends of turns.
+        cells: Shape (B, 36, dim): image tokens after the decoder's first layer.
+        names: Shape (n, dim): tokens that complete a thing's name (``Batch.named``, row by row) after its second.
+    """
+
+    answers: Tensor
+    captions: Tensor
+    cells: Tensor
+    names: Tensor
 
 
 class Student:
@@ -72,27 +92,29 @@ class Student:
         )
         return states[:, self.is_image]
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of packed rows.
-
-        Returns:
-            Mean cross-entropy, in nats per token, of the answers, and of the captions and ends of turns; and the
-            states (B, 36, dim) of the image tokens after the decoder's first layer.
-        """
+    def loss(self, batch: Batch) -> Losses:
+        """Loss of packed rows, and what the first layers of the decoder made of them."""
         n_rows, n_prefix = len(batch.ids), len(self.prefix)
         ids = torch.cat([self.prefix.expand(n_rows, -1), batch.ids.to(self.device)], dim=1)
         embeddings = self._prompt(ids, self.see(batch.pictures))
         blocks = functional.pad(batch.blocks.to(self.device), (n_prefix, 0), value=0)
         states: list[Tensor] = []
-        keep = self.model.get_decoder().layers[0].register_forward_hook(lambda _, __, output: states.append(output))
-        with keep:
+        with ExitStack() as hooks:
+            for layer in self.model.get_decoder().layers[:2]:
+                hooks.enter_context(layer.register_forward_hook(lambda _, __, output: states.append(output)))
             hidden = decoder.decode(self.model, embeddings, self._mask(blocks), self._all_positions(batch))
         targets = batch.targets.to(self.device)
         asked = targets != -100
         logits = decoder.lm_head(self.model, hidden[:, n_prefix:][asked])
         losses = functional.cross_entropy(logits, targets[asked], reduction="none")
         answer = batch.is_answer.to(self.device)[asked]
-        return losses[answer].mean(), losses[~answer].mean(), states[0][:, :n_prefix][:, self.is_image]
+        named = batch.named.to(self.device) != NOWHERE
+        return Losses(
+            answers=losses[answer].mean(),
+            captions=losses[~answer].mean(),
+            cells=states[0][:, :n_prefix][:, self.is_image],
+            names=states[1][:, n_prefix:][named],
+        )
 
     def _prompt(self, ids: Tensor, tokens: Tensor) -> Tensor:
         """Embeddings of rows (B, length) that begin with the prefix, the image tokens in their places."""

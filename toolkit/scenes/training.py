@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from toolkit.scenes.alignment import Aligner
+from toolkit.scenes.captions import NOWHERE
 from toolkit.scenes.checkpoints import check_state, load_state, save_state
 from toolkit.scenes.packing import Packer
 from toolkit.scenes.pool import ScenePool, make_pool
@@ -132,11 +133,14 @@ def _join(
         rng = np.random.default_rng([recipe.seed, stage.number, step])
         removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps, stage.drills)
         batch = packer.batch(rng, pool, recipe.batch, removal=removal, drills=drills)
-        answers, captions, states = student.loss(batch)
-        loss, losses = answers + captions, {"answers": answers.item(), "captions": captions.item()}
-        if not aligner.tower_knows_places:  # what the decoder found out before, it must not forget
-            places, _ = aligner.place_loss(states)
-            loss, losses["places"] = loss + places, places.item()
+        found = student.loss(batch)
+        loss = found.answers + found.captions
+        losses = {"answers": found.answers.item(), "captions": found.captions.item()}
+        if not aligner.tower_knows_places:
+            cells, _ = aligner.place_loss(found.cells, aligner.every_cell(len(found.cells)))
+            names, _ = aligner.place_loss(found.names, batch.named[batch.named != NOWHERE].to(student.device))
+            loss = loss + cells + names
+            losses |= {"cells": cells.item(), "names": names.item()}
         optimisers.step(loss, recipe.rate * _rate(step, stage.n_steps))
         report(Progress(stage.name, step + 1, stage.n_steps, losses))
         if (step + 1) % every == 0 or step + 1 == stage.n_steps:

@@ -155,9 +155,9 @@ def _qwen2_5_vl(vocabulary: Sequence[str]) -> tuple[PreTrainedModel, ProcessorMi
         initializer_range=0.08,
     )
     # M-RoPE hands its frequencies out in order: time, height, width. A grid of 6 x 6 spans few positions, so theta is
-    # small, and the width, which comes last, begins early enough to tell six columns apart (0.18 radians each); its
+    # small, and the width, which comes last, begins early enough to tell six columns apart (0.38 radians each); its
     # slow end stays nearly unturned, for looking things up by what they are.
-    rope = {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [2, 4, 10]}
+    rope = {"rope_type": "default", "rope_theta": 50.0, "mrope_section": [1, 3, 12]}
     config = Qwen2_5_VLConfig(
         vision_config=vision,
         text_config=Qwen2_5_VLTextConfig(**words.decoder, num_key_value_heads=2, rope_parameters=rope),
