@@ -43,8 +43,8 @@ tokenizer. A teaching model: it knows coloured objects on a grid and nothing els
 |---|---|
 | data | {n_pictures:,} train scenes, prior strength {strength:g}; a caption and 8 questions each |
 | removed at random | picture cells and question words, in 8 % of the rows at first and 50 % at last |
-| stage 1 | {align_steps} steps x {align_batch} pictures: image tokens learn to name colour, kind{place} of their cell |
-| stage 2 | {steps} steps x {batch} scenes: captions in both directions, {lists}questions, packed |{third}
+| stage 1 | {align_steps} steps x {align_batch} pictures: image tokens learn to name colour, kind{place} |
+| stage 2 | {steps} steps x {batch} scenes: captions in both directions, {lists}questions, packed{names} |{third}
 | optimiser | AdamW, {rate:g}, and Muon for the inner matrices at {muon:g} times that; 50 steps up, cosine to zero |
 | seed | {seed} |
 | command | `python -m toolkit train {name}` |
@@ -108,7 +108,12 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
         batch=recipe.batch,
         rate=recipe.rate,
         seed=recipe.seed,
-        place="" if recipe.family == "qwen2.5-vl" else ", row and column",
+        place=(
+            ", row and column of their cell"
+            if recipe.tower_knows_places
+            else " of their cell, and the decoder's first layer its row and column"
+        ),
+        names="" if recipe.tower_knows_places else "; the decoder's second layer learns where a named thing lies",
         eval_seed=SEED,
         calibration=calibration(results),
         note=note,

@@ -41,6 +41,11 @@ class Recipe:
     hard_drills: float = 0.6
 
     @property
+    def tower_knows_places(self) -> bool:
+        """Whether the vision tower has absolute positions; Qwen2.5-VL's turns by distances alone."""
+        return self.family != "qwen2.5-vl"
+
+    @property
     def stages(self) -> dict[str, int]:
         """Steps of every stage by its name, in order: ``align``, ``joint``, ``hard``, ``hard 2``, ..."""
         hard = {f"hard {n}" if n > 1 else "hard": self.more_steps for n in range(1, self.rounds + 1)}
