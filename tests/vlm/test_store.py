@@ -284,6 +284,27 @@ def test_a_changed_value_anywhere_in_a_small_model_is_seen(one: LoadedVLM) -> No
         assert vlm.is_as_loaded()
 
 
+@pytest.mark.parametrize(("dtype", "is_kept"), [(torch.float32, True), (torch.bfloat16, False)])
+def test_values_from_batches_of_two_classes_are_not_kept_in_half_precision(tmp_path, dtype, is_kept) -> None:
+    subject = make_subject("random-tiny-llava")
+    subject.model.to(dtype)
+    vlm = LoadedVLM("m", subject.adapter, subject.model, digest="d", store=CoalitionStore(tmp_path))
+    game = vlm.game(sample(1), target="yes")
+    score = vlm.engine.log_probabilities
+
+    def runs_out_of_memory(requests):
+        found = score(requests)
+        vlm.engine.tokens.size //= 4
+        return found
+
+    vlm.engine.log_probabilities = runs_out_of_memory
+    game(np.ones((1, game.players.n), dtype=bool))
+    assert bool(vlm.store.recall(game.identity())) == is_kept
+    vlm.engine.log_probabilities = score
+    game(np.zeros((1, game.players.n), dtype=bool))
+    assert len(vlm.store.recall(game.identity())) == 1 + is_kept
+
+
 def test_another_configuration_beside_the_same_weights_is_another_model(tmp_path, one: LoadedVLM) -> None:
     store = CoalitionStore(tmp_path)
     play(one, store)

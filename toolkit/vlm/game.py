@@ -150,7 +150,9 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
     wanted = [(game, np.unique(np.concatenate(fresh), axis=0)) for game, fresh in work.values()]
     asked = [game.request(fresh) for game, fresh in wanted]
     if vlm is not None and wanted:
+        batches = vlm.batch_class
         found = vlm.engine.log_probabilities([request for request, _ in asked])
+        is_of_one_class = vlm.batch_class == batches  # else memory ran out, and some came from larger batches
         for (game, fresh), (_, cell_of), logs in zip(wanted, asked, found, strict=True):
-            game.learn(fresh, np.exp(logs)[cell_of], remember=is_trusted)
+            game.learn(fresh, np.exp(logs)[cell_of], remember=is_trusted and is_of_one_class)
     return [game.values_of(known) for (game, _), known in zip(requests, keys, strict=True)]

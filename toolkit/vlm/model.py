@@ -92,7 +92,6 @@ class LoadedVLM:
 
     def identity(self) -> dict[str, Any]:
         """What values depend on: checkpoint, preprocessing, precision, and in half precision the batch size."""
-        exact = self.model.dtype == torch.float32
         return {
             "name": self.name,
             "family": self.family,
@@ -105,8 +104,13 @@ class LoadedVLM:
             "attention": self.model.config._attn_implementation,
             "matmul": precision(self.model.device),
             "preprocessing": self.adapter.record(),
-            "batch_class": "exact" if exact else self.engine.tokens.size.bit_length(),
+            "batch_class": self.batch_class,
         }
+
+    @property
+    def batch_class(self) -> str | int:
+        """What values depend on of the batch size: nothing in float32, else its power of two."""
+        return "exact" if self.model.dtype == torch.float32 else self.engine.tokens.size.bit_length()
 
     def is_as_loaded(self) -> bool:
         """Whether weights, configuration, modes and hooks are those with which the model was put in here."""
