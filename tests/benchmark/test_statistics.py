@@ -62,6 +62,19 @@ def test_critical_difference_is_demsars():
     assert friedman_nemenyi(matrix).critical_difference == pytest.approx(2.728 * math.sqrt(5 * 6 / (6 * 30)), rel=1e-3)
 
 
+def test_friedmans_statistic_is_its_formula():
+    """Friedman 1937: 12 n / (k (k + 1)) (sum of squared mean ranks - k (k + 1)^2 / 4), chi-squared with k - 1."""
+    matrix = rng(4).standard_normal((12, 4)) + np.array([0.8, 0.0, 0.3, -0.5])
+    found, n, k = friedman_nemenyi(matrix), 12, 4
+    ranks = (matrix[:, None, :] >= matrix[:, :, None]).sum(axis=2).mean(axis=0)
+    assert found.mean_ranks == pytest.approx(ranks, abs=1e-12)
+    expected = 12 * n / (k * (k + 1)) * ((ranks**2).sum() - k * (k + 1) ** 2 / 4)
+    assert found.statistic == pytest.approx(expected, abs=1e-9)
+    half = expected / 2  # chi-squared with 3 degrees of freedom has a closed form
+    tail = math.erfc(math.sqrt(half)) + 2 * math.sqrt(half / math.pi) * math.exp(-half)
+    assert found.p == pytest.approx(tail, abs=1e-12)
+
+
 def test_friedman_and_nemenyi_agree_with_scikit_posthocs():
     posthocs = pytest.importorskip("scikit_posthocs", reason="extra `stats` is not installed")
     matrix = rng(4).standard_normal((25, 5)) + np.array([0.8, 0.0, 0.0, 0.3, -0.5])
@@ -114,6 +127,22 @@ def test_paired_test_on_a_case_by_hand():
     assert found.rank_biserial == pytest.approx(0.4, abs=1e-12)
     assert found.cohens_dz == pytest.approx(1.0 / np.std([1, 2, -3, 4], ddof=1), abs=1e-12)
     assert found.p == pytest.approx(stats.wilcoxon([1, 2, -3, 4]).pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 6, 10])
+def test_wilcoxons_p_counts_the_signs(n):
+    """All 2^n signs are equally likely: the share whose smaller rank sum is no larger than the observed one."""
+    differences = rng(n).standard_normal(n) + 0.5
+    ranks = np.argsort(np.argsort(np.abs(differences))) + 1
+    total = n * (n + 1) // 2
+
+    def smaller(signs):
+        positive = int(ranks[np.asarray(signs) > 0].sum())
+        return min(positive, total - positive)
+
+    observed = smaller(np.sign(differences))
+    share = np.mean([smaller(signs) <= observed for signs in itertools.product((-1, 1), repeat=n)])
+    assert paired_test(differences, np.zeros(n)).p == pytest.approx(share, abs=1e-12)
 
 
 def test_paired_test_without_difference_has_no_p():
