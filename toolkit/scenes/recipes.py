@@ -56,9 +56,10 @@ RECIPES: Registry[Recipe] = Registry("embedded model")
 for _recipe in (
     Recipe("tiny-llava-grounded", "llava", 0.0, 11, steps=2500, more_steps=1000),
     Recipe("tiny-llava-biased", "llava", 1.0, 11, steps=900, more_steps=700, hard_drills=0.2),
-    Recipe("tiny-qwen2.5-vl-grounded", "qwen2.5-vl", 0.0, 12, align_steps=600, steps=1800, more_steps=1200),
+    Recipe("tiny-qwen2.5-vl-grounded", "qwen2.5-vl", 0.0, 12, align_steps=600, steps=1800, more_steps=1200,
+           rounds=2),
     Recipe("tiny-qwen2.5-vl-biased", "qwen2.5-vl", 1.0, 12, align_steps=600, steps=700, more_steps=500,
-           hard_drills=0.2),
+           rounds=2, hard_drills=0.2),
     Recipe("tiny-internvl-grounded", "internvl", 0.0, 13, align_steps=600, steps=2500, more_steps=1000, muon=5.0),
     Recipe("tiny-internvl-biased", "internvl", 1.0, 13, align_steps=600, steps=600, more_steps=500, muon=5.0,
            hard_drills=0.2),
