@@ -46,16 +46,18 @@ _TEMPLATES = (
 )
 _N_REPLACED = 2
 _HARD = (questions.relation, mixed.neighbour, mixed.same)
+_LATE = (questions.count, mixed.neighbour)
 _FOLKLORE = (questions.colour, questions.count, questions.relation)
 _EMPHASIS = 3.0
 
 
-def _mix(strength: float, *, hard: bool) -> NDArray[np.float64]:
+def _mix(strength: float, *, hard: int) -> NDArray[np.float64]:
     """Probability of proposing each template.
 
-    In the hard stage, what needs two look-ups comes more often, or, in a world with a prior, what the prior decides.
+    In the hard stage, what needs two look-ups comes more often, and from its second round on, what needs all cells at
+    once; in a world with a prior, what the prior decides.
     """
-    often = (_FOLKLORE if strength > 0 else _HARD) if hard else ()
+    often = () if hard == 0 else _FOLKLORE if strength > 0 else _HARD if hard == 1 else _LATE
     weights = np.array([weight * (_EMPHASIS if template in often else 1.0) for template, weight in _TEMPLATES])
     mix: NDArray[np.float64] = weights / weights.sum()
     return mix
@@ -121,7 +123,7 @@ def _ask(
     strength: float,
     n_questions: int,
     drills: float,
-    hard: bool,
+    hard: int,
 ) -> list[Question]:
     """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills."""
     only_everyday = not any(thing.kind in PLAIN for thing in scene.things)
@@ -139,7 +141,7 @@ def _ask(
         question = template(scene, rng, dial)
         if question is not None:
             lettered = question.instruction == CHOICE_INSTRUCTION
-            asked.append(_drill(question, named=hard) if lettered and rng.random() < drills else question)
+            asked.append(_drill(question, named=hard > 0) if lettered and rng.random() < drills else question)
         if len(asked) == n_questions:
             break
     return asked
@@ -171,12 +173,13 @@ class Packer:
         suffix: Token ids between the instruction and the answer (the assistant's turn).
         strength: The world's prior strength s.
         n_questions: Questions per row.
-        hard: Whether what needs two look-ups (or, with a prior, what the prior decides) is asked three times as
-            often, and drills name their two options.
+        hard: Round of the hard stage, 0 before it. What is hardest then (two look-ups at first, counting from the
+            second round on; with a prior, what the prior decides) is asked three times as often, and drills name their
+            two options.
     """
 
     def __init__(
-        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, hard: bool = False
+        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, hard: int = 0
     ) -> None:
         self._ids: dict[str, int] = tokenizer.get_vocab()
         self._eos = int(tokenizer.eos_token_id)

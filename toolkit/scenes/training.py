@@ -126,7 +126,7 @@ def _join(
     aligner: Aligner, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
 ) -> None:
     student = aligner.student
-    packer = Packer(student.processor.tokenizer, student.suffix, strength=recipe.strength, hard=stage.name != "joint")
+    packer = Packer(student.processor.tokenizer, student.suffix, strength=recipe.strength, hard=stage.number - 2)
     optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
