@@ -30,7 +30,7 @@ def test_only_the_answers_of_questions_are_permuted() -> None:
     targets = torch.from_numpy(rng.integers(0, 4, (5, 12)))
     is_answer = torch.from_numpy(rng.random((5, 12)) < 0.5)
     zeros = torch.zeros_like(targets)
-    batch = Batch(np.zeros((5, 96, 96, 3), dtype=np.uint8), zeros, zeros, zeros, targets, is_answer)
+    batch = Batch(np.zeros((5, 96, 96, 3), dtype=np.uint8), zeros, zeros, zeros, targets, is_answer, zeros)
     found = shuffle_answers(batch, {0: 0, 1: 0, 2: 1, 3: 1}, rng)
     assert torch.equal(found.targets[~is_answer], targets[~is_answer])
     assert not torch.equal(found.targets[is_answer], targets[is_answer])
