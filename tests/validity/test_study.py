@@ -9,6 +9,7 @@ from toolkit.validity import Plan, validate_metric, validation
 from toolkit.validity.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
 from toolkit.validity.collapse import collapse_table, mean_ranks
 from toolkit.validity.model_checks import auroc, interval_of_p, kept_share, model_cells, one_sided_p, tau, weights_cell
+from toolkit.validity.rules import RULES
 from toolkit.validity.study import frame, shuffle_weights, study_controls, study_methods
 from toolkit.validity.surrogate import surrogate_rows, surrogate_table
 
@@ -250,6 +251,17 @@ def test_a_smaller_plan_shrinks_every_part_and_a_twin_is_asked_less():
     assert Plan().for_biased().controls == 60
     assert Plan().for_biased().weights == 0
     assert Plan().for_biased().settings == 0
+
+
+def test_the_full_plan_asks_enough_for_every_rule():
+    plan = Plan()
+    asked = {
+        "controls": plan.controls, "half right, models": plan.halves, "twins": plan.for_biased().controls,
+        "random weights": plan.weights, "seeds": plan.methods,
+    } | dict.fromkeys(("baselines", "steps", "granularity"), plan.settings)  # fmt: skip
+    needed = {rule.check: rule.n_min for rule in RULES if rule.needs == "models"}
+    assert set(asked) == set(needed)
+    assert {check: n for check, n in asked.items() if n < needed[check]} == {}
 
 
 def test_flaws_and_exact_index_are_measured_on_every_grounded_model_and_one_twin():

@@ -60,11 +60,11 @@ class Plan:
     controls: int = 200
     halves: int = 40
     weights: int = 20
-    methods: int = 16
-    settings: int = 6
+    methods: int = 20
+    settings: int = 10
     diagnosis: int = 40
     surrogate: int = 2
-    flaws: int = 6
+    flaws: int = 5
     steps: int = 10
     datasets: tuple[str, ...] = ("scenes-existence", "scenes-choice")
     explainers: tuple[str, ...] = METHODS
@@ -78,7 +78,9 @@ class Plan:
 
     def for_biased(self) -> Plan:
         """What a biased twin is asked: enough for the twin rule and for its own rankings, under the default setting."""
-        return replace(self, controls=min(self.controls, 60), halves=0, weights=0, settings=0)
+        return replace(
+            self, controls=min(self.controls, 60), methods=min(self.methods, 12), halves=0, weights=0, settings=0
+        )
 
 
 def score_all(
