@@ -14,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from toolkit.bench import cpu, gpu, measure, tables, workload
+from toolkit.bench import cpu, executors, gpu, measure, tables, workload
 from toolkit.bench.__main__ import app
 from toolkit.bench.aims import Aim, aim_rows
 from toolkit.bench.deadline import within
@@ -217,6 +217,24 @@ def test_nothing_is_measured_where_there_is_no_gpu(monkeypatch, tmp_path) -> Non
     unknown = CliRunner().invoke(app, ["gpu", "--small", "--family", "lava"])
     assert unknown.exit_code == 2
     assert "'lava'" in unknown.output
+
+
+def test_the_executors_are_measured_on_the_grounded_models(monkeypatch, tmp_path) -> None:
+    asked = {}
+
+    def rows(spec, **options):
+        asked.update(options, spec=spec)
+        return [{"executor": "serial", "workers": 1, "threads_each": 2, "seconds": 8.0, "speed_up": 1.0, "failed": 0}]
+
+    monkeypatch.setattr(executors, "executor_rows", rows)
+    words = ["executors", "--out", str(tmp_path / "out"), "--workers", "2", "--workers", "4", "--samples", "3"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert (asked["workers"], asked["turns"], asked["spec"].samples) == ((2, 4), 3, 3)
+    assert {name.rpartition("-")[2] for name in asked["spec"].models} == {"grounded"}
+    written = json.loads((tmp_path / "out" / "speed.json").read_text())
+    assert written["tables"]["executors"][0]["seconds"] == 8.0
+    assert "starting up and loading included" in done.output
 
 
 def test_an_unknown_shape_is_refused() -> None:

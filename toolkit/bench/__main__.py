@@ -87,7 +87,7 @@ def run_gpu(
 def run_executors(
     out: Path = typer.Option(Path("results/bench-executors"), help="Folder for speed.json and speed.txt."),
     workers: list[int] | None = typer.Option(None, min=1, help="Workers to try; repeatable. Default: one per core."),
-    samples: int = typer.Option(6, min=1, help="Samples of each question set on each model."),
+    samples: int = typer.Option(2, min=1, help="Samples of each question set on each grounded model."),
     turns: int = typer.Option(3, min=1, help="How often each executor is measured."),
 ) -> None:
     """Serial, processes and threads on the same units of the demonstration: which is fastest here."""
