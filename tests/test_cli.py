@@ -108,6 +108,7 @@ def test_module_is_the_command_line() -> None:
         (("validate", "--out", __file__), "is a file; give a folder"),
         (("dial", "--out", __file__), "is a file; give a folder"),
         (("dial", "--biased", "tiny-internvl-biased"), "are no twins"),
+        (("dial", "--biased", "tiny-internvl-biased", "--train-steps", "1"), "are no twins"),
         (("dial", "--grounded", "tiny-lava-grounded"), "Did you mean 'tiny-llava-grounded'?"),
         (("dial", "--grounded", "tiny-lava-grounded", "--train-steps", "9"), "unknown embedded model"),
         (("benchmark", "run", "--revision", "a", "--preset", "paper"), "--revision 'a': expected NAME=COMMIT"),

@@ -216,6 +216,8 @@ def test_a_state_that_says_its_place_in_words_has_no_loss(student):
     loss, right = aligner.place_loss(states, cells)
     assert float(loss) < 1e-3
     assert right == {"row": 1.0, "column": 1.0}
+    nothing, _ = aligner.place_loss(states[0, :0], cells[0, :0])
+    assert float(nothing) == 0.0
     _, moved = aligner.place_loss(states, (cells + 1) % (GRID * GRID))
     assert (moved["row"], moved["column"]) == (pytest.approx(30 / 36), 0.0)
 

@@ -47,7 +47,7 @@ def without_first(inner, players):
 def test_models_that_are_no_twins_are_refused():
     other = KnownVLM("tiny-internvl-biased")
     other.family = "internvl"
-    with pytest.raises(ValueError, match=r"'tiny-internvl-biased' \(internvl\) are no twins; blend two models of one"):
+    with pytest.raises(ValueError, match=r"'tiny-internvl-biased' \(internvl\) are no twins; take two models of one"):
         blends(GROUNDED, other)
     blended = BlendedVLM(GROUNDED, FewerCells("tiny-llava-biased"), 0.5)
     with pytest.raises(ValueError, match=f"no twins: they cut '{SAMPLES[0].id}' into different players"):

@@ -1,6 +1,7 @@
 """The page tells what the panel found, on the weights that ship."""
 
-import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -53,11 +54,28 @@ def test_adopting_a_panel_keeps_the_checksums_of_the_weights(tmp_path):
         passes.adopt(tmp_path, tmp_path / "kept")
 
 
+def test_a_panel_with_cells_that_were_not_judged_is_not_adopted(tmp_path):
+    grounded = [name for name in passes.weights() if name.endswith("grounded")]
+    rows = [("f-syn", "seeds", name, 0.5, None if name == grounded[1] else True, "tau") for name in grounded]
+    pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
+    with pytest.raises(ValueError, match=r"cells without a verdict \(seeds\); run validate in full"):
+        passes.adopt(tmp_path, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(("words", "message"), [((), "usage: "), (("gone",), "error: ")])
+def test_wrong_words_are_answered_in_one_line(words, message):
+    command = [sys.executable, "-m", "toolkit.validity.passes", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_panel_was_measured_on_the_weights_that_ship():
     _, measured = passes.load()
     again = "run make validate, then python -m toolkit.validity.passes results/validity"
     assert measured["weights"] == passes.weights(), again
-    assert json.dumps(measured)
 
 
 def test_the_page_holds_the_measured_tables():
@@ -65,4 +83,4 @@ def test_the_page_holds_the_measured_tables():
     block = page[page.index(passes.START) : page.index(passes.END) + len(passes.END)]
     panel, _ = passes.load()
     assert block == passes.markdown(panel, passes.METRICS)
-    assert {metric for metric in passes.METRICS} <= set(panel["metric"])
+    assert set(passes.METRICS) <= set(panel["metric"])

@@ -29,7 +29,7 @@ def dial(
     check_folder(out)
     import toolkit
     from toolkit.scenes.recipes import RECIPES
-    from toolkit.validity.blend import STRENGTHS, blends
+    from toolkit.validity.blend import STRENGTHS, blends, check_twins
     from toolkit.validity.dial import bias_dial
     from toolkit.validity.study import Plan, eligible, shared_samples
     from toolkit.validity.tuned import between
@@ -37,6 +37,7 @@ def dial(
     if train_steps:
         RECIPES.check(grounded)
     first, second = toolkit.load_vlm(grounded), toolkit.load_vlm(biased)
+    check_twins(first, second)
     if train_steps:
         models = between(grounded, second, STRENGTHS, out / "models", steps=train_steps, report=_every(50))
         source = (

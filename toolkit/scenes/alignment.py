@@ -71,10 +71,12 @@ class Aligner:
         return torch.arange(GRID * GRID, device=self.student.device).expand(n, -1)
 
     def place_loss(self, states: Tensor, cells: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """As :meth:`loss`, for rows and columns alone, from states (..., dim) of these cells (...)."""
+        """As :meth:`loss`, for rows and columns alone, from states (..., dim) of these cells (...); 0 of none."""
         states, cells = states.flatten(0, -2), cells.flatten()
         total = torch.zeros((), device=states.device)
         right: dict[str, float] = {}
+        if not len(states):  # every thing is hidden, so nothing is named
+            return total, right
         for (name, words), target in zip(self._place.items(), (cells // GRID, cells % GRID), strict=True):
             logits = states @ words.T
             total = total + functional.cross_entropy(logits, target)

@@ -24,6 +24,19 @@ from toolkit.vlm.protocol import VLM, Answer, WhiteBox
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+def check_twins(grounded: VLM, biased: VLM) -> None:
+    """Refuse models that cannot be twins.
+
+    Raises:
+        ValueError: They are of two families.
+    """
+    if grounded.family != biased.family:
+        raise ValueError(
+            f"{grounded.name!r} ({grounded.family}) and {biased.name!r} ({biased.family}) are no twins; "
+            "take two models of one family"
+        )
+
+
 class TwinGames:
     """Games of both twins, each coalition asked once for all strengths.
 
@@ -32,11 +45,7 @@ class TwinGames:
     """
 
     def __init__(self, grounded: VLM, biased: VLM) -> None:
-        if grounded.family != biased.family:
-            raise ValueError(
-                f"{grounded.name!r} ({grounded.family}) and {biased.name!r} ({biased.family}) are no twins; "
-                "blend two models of one family"
-            )
+        check_twins(grounded, biased)
         self._vlms = (grounded, biased)
         self._found: dict[tuple[str, str, str], tuple[CachedGame, CachedGame]] = {}
 

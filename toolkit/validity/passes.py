@@ -43,7 +43,7 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
 
     Raises:
         FileNotFoundError: There is no panel in the folder.
-        ValueError: It lacks an embedded model.
+        ValueError: It lacks an embedded model, or has cells that were not judged, for example for want of samples.
     """
     panel = pd.read_csv(folder / "panel.csv")
     known = weights()
@@ -51,6 +51,10 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
     missing = [name for name in known if name.endswith("-grounded") and name not in subjects]
     if missing:
         raise ValueError(f"the panel in {folder} does not judge {', '.join(missing)}; run validate without --models")
+    unjudged = panel[panel["passed"].isna() & panel["metric"].isin(METRICS)]
+    if len(unjudged):
+        checks = ", ".join(dict.fromkeys(unjudged["check"]))
+        raise ValueError(f"the panel in {folder} has cells without a verdict ({checks}); run validate in full")
     into = data_dir() / "validity" if into is None else into
     into.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / "panel.csv", into / "panel.csv")
@@ -123,4 +127,9 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m toolkit.validity.passes FOLDER, what validate wrote, for example results/validity")
+    try:
+        main(sys.argv[1])
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
