@@ -69,37 +69,17 @@ def lm_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     return cast(Tensor, cast(Any, model).get_output_embeddings()(hidden))
 
 
-def block_mask(blocks: Tensor) -> Tensor:
-    """Bool (batch, length, length) mask of packed rows ``[prefix | block | block | ... | padding]``.
+def tree_mask(ends: Tensor) -> Tensor:
+    """Bool (batch, length, length) mask of packed rows ``[prefix | tree of blocks | padding]``.
+
+    A token attends to itself and to what it descends from: i may attend to j iff j <= i < end_j. The prefix ends with
+    the row, so all blocks see it; a block of its own ends where the next begins; padding ends at once.
 
     Args:
-        blocks: Shape (batch, length): 0 for the shared prefix, 1, 2, ... for the blocks, -1 for padding, which attends
-            to itself only.
+        ends: Shape (batch, length): the first column after each token's descendants.
     """
-    visible = (blocks[:, :, None] == blocks[:, None, :]) | ((blocks[:, None, :] == 0) & (blocks[:, :, None] > 0))
-    return visible & torch.ones(blocks.shape[1], blocks.shape[1], dtype=torch.bool, device=blocks.device).tril()
-
-
-def packed_mask(prefix_length: int, block_lengths: Sequence[int], length: int | None = None) -> Tensor:
-    """Bool (length, length) mask of one packed row, as :func:`block_mask`.
-
-    Args:
-        prefix_length: Tokens of the shared prefix.
-        block_lengths: Tokens of each block.
-        length: Row length; what follows the last block is padding.
-
-    Raises:
-        ValueError: The row is too short for the prefix and its blocks.
-    """
-    total = prefix_length + sum(block_lengths)
-    length = total if length is None else length
-    if length < total:
-        raise ValueError(f"a row of {length} tokens cannot hold a prefix and blocks of {total} tokens in all")
-    numbers = torch.arange(len(block_lengths) + 1)
-    filled = torch.repeat_interleave(numbers, torch.tensor([prefix_length, *block_lengths]))
-    blocks = torch.full((1, length), -1)
-    blocks[0, :total] = filled
-    return block_mask(blocks)[0]
+    columns = torch.arange(ends.shape[1], device=ends.device)
+    return (columns[:, None] >= columns) & (columns[:, None] < ends[:, None, :])
 
 
 def prefix_positions(model: PreTrainedModel, ids: Tensor, pixel_inputs: Mapping[str, Tensor]) -> tuple[Tensor, int]:

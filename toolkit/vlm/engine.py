@@ -29,7 +29,7 @@ from toolkit.vlm.pictures import PictureEncoder
 from toolkit.vlm.request import Picture, Request, pictures_of
 from toolkit.vlm.rows import Row, RowBatch, rows_of
 
-_MAX_TOKENS = {"cpu": 1024}
+_MAX_TOKENS = {"cpu": 3072}
 _MAX_ENTRIES = {"cpu": 1 << 20}
 """What is fastest on a CPU, where a batch should stay in the processor's cache; a GPU takes what memory allows."""
 
@@ -54,6 +54,7 @@ class Engine:
         max_entries: Pixel entries per vision batch; likewise.
         block_tokens: Block tokens per row; None allows as many as the prefix has, at least 256.
         feature_bytes: Bound of the image-token cache.
+        by_words: Run the words that question variants begin with once; False runs each variant by itself.
         by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
 
     Attributes:
@@ -70,9 +71,11 @@ class Engine:
         max_entries: int | None = None,
         block_tokens: int | None = None,
         feature_bytes: int = 256 << 20,
+        by_words: bool = True,
         by_layers: bool = True,
     ) -> None:
         self._model = model
+        self._by_words = by_words
         self._by_layers = by_layers
         device = model.device
         free = free_bytes(device)
@@ -119,8 +122,11 @@ class Engine:
         pictures = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in pictures_of(r, int(start))]
         for chunk in self._chunks(pictures):
             encoded = zip(chunk, self.encode(chunk), strict=True)
-            self._score([row for p, tokens in encoded for row in rows_of(p, tokens, self._block_tokens)], values)
+            self._score([row for p, tokens in encoded for row in self._rows(p, tokens)], values)
         return [values[a:b] for a, b in pairwise(offsets)]
+
+    def _rows(self, picture: Picture, tokens: Tensor) -> Iterator[Row]:
+        return rows_of(picture, tokens, self._block_tokens, is_shared=self._by_words)
 
     def _look_again(self) -> None:
         """Drop the image tokens of a model that has been changed in place."""
@@ -159,7 +165,7 @@ class Engine:
     def _decode(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
         device, model = self._model.device, self._model
         batch = RowBatch(rows, multiple=8 if device.type == "cuda" else 1)
-        mask = decoder.block_mask(torch.from_numpy(batch.blocks).to(device))
+        mask = decoder.tree_mask(torch.from_numpy(batch.ends).to(device))
         positions = torch.from_numpy(batch.positions).to(device)
         read = torch.arange(len(rows), device=device)[:, None], torch.from_numpy(batch.read).to(device)
         inputs = (model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0])

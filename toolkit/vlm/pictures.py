@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from toolkit.vlm import decoder
 from toolkit.vlm.base import Adapter
+from toolkit.vlm.kernels import FastKernels
 from toolkit.vlm.memory import Backoff
 from toolkit.vlm.request import Picture
 
@@ -77,7 +78,7 @@ class PictureEncoder:
 
     def _encode_some(self, pictures: Sequence[Picture]) -> list[Tensor]:
         inputs = self._adapter.pixel_inputs(self._pixels(pictures), pictures[0].request.view.geometry)
-        with self._adapter.fast_vision(self._model):
+        with self._adapter.fast_vision(self._model), FastKernels():
             return list(decoder.encode_images(self._model, inputs, len(pictures)))
 
     def _pixels(self, pictures: Sequence[Picture]) -> Tensor:

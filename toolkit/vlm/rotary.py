@@ -25,6 +25,16 @@ class Turn:
     sine: Tensor
     head_dim: int
 
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the tokens, heads left out."""
+        return self.cosine.shape[:-1]
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens."""
+        return self.shape.numel()
+
     @classmethod
     def of_heads(cls, cosine: Tensor, sine: Tensor, heads: int) -> Turn:
         """From the tables (..., head_dim) that a rotary embedding of transformers returns."""

@@ -1,4 +1,4 @@
-"""Rows of the decoder: a prefix and, behind it, blocks that do not see each other; and batches of rows as arrays."""
+"""Rows of the decoder: a prefix and, behind it, a tree of question variants; and batches of rows as arrays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,80 @@ from torch import Tensor
 from toolkit.vlm.request import Block, Picture
 from toolkit.vlm.view import View
 
+_ANSWER = 1 << 40
+"""Steps of a path are indices of prompt tokens; the k-th answer token is k * _ANSWER + its id."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Paths that share their beginnings, in preorder: every step stands behind all steps before it on its paths.
+
+    Attributes:
+        steps: Shape (n_nodes,): what each node stands for.
+        ends: Shape (n_nodes,): the first node after each node's subtree, so that i descends from j iff j < i < end_j.
+        tails: For each path the nodes of its last steps, as many as were asked for.
+    """
+
+    steps: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    tails: Sequence[Sequence[int]]
+
+
+def shared_steps(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many steps two paths have in common at their beginnings."""
+    n = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n
+
+
+def tree_of(paths: Sequence[Sequence[int]], tails: Sequence[int], *, is_shared: bool = True) -> Tree:
+    """The tree of some paths.
+
+    Args:
+        paths: Paths in lexicographic order, in which those that begin alike stand together.
+        tails: How many of each path's last steps are asked for.
+        is_shared: False gives every path nodes of its own.
+    """
+    steps: list[int] = []
+    ends: list[int] = []
+    found: list[Sequence[int]] = []
+    stack: list[int] = []
+    before: Sequence[int] = ()
+    for path, tail in zip(paths, tails, strict=True):
+        n_shared = shared_steps(before, path) if is_shared else 0
+        for node in stack[n_shared:]:
+            ends[node] = len(steps)
+        fresh = range(len(steps), len(steps) + len(path) - n_shared)
+        stack[n_shared:] = fresh
+        steps += path[n_shared:]
+        ends += [0] * len(fresh)
+        found.append(stack[-tail:])
+        before = path
+    for node in stack:
+        ends[node] = len(steps)
+    return Tree(np.array(steps, dtype=np.int64), np.array(ends, dtype=np.int64), found)
+
+
+def split_paths(paths: Sequence[Sequence[int]], limit: int) -> list[range]:
+    """Split paths in lexicographic order into runs whose trees have at most ``limit`` nodes, as even as possible.
+
+    A longer path gets a run of its own.
+    """
+    fresh = [len(path) - shared_steps(before, path) for before, path in zip([(), *paths], paths, strict=False)]
+    n_runs = max(1, -(-sum(fresh) // limit))
+    enough = -(-sum(fresh) // n_runs)
+    runs: list[range] = []
+    start = held = 0
+    for i, path in enumerate(paths):
+        if i > start and (held >= enough or held + fresh[i] > limit):
+            runs.append(range(start, i))
+            start, held = i, 0
+        held += fresh[i] if i > start else len(path)
+    return [*runs, range(start, len(paths))]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -20,44 +94,22 @@ class Row:
     Attributes:
         view: The sample.
         features: Shape (n_tokens, dim): the picture's image tokens.
-        blocks: Each block, the prompt indices that it keeps, and where its first value goes.
+        tree: What stands behind the prefix.
+        blocks: Each block, in the order of the tree's paths, and where its first value goes.
     """
 
     view: View
     features: Tensor
-    blocks: Sequence[tuple[Block, NDArray[np.int64], int]]
+    tree: Tree
+    blocks: Sequence[tuple[Block, int]]
 
     @property
     def length(self) -> int:
         """Tokens of the row."""
-        return self.view.prompt.prefix_length + sum(len(index) + len(b.context) for b, index, _ in self.blocks)
+        return self.view.prompt.prefix_length + len(self.tree.steps)
 
 
-def split_blocks(lengths: Sequence[int], limit: int) -> list[list[int]]:
-    """Split the blocks behind one prefix into rows of at most ``limit`` block tokens, as even as possible.
-
-    Args:
-        lengths: Tokens of each block.
-        limit: Block tokens per row; a longer block gets a row of its own.
-
-    Returns:
-        Indices of the blocks of each row; every block once, longest first.
-    """
-    n_rows = max(1, -(-sum(lengths) // max(1, limit)))
-    rows: list[list[int]] = [[] for _ in range(n_rows)]
-    filled = [0] * n_rows
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        row = filled.index(min(filled))
-        if filled[row] and filled[row] + lengths[i] > limit:
-            rows.append([])
-            filled.append(0)
-            row = len(rows) - 1
-        rows[row].append(i)
-        filled[row] += lengths[i]
-    return [row for row in rows if row]
-
-
-def rows_of(picture: Picture, features: Tensor, limit: int | None) -> Iterator[Row]:
+def rows_of(picture: Picture, features: Tensor, limit: int | None, *, is_shared: bool = True) -> Iterator[Row]:
     """Rows of one picture: all its blocks behind one prefix, split where they grow too long.
 
     Args:
@@ -65,12 +117,20 @@ def rows_of(picture: Picture, features: Tensor, limit: int | None) -> Iterator[R
         features: Its image tokens.
         limit: Block tokens per row; None allows about as many as the prefix has, and at least 256: beyond, attention
             within the row costs more than another prefix.
+        is_shared: Whether blocks that begin with the same words share them.
     """
     view = picture.request.view
-    entries = [(block, view.block(block.kept), at) for block, at in picture.blocks]
-    lengths = [len(index) + len(block.context) for block, index, _ in entries]
-    for members in split_blocks(lengths, max(256, view.prompt.prefix_length) if limit is None else limit):
-        yield Row(view, features, [entries[i] for i in members])
+    entries = sorted(((_path(view, block), block, at) for block, at in picture.blocks), key=lambda entry: entry[0])
+    paths = [path for path, _, _ in entries]
+    for run in split_paths(paths, max(256, view.prompt.prefix_length) if limit is None else limit):
+        blocks = [entries[i][1:] for i in run]
+        tails = [1 + len(block.context) for block, _ in blocks]
+        yield Row(view, features, tree_of([paths[i] for i in run], tails, is_shared=is_shared), blocks)
+
+
+def _path(view: View, block: Block) -> list[int]:
+    """The block's tokens, one after the other."""
+    return [*view.block(block.kept).tolist(), *(k * _ANSWER + token for k, token in enumerate(block.context, 1))]
 
 
 class RowBatch:
@@ -82,7 +142,8 @@ class RowBatch:
 
     Attributes:
         ids: (B, L) tokens.
-        blocks: (B, L) block numbers, 0 for the prefix and -1 for padding.
+        ends: (B, L) the first column that does not descend from a column; all columns of the row descend from the
+            prefix, and from padding only itself.
         positions: (1 or 3, B, L).
         read: (B, n_read) columns of the hidden states that are read, padded with column 0.
         states: (2, n_states) row and index into its ``read`` of every hidden state that is read.
@@ -93,41 +154,40 @@ class RowBatch:
     def __init__(self, rows: Sequence[Row], *, multiple: int) -> None:
         shape = (len(rows), -(-max(row.length for row in rows) // multiple) * multiple)
         self.ids = np.zeros(shape, dtype=np.int64)
-        self.blocks = np.full(shape, -1)
+        self.ends = np.tile(np.arange(1, shape[1] + 1), (len(rows), 1))
         self.positions = np.zeros((len(rows[0].view.positions), *shape), dtype=np.int64)
-        columns: list[list[int]] = [[] for _ in rows]
+        columns: list[dict[int, int]] = []
         states: list[tuple[int, int]] = []
         said: list[tuple[int, int]] = []
         value: list[int] = []
         for r, row in enumerate(rows):
-            at = self._lay(r, row)
-            for (block, _, first), end in zip(row.blocks, at, strict=True):
-                for i, token in enumerate((*block.context, None)):
-                    states.append((r, len(columns[r])))
-                    columns[r].append(end - len(block.context) - 1 + i)
+            self._lay(r, row)
+            start = row.view.prompt.prefix_length
+            state_of: dict[int, int] = {}
+            for (block, first), tail in zip(row.blocks, row.tree.tails, strict=True):
+                for node, token in zip(tail, (*block.context, None), strict=True):
+                    if node not in state_of:
+                        state_of[node] = len(states)
+                        states.append((r, len(state_of) - 1))
                     for k, final in enumerate(block.finals):
-                        said.append((len(states) - 1, final if token is None else token))
+                        said.append((state_of[node], final if token is None else token))
                         value.append(first + k)
+            columns.append({start + node: 0 for node in state_of})
         self.read = np.zeros((len(rows), max(map(len, columns))), dtype=np.int64)
         for r, some in enumerate(columns):
-            self.read[r, : len(some)] = some
+            self.read[r, : len(some)] = list(some)
         self.states, self.said, self.value = np.array(states).T, np.array(said).T, np.array(value)
 
-    def _lay(self, r: int, row: Row) -> list[int]:
-        """Write one row's tokens, blocks and positions; returns where each block ends."""
-        prompt, view = row.view.prompt, row.view
-        ids, positions = [*prompt.ids], [view.positions]
-        order = [np.arange(prompt.prefix_length)]
-        for block, index, _ in row.blocks:
-            context = len(block.context)
-            order.append(np.concatenate((index, len(ids) + np.arange(context))) if context else index)
-            ids += block.context
-            if context:
-                positions.append(np.tile(view.next_position + np.arange(context), (len(view.positions), 1)))
-        lengths = [len(part) for part in order]
-        everything = np.concatenate(order)
-        end = len(everything)
-        self.ids[r, :end] = np.array(ids)[everything]
-        self.positions[:, r, :end] = np.concatenate(positions, axis=1)[:, everything]
-        self.blocks[r, :end] = np.repeat(np.arange(len(order)), lengths)
-        return [int(at) for at in np.cumsum(lengths)[1:]]
+    def _lay(self, r: int, row: Row) -> None:
+        """Write one row's tokens, tree and positions."""
+        view, start, end = row.view, row.view.prompt.prefix_length, row.length
+        prompt = np.array(view.prompt.ids)
+        answer, token = np.divmod(row.tree.steps, _ANSWER)
+        is_asked = answer == 0
+        self.ids[r, :start] = prompt[:start]
+        self.ids[r, start:end] = np.where(is_asked, prompt[np.where(is_asked, token, 0)], token)
+        self.ends[r, :start] = end
+        self.ends[r, start:end] = start + row.tree.ends
+        self.positions[:, r, :start] = view.positions[:, :start]
+        asked = view.positions[:, np.where(is_asked, token, 0)]
+        self.positions[:, r, start:end] = np.where(is_asked, asked, view.next_position + answer - 1)

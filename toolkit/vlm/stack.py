@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from torch import Tensor
-from torch.nn.functional import rms_norm, scaled_dot_product_attention
+from torch import Tensor, nn
+from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
 
-from toolkit.vlm import decoder
+from toolkit.vlm import decoder, kernels
 from toolkit.vlm.fingerprint import attached
 from toolkit.vlm.rotary import Turn
 
@@ -58,12 +58,14 @@ def read_states(
     bias = decoder.attention_bias(mask, embeddings.dtype)
     cosine, sine = stack.rotary_emb(embeddings, position_ids)
     turn = Turn.of_heads(cosine, sine, stack.config.num_attention_heads)
-    hidden = embeddings
+    batch, length, _ = embeddings.shape
+    hidden = kernels.padded(embeddings.flatten(0, 1))
     for layer in stack.layers[:-1]:
         hidden = _layer(layer, hidden, hidden, turn, turn, bias)
     rows, columns = read
-    hidden = _layer(stack.layers[-1], hidden, hidden[read], turn, turn.at(read), bias[:, 0][rows, columns][:, None])
-    return _norm(stack.norm, hidden)
+    asking = kernels.padded(hidden[: batch * length].view(embeddings.shape)[read].flatten(0, 1))
+    hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), bias[:, 0][rows, columns][:, None])
+    return _norm(stack.norm, hidden[: columns.numel()]).view(*columns.shape, -1)
 
 
 def _text_model(model: PreTrainedModel) -> Any:
@@ -73,33 +75,44 @@ def _text_model(model: PreTrainedModel) -> Any:
 def _layer(layer: Any, context: Tensor, hidden: Tensor, turn: Turn, turn_hidden: Turn, bias: Tensor) -> Tensor:
     """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``.
 
+    Both have a row per token of the batch, and may have more behind them, which are carried along and mean nothing.
     What a module has just made is overwritten: on a CPU a fresh buffer costs more than the arithmetic.
     """
     attention, mlp = layer.self_attn, layer.mlp
     normed = _norm(layer.input_layernorm, context)
     asking = normed if hidden is context else _norm(layer.input_layernorm, hidden)
-    query = _heads(turn_hidden(_head_norm(attention, "q_norm", attention.q_proj(asking))), attention)
-    key = _heads(turn(_head_norm(attention, "k_norm", attention.k_proj(normed))), attention)
-    value = _heads(attention.v_proj(normed), attention)
-    attended = scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, scale=attention.scaling, enable_gqa=query.shape[1] != key.shape[1]
+    query = _turned(_project(attention.q_proj, asking), turn_hidden, attention, "q_norm")
+    key = _turned(_project(attention.k_proj, normed), turn, attention, "k_norm")
+    value = _heads(_project(attention.v_proj, normed), turn, attention)
+    attended = kernels.attention(
+        query, key, value, bias, scale=attention.scaling, enable_gqa=query.shape[1] != key.shape[1]
     )
-    hidden = attention.o_proj(attended.transpose(1, 2).flatten(2)).add_(hidden)
+    merged = kernels.padded(attended.transpose(1, 2).flatten(2).flatten(0, 1))
+    hidden = _project(attention.o_proj, merged).add_(hidden)
     normed = _norm(layer.post_attention_layernorm, hidden)
-    gated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
-    return cast(Tensor, mlp.down_proj(gated).add_(hidden))
+    gated = mlp.act_fn(_project(mlp.gate_proj, normed)).mul_(_project(mlp.up_proj, normed))
+    return _project(mlp.down_proj, gated).add_(hidden)
+
+
+def _project(module: Any, x: Tensor) -> Tensor:
+    """A linear layer's output; anything else in its place, or attached to it, is called as it is."""
+    if type(module) is nn.Linear and not attached(module):
+        return kernels.linear(x, module.weight, module.bias)
+    return cast(Tensor, module(x))
 
 
 def _norm(norm: Any, x: Tensor) -> Tensor:
     return rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
-def _heads(x: Tensor, attention: Any) -> Tensor:
-    """Heads apart: (batch, length, width) to (batch, heads, length, head_dim)."""
-    return x.view(*x.shape[:2], -1, attention.head_dim).transpose(1, 2)
+def _turned(x: Tensor, turn: Turn, attention: Any, norm: str) -> Tensor:
+    """Queries or keys of all rows, normalised where the family does so and turned, by heads."""
+    rows = x[: turn.n_tokens]
+    if (head_norm := getattr(attention, norm, None)) is not None:
+        rows = _norm(head_norm, rows.view(len(rows), -1, attention.head_dim)).view(rows.shape)
+    return _heads(turn(rows.view(*turn.shape, -1)), turn, attention)
 
 
-def _head_norm(attention: Any, name: str, x: Tensor) -> Tensor:
-    """Queries or keys (batch, length, width), each head normalised where the family does so."""
-    norm = getattr(attention, name, None)
-    return x if norm is None else _norm(norm, x.view(*x.shape[:2], -1, attention.head_dim)).view(x.shape)
+def _heads(x: Tensor, turn: Turn, attention: Any) -> Tensor:
+    """Heads apart: a row per token to (batch, heads, length, head_dim)."""
+    return x.view(-1, x.shape[-1])[: turn.n_tokens].view(*turn.shape, -1, attention.head_dim).transpose(1, 2)

@@ -93,8 +93,10 @@ class View:
 
     def block(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Prompt indices after the prefix that remain when only the ``kept`` text players are present."""
-        removed = {i for i, keep in zip(self.prompt.text_positions, kept, strict=True) if not keep}
-        return np.array([i for i in range(self.prompt.prefix_length, len(self.prompt.ids)) if i not in removed])
+        start = self.prompt.prefix_length
+        present = np.ones(len(self.prompt.ids) - start, dtype=np.bool_)
+        present[np.array(self.prompt.text_positions) - start] = kept
+        return start + np.flatnonzero(present)
 
 
 def sample_key(sample: Sample) -> str:
