@@ -20,7 +20,7 @@ from toolkit.bench.aims import Aim, aim_rows
 from toolkit.bench.deadline import within
 from toolkit.bench.shapes import build
 from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm import stack
+from toolkit.vlm import kernels, stack
 from toolkit.vlm.llava import Llava
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.tiny import build_tiny
@@ -71,11 +71,13 @@ def test_each_idea_only_changes_how_and_the_bounds_hold(vlm: LoadedVLM, monkeypa
             run = measure.run_engine(vlm, tasks, together=together)
             games.append((name, run, tasks[0].game(vlm)(tasks[0].cells), bool(by_layers)))
     assert vlm.engine is engine
-    (_, alone, _, _), (_, shared, _, _), *_ = games
+    (_, alone, _, _), (_, shared, _, _), (_, by_words, _, _), *_ = games
     assert alone.rows == alone.cells == shared.cells
     assert shared.rows == shared.images == alone.images
     assert shared.tokens < 0.7 * alone.tokens
-    assert [used for *_, used in games] == [False] * 4 + [True]
+    assert by_words.tokens < shared.tokens
+    assert by_words.rows == shared.rows
+    assert [used for *_, used in games] == [False] * 5 + [True] * 2
     for _, _, values, _ in games[1:]:
         np.testing.assert_allclose(values, games[0][2], atol=1e-5, rtol=0)
 
@@ -106,12 +108,15 @@ def test_operations_are_counted_and_bound_the_speed_up(vlm: LoadedVLM) -> None:
     task = workload.metric_tasks(vlm, workload.scene_samples(1), 1)[0]
     everything = dataclasses.replace(task, cells=np.ones_like(task.cells[:1]), n_asked=1)
     found = measure.Comparison(measure.run_engine(vlm, [everything]), measure.Took(2.0, 2.0), [])
-    bound = cpu.bound(vlm, [everything], found, 1)
+    with kernels.as_pytorch():
+        bound = cpu.bound(vlm, [everything], found, 1)
+        again = cpu.bound(vlm, [everything], found, 118)
+        n_operations = measure.flops_of(lambda: measure.run_engine(vlm, [everything]))
+        assert bound["limit"] * n_operations / 2.0 == pytest.approx(measure.peak_rate(vlm), rel=0.9)
     assert 1 < bound["fewer_flops"] < 1.4  # one cell: only the last layer is cut
-    again = cpu.bound(vlm, [everything], found, 118)
     assert again["fewer_flops"] == pytest.approx(118 * bound["fewer_flops"])
-    n_operations = measure.flops_of(lambda: measure.run_engine(vlm, [everything]))
-    assert bound["limit"] * n_operations / 2.0 == pytest.approx(measure.peak_rate(vlm), rel=0.9)
+    padded = measure.flops_of(lambda: measure.run_engine(vlm, [everything]))
+    assert n_operations <= padded < 1.5 * n_operations  # the rows that pad products count, and products by oneDNN do
 
 
 def test_the_peak_is_of_this_measurement(vlm: LoadedVLM) -> None:

@@ -46,8 +46,11 @@ def test_packed_blocks_equal_ordinary_forwards(family: str, attention: str) -> N
         + [decoder.text_positions(positions, 0, 2)],
         dim=-1,
     )
-    mask = decoder.packed_mask(start, [len(block) for block in blocks], len(row))
-    hidden = decoder.decode(model, row[None], mask[None], where.unsqueeze(-2))
+    lengths = torch.tensor([len(block) for block in blocks])
+    ends = torch.repeat_interleave(start + lengths.cumsum(0), lengths)
+    n = start + len(ends)
+    mask = decoder.tree_mask(torch.cat([torch.full((start,), n), ends, torch.tensor([n + 1, n + 2])])[None])
+    hidden = decoder.decode(model, row[None], mask, where.unsqueeze(-2))
     logits = decoder.lm_head(model, hidden)[0]
     at = start
     for block, logit in zip(blocks, expected, strict=True):
@@ -55,18 +58,16 @@ def test_packed_blocks_equal_ordinary_forwards(family: str, attention: str) -> N
         at += len(block)
 
 
-def test_packed_mask_by_hand() -> None:
-    mask = decoder.packed_mask(2, [1, 2], 6).int().tolist()
+def test_a_tree_by_hand() -> None:
+    # prefix 0 1; 2 with the branches 3 4 and 5; 6 alone; 7 padding
+    mask = decoder.tree_mask(torch.tensor([[7, 7, 6, 5, 5, 6, 7, 8]]))[0].int().tolist()
     assert mask == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [1, 1, 0, 1, 0, 0],
-        [1, 1, 0, 1, 1, 0],
-        [0, 0, 0, 0, 0, 1],
+        [1, 0, 0, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0, 1, 0, 0],
+        [1, 1, 0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 0, 0, 0, 1],
     ]
-
-
-def test_packed_mask_refuses_a_short_row() -> None:
-    with pytest.raises(ValueError, match="cannot hold"):
-        decoder.packed_mask(2, [3], 4)

@@ -19,7 +19,8 @@ def packed(vlm: LoadedVLM, dtype: torch.dtype = torch.float32) -> tuple[tuple[An
     generator = torch.Generator().manual_seed(0)
     width = vlm.model.config.get_text_config().hidden_size
     embeddings = torch.randn(2, 12, width, generator=generator).to(dtype)
-    mask = torch.stack([decoder.packed_mask(5, [3, 4]), decoder.packed_mask(6, [2, 2, 1], 12)])
+    ends = torch.tensor([[12] * 5 + [8] * 3 + [12] * 4, [11] * 6 + [8] * 2 + [10] * 2 + [11, 12]])
+    mask = decoder.tree_mask(ends)
     positions = torch.tensor([[*range(8), 5, 6, 7, 8], [*range(8), 6, 7, 6, 0]])
     if vlm.family == "qwen2.5-vl":
         positions = torch.stack([positions, positions + 2, positions * 2])

@@ -99,19 +99,22 @@ class _Bounds(TypedDict, total=False):
     max_tokens: int
     max_entries: int
     block_tokens: int
+    by_words: bool
     by_layers: bool
+    by_kernels: bool
 
+
+_ALONE: _Bounds = {"max_tokens": 1, "max_entries": 1}
+_PLAIN: _Bounds = {"by_words": False, "by_layers": False, "by_kernels": False}
 
 _IDEAS: tuple[tuple[str, _Bounds, bool], ...] = (
-    (
-        "each distinct image encoded once",
-        {"max_tokens": 1, "max_entries": 1, "block_tokens": 1, "by_layers": False},
-        False,
-    ),
-    ("each image prefix run once", {"max_tokens": 1, "max_entries": 1, "by_layers": False}, False),
-    ("batched within a sample", {"by_layers": False}, False),
-    ("batched over samples", {"by_layers": False}, True),
-    ("last layer only where an answer is read", {}, True),
+    ("each distinct image encoded once", {**_ALONE, **_PLAIN, "block_tokens": 1}, False),
+    ("each image prefix run once", {**_ALONE, **_PLAIN}, False),
+    ("each question's beginning run once", {**_ALONE, **_PLAIN, "by_words": True}, False),
+    ("batched within a sample", {"by_layers": False, "by_kernels": False}, False),
+    ("batched over samples", {"by_layers": False, "by_kernels": False}, True),
+    ("last layer only where an answer is read", {"by_kernels": False}, True),
+    ("products and attention by the fastest library", {}, True),
 )
 """The ideas, each on top of those before: its name, the engine that has it, and whether samples share batches."""
 

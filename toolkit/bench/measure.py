@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from toolkit.bench.workload import PLAIN_PASSES, Task
-from toolkit.vlm import decoder
+from toolkit.vlm import decoder, kernels
 from toolkit.vlm.engine import Engine
 from toolkit.vlm.game import score_games
 from toolkit.vlm.model import LoadedVLM
@@ -189,9 +189,17 @@ def _bare_token(vlm: LoadedVLM, length: int, tokens: int, repeats: int) -> Took:
     return _median(vlm, lambda: stack(inputs_embeds=embeddings, use_cache=False), repeats) / (n_rows * length)
 
 
+def _linear_flops(rows: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
+    return 2 * rows[0] * rows[1] * weight[0]
+
+
+_UNCOUNTED = {torch.ops.mkldnn._linear_pointwise: _linear_flops}
+"""What PyTorch's counter of operations does not know."""
+
+
 def flops_of(action: Callable[[], object]) -> int:
     """Floating-point operations of the matrix products, attentions and convolutions in an action."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_UNCOUNTED) as counter:
         action()
     return int(counter.get_total_flops())
 
@@ -208,7 +216,7 @@ def plain_flops(vlm: LoadedVLM, task: Task, *, passes: int = 4) -> float:
 def peak_rate(vlm: LoadedVLM, *, side: int = 1024, repeats: int = 5) -> float:
     """Operations per second of one large square matrix product on the model's device and in its dtype."""
     matrix = torch.randn(side, side, device=vlm.model.device, dtype=vlm.model.dtype)
-    return 2 * side**3 / _median(vlm, lambda: matrix @ matrix, repeats).wall
+    return 2 * side**3 / _median(vlm, lambda: kernels.linear(matrix, matrix), repeats).wall
 
 
 def _median(vlm: LoadedVLM, action: Callable[[], object], repeats: int) -> Took:
@@ -249,9 +257,11 @@ def engine_bounds(
     max_tokens: int | None = None,
     max_entries: int | None = None,
     block_tokens: int | None = None,
+    by_words: bool = True,
     by_layers: bool = True,
+    by_kernels: bool = True,
 ) -> Iterator[None]:
-    """Give the model a fresh engine with these bounds for a while."""
+    """Give the model a fresh engine with these bounds for a while; without ``by_kernels``, on PyTorch's functions."""
     old = vlm.engine
     vlm.engine = Engine(
         vlm.adapter,
@@ -259,9 +269,11 @@ def engine_bounds(
         max_tokens=max_tokens,
         max_entries=max_entries,
         block_tokens=block_tokens,
+        by_words=by_words,
         by_layers=by_layers,
     )
     try:
-        yield
+        with nullcontext() if by_kernels else kernels.as_pytorch():
+            yield
     finally:
         vlm.engine = old

@@ -1,9 +1,10 @@
-"""The scoring engine: every distinct image encoded once, every image prefix run once, blocks packed behind it.
+"""The scoring engine: every distinct image encoded once, every image prefix and every question's beginning run once.
 
 Removed words are masked and every other token keeps its position, so a word may as well leave the sequence. All
-questions about one masked picture then share the prefix (template and image tokens) and stand behind it as blocks of
-one row that do not see each other: exact, without a cache to manage. Rows of similar length are batched over pictures
-and samples, and the last layer and the logits are computed only where an answer is read.
+questions about one masked picture then share the prefix (template and image tokens) and stand behind it in one row as a
+tree, in which variants that begin with the same words share those and no branch sees another: exact, without a cache to
+manage. Rows of similar length are batched over pictures and samples, and the last layer and the logits are computed
+only where an answer is read.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from toolkit.vlm import decoder, stack
+from toolkit.vlm import decoder, kernels, stack
 from toolkit.vlm.autocast import without_autocast
 from toolkit.vlm.base import Adapter
 from toolkit.vlm.fingerprint import state
@@ -30,7 +31,7 @@ from toolkit.vlm.request import Picture, Request, pictures_of
 from toolkit.vlm.rows import Row, RowBatch, rows_of
 
 _MAX_TOKENS = {"cpu": 3072}
-_MAX_ENTRIES = {"cpu": 1 << 20}
+_MAX_ENTRIES = {"cpu": 1 << 21}
 """What is fastest on a CPU, where a batch should stay in the processor's cache; a GPU takes what memory allows."""
 
 
@@ -52,9 +53,9 @@ class Engine:
         model: The transformers model.
         max_tokens: Padded decoder tokens per batch; None chooses from the free memory.
         max_entries: Pixel entries per vision batch; likewise.
-        block_tokens: Block tokens per row; None allows as many as the prefix has, at least 256.
+        block_tokens: Tokens behind the prefix of a row; None allows as many as the prefix has, at least 256.
         feature_bytes: Bound of the image-token cache.
-        by_words: Run the words that question variants begin with once; False runs each variant by itself.
+        by_words: Run words that question variants begin with once for all of them; False runs each variant whole.
         by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
 
     Attributes:
@@ -78,6 +79,8 @@ class Engine:
         self._by_words = by_words
         self._by_layers = by_layers
         device = model.device
+        if device.type == "cpu":
+            kernels.keep_freed_memory()
         free = free_bytes(device)
         config = model.config.get_text_config()
         per_token = (8 * config.hidden_size + 3 * config.intermediate_size) * model.dtype.itemsize

@@ -1,15 +1,18 @@
-"""Float32 matrix products and attention on a CPU, by the fastest of the libraries that PyTorch carries.
+"""Float32 matrix products and attention on a CPU, by whichever of PyTorch's libraries is fastest there.
 
-PyTorch sends float32 products to MKL, which uses half of the vector width of some processors; oneDNN, which it carries
-for convolutions and compiled graphs, uses all of it everywhere. Its fused attention is made for long sequences; for
-rows of a hundred tokens two batched products around a softmax take half the time.
+PyTorch sends float32 products to MKL, which uses half of the vector width of some processors. oneDNN, which it carries
+for convolutions and compiled graphs, uses all of it: about twice as fast there, and no slower elsewhere. The fused
+attention is made for long sequences; for rows of a hundred tokens, two batched products around a softmax are faster.
+
+Nothing here has a gradient: where one is wanted, and for every tensor of another kind, PyTorch's own functions run.
 """
 
 from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -17,55 +20,73 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_ROWS = 64
-_SCORES = 16 << 20
+_SCORES = 1 << 20
+"""Scores that are held at once, 4 MiB; a row with more of them is left to the fused kernel, which holds none."""
 
 
-def _product() -> Any:
-    if platform.machine().lower() in {"x86_64", "amd64"} and torch.backends.mkldnn.is_available():
+def _onednn_linear() -> Any:
+    """OneDNN's linear layer, or None where PyTorch has none or the processor is of another kind."""
+    if platform.machine().lower() in {"x86_64", "amd64"} and cast(Any, torch.backends.mkldnn).is_available():
         return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     return None
 
 
-_PRODUCT = _product()
+_ONEDNN = _onednn_linear()
+_is_on = True
+
+
+@contextmanager
+def as_pytorch() -> Iterator[None]:
+    """Leave everything to PyTorch's own functions for a while, to see what the others are worth."""
+    global _is_on
+    before, _is_on = _is_on, False
+    try:
+        yield
+    finally:
+        _is_on = before
+
+
+def _is_taken(x: Tensor) -> bool:
+    return _is_on and x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 class FastKernels(TorchFunctionMode):
-    """Within it, linear layers and attention of float32 tensors on a CPU run as :func:`linear` and :func:`attention`.
-
-    Everything else, and everything that they do not take, runs as ever. For inference mode only: nothing here has a
-    gradient.
-    """
+    """Within it, models call :func:`linear` and :func:`attention` where they mean PyTorch's own."""
 
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call the function, or what takes its place."""
+        """Call the function or what takes its place."""
         return _REPLACED.get(func, func)(*args, **(kwargs or {}))
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """:func:`torch.nn.functional.linear`, by oneDNN where that can.
+    """``input @ weight.T + bias``, as :func:`torch.nn.functional.linear`.
 
-    Rows are padded to a multiple of 64: oneDNN compiles a kernel for each number of rows, which costs more than it
-    saves unless the number comes again.
+    Args:
+        input: Shape (..., n_in). Rows that are not :func:`padded` are copied.
+        weight: Shape (n_out, n_in).
+        bias: Shape (n_out,).
+
+    Returns:
+        Shape (..., n_out).
     """
-    if not _is_taken(input):
+    if _ONEDNN is None or not _is_taken(input):
         return functional.linear(input, weight, bias)
     rows = input.reshape(-1, input.shape[-1])
-    out = _PRODUCT(padded(rows), weight, bias, "none", [], "")[: len(rows)]
+    out = _ONEDNN(padded(rows), weight, bias, "none", [], "")[: len(rows)]
     return cast(Tensor, out.view(*input.shape[:-1], out.shape[-1]))
 
 
 def padded(rows: Tensor) -> Tensor:
-    """Rows (n, width) with as many zero rows behind them as :func:`linear` would add, so that it adds none."""
-    if not _is_taken(rows) or len(rows) % _ROWS == 0:
-        return rows
-    return functional.pad(rows, (0, 0, 0, -len(rows) % _ROWS))
+    """Rows (n, width), and behind them up to n / 16 or 15 rows of zeros.
 
-
-def _is_taken(x: Tensor) -> bool:
-    return _PRODUCT is not None and x.dtype == torch.float32 and x.device.type == "cpu"
+    oneDNN compiles a kernel for every number of rows, which takes longer than the product itself; so there are only 16
+    numbers between one power of two and the next.
+    """
+    step = max(16, 1 << len(rows).bit_length() - 5) if len(rows) > 15 else 16
+    missing = -len(rows) % step
+    return functional.pad(rows, (0, 0, 0, missing)) if missing and _ONEDNN is not None and _is_taken(rows) else rows
 
 
 def attention(
@@ -79,48 +100,64 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """:func:`torch.nn.functional.scaled_dot_product_attention`, as two products around a softmax where that is faster.
+    """``softmax(scale query @ key.T + attn_mask) @ value``, as PyTorch's ``scaled_dot_product_attention``.
+
+    Args:
+        query: Shape (batch, heads, length, head_dim).
+        key: Shape (batch, key_heads, key_length, head_dim); each of its heads serves heads / key_heads of the query's.
+        value: Shape (batch, key_heads, key_length, value_dim).
+        attn_mask: Added to the scores, in any shape that broadcasts to (batch, heads, length, key_length).
+        dropout_p: Left to PyTorch, as is whatever else is not float32 on a CPU or too long.
+        is_causal: Left to PyTorch.
+        scale: Factor of the scores; None for 1 / sqrt(head_dim).
+        enable_gqa: Whether key_heads may differ from heads.
 
     Returns:
-        Shape (batch, heads, length, head_dim).
+        Shape (batch, heads, length, value_dim).
     """
-    n_scores = query.shape[:-1].numel() * key.shape[-2]
-    if (
-        query.dtype != torch.float32 or query.device.type != "cpu" or query.dim() != 4 or n_scores > _SCORES
-        or is_causal or dropout_p or (attn_mask is not None and attn_mask.dtype != torch.float32)
-    ):  # fmt: skip
+    is_simple = query.dim() == 4 and not dropout_p and not is_causal and (enable_gqa or query.shape[1] == key.shape[1])
+    is_added = attn_mask is None or (attn_mask.dtype == query.dtype and attn_mask.dim() == 4)
+    if not (_is_taken(query) and is_simple and is_added and _n_scores(query, key) <= _SCORES):
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    return _attend(query, key, value, attn_mask, scale)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    batch, heads, length, _ = query.shape
+    step = _SCORES // max(1, _n_scores(query, key))
+    out = query.new_empty(batch, length, heads, value.shape[-1]).transpose(1, 2)
+    scores = query.new_empty(min(step, batch), heads, length, key.shape[2])
+    for start in range(0, batch, step):
+        some = slice(start, start + step)
+        bias = attn_mask if attn_mask is None or len(attn_mask) == 1 else attn_mask[some]
+        out[some] = _attend(query[some], key[some], value[some], bias, factor, scores)
+    return out
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    batch, heads, length, width = query.shape
-    groups = batch * key.shape[1]
-    scores = torch.baddbmm(
-        query.new_empty(1),
-        query.reshape(groups, -1, width),
-        key.reshape(groups, -1, width).transpose(1, 2),
-        beta=0,
-        alpha=scale,
-    ).view(batch, heads, length, -1)
-    if mask is not None:
-        scores.add_(mask)
+def _n_scores(query: Tensor, key: Tensor) -> int:
+    """Scores of one row of the batch."""
+    return query.shape[1:3].numel() * key.shape[2]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, factor: float, space: Tensor) -> Tensor:
+    """Attention of some rows, whose scores are written to ``space``."""
+    groups = query.shape[0] * key.shape[1]
+    asked, found, given = (x.reshape(groups, -1, x.shape[-1]) for x in (query, key, value))
+    scores = space[: len(query)]
+    grouped = scores.view(groups, -1, scores.shape[-1])
+    torch.baddbmm(grouped, asked, found.transpose(1, 2), beta=0, alpha=factor, out=grouped)
+    if bias is not None:
+        scores.add_(bias)
     torch.softmax(scores, -1, out=scores)
-    out = torch.bmm(scores.view(groups, -1, scores.shape[-1]), value.reshape(groups, -1, value.shape[-1]))
-    return out.view(batch, heads, length, -1)
+    return torch.bmm(grouped, given).view(*query.shape[:-1], -1)
 
 
 _REPLACED = {functional.linear: linear, functional.scaled_dot_product_attention: attention}
 
 
 def keep_freed_memory() -> None:
-    """Have the allocator of glibc keep what is freed, up to 64 MiB, so that the next batch meets no fresh pages.
+    """Have glibc keep up to 64 MiB of what is freed, so that the next batch does not wait for fresh pages.
 
-    A block from the system that is freed raises the allocator's thresholds to its size, 32 MiB at most; none is
-    touched here. Elsewhere it does nothing.
+    Freeing a block that came from the system raises the allocator's thresholds to its size, 32 MiB at most, and twice
+    that; the block's pages are never touched. With another allocator nothing happens.
     """
-    del_me = torch.empty((32 << 20) - (64 << 10), dtype=torch.uint8)
-    del del_me
+    torch.empty((32 << 20) - (64 << 10), dtype=torch.uint8)

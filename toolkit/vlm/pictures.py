@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -70,7 +69,7 @@ class PictureEncoder:
         while len(encoded) < len(pictures):
             waiting = pictures[len(encoded) :]
             encoded += self.entries.run(
-                lambda entries, some=waiting: self._encode_some(some[: max(1, entries // size)]),  # type: ignore[misc]
+                lambda entries, some=waiting: self._encode_some(some[: _count(entries // size)]),  # type: ignore[misc]
                 smallest=size,
             )
         self.n_encoded += len(pictures)
@@ -83,16 +82,25 @@ class PictureEncoder:
 
     def _pixels(self, pictures: Sequence[Picture]) -> Tensor:
         """Pixel tensors of all pictures, (n, *pixel_shape)."""
-        masked = []
+        shape = pictures[0].request.view.pixels.shape
+        pixels = pictures[0].request.view.pixels.new_empty(len(pictures), *shape)
+        done = 0
         for _, group in groupby(pictures, key=lambda picture: id(picture.request)):
             members = list(group)
             request = members[0].request
             keep = request.images[[picture.index for picture in members]]
-            masked.append(request.view.masked(self._adapter, request.baseline, keep))
-        return masked[0] if len(masked) == 1 else torch.cat(masked)
+            out = pixels[done : done + len(members)]
+            request.view.masked(self._adapter, request.baseline, keep, out)
+            done += len(members)
+        return pixels
 
     def _remember(self, key: _Key, tokens: Tensor) -> None:
         self._kept[key] = tokens
         self._held += tokens.nbytes
         while self._held > self._kept_bytes and len(self._kept) > 1:
             self._held -= self._kept.popitem(last=False)[1].nbytes
+
+
+def _count(limit: int) -> int:
+    """Pictures in a full batch: a power of two, so that few sizes of batch come again and again."""
+    return 1 << max(1, limit).bit_length() - 1

@@ -7,8 +7,11 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.datasets.sample import Sample
@@ -39,6 +42,11 @@ class Prompt:
     def prefix_length(self) -> int:
         """Number of tokens before the first text player: template and image tokens, the same in every coalition."""
         return self.text_positions[0]
+
+    @cached_property
+    def players_after_prefix(self) -> NDArray[np.int64]:
+        """Index of each text player among the tokens after the prefix."""
+        return np.array(self.text_positions) - self.prefix_length
 
 
 def render(adapter: Adapter, sample: Sample) -> tuple[str, int]:

@@ -80,7 +80,7 @@ def split_paths(paths: Sequence[Sequence[int]], limit: int) -> list[range]:
     runs: list[range] = []
     start = held = 0
     for i, path in enumerate(paths):
-        if i > start and (held >= enough or held + fresh[i] > limit):
+        if i > start and fresh[i] and (held >= enough or held + fresh[i] > limit):
             runs.append(range(start, i))
             start, held = i, 0
         held += fresh[i] if i > start else len(path)
@@ -152,42 +152,56 @@ class RowBatch:
     """
 
     def __init__(self, rows: Sequence[Row], *, multiple: int) -> None:
-        shape = (len(rows), -(-max(row.length for row in rows) // multiple) * multiple)
-        self.ids = np.zeros(shape, dtype=np.int64)
-        self.ends = np.tile(np.arange(1, shape[1] + 1), (len(rows), 1))
-        self.positions = np.zeros((len(rows[0].view.positions), *shape), dtype=np.int64)
-        columns: list[dict[int, int]] = []
+        self._lay(rows, -(-max(row.length for row in rows) // multiple) * multiple)
+        columns: list[list[int]] = []
         states: list[tuple[int, int]] = []
         said: list[tuple[int, int]] = []
         value: list[int] = []
         for r, row in enumerate(rows):
-            self._lay(r, row)
-            start = row.view.prompt.prefix_length
             state_of: dict[int, int] = {}
             for (block, first), tail in zip(row.blocks, row.tree.tails, strict=True):
                 for node, token in zip(tail, (*block.context, None), strict=True):
                     if node not in state_of:
-                        state_of[node] = len(states)
-                        states.append((r, len(state_of) - 1))
+                        states.append((r, len(state_of)))
+                        state_of[node] = len(states) - 1
                     for k, final in enumerate(block.finals):
                         said.append((state_of[node], final if token is None else token))
                         value.append(first + k)
-            columns.append({start + node: 0 for node in state_of})
+            columns.append([row.view.prompt.prefix_length + node for node in state_of])
         self.read = np.zeros((len(rows), max(map(len, columns))), dtype=np.int64)
         for r, some in enumerate(columns):
-            self.read[r, : len(some)] = list(some)
+            self.read[r, : len(some)] = some
         self.states, self.said, self.value = np.array(states).T, np.array(said).T, np.array(value)
 
-    def _lay(self, r: int, row: Row) -> None:
-        """Write one row's tokens, tree and positions."""
-        view, start, end = row.view, row.view.prompt.prefix_length, row.length
-        prompt = np.array(view.prompt.ids)
-        answer, token = np.divmod(row.tree.steps, _ANSWER)
-        is_asked = answer == 0
-        self.ids[r, :start] = prompt[:start]
-        self.ids[r, start:end] = np.where(is_asked, prompt[np.where(is_asked, token, 0)], token)
-        self.ends[r, :start] = end
-        self.ends[r, start:end] = start + row.tree.ends
-        self.positions[:, r, :start] = view.positions[:, :start]
-        asked = view.positions[:, np.where(is_asked, token, 0)]
-        self.positions[:, r, start:end] = np.where(is_asked, asked, view.next_position + answer - 1)
+    def _lay(self, rows: Sequence[Row], length: int) -> None:
+        """Write the tokens, the trees and the positions of all rows."""
+        prompts, places, following, which = _tables([row.view for row in rows])
+        starts = np.array([row.view.prompt.prefix_length for row in rows])[:, None]
+        ends = np.array([row.length for row in rows])[:, None]
+        columns = np.arange(length)
+        is_prefix, is_tree = columns < starts, (columns >= starts) & (columns < ends)
+        steps = np.where(is_prefix, columns, 0)
+        steps[is_tree] = np.concatenate([row.tree.steps for row in rows])
+        answer, token = np.divmod(steps, _ANSWER)
+        asked = np.where(answer > 0, 0, token)
+        self.ids = np.where(answer > 0, token, prompts[which, asked])
+        self.positions = np.where(answer > 0, following[which] + answer - 1, places[:, which, asked])
+        self.ends = np.where(is_prefix, ends, columns + 1)
+        self.ends[is_tree] = np.concatenate([row.tree.ends for row in rows]) + np.repeat(starts, (ends - starts)[:, 0])
+
+
+def _tables(views: Sequence[View]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of the distinct views: tokens (n, longest), positions (axes, n, longest), the next position; and which is whose.
+
+    The last has shape (n_views, 1): the line of each view, so that it indexes with columns.
+    """
+    distinct = {id(view): view for view in views}
+    lines = {key: i for i, key in enumerate(distinct)}
+    longest = max(len(view.prompt.ids) for view in distinct.values())
+    prompts = np.zeros((len(distinct), longest), dtype=np.int64)
+    places = np.zeros((len(views[0].positions), len(distinct), longest), dtype=np.int64)
+    for i, view in enumerate(distinct.values()):
+        prompts[i, : len(view.prompt.ids)] = view.prompt.ids
+        places[:, i, : len(view.prompt.ids)] = view.positions
+    following = np.array([view.next_position for view in distinct.values()])
+    return prompts, places, following, np.array([lines[id(view)] for view in views])[:, None]

@@ -73,18 +73,19 @@ class View:
             self._digests[baseline] = digest.hexdigest()
         return self._digests[baseline]
 
-    def masked(self, adapter: Adapter, baseline: str, keep: Coalitions) -> Tensor:
+    def masked(self, adapter: Adapter, baseline: str, keep: Coalitions, out: Tensor | None = None) -> Tensor:
         """Pixel tensors (n, *pixel_shape) with the absent players' pixels replaced by the baseline's.
 
         Args:
             adapter: The model's family.
             baseline: Name of the baseline.
             keep: Shape (n, n_image): which image players are present.
+            out: Where to write them; None for a new tensor.
         """
         removed = self.baseline(adapter, baseline)
         with_nobody = np.concatenate([keep, np.ones((len(keep), 1), dtype=np.bool_)], axis=1)
         shown = torch.from_numpy(with_nobody).to(self.pixels.device)[:, self.player_of_pixel]
-        return torch.where(shown, self.pixels, removed)
+        return torch.where(shown, self.pixels, removed, out=out)
 
     @property
     def nbytes(self) -> int:
@@ -93,10 +94,9 @@ class View:
 
     def block(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Prompt indices after the prefix that remain when only the ``kept`` text players are present."""
-        start = self.prompt.prefix_length
-        present = np.ones(len(self.prompt.ids) - start, dtype=np.bool_)
-        present[np.array(self.prompt.text_positions) - start] = kept
-        return start + np.flatnonzero(present)
+        present = np.ones(len(self.prompt.ids) - self.prompt.prefix_length, dtype=np.bool_)
+        present[self.prompt.players_after_prefix] = kept
+        return np.flatnonzero(present) + self.prompt.prefix_length
 
 
 def sample_key(sample: Sample) -> str:
