@@ -20,7 +20,7 @@ from toolkit.bench.aims import Aim, aim_rows
 from toolkit.bench.deadline import within
 from toolkit.bench.shapes import build
 from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm import kernels, stack
+from toolkit.vlm import decoder, kernels, stack
 from toolkit.vlm.llava import Llava
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.tiny import build_tiny
@@ -61,15 +61,18 @@ def test_a_run_counts_every_cell_and_image_once(vlm: LoadedVLM) -> None:
 
 def test_each_idea_only_changes_how_and_the_bounds_hold(vlm: LoadedVLM, monkeypatch) -> None:
     tasks = workload.metric_tasks(vlm, workload.scene_samples(1), 1)
-    engine, by_layers = vlm.engine, []
-    read = stack.read_states
+    engine, by_layers, by_kernels = vlm.engine, [], []
+    read, embed = stack.read_states, decoder.embed
     monkeypatch.setattr(stack, "read_states", lambda *inputs: by_layers.append(1) or read(*inputs))
+    monkeypatch.setattr(decoder, "embed", lambda *inputs: by_kernels.append(kernels._is_on) or embed(*inputs))
     games = []
     for name, bounds, together in cpu._IDEAS:
         by_layers.clear()
         with measure.engine_bounds(vlm, **bounds):
             run = measure.run_engine(vlm, tasks, together=together)
             games.append((name, run, tasks[0].game(vlm)(tasks[0].cells), bool(by_layers)))
+        assert set(by_kernels) == {name == cpu._IDEAS[-1][0]}
+        by_kernels.clear()
     assert vlm.engine is engine
     (_, alone, _, _), (_, shared, _, _), (_, by_words, _, _), *_ = games
     assert alone.rows == alone.cells == shared.cells

@@ -92,6 +92,15 @@ def test_autocast_around_a_call_changes_nothing(fresh: LoadedVLM) -> None:
         assert torch.is_autocast_enabled("cpu")
 
 
+def test_pictures_come_in_batches_of_few_sizes(fresh: LoadedVLM, monkeypatch) -> None:
+    game = fresh.game(sample(1), target="yes")
+    size, sizes, encode = game.view.pixels.numel(), [], decoder.encode_images
+    monkeypatch.setattr(decoder, "encode_images", lambda *inputs: sizes.append(inputs[2]) or encode(*inputs))
+    fresh.engine = Engine(fresh.adapter, fresh.model, max_entries=7 * size)
+    game(product(game, 10, 1))
+    assert sizes == [4, 4, 2]
+
+
 def test_several_samples_in_one_batch(fresh: LoadedVLM) -> None:
     games = [fresh.game(sample(seed), target="no") for seed in range(3)]
     chosen = [product(game, 3, 3) for game in games]

@@ -11,6 +11,7 @@ from subjects import RANDOM_TINY, make_subject, sample
 from torch.nn import functional
 
 from toolkit.vlm import kernels
+from toolkit.vlm.request import pictures_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -120,8 +121,13 @@ def test_the_engine_runs_on_them_and_can_do_without(name: str, monkeypatch) -> N
     chosen = np.random.default_rng(0).random((6, vlm.game(sample(1), target="yes").players.n)) < 0.5
     fast = vlm.game(sample(1), target="yes")(chosen)
     config = vlm.model.config.get_text_config()
-    assert len(rows) >= 7 * config.num_hidden_layers  # every projection of the decoder, and the vision tower's
+    assert len(rows) >= 7 * config.num_hidden_layers  # every projection of the decoder
     assert {n % 16 for n in rows} == {0}
+    rows.clear()
+    vlm.engine.forget()
+    request, _ = vlm.game(sample(1), target="yes").request(chosen)
+    vlm.engine.encode(pictures_of(request, 0))
+    assert rows  # and the vision tower's
     rows.clear()
     vlm.engine.forget()
     with kernels.as_pytorch():
