@@ -74,11 +74,11 @@ def test_each_idea_only_changes_how_and_the_bounds_hold(vlm: LoadedVLM, monkeypa
         assert set(by_kernels) == {name == cpu._IDEAS[-1][0]}
         by_kernels.clear()
     assert vlm.engine is engine
-    (_, alone, _, _), (_, shared, _, _), (_, by_words, _, _), *_ = games
+    alone, shared, within, over, by_words, *_ = (run for _, run, _, _ in games)
     assert alone.rows == alone.cells == shared.cells
     assert shared.rows == shared.images == alone.images
     assert shared.tokens < 0.7 * alone.tokens
-    assert by_words.tokens < shared.tokens
+    assert by_words.tokens < shared.tokens == within.tokens == over.tokens
     assert by_words.rows == shared.rows
     assert [used for *_, used in games] == [False] * 5 + [True] * 2
     for _, _, values, _ in games[1:]:

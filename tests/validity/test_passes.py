@@ -44,6 +44,7 @@ def test_adopting_a_panel_keeps_the_checksums_of_the_weights(tmp_path):
     grounded = [name for name in passes.weights() if name.endswith("grounded")]
     rows = [("a", "controls", name, 0.5, True, "p") for name in grounded]
     pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
+    passes.write_measured(tmp_path, passes.measured())
     folder = passes.adopt(tmp_path, tmp_path / "kept" / "here")
     panel, measured = passes.load(folder)
     assert panel["subject"].tolist() == grounded
@@ -54,10 +55,25 @@ def test_adopting_a_panel_keeps_the_checksums_of_the_weights(tmp_path):
         passes.adopt(tmp_path, tmp_path / "kept")
 
 
+def test_a_panel_about_other_weights_is_not_adopted(tmp_path):
+    grounded = [name for name in passes.weights() if name.endswith("grounded")]
+    rows = [("a", "controls", name, 0.5, True, "p") for name in grounded]
+    pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
+    with pytest.raises(FileNotFoundError, match=r"measured\.json"):
+        passes.adopt(tmp_path, tmp_path / "kept")
+    what = passes.measured()
+    what["weights"][grounded[1]] = "0" * 64
+    passes.write_measured(tmp_path, what)
+    with pytest.raises(ValueError, match=f"{grounded[1]} changed; run validate again"):
+        passes.adopt(tmp_path, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_panel_with_cells_that_were_not_judged_is_not_adopted(tmp_path):
     grounded = [name for name in passes.weights() if name.endswith("grounded")]
     rows = [("f-syn", "seeds", name, 0.5, None if name == grounded[1] else True, "tau") for name in grounded]
     pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
+    passes.write_measured(tmp_path, passes.measured())
     with pytest.raises(ValueError, match=r"cells without a verdict \(seeds\); run validate in full"):
         passes.adopt(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()

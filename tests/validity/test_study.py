@@ -5,7 +5,7 @@ from scipy import stats
 
 import toolkit
 from toolkit.synergy.metrics import METRICS
-from toolkit.validity import Plan, validate_metric, validation
+from toolkit.validity import Plan, passes, validate_metric, validation
 from toolkit.validity.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
 from toolkit.validity.collapse import collapse_table, mean_ranks
 from toolkit.validity.model_checks import auroc, interval_of_p, kept_share, model_cells, one_sided_p, tau, weights_cell
@@ -175,11 +175,14 @@ def test_validate_writes_a_report(tmp_path, monkeypatch):
     monkeypatch.setattr(validation, "_dataset", lambda name, n, seed: [known_sample(i) for i in range(n)])
     monkeypatch.setattr(Plan, "scaled", lambda self, controls: PLAN)
     messages = []
+    changing = iter(["before", "after"])
+    monkeypatch.setattr(passes, "weights", lambda: {GROUNDED: next(changing)})  # a training ends meanwhile
     report = validation.validate(
         tmp_path / "v", metrics=NAMES, models=[GROUNDED, BIASED], samples=12, workers=1, progress=messages.append
     )
     tables = {f"{name}.csv" for name in ("panel", "claims", "collapse", "flaws", "redundancy", "scores")}
     assert {p.name for p in (tmp_path / "v").iterdir()} >= {"validity.html", "panel.png", *tables}
+    assert passes.load(tmp_path / "v")[1]["weights"] == {GROUNDED: "before"}
     verdicts = dict(zip(report.claims["claim"].str[:2], report.claims["verdict"], strict=True))
     assert verdicts["1a"] == NOT  # this toy's text-only answer is right as often as the full one
     page = (tmp_path / "v" / "validity.html").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ def test_padded_rows_are_those_that_a_product_takes_as_they_are() -> None:
     assert torch.equal(padded[:70], rows)
     assert not padded[70:].any()
     assert kernels.padded(padded) is padded
-    if kernels._ONEDNN is not None:
+    if kernels.ONEDNN is not None:
         assert len(padded) == 80
         numbers = {len(kernels.padded(drawn(n, 1))) for n in range(1024, 2048)}
         assert numbers == {*range(1024, 2049, 64)}
@@ -95,7 +95,7 @@ def test_gradients_are_pytorchs() -> None:
         assert torch.equal(found, x.grad)
 
 
-@pytest.mark.skipif(kernels._ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
+@pytest.mark.skipif(kernels.ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
 def test_within_the_mode_models_use_them(monkeypatch) -> None:
     calls = []
     monkeypatch.setitem(kernels._REPLACED, functional.linear, lambda *a: calls.append("linear") or kernels.linear(*a))
@@ -111,12 +111,12 @@ def test_within_the_mode_models_use_them(monkeypatch) -> None:
     assert len(calls) == n_inside + 1
 
 
-@pytest.mark.skipif(kernels._ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
+@pytest.mark.skipif(kernels.ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
 @pytest.mark.parametrize("name", RANDOM_TINY)
 def test_the_engine_runs_on_them_and_can_do_without(name: str, monkeypatch) -> None:
     rows: list[int] = []
-    real = kernels._ONEDNN
-    monkeypatch.setattr(kernels, "_ONEDNN", lambda *a: rows.append(len(a[0])) or real(*a))
+    real = kernels.ONEDNN
+    monkeypatch.setattr(kernels, "ONEDNN", lambda *a: rows.append(len(a[0])) or real(*a))
     vlm = make_subject(name)
     chosen = np.random.default_rng(0).random((6, vlm.game(sample(1), target="yes").players.n)) < 0.5
     fast = vlm.game(sample(1), target="yes")(chosen)
@@ -136,7 +136,7 @@ def test_the_engine_runs_on_them_and_can_do_without(name: str, monkeypatch) -> N
     np.testing.assert_allclose(fast, slow, atol=1e-6, rtol=0)
 
 
-@pytest.mark.skipif(kernels._ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
+@pytest.mark.skipif(kernels.ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
 @pytest.mark.parametrize("reason", ["hook", "kind"])
 def test_a_projection_that_is_more_than_a_linear_layer_is_called(reason: str, monkeypatch) -> None:
     vlm = make_subject("random-tiny-llava")

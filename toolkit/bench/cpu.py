@@ -110,9 +110,9 @@ _PLAIN: _Bounds = {"by_words": False, "by_layers": False, "by_kernels": False}
 _IDEAS: tuple[tuple[str, _Bounds, bool], ...] = (
     ("each distinct image encoded once", {**_ALONE, **_PLAIN, "block_tokens": 1}, False),
     ("each image prefix run once", {**_ALONE, **_PLAIN}, False),
-    ("each question's beginning run once", {**_ALONE, **_PLAIN, "by_words": True}, False),
-    ("batched within a sample", {"by_layers": False, "by_kernels": False}, False),
-    ("batched over samples", {"by_layers": False, "by_kernels": False}, True),
+    ("batched within a sample", _PLAIN, False),
+    ("batched over samples", _PLAIN, True),
+    ("each question's beginning run once", {**_PLAIN, "by_words": True}, True),
     ("last layer only where an answer is read", {"by_kernels": False}, True),
     ("products and attention by the fastest library", {}, True),
 )

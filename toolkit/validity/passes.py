@@ -1,7 +1,7 @@
 """What the corrected score passes and fails on the embedded models: the panel that travels with the toolkit.
 
 ``data/validity`` holds the cells of one full run of ``python -m toolkit validate`` and what was measured: the weights'
-checksums, so that a retrained model makes the page out of date and a test says so.
+checksums when the run began, so that a retrained model makes the page out of date and a test says so.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from toolkit.paths import data_dir, models_dir
 
 START, END = "<!-- measured by python -m toolkit validate -->", "<!-- end of measured numbers -->"
 METRICS = ("f-syn-paper", "f-syn", "f-syn-recovered", "synergy-surface-recovered")
+_PANEL, _MEASURED = "panel.csv", "measured.json"
 PAGE = Path(__file__).with_name("CORRECTED_SCORE.md")
 
 
@@ -34,6 +35,16 @@ def weights() -> dict[str, str]:
     return found
 
 
+def measured() -> dict[str, Any]:
+    """What a run that begins now measures: the toolkit's version and the weights' checksums."""
+    return {"toolkit": toolkit_version(), "weights": weights()}
+
+
+def write_measured(folder: Path, what: Mapping[str, Any]) -> None:
+    """Write ``measured.json`` beside a panel."""
+    (folder / _MEASURED).write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
+
+
 def adopt(folder: Path, into: Path | None = None) -> Path:
     """Keep the panel of a run of ``validate`` as the one that travels with the toolkit.
 
@@ -42,11 +53,15 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
         into: Where to; None is ``data/validity``.
 
     Raises:
-        FileNotFoundError: There is no panel in the folder.
-        ValueError: It lacks an embedded model, or has cells that were not judged, for example for want of samples.
+        FileNotFoundError: There is no panel in the folder, or nothing says which weights it is about.
+        ValueError: It lacks an embedded model, has cells that were not judged, for example for want of samples, or is
+            about other weights than those that are installed.
     """
-    panel = pd.read_csv(folder / "panel.csv")
+    panel, what = load(folder)
     known = weights()
+    changed = [name for name, digest in known.items() if what["weights"].get(name) != digest]
+    if changed:
+        raise ValueError(f"since the panel in {folder} was measured, {', '.join(changed)} changed; run validate again")
     subjects = " ".join(map(str, panel["subject"]))
     missing = [name for name in known if name.endswith("-grounded") and name not in subjects]
     if missing:
@@ -57,16 +72,15 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
         raise ValueError(f"the panel in {folder} has cells without a verdict ({checks}); run validate in full")
     into = data_dir() / "validity" if into is None else into
     into.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "panel.csv", into / "panel.csv")
-    measured = {"toolkit": toolkit_version(), "weights": known}
-    (into / "measured.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    for name in (_PANEL, _MEASURED):
+        shutil.copyfile(folder / name, into / name)
     return into
 
 
 def load(folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The panel that travels with the toolkit, and what was measured."""
+    """A panel and what was measured; without a folder, those that travel with the toolkit."""
     folder = data_dir() / "validity" if folder is None else folder
-    return pd.read_csv(folder / "panel.csv"), json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+    return pd.read_csv(folder / _PANEL), json.loads((folder / _MEASURED).read_text(encoding="utf-8"))
 
 
 def _verdict(cells: Sequence[Mapping[Hashable, Any]]) -> str:

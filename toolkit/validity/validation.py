@@ -240,7 +240,7 @@ def validate(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> ValidityReport:
-    """Run the whole panel and write ``validity.html``, ``panel.csv``, ``scores.csv`` and ``panel.png`` to a folder.
+    """Run the whole panel and write ``validity.html``, its tables, its picture and ``measured.json`` to a folder.
 
     Args:
         out: Folder; made if it does not exist.
@@ -251,10 +251,12 @@ def validate(
         workers: Processes.
         progress: Called with a message at every step.
     """
+    from toolkit.validity.passes import measured, write_measured
     from toolkit.validity.report import ValidityReport
 
-    plan = Plan().scaled(samples)
+    plan, what = Plan().scaled(samples), measured()
     done = run_panel(metrics, models=models, plan=plan, seed=seed, workers=workers, progress=progress)
     report = ValidityReport.of(done)
     report.write(out)
+    write_measured(Path(out), what)
     return report

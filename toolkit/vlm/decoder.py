@@ -2,7 +2,7 @@
 
 Training and scoring both pack several text blocks behind one picture: ``[prefix | block | block | ...]``. Each block
 attends to the prefix and, causally, to itself, and its positions restart after the prefix, so every block computes
-exactly what it would compute alone in a row of its own.
+exactly what it would compute alone in a row of its own. Blocks that begin alike may share their beginning.
 """
 
 from __future__ import annotations

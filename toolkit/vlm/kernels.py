@@ -31,7 +31,7 @@ def _onednn_linear() -> Any:
     return None
 
 
-_ONEDNN = _onednn_linear()
+ONEDNN = _onednn_linear()
 _is_on = True
 
 
@@ -71,10 +71,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         Shape (..., n_out).
     """
-    if _ONEDNN is None or not _is_taken(input):
+    if ONEDNN is None or not _is_taken(input):
         return functional.linear(input, weight, bias)
     rows = input.reshape(-1, input.shape[-1])
-    out = _ONEDNN(padded(rows), weight, bias, "none", [], "")[: len(rows)]
+    out = ONEDNN(padded(rows), weight, bias, "none", [], "")[: len(rows)]
     return cast(Tensor, out.view(*input.shape[:-1], out.shape[-1]))
 
 
@@ -86,7 +86,7 @@ def padded(rows: Tensor) -> Tensor:
     """
     step = max(16, 1 << len(rows).bit_length() - 5) if len(rows) > 15 else 16
     missing = -len(rows) % step
-    return functional.pad(rows, (0, 0, 0, missing)) if missing and _ONEDNN is not None and _is_taken(rows) else rows
+    return functional.pad(rows, (0, 0, 0, missing)) if missing and ONEDNN is not None and _is_taken(rows) else rows
 
 
 def attention(
