@@ -57,6 +57,9 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
         ValueError: It lacks an embedded model, has cells that were not judged, for example for want of samples, or is
             about other weights than those that are installed.
     """
+    for name in (_PANEL, _MEASURED):
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"{folder} has no {name}; give a folder that validate wrote, or run it again")
     panel, what = load(folder)
     known = weights()
     changed = [name for name, digest in known.items() if what["weights"].get(name) != digest]
