@@ -37,6 +37,25 @@ def test_linear_is_the_linear_layer(shape: tuple[int, ...], has_bias: bool) -> N
     torch.testing.assert_close(kernels.linear(turned, weight), functional.linear(turned, weight), atol=1e-5, rtol=1e-5)
 
 
+class Halved(torch.Tensor):
+    """Weights of a kind of their own, as quantised ones are."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            out = func(*args, **(kwargs or {}))
+        return out / 2 if func is functional.linear else out
+
+
+def test_weights_of_another_kind_do_their_own_product() -> None:
+    x, weight = drawn(70, 24), drawn(40, 24)
+    found = kernels.linear(x, weight.as_subclass(Halved))
+    torch.testing.assert_close(found, kernels.linear(x, weight) / 2, atol=1e-5, rtol=1e-5)
+    assert kernels.linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
+    with pytest.raises(RuntimeError, match="dtype"):
+        kernels.linear(x, weight.bfloat16())
+
+
 def test_padded_rows_are_those_that_a_product_takes_as_they_are() -> None:
     rows = drawn(70, 24)
     padded = kernels.padded(rows)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import Parameter, functional
 from torch.overrides import TorchFunctionMode
 
 _SCORES = 1 << 20
@@ -25,7 +25,7 @@ _SCORES = 1 << 20
 
 
 def _onednn_linear() -> Any:
-    """OneDNN's linear layer, or None where PyTorch has none or the processor is of another kind."""
+    """The linear layer of oneDNN; None where this PyTorch has none, and on processors other than x86."""
     if platform.machine().lower() in {"x86_64", "amd64"} and cast(Any, torch.backends.mkldnn).is_available():
         return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     return None
@@ -47,7 +47,8 @@ def as_pytorch() -> Iterator[None]:
 
 
 def _is_taken(x: Tensor) -> bool:
-    return _is_on and x.dtype == torch.float32 and x.device.type == "cpu" and not torch.is_grad_enabled()
+    is_plain = type(x) in (Tensor, Parameter) and x.layout == torch.strided and x.dtype == torch.float32
+    return _is_on and is_plain and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
 class FastKernels(TorchFunctionMode):
@@ -71,7 +72,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         Shape (..., n_out).
     """
-    if ONEDNN is None or not _is_taken(input):
+    if ONEDNN is None or not (_is_taken(input) and _is_taken(weight)):
         return functional.linear(input, weight, bias)
     rows = input.reshape(-1, input.shape[-1])
     out = ONEDNN(padded(rows), weight, bias, "none", [], "")[: len(rows)]
