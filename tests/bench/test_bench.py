@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from typer.testing import CliRunner
 
 from toolkit.bench import cpu, executors, gpu, measure, tables, workload
@@ -108,6 +109,11 @@ def test_the_bare_pass_grows_with_the_work(vlm: LoadedVLM) -> None:
 def test_operations_are_counted_and_bound_the_speed_up(vlm: LoadedVLM) -> None:
     one, other = torch.ones(3, 5), torch.ones(5, 7)
     assert measure.flops_of(lambda: one @ other) == 2 * 3 * 5 * 7
+    query, key, value = torch.ones(2, 4, 9, 8), torch.ones(2, 4, 11, 8), torch.ones(2, 4, 11, 8)
+    for attention in (functional.scaled_dot_product_attention, kernels.attention):
+        with torch.inference_mode():
+            n_found = measure.flops_of(lambda run=attention: run(query, key, value))
+        assert n_found == 2 * 2 * 4 * 9 * 11 * (8 + 8), attention
     task = workload.metric_tasks(vlm, workload.scene_samples(1), 1)[0]
     everything = dataclasses.replace(task, cells=np.ones_like(task.cells[:1]), n_asked=1)
     found = measure.Comparison(measure.run_engine(vlm, [everything]), measure.Took(2.0, 2.0), [])

@@ -193,7 +193,15 @@ def _linear_flops(rows: Sequence[int], weight: Sequence[int], *_: object, **__: 
     return 2 * rows[0] * rows[1] * weight[0]
 
 
-_UNCOUNTED = {} if kernels.ONEDNN is None else {kernels.ONEDNN: _linear_flops}
+def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: object, **__: object) -> int:
+    batch, heads, length, width = query
+    return 2 * batch * heads * length * key[2] * (width + value[3])
+
+
+_UNCOUNTED: dict[Any, Callable[..., int]] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    **({} if kernels.ONEDNN is None else {kernels.ONEDNN: _linear_flops}),
+}
 """What PyTorch's counter of operations does not know."""
 
 
