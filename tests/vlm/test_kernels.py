@@ -26,14 +26,16 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-@pytest.mark.parametrize("shape", [(24,), (1, 24), (63, 24), (64, 24), (130, 24), (3, 50, 24), (2, 3, 7, 24), (0, 24)])
+@pytest.mark.parametrize(
+    "shape", [(24,), (1, 24), (191, 24), (192, 24), (333, 24), (3, 90, 24), (2, 9, 41, 24), (0, 24)]
+)
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_linear_is_the_linear_layer(shape: tuple[int, ...], has_bias: bool) -> None:
     x, weight, bias = drawn(*shape), drawn(40, 24), drawn(40) if has_bias else None
     found = kernels.linear(x, weight, bias)
     assert found.shape == (*shape[:-1], 40)
     torch.testing.assert_close(found, functional.linear(x, weight, bias), atol=1e-5, rtol=1e-5)
-    turned = drawn(24, 77).t()
+    turned = drawn(24, 277).t()
     torch.testing.assert_close(kernels.linear(turned, weight), functional.linear(turned, weight), atol=1e-5, rtol=1e-5)
 
 
@@ -48,7 +50,7 @@ class Halved(torch.Tensor):
 
 
 def test_weights_of_another_kind_do_their_own_product() -> None:
-    x, weight = drawn(70, 24), drawn(40, 24)
+    x, weight = drawn(270, 24), drawn(40, 24)
     found = kernels.linear(x, weight.as_subclass(Halved))
     torch.testing.assert_close(found, kernels.linear(x, weight) / 2, atol=1e-5, rtol=1e-5)
     assert kernels.linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
@@ -57,17 +59,19 @@ def test_weights_of_another_kind_do_their_own_product() -> None:
 
 
 def test_padded_rows_are_those_that_a_product_takes_as_they_are() -> None:
-    rows = drawn(70, 24)
+    few, rows = drawn(191, 24), drawn(270, 24)
+    assert kernels.padded(few) is few
     padded = kernels.padded(rows)
-    assert torch.equal(padded[:70], rows)
-    assert not padded[70:].any()
+    assert torch.equal(padded[:270], rows)
+    assert not padded[270:].any()
     assert kernels.padded(padded) is padded
+    half = rows.bfloat16()
+    assert kernels.padded(half) is half
     if kernels.ONEDNN is not None:
-        assert len(padded) == 80
+        assert len(padded) == 272
         numbers = {len(kernels.padded(drawn(n, 1))) for n in range(1024, 2048)}
         assert numbers == {*range(1024, 2049, 64)}
-        assert all(n <= len(kernels.padded(drawn(n, 1))) <= max(n + 15, 17 / 16 * n) for n in (1, 15, 17, 600, 5000))
-    assert kernels.padded(rows.bfloat16()).shape == rows.shape
+        assert all(n <= len(kernels.padded(drawn(n, 1))) <= 17 / 16 * n for n in (192, 193, 600, 5000))
 
 
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (6, 1)])
@@ -75,6 +79,7 @@ def test_padded_rows_are_those_that_a_product_takes_as_they_are() -> None:
 @pytest.mark.parametrize("scores", [1 << 20, 1500, 10])
 def test_attention_is_scaled_dot_product_attention(heads, mask, scores: int, monkeypatch) -> None:
     monkeypatch.setattr(kernels, "_SCORES", scores)
+    monkeypatch.setattr(kernels, "_FEW_SCORES", 0)
     n_query, n_key = heads
     if mask is not None:
         mask = (min(mask[0], 5), n_query if mask[1] == 6 else 1)
@@ -95,7 +100,8 @@ def test_attention_is_scaled_dot_product_attention(heads, mask, scores: int, mon
         (torch.zeros(9, 11), {}),
     ],
 )
-def test_what_attention_leaves_to_pytorch(mask, options) -> None:
+def test_what_attention_leaves_to_pytorch(mask, options, monkeypatch) -> None:
+    monkeypatch.setattr(kernels, "_FEW_SCORES", 0)
     query, key, value = drawn(2, 4, 9, 8), drawn(2, 4, 11, 8), drawn(2, 4, 11, 8)
     expected = functional.scaled_dot_product_attention(query, key, value, mask, **options)
     assert torch.equal(kernels.attention(query, key, value, mask, **options), expected)
@@ -107,11 +113,23 @@ def test_what_attention_leaves_to_pytorch(mask, options) -> None:
 
 def test_gradients_are_pytorchs() -> None:
     with torch.inference_mode(False), torch.enable_grad():
-        x, weight = drawn(70, 24).requires_grad_(), drawn(40, 24)
-        kernels.attention(*[kernels.linear(x, weight).view(1, 2, 35, 40)] * 3).sum().backward()
+        x, weight = drawn(800, 24).requires_grad_(), drawn(40, 24)
+        kernels.attention(*[kernels.linear(x, weight).view(1, 2, 400, 40)] * 3).sum().backward()
         found, x.grad = x.grad, None
-        functional.scaled_dot_product_attention(*[functional.linear(x, weight).view(1, 2, 35, 40)] * 3).sum().backward()
+        as_ever = functional.linear(x, weight).view(1, 2, 400, 40)
+        functional.scaled_dot_product_attention(as_ever, as_ever, as_ever).sum().backward()
         assert torch.equal(found, x.grad)
+
+
+@pytest.mark.skipif(kernels.ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
+def test_few_scores_are_left_to_pytorch_too(monkeypatch) -> None:
+    counted, real = [], kernels._attend
+    monkeypatch.setattr(kernels, "_attend", lambda *a: counted.append(len(a[0])) or real(*a))
+    for n in (1, 10):
+        x = drawn(n, 4, 30, 8)
+        expected = functional.scaled_dot_product_attention(x, x, x)
+        torch.testing.assert_close(kernels.attention(x, x, x), expected, atol=1e-5, rtol=1e-5)
+    assert counted == [10]
 
 
 @pytest.mark.skipif(kernels.ONEDNN is None, reason="this PyTorch or this processor has no oneDNN")
@@ -119,7 +137,7 @@ def test_within_the_mode_models_use_them(monkeypatch) -> None:
     calls = []
     monkeypatch.setitem(kernels._REPLACED, functional.linear, lambda *a: calls.append("linear") or kernels.linear(*a))
     layer = torch.nn.TransformerEncoderLayer(24, 2, batch_first=True).eval()
-    x = drawn(3, 10, 24)
+    x = drawn(30, 10, 24)
     expected = layer(x)
     with kernels.FastKernels():
         torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
@@ -141,7 +159,7 @@ def test_the_engine_runs_on_them_and_can_do_without(name: str, monkeypatch) -> N
     fast = vlm.game(sample(1), target="yes")(chosen)
     config = vlm.model.config.get_text_config()
     assert len(rows) >= 7 * config.num_hidden_layers  # every projection of the decoder
-    assert {n % 16 for n in rows} == {0}
+    assert all(len(kernels.padded(drawn(n, 1))) == n for n in rows)
     rows.clear()
     vlm.engine.forget()
     request, _ = vlm.game(sample(1), target="yes").request(chosen)

@@ -20,6 +20,9 @@ from torch import Tensor
 from torch.nn import Parameter, functional
 from torch.overrides import TorchFunctionMode
 
+_FEW_ROWS, _FEW_SCORES = 192, 1 << 15
+"""Below these, calling PyTorch's own functions costs less than the others save."""
+
 _SCORES = 1 << 20
 """Scores that are held at once, 4 MiB; a row with more of them is left to the fused kernel, which holds none."""
 
@@ -65,29 +68,34 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``, as :func:`torch.nn.functional.linear`.
 
     Args:
-        input: Shape (..., n_in). Rows that are not :func:`padded` are copied.
+        input: Shape (..., n_in). Many rows that are not :func:`padded` are copied.
         weight: Shape (n_out, n_in).
         bias: Shape (n_out,).
 
     Returns:
         Shape (..., n_out).
     """
-    if ONEDNN is None or not (_is_taken(input) and _is_taken(weight)):
-        return functional.linear(input, weight, bias)
     rows = input.reshape(-1, input.shape[-1])
+    if not (_has_many(rows) and _is_taken(weight)):
+        return functional.linear(input, weight, bias)
     out = ONEDNN(padded(rows), weight, bias, "none", [], "")[: len(rows)]
     return cast(Tensor, out.view(*input.shape[:-1], out.shape[-1]))
 
 
 def padded(rows: Tensor) -> Tensor:
-    """Rows (n, width), and behind them up to n / 16 or 15 rows of zeros.
+    """Rows (n, width), and behind them up to n / 16 rows of zeros if there are so many that oneDNN takes them.
 
     oneDNN compiles a kernel for every number of rows, which takes longer than the product itself; so there are only 16
     numbers between one power of two and the next.
     """
-    step = max(16, 1 << len(rows).bit_length() - 5) if len(rows) > 15 else 16
-    missing = -len(rows) % step
-    return functional.pad(rows, (0, 0, 0, missing)) if missing and ONEDNN is not None and _is_taken(rows) else rows
+    if not _has_many(rows):
+        return rows
+    missing = -len(rows) % (1 << len(rows).bit_length() - 5)
+    return functional.pad(rows, (0, 0, 0, missing)) if missing else rows
+
+
+def _has_many(rows: Tensor) -> bool:
+    return ONEDNN is not None and _is_taken(rows) and len(rows) >= _FEW_ROWS
 
 
 def attention(
@@ -118,13 +126,16 @@ def attention(
     """
     is_simple = query.dim() == 4 and not dropout_p and not is_causal and (enable_gqa or query.shape[1] == key.shape[1])
     is_added = attn_mask is None or (attn_mask.dtype == query.dtype and attn_mask.dim() == 4)
-    if not (_is_taken(query) and is_simple and is_added and _n_scores(query, key) <= _SCORES):
+    if not (
+        _is_taken(query) and is_simple and is_added
+        and _n_scores(query, key) <= _SCORES and len(query) * _n_scores(query, key) >= _FEW_SCORES
+    ):  # fmt: skip
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     batch, heads, length, _ = query.shape
-    step = _SCORES // max(1, _n_scores(query, key))
+    step = _SCORES // _n_scores(query, key)
     out = query.new_empty(batch, length, heads, value.shape[-1]).transpose(1, 2)
     scores = query.new_empty(min(step, batch), heads, length, key.shape[2])
     for start in range(0, batch, step):
