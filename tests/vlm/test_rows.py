@@ -46,12 +46,12 @@ def test_a_tree_by_hand() -> None:
     assert [[*tail] for tail in tree.tails] == [[2], [2, 3], [4], [5]]
 
 
-@given(_PATHS, st.integers(1, 40))
-def test_rows_keep_to_the_limit_and_every_path_is_in_one(paths: list[list[int]], limit: int) -> None:
-    runs = split_paths(paths, limit)
+@given(_PATHS, st.integers(1, 40), st.booleans())
+def test_rows_keep_to_the_limit_and_every_path_is_in_one(paths: list[list[int]], limit: int, is_shared: bool) -> None:
+    runs = split_paths(paths, limit, is_shared=is_shared)
     assert [i for run in runs for i in run] == [*range(len(paths))]
     for run in runs:
-        size = len(tree_of([paths[i] for i in run], [1] * len(run)).steps)
+        size = len(tree_of([paths[i] for i in run], [1] * len(run), is_shared=is_shared).steps)
         assert size <= limit or len({tuple(paths[i]) for i in run}) == 1
     if limit >= sum(map(len, paths)):
         assert len(runs) == 1
@@ -77,6 +77,10 @@ def test_words_that_variants_begin_with_are_run_once(name: str) -> None:
     start, asked = game.view.prompt.prefix_length, len(game.view.prompt.ids) - game.view.prompt.prefix_length
     assert whole.length - start == asked + n * (asked - 1)
     assert shared.length - start == asked + sum(asked - 1 - i for i in range(n))  # each branches off where its word was
+    for is_shared in (True, False):
+        lengths = [row.length - start for row in rows_of(picture, tokens, 2 * asked, is_shared=is_shared)]
+        assert len(lengths) > 1
+        assert max(lengths) <= 2 * asked
     before = vlm.engine.counters.tokens
     values = game(chosen)
     assert vlm.engine.counters.tokens - before == shared.length

@@ -69,12 +69,14 @@ def tree_of(paths: Sequence[Sequence[int]], tails: Sequence[int], *, is_shared: 
     return Tree(np.array(steps, dtype=np.int64), np.array(ends, dtype=np.int64), found)
 
 
-def split_paths(paths: Sequence[Sequence[int]], limit: int) -> list[range]:
+def split_paths(paths: Sequence[Sequence[int]], limit: int, *, is_shared: bool = True) -> list[range]:
     """Split paths in lexicographic order into runs whose trees have at most ``limit`` nodes, as even as possible.
 
     A longer path gets a run of its own.
     """
-    fresh = [len(path) - shared_steps(before, path) for before, path in zip([(), *paths], paths, strict=False)]
+    fresh = [len(path) for path in paths]
+    if is_shared:
+        fresh = [n - shared_steps(before, path) for n, before, path in zip(fresh, [(), *paths], paths, strict=False)]
     n_runs = max(1, -(-sum(fresh) // limit))
     enough = -(-sum(fresh) // n_runs)
     runs: list[range] = []
@@ -122,7 +124,8 @@ def rows_of(picture: Picture, features: Tensor, limit: int | None, *, is_shared:
     view = picture.request.view
     entries = sorted(((_path(view, block), block, at) for block, at in picture.blocks), key=lambda entry: entry[0])
     paths = [path for path, _, _ in entries]
-    for run in split_paths(paths, max(256, view.prompt.prefix_length) if limit is None else limit):
+    limit = max(256, view.prompt.prefix_length) if limit is None else limit
+    for run in split_paths(paths, limit, is_shared=is_shared):
         blocks = [entries[i][1:] for i in run]
         tails = [1 + len(block.context) for block, _ in blocks]
         yield Row(view, features, tree_of([paths[i] for i in run], tails, is_shared=is_shared), blocks)
