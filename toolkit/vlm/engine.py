@@ -32,7 +32,7 @@ from toolkit.vlm.rows import Row, RowBatch, rows_of
 
 _MAX_TOKENS = {"cpu": 3072}
 _MAX_ENTRIES = {"cpu": 1 << 21}
-"""What is fastest on a CPU, where a batch should stay in the processor's cache; a GPU takes what memory allows."""
+"""What is fastest on a CPU, where larger batches leave the processor's cache; a GPU takes what memory allows."""
 
 
 @dataclass
