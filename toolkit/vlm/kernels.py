@@ -1,9 +1,9 @@
 """Float32 matrix products and attention on a CPU, by whichever of PyTorch's libraries is fastest there.
 
 PyTorch sends float32 products to MKL, which uses half of the vector width of some processors. oneDNN, which it carries
-for convolutions and compiled graphs, uses all of it: twice as fast on an AMD EPYC with AVX-512, and a tenth faster there
-with AVX2 alone. The fused attention is made for long sequences; for rows of a hundred tokens, two batched products
-around a softmax are faster. ``make bench`` shows what this is worth on a machine.
+for convolutions and compiled graphs, uses all of it: twice as fast on an AMD EPYC with AVX-512, and a tenth faster
+there with AVX2 alone. The fused attention is made for long sequences; for rows of a hundred tokens, two batched
+products around a softmax are faster. ``make bench`` shows what this is worth on a machine.
 
 Nothing here has a gradient: where one is wanted, and for every tensor of another kind, PyTorch's own functions run.
 """
