@@ -39,6 +39,16 @@ def test_linear_is_the_linear_layer(shape: tuple[int, ...], has_bias: bool) -> N
     torch.testing.assert_close(kernels.linear(turned, weight), functional.linear(turned, weight), atol=1e-5, rtol=1e-5)
 
 
+def test_an_operator_that_has_changed_is_not_used() -> None:
+    def removed_argument(rows, weight, bias, attr):
+        raise AssertionError
+
+    assert kernels._is_linear(lambda rows, weight, bias, *_: functional.linear(rows, weight, bias))
+    assert not kernels._is_linear(lambda rows, weight, bias, *_: functional.linear(rows, weight))
+    assert not kernels._is_linear(removed_argument)
+    assert not kernels._is_linear(None)
+
+
 class Halved(torch.Tensor):
     """Weights of a kind of their own, as quantised ones are."""
 

@@ -31,8 +31,19 @@ _SCORES = 1 << 20
 def _onednn_linear() -> Any:
     """The linear layer of oneDNN; None where this PyTorch has none, and on processors other than x86."""
     if platform.machine().lower() in {"x86_64", "amd64"} and cast(Any, torch.backends.mkldnn).is_available():
-        return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+        product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+        return product if _is_linear(product) else None
     return None
+
+
+def _is_linear(product: Any) -> bool:
+    """Whether an operator computes what it did when this was written: PyTorch keeps it for its compiler alone."""
+    rows, weight, bias = torch.arange(6.0).view(3, 2), torch.arange(8.0).view(4, 2), torch.arange(4.0)
+    try:
+        with torch.inference_mode():
+            return torch.equal(product(rows, weight, bias, "none", [], ""), functional.linear(rows, weight, bias))
+    except (RuntimeError, TypeError):
+        return False
 
 
 ONEDNN = _onednn_linear()
