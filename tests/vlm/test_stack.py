@@ -87,6 +87,19 @@ def test_a_decoder_that_is_not_such_a_stack_runs_as_transformers_runs_it(reason:
     assert len(seen) == (2 if reason == "hook" else 0)
 
 
+@pytest.mark.parametrize("at", ["self_attn.q_proj", "self_attn.q_norm", "mlp.act_fn", "mlp.down_proj"])
+@torch.inference_mode()
+def test_whoever_hooks_a_part_of_a_layer_sees_what_transformers_shows(at: str) -> None:
+    vlm = make_subject("random-tiny-internvl")
+    seen: list[torch.Tensor] = []
+    vlm.model.get_decoder().layers[-1].get_submodule(at).register_forward_hook(lambda _, __, out: seen.append(out))
+    arguments, read = packed(vlm)
+    states = stack.read_states(*arguments, read)
+    assert torch.equal(states, decoder.decode(*arguments)[read])
+    ours, theirs = seen
+    assert torch.equal(ours, theirs)
+
+
 def test_turning_all_heads_at_once_is_the_rotary_embedding() -> None:
     generator = torch.Generator().manual_seed(1)
     angles = torch.randn(2, 7, 4, generator=generator)

@@ -2,8 +2,8 @@
 
 The decoders of all three families are one stack: RMS norm, grouped-query attention with rotary positions, RMS norm,
 gated MLP. Scoring reads one hidden state in twenty, so the last layer needs keys and values of every token but
-queries, projection and MLP of the read ones alone. Projections and activations are the model's own modules, called as
-such; a decoder of another kind, or with hooks on its layers, runs as transformers runs it.
+queries, projection and MLP of the read ones alone. A decoder of another kind, or with a hook anywhere in it, runs as
+transformers runs it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,14 @@ _LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
 
 
 def is_known(model: PreTrainedModel) -> bool:
-    """Whether the model's decoder is such a stack, with nothing attached to a module that running it by parts skips."""
+    """Whether the model's decoder is such a stack, with nothing attached to any of its modules."""
     stack = _text_model(model)
-    return all(map(_is_bare, (stack, stack.norm))) and all(
+    return not any(map(attached, stack.modules())) and all(
         type(layer).__name__ in _LAYERS
         and layer.self_attn.config._attn_implementation == "sdpa"
         and getattr(layer.self_attn, "sliding_window", None) is None
-        and all(map(_is_bare, (layer, *layer.children())))
         for layer in stack.layers
     )
-
-
-def _is_bare(module: Any) -> bool:
-    return not attached(module)
 
 
 def read_states(
@@ -95,8 +90,8 @@ def _layer(layer: Any, context: Tensor, hidden: Tensor, turn: Turn, turn_hidden:
 
 
 def _project(module: Any, x: Tensor) -> Tensor:
-    """A linear layer's output; anything else in its place, or attached to it, is called as it is."""
-    if type(module) is nn.Linear and not attached(module):
+    """A linear layer's output; anything else in its place is called as it is."""
+    if type(module) is nn.Linear:
         return kernels.linear(x, module.weight, module.bias)
     return cast(Tensor, module(x))
 
