@@ -233,6 +233,17 @@ def test_nothing_is_measured_where_there_is_no_gpu(monkeypatch, tmp_path) -> Non
     assert "'lava'" in unknown.output
 
 
+@pytest.mark.parametrize("words", [["cpu"], ["gpu", "--small"], ["executors"]])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(words, monkeypatch, tmp_path) -> None:
+    for module, name in ((cpu, "bench"), (gpu, "bench"), (executors, "executor_rows")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("it was measured"))
+    (tmp_path / "taken").write_text("mine")
+    refused = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "taken" / "out")])
+    assert refused.exit_code == 2
+    assert "is a file; give a folder" in " ".join(refused.output.replace("│", " ").split())
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_the_executors_are_measured_on_the_grounded_models(monkeypatch, tmp_path) -> None:
     asked = {}
 

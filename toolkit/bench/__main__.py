@@ -11,6 +11,7 @@ import typer
 
 from toolkit.bench import cpu, tables
 from toolkit.benchmark.environment import environment
+from toolkit.cli.outputs import check_folder
 from toolkit.paths import models_dir
 from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm.catalogue import CATALOGUE
@@ -20,6 +21,14 @@ from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.tiny import build_tiny
 
 app = typer.Typer(add_completion=False, help="Measure the scoring engine.")
+
+
+def _folder(out: Path) -> Path:
+    """Refuse a folder that cannot be written before anything is measured."""
+    try:
+        return check_folder(out)
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def embedded_models() -> list[LoadedVLM]:
@@ -50,7 +59,7 @@ def _show(out: Path, found: dict[str, list[dict[str, Any]]], where: dict[str, st
 
 @app.command("cpu")
 def run_cpu(
-    out: Path = typer.Option(Path("results/bench"), help="Folder for speed.json and speed.txt."),
+    out: Path = typer.Option(Path("results/bench"), callback=_folder, help="Folder for speed.json and speed.txt."),
     quick: bool = typer.Option(False, help="A minute, rough numbers."),
 ) -> None:
     """Engine against plain path on the embedded models; 20 x and 70 % of the bare rate are the aims on two cores."""
@@ -61,7 +70,7 @@ def run_cpu(
 
 @app.command("gpu")
 def run_gpu(
-    out: Path = typer.Option(Path("results/bench-gpu"), help="Folder for speed.json and speed.txt."),
+    out: Path = typer.Option(Path("results/bench-gpu"), callback=_folder, help="Folder for speed.json and speed.txt."),
     family: list[str] | None = typer.Option(None, help="Only this family; repeatable."),
     small: bool = typer.Option(False, help="Small shapes, for a look at the script itself on a CPU."),
     minutes: float = typer.Option(7.5, min=0.1, help="When to stop; what was not measured by then is listed."),
@@ -85,7 +94,9 @@ def run_gpu(
 
 @app.command("executors")
 def run_executors(
-    out: Path = typer.Option(Path("results/bench-executors"), help="Folder for speed.json and speed.txt."),
+    out: Path = typer.Option(
+        Path("results/bench-executors"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
     workers: list[int] | None = typer.Option(None, min=1, help="Workers to try; repeatable. Default: one per core."),
     samples: int = typer.Option(2, min=1, help="Samples of each question set on each grounded model."),
     turns: int = typer.Option(3, min=1, help="How often each executor is measured."),
