@@ -1,4 +1,4 @@
-"""Where the data that travel with the toolkit lie: in a checkout, in an installed package, or where you say."""
+"""Where the data that travel with the toolkit lie, and where it may keep things: here, or where you say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 VARIABLE = "SYNERGY_TOOLKIT_DATA"
+CACHE_VARIABLE = "SYNERGY_TOOLKIT_CACHE"
 
 
 def data_dir() -> Path:
@@ -49,3 +50,11 @@ def data_path(*parts: str) -> Path:
 def models_dir() -> Path:
     """The folder of the embedded checkpoints."""
     return data_dir() / "models"
+
+
+def cache_dir() -> Path:
+    """``$SYNERGY_TOOLKIT_CACHE``, or where caches lie on this machine (``~/.cache/synergy-toolkit``)."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "synergy-toolkit"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-import transformers
+from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 from subjects import WORDS, sample
 
 from toolkit.integrity import seal_model
 from toolkit.registry import UnknownNameError
-from toolkit.vlm import loading, memory
+from toolkit.vlm import hub, loading, memory
 from toolkit.vlm.checkpoint import CheckpointError, check_folder
 from toolkit.vlm.loading import load_vlm
 from toolkit.vlm.model import LoadedVLM
@@ -107,21 +108,23 @@ def test_a_hub_id_without_network_says_so(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "advice"),
+    ("kind", "advice"),
     [
-        ("You are trying to access a gated repo.", "asks you to accept a licence"),
-        ("x is not a valid git identifier (branch name, tag name or commit id)", "no such revision"),
-        ("x is not a local folder and is not a valid model identifier", "no such model on the hub"),
-        ("We couldn't connect to the hub", "cannot be reached"),
-        ("Repo id must use alphanumeric chars", "expected publisher/name"),
-        ("x does not appear to have a file named model.safetensors", "no safetensors weights"),
+        (errors.GatedRepoError, "asks you to accept a licence"),
+        (errors.RevisionNotFoundError, "it has no revision '0000"),
+        (errors.RepositoryNotFoundError, "no such model on the hub"),
+        (errors.RemoteEntryNotFoundError, "it is no checkpoint in the transformers format"),
+        (errors.LocalEntryNotFoundError, "cannot be reached; download it once with a network"),
+        (errors.HFValidationError, "expected publisher/name"),
     ],
 )
-def test_what_the_hub_says_is_explained(monkeypatch, message: str, advice: str) -> None:
+def test_what_the_hub_says_is_explained(monkeypatch, kind: type[Exception], advice: str) -> None:
     def refuse(*args, **kwargs):
-        raise OSError(message)
+        is_answer = issubclass(kind, errors.HfHubHTTPError)
+        answer = SimpleNamespace(headers={}, request=None, status_code=404)
+        raise kind("no", response=answer) if is_answer else kind("no")
 
-    monkeypatch.setattr(transformers.PreTrainedConfig, "get_config_dict", refuse)
+    monkeypatch.setattr(hub, "hf_hub_download", refuse)
     with pytest.raises(CheckpointError, match=advice):
         load_vlm("somebody/something-hf", revision="0" * 40)
 

@@ -145,6 +145,9 @@ class Adapter(ABC):
             ValueError: A limit that this family does not have.
         """
 
+    def reconcile(self, config: Any) -> None:
+        """Fill what the processor lacks from the model's configuration, and refuse what contradicts it."""
+
     @abstractmethod
     def placeholder(self) -> str:
         """The token that stands for one image token in the expanded prompt."""

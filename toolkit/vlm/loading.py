@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,24 +12,28 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import torch
 import transformers
-from transformers import PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
-from toolkit.vlm.base import ImageLimits
+from toolkit.vlm.base import Adapter, ImageLimits
 from toolkit.vlm.checkpoint import CheckpointError
+from toolkit.vlm.digests import whole_digest
 from toolkit.vlm.families import adapter_class
-from toolkit.vlm.memory import free_bytes
+from toolkit.vlm.fit import check_finite, check_weights, load_weights
+from toolkit.vlm.lora import check_lora, merged, without_adapter
+from toolkit.vlm.memory import free_bytes, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.probe import require_scoring
 from toolkit.vlm.prompt import apply_template
-from toolkit.vlm.sources import Source, explained, find_source
+from toolkit.vlm.remembered import recall, remember
+from toolkit.vlm.sources import Source, find_source
+from toolkit.vlm.store import code_identity
 
 if TYPE_CHECKING:
     from toolkit.vlm.store import CoalitionStore
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ATTENTIONS = ("sdpa", "eager")
-
-_LAYER = re.compile(r"\.(layers|layer|blocks)\.\d+\.")
 
 
 def load_vlm(
@@ -44,12 +48,23 @@ def load_vlm(
     max_pixels: int | None = None,
     max_tiles: int | None = None,
     max_tokens: int | None = None,
+    verify: bool = False,
     store: CoalitionStore | None = None,
 ) -> LoadedVLM:
     """Load a vision-language model.
 
+    When a checkpoint is loaded for the first time, its files must fit each other, its weights must be numbers, and the
+    scoring engine must give what the model's ordinary forward pass gives; that is remembered with the digest of its
+    files.
+
+    Example:
+        >>> import toolkit
+        >>> toolkit.load_vlm("tiny-llava-grounded", device="cpu").family
+        'llava'
+
     Args:
-        name: An embedded name (``"tiny-llava-grounded"``), a folder, or a hub id (``"llava-hf/llava-1.5-7b-hf"``).
+        name: An embedded name (``"tiny-llava-grounded"``), a folder, or a hub id (``"llava-hf/llava-1.5-7b-hf"``). A
+            LoRA adapter is merged into its base, which lies beside it or is named by it (extra ``lora``).
         revision: Commit of a hub id; None takes the catalogue's, or the newest.
         pinned: Refuse a hub revision that is not a full commit, as a benchmark run must.
         device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
@@ -59,11 +74,13 @@ def load_vlm(
         max_pixels: Bound of the picture's resized area (families with a dynamic grid).
         max_tiles: Bound of the number of tiles (families that tile).
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
+        verify: Read and check everything again, whatever is remembered of this checkpoint.
         store: Remembers values between runs.
 
     Raises:
         UnknownNameError: No such model; the message suggests the nearest name.
-        CheckpointError: The checkpoint is missing, damaged, unsafe, of an unknown family, unreachable, or not pinned.
+        CheckpointError: The checkpoint is missing, damaged, unsafe, of an unknown family, unreachable, or not pinned;
+            its files contradict each other; or it would be scored as another model than it is.
         MemoryError: It does not fit into the free memory; the message has the numbers.
         ValueError: An option that does not exist.
     """
@@ -72,26 +89,56 @@ def load_vlm(
         raise ValueError(f"max_tokens is {max_tokens}; expected at least 1, or None to choose from the free memory")
     where = check_device(device)
     source = find_source(str(name), revision=revision, pinned=pinned)
-    precision = _precision(dtype, where, is_hub=source.is_hub)
+    precision = _precision(dtype, where, is_hub=source.repo is not None)
     check_memory(source, precision, where, four_bit=four_bit)
-    options = {"attn_implementation": attention, "dtype": precision} | (_four_bit(where, precision) if four_bit else {})
-    adapter_type = adapter_class(source.found.model_type)
-    with _quiet(source.found.n_parameters < 10_000_000), explained(source.name):
-        processor = adapter_type.load_processor(source.path, source.revision, ImageLimits(max_pixels, max_tiles))
-        model = _load_model(adapter_type.model_class, source, options)
-    _check_template(processor, source)
+    source = source.fetched()
+    _check_stored(source, where, four_bit=four_bit)
+    options: dict[str, Any] = {"attn_implementation": attention, "dtype": precision}
+    if four_bit:
+        options |= _four_bit(where, precision)
+    digest = whole_digest(source.digests(verify=verify))
+    question = {"what": "checks of a checkpoint", "checkpoint": digest, "device": where.type, "four_bit": four_bit}
+    question |= {"attention": attention, "dtype": str(precision), "limits": [max_pixels, max_tiles], **code_identity()}
+    is_known = not verify and recall(question) is not None
+    adapter, model = _read(source, options, ImageLimits(max_pixels, max_tiles), is_known=is_known)
     if not four_bit:
         torch.nn.Module.to(model, where)
-    return LoadedVLM(
+    vlm = LoadedVLM(
         source.name,
-        adapter_type(processor),
+        adapter,
         model,
         revision=source.revision,
-        digest=source.found.digest,
-        quantisation="nf4" if four_bit else None,
+        digest=digest,
+        quantisation="nf4" if four_bit else source.quantisation,
         max_tokens=max_tokens,
         store=store,
     )
+    if not is_known:
+        remember(question, asdict(require_scoring(vlm)))
+    return vlm
+
+
+def _read(
+    source: Source, options: dict[str, Any], limits: ImageLimits, *, is_known: bool
+) -> tuple[Adapter, PreTrainedModel]:
+    """Processor and model of a checkpoint, an adapter merged; what is known to fit is not compared again."""
+    family = adapter_class(source.model_type)
+    with _quiet(source.n_parameters < 10_000_000), without_adapter(source.folder, source.lora) as folder:
+        with _explained(source):
+            processor = family.load_processor(str(folder), None, limits)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        adapter = family(processor)
+        _check_template(processor, source)
+        adapter.reconcile(config)
+        with _explained(source):
+            if not is_known and source.quantisation is None:
+                check_weights(family.model_class, folder, str(source.folder))
+            model = load_weights(family.model_class, folder, str(source.folder), options)
+        if source.lora is not None:
+            model = merged(model, source.lora)
+    if not is_known:
+        check_finite(model, str(source.folder))
+    return adapter, model.eval().requires_grad_(False)
 
 
 def check_device(device: str | None) -> torch.device:
@@ -123,7 +170,7 @@ def check_memory(source: Source, dtype: torch.dtype, device: torch.device, *, fo
     Raises:
         MemoryError: Weights and a fifth more for working space exceed the free memory.
     """
-    size, n_parameters = 0.6 if four_bit else dtype.itemsize, source.found.n_parameters
+    size, n_parameters = 0.6 if four_bit else dtype.itemsize, source.n_parameters
     needed, free = 1.2 * n_parameters * size, free_bytes(device)
     if needed > free:
         kind = "4-bit" if four_bit else str(dtype).removeprefix("torch.")
@@ -146,57 +193,70 @@ def _precision(dtype: str | None, device: torch.device, *, is_hub: bool) -> torc
     return DTYPES[dtype]
 
 
-def _load_model(class_name: str, source: Source, options: dict[str, Any]) -> PreTrainedModel:
-    """Load the weights: every weight must be there, have the right shape, belong to the model, and be a number."""
-    model, info = getattr(transformers, class_name).from_pretrained(
-        source.path,
-        revision=source.revision,
-        trust_remote_code=False,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,  # listed in info, and refused below
-        output_loading_info=True,
-        **options,
-    )
-    mismatched = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
-    foreign = sorted(key for key in info["unexpected_keys"] if _LAYER.search(key))
-    for keys, what in (
-        (sorted(info["missing_keys"]), "lacks"), (mismatched, "has with another shape"), (foreign, "has too many:")
-    ):  # fmt: skip
-        if keys:
-            raise CheckpointError(
-                f"{source.path} {what} {len(keys)} weights of {class_name} as its config.json describes it, among them "
-                f"{keys[0]}; copy the whole checkpoint again"
-            )
-    _check_finite(model, source)
-    loaded: PreTrainedModel = model.eval().requires_grad_(False)
-    return loaded
-
-
-def _check_finite(model: PreTrainedModel, source: Source) -> None:
-    for name, weight in model.named_parameters():
-        n = weight.numel() - int(torch.isfinite(weight).sum())
-        if n:
-            raise CheckpointError(
-                f"{source.path}: {n} of {weight.numel()} values of {name} are NaN or infinite; copy it again"
-            )
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Turn what the loaders raise into one sentence."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        if is_out_of_memory(error):
+            raise
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"cannot load {source.name!r}: a file in {source.folder} is missing or damaged, or contradicts another "
+            f"({type(error).__name__}: {first}); copy it again"
+        ) from error
 
 
 def _check_template(processor: Any, source: Source) -> None:
     """Without its chat template a model is asked in a form that it was never trained on."""
+    if not processor.chat_template:
+        processor.chat_template = processor.tokenizer.chat_template  # where older checkpoints have theirs
     try:
-        apply_template(processor, "?")
-    except (ValueError, jinja2.TemplateError) as error:
+        if "?" not in apply_template(processor, "?"):
+            raise ValueError("it leaves the question out")
+    except (ValueError, TypeError, jinja2.TemplateError) as error:
         raise CheckpointError(
-            f"{source.path}: its chat template (chat_template.jinja) is missing or damaged: {error}; copy it again"
+            f"{source.folder}: its chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json) "
+            f"is missing or damaged: {error}; copy it again"
         ) from error
 
 
-def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def _check_stored(source: Source, device: torch.device, *, four_bit: bool) -> None:
+    """Refuse weights that are stored in a form which is not loaded here, and combinations that would be another model.
+
+    Raises:
+        CheckpointError: They are stored quantised, or an adapter cannot be merged.
+    """
+    method = source.quantisation
+    if method is not None and (method != "bitsandbytes" or four_bit):
+        raise CheckpointError(
+            f"{source.name!r} is stored quantised by {method}, whose weights the toolkit does not load: take the "
+            "checkpoint that is not quantised (on a GPU with four_bit=True where memory is short), or load it "
+            "yourself and give it to toolkit.wrap(model, processor)"
+        )
+    if method is not None:
+        _check_bitsandbytes(device, f"{source.name!r} is stored quantised by bitsandbytes, which")
+    if source.lora is not None:
+        if method is not None or four_bit:
+            raise CheckpointError(
+                f"{source.name!r} has a LoRA adapter, which cannot be merged into 4-bit weights exactly: load it "
+                "without four_bit, for example with dtype='bfloat16'"
+            )
+        check_lora(source.lora)
+
+
+def _check_bitsandbytes(device: torch.device, subject: str) -> None:
     if device.type != "cuda":
-        raise ValueError(f"four_bit needs a GPU; the device is {device}")
-    lacking = [module for module in ("bitsandbytes", "accelerate") if find_spec(module) is None]
-    if lacking:
-        raise ValueError(f"four_bit needs {' and '.join(lacking)}; install the 'gpu' extra")
+        raise CheckpointError(f"{subject} needs a GPU; the device is {device}")
+    if find_spec("bitsandbytes") is None:
+        raise CheckpointError(f"{subject} needs bitsandbytes; install the 'gpu' extra")
+
+
+def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    _check_bitsandbytes(device, "four_bit")
     settings_class: Any = transformers.BitsAndBytesConfig
     settings = settings_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     return {"quantization_config": settings, "device_map": {"": device}}

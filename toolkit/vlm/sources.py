@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,8 +11,19 @@ from transformers import AutoConfig
 
 from toolkit.paths import models_dir
 from toolkit.registry import UnknownNameError
+from toolkit.vlm import hub
 from toolkit.vlm.catalogue import CATALOGUE
-from toolkit.vlm.checkpoint import Checkpoint, CheckpointError, check_config, check_folder, check_revision
+from toolkit.vlm.checkpoint import (
+    ADAPTER_CONFIG,
+    Checkpoint,
+    CheckpointError,
+    adapter_files,
+    check_config,
+    check_folder,
+    check_revision,
+    read_json,
+)
+from toolkit.vlm.digests import file_digests, whole_digest
 from toolkit.vlm.families import adapter_class
 
 
@@ -24,24 +33,61 @@ class Source:
 
     Attributes:
         name: The name that was asked for.
-        path: A folder, or a hub id.
-        is_hub: Whether ``path`` is a hub id.
+        repo: Its hub id, or None for a folder.
         revision: Commit on the hub; None for a folder, which its digest identifies.
-        found: Family, size and digest.
+        model_type: Family key.
+        n_parameters: Number of weights.
+        checkpoint: The folder, or None where it has to be downloaded first.
+        lora: Folder of a LoRA adapter that is put upon it, or None.
     """
 
     name: str
-    path: str
-    is_hub: bool
+    repo: str | None
     revision: str | None
-    found: Checkpoint
+    model_type: str
+    n_parameters: int
+    checkpoint: Checkpoint | None
+    lora: Path | None = None
+
+    def fetched(self) -> Source:
+        """The same with its folder, downloaded if it is not here.
+
+        Raises:
+            CheckpointError: It cannot be downloaded, or what was downloaded is no checkpoint.
+        """
+        if self.checkpoint is not None or self.repo is None or self.revision is None:
+            return self
+        found = check_folder(hub.download(self.repo, self.revision))
+        return replace(self, checkpoint=found, lora=self.lora or (found.folder if found.has_adapter else None))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a source that was fetched."""
+        if self.checkpoint is None:
+            raise CheckpointError(f"{self.name!r} has not been downloaded yet")
+        return self.checkpoint.folder
+
+    @property
+    def quantisation(self) -> str | None:
+        """Method by which the weights are stored quantised, or None."""
+        return None if self.checkpoint is None else self.checkpoint.quantisation
+
+    def digests(self, *, verify: bool = False) -> dict[str, str]:
+        """Digest of every file that decides numbers, of a source that was fetched; an adapter's are its own."""
+        if self.checkpoint is None:
+            return {}
+        found = self.checkpoint.digests(verify=verify)
+        if self.lora is not None and self.lora != self.folder:
+            upon = file_digests(self.lora, adapter_files(self.lora), verify=verify)
+            found |= {f"adapter/{name}": digest for name, digest in upon.items()}
+        return found
 
 
 def find_source(name: str, *, revision: str | None = None, pinned: bool = False) -> Source:
     """Look at the checkpoint behind a name, without reading its weights.
 
     Args:
-        name: An embedded name, a folder, or a hub id.
+        name: An embedded name, a folder, or a hub id. A folder may hold a LoRA adapter that names its base.
         revision: Commit of a hub id; None takes the catalogue's, or the newest.
         pinned: Refuse a hub revision that is not a full commit.
 
@@ -50,29 +96,72 @@ def find_source(name: str, *, revision: str | None = None, pinned: bool = False)
         CheckpointError: It is missing, damaged, unsafe, of an unknown family, unreachable, or not pinned.
     """
     path, is_hub = locate(name)
-    if not is_hub:
-        if revision is not None:
-            raise CheckpointError(
-                f"{name!r} is a folder and has no revisions (its weights identify it); leave out revision={revision!r}"
-            )
-        return Source(name, path, is_hub, None, check_folder(Path(path)))
-    revision = revision or catalogued(name)
-    check_revision(name, revision, pinned=pinned)
-    found = _on_the_hub(name, revision)
-    return Source(name, path, is_hub, found.digest or revision, found)
+    if is_hub:
+        revision = revision or catalogued(name)
+        check_revision(name, revision, pinned=pinned)
+        return _on_the_hub(name, revision, pinned=pinned)
+    if revision is not None:
+        raise CheckpointError(
+            f"{name!r} is a folder and has no revisions (its files identify it); leave out revision={revision!r}"
+        )
+    if _is_adapter(Path(path)):
+        return _upon_its_base(name, Path(path), pinned=pinned)
+    found = check_folder(Path(path))
+    return _in_a_folder(name, found)
+
+
+def _in_a_folder(name: str, found: Checkpoint, repo: str | None = None, revision: str | None = None) -> Source:
+    lora = found.folder if found.has_adapter else None
+    return Source(name, repo, revision, found.model_type, found.n_parameters, found, lora)
+
+
+def _is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no model."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def _upon_its_base(name: str, folder: Path, *, pinned: bool) -> Source:
+    """The base that an adapter names, with the adapter upon it."""
+    adapter_files(folder)
+    settings = read_json(folder / ADAPTER_CONFIG)
+    base = settings.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise CheckpointError(
+            f"{folder} is an adapter whose {ADAPTER_CONFIG} names no base (base_model_name_or_path); write the "
+            "folder or hub id of its base there"
+        )
+    if Path(base).is_dir() and _is_adapter(Path(base)):
+        raise CheckpointError(f"{folder} is an adapter upon an adapter, {base}; merge that one into its base first")
+    commit = settings.get("revision") if locate(base)[1] else None
+    try:
+        source = find_source(base, revision=commit, pinned=pinned)
+    except (CheckpointError, UnknownNameError) as error:
+        raise CheckpointError(f"{folder} is an adapter, and its base cannot be used: {error}") from error
+    if source.lora is not None:
+        raise CheckpointError(f"{folder} is an adapter upon {base}, which holds one itself; merge that one first")
+    return replace(source, name=name, lora=folder)
 
 
 def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) -> str:
-    """What a benchmark run remembers of a model: commit of a hub model, digest of a folder's weights. No network.
+    """What a benchmark run remembers of a model: commit of a hub model, digests of a folder's files. No network.
 
     Raises:
         UnknownNameError, CheckpointError: As ``find_source``.
     """
-    if locate(name)[1]:
+    path, is_hub = locate(name)
+    if is_hub:
         revision = revision or catalogued(name)
         check_revision(name, revision, pinned=pinned)
         return f"commit {revision}"
-    return f"weights {find_source(name, revision=revision).found.digest}"
+    if _is_adapter(Path(path)):
+        base = str(read_json(Path(path) / ADAPTER_CONFIG).get("base_model_name_or_path"))
+        upon = file_digests(Path(path), adapter_files(Path(path)))
+        return f"{identity_of(base, pinned=pinned)} with {_listed(upon)}"
+    return _listed(check_folder(Path(path)).digests())
+
+
+def _listed(digests: dict[str, str]) -> str:
+    return f"files {whole_digest(digests)[:16]}: " + " ".join(f"{name}={d[:16]}" for name, d in sorted(digests.items()))
 
 
 def catalogued(name: str) -> str | None:
@@ -124,43 +213,21 @@ def card_folder(name: str) -> Path:
     return folder
 
 
-def _on_the_hub(name: str, revision: str | None) -> Checkpoint:
-    """What the configuration of a hub model says; its digest is the commit that was found."""
-    with explained(name):
-        raw, _ = transformers.PreTrainedConfig.get_config_dict(name, revision=revision)
-        model_type = check_config(raw, name)
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    with torch.device("meta"):
-        model = getattr(transformers, adapter_class(model_type).model_class)(config)
-    return Checkpoint(model_type, sum(p.numel() for p in model.parameters()), config._commit_hash or "")
-
-
-@contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Turn what the hub and the loaders raise into one sentence with a way out."""
+def _on_the_hub(name: str, revision: str | None, *, pinned: bool) -> Source:
+    """What is known of a hub model: all of it where it is in the cache, else what its configuration says."""
+    settings = hub.file(name, revision, "config.json", ADAPTER_CONFIG)
+    commit = hub.commit_of(settings)
+    if settings.name == ADAPTER_CONFIG:
+        return _upon_its_base(name, hub.download(name, commit), pinned=pinned)
+    model_type = check_config(read_json(settings), name)
+    cached = hub.cached(name, commit)
+    if cached is not None:
+        return _in_a_folder(name, check_folder(cached), name, commit)
     try:
-        yield
-    except (OSError, KeyError, TypeError) as error:
-        chain = " ".join(f"{type(e).__name__} {e}" for e in (error, error.__cause__, error.__context__) if e).lower()
-        raise CheckpointError(f"cannot load {name!r}: {_reason(chain)} ({_first_line(error)})") from error
-
-
-def _reason(chain: str) -> str:
-    if "gated" in chain:
-        return "its publisher asks you to accept a licence; accept it on the model's page and log in (hf auth login)"
-    if "revisionnotfound" in chain or "not a valid git identifier" in chain:
-        return "it has no such revision; copy a commit from the model's page"
-    if "repo id must" in chain:
-        return "this is not how a hub id is written; expected publisher/name"
-    if "repositorynotfound" in chain or "not a valid model identifier" in chain or "404" in chain:
-        return "there is no such model on the hub, or it is private; check the spelling"
-    if "offline" in chain or "connect" in chain or "couldn't find" in chain or "resolve" in chain:
-        return "it is not in the local cache and the hub cannot be reached; download it once with a network"
-    if "safetensors" in chain or "pytorch_model.bin" in chain:
-        return "it has no safetensors weights, and pickles are never loaded"
-    return "a file is missing or damaged"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        with torch.device("meta"):
+            config = AutoConfig.from_pretrained(settings.parent, trust_remote_code=False)
+            model = getattr(transformers, adapter_class(model_type).model_class)(config)
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{name!r} has a config.json that makes no model: {error}; copy it again") from error
+    n_parameters = sum(p.numel() for p in model.parameters())
+    return Source(name, name, commit, model_type, n_parameters, None)

@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from toolkit.paths import cache_dir
+
 _FORMAT = 2
 _STALE_NS = 3600 * 10**9
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -152,12 +154,8 @@ def _size(path: Path) -> int:
 
 
 def default_store() -> CoalitionStore:
-    """The store in ``$SYNERGY_TOOLKIT_CACHE``, or where caches lie on this machine (``~/.cache/synergy-toolkit``)."""
-    base = os.environ.get("SYNERGY_TOOLKIT_CACHE")
-    if base:
-        return CoalitionStore(Path(base) / "coalitions")
-    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return CoalitionStore(Path(caches) / "synergy-toolkit" / "coalitions")
+    """The store in the user's cache; see :func:`toolkit.paths.cache_dir`."""
+    return CoalitionStore(cache_dir() / "coalitions")
 
 
 @cache
@@ -169,7 +167,7 @@ def code_identity() -> dict[str, str]:
     import toolkit.baselines
 
     digest = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(toolkit.baselines.__file__)):
+    for path in (*sorted(Path(__file__).parent.rglob("*.py")), Path(toolkit.baselines.__file__)):
         digest.update(path.read_bytes())
     return {"code": digest.hexdigest(), "torch": torch.__version__, "transformers": transformers.__version__}
 
