@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from toolkit.synergy.score import Score as Score
     from toolkit.validity import validate_metric as validate_metric
     from toolkit.vlm import load_vlm as load_vlm
+    from toolkit.vlm import wrap as wrap
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ _HOME = {
     "synergistic_faithfulness": "toolkit.synergy",
     "total_interaction": "toolkit.synergy",
     "validate_metric": "toolkit.validity",
+    "wrap": "toolkit.vlm",
 }
 
 __all__ = sorted(_HOME)

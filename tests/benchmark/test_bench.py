@@ -15,6 +15,7 @@ from toolkit.registry import UnknownNameError
 from toolkit.vlm import loading
 from toolkit.vlm.catalogue import CATALOGUE
 from toolkit.vlm.checkpoint import CheckpointError, check_folder
+from toolkit.vlm.digests import listed
 
 GOOD = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "explainers": ["random", "oracle"]}
 
@@ -76,13 +77,15 @@ def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
     assert asked[UNPINNED]["revision"] == "b" * 40
 
 
-def test_folders_are_identified_by_their_weights_and_datasets_by_their_content(tmp_path):
+def test_folders_are_identified_by_their_files_and_datasets_by_their_content(tmp_path):
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
     (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
     name = f"folder:{tmp_path}"
     spec = make_spec({**GOOD, "datasets": [name], "explainers": ["random"], "samples": None})
     before = ToolkitBench(spec).identities()
-    assert before["model tiny-llava-grounded"] == f"weights {check_folder(models_dir() / 'tiny-llava-grounded').digest}"
+    digests = check_folder(models_dir() / "tiny-llava-grounded").digests()
+    assert before["model tiny-llava-grounded"] == listed(digests)
+    assert {"config.json", "tokenizer.json", "model.safetensors"} < set(digests)
     assert ToolkitBench(spec).identities() == before
     Image.new("RGB", (64, 64), "blue").save(tmp_path / "a.png")
     after = ToolkitBench(spec).identities()

@@ -165,6 +165,9 @@ class ToyBench:
     def environment(self, vlm):
         return {"toolkit": "test", "device": "cpu", "model_name": vlm.name}
 
+    def origin(self, vlm, dataset):
+        return {"checkpoint": f"files of {vlm.name}", "content": f"content of {dataset}"}
+
     def effort(self, vlm):
         return {"tokens_per_batch": os.getpid()}
 

@@ -102,7 +102,7 @@ class ToolkitBench:
         return self._samples[dataset]
 
     def identities(self) -> dict[str, str]:
-        """Commit or weights of every model, content of every dataset.
+        """Commit or files of every model, content of every dataset.
 
         Where the work is done on this machine, every model is also looked at before the first is evaluated.
 
@@ -153,6 +153,12 @@ class ToolkitBench:
         identity = self._model.identity() if self._model is not None else {}
         told = {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in identity.items()}
         return {**_environment(), **{f"model_{name}": value for name, value in told.items()}}
+
+    def origin(self, vlm: VLM, dataset: str) -> dict[str, str | None]:
+        """Digests of the checkpoint's files and of the samples."""
+        self.samples(dataset)
+        checkpoint = None if self._model is None else self._model.digest
+        return {"checkpoint": checkpoint, "content": self._samples[dataset].digest}
 
     def effort(self, vlm: VLM) -> dict[str, int | float | str]:
         """Batch sizes of the scoring engine and how often memory ran out."""

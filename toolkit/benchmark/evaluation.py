@@ -45,6 +45,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Bench) -> list[Line]:
     about = {
         "target": answer.text, "probability": answer.probability, "correct": correct, "corners": corners,
         "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
+        **bench.origin(vlm, unit.dataset),
     }  # fmt: skip
     line |= {**about, "status": "ok", "reason": None, "by_choice": answer.by_choice, "labels": game.players.labels}
     line["environment"] = bench.environment(vlm)

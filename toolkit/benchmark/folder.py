@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from toolkit.benchmark.environment import toolkit_version
 from toolkit.benchmark.records import RECORD_SCHEMA, FolderError, write_atomically
 from toolkit.benchmark.spec import BenchmarkSpec, SpecError, changes, make_spec
+from toolkit.vlm.digests import changed_files
 
 SPEC_FILE = "spec.json"
 
@@ -88,12 +89,25 @@ def _check_same(
         if not different and run.ids.get(dataset) != list(ids[dataset]):
             different.append(f"the samples of {dataset}")
     if not different:
-        different = changes(run.identities, dict(identities))
+        different = _other_identities(run.identities, identities)
     if different:
         raise SpecError(
             f"{folder} holds a run with other settings: {'; '.join(different)}. Choose another folder with `out`, or "
             "go back to its settings"
         )
+
+
+def _other_identities(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """One line for each model or dataset that is another one; of a model in a folder, the files that changed."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, "none"), new.get(key, "none")
+        files = changed_files(before, after)
+        if files:
+            lines.append(f"{key}: {', '.join(files)} changed")
+        elif before != after:
+            lines.append(f"{key}: {before} -> {after}")
+    return lines
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import xxhash
 from PIL import Image
 
 from toolkit.benchmark.spec import SpecError
@@ -19,10 +20,11 @@ MAX_DECODED = 256
 _NOTHING = Image.new("RGB", (1, 1))
 
 
-def _said(sample: Sample | Unreadable) -> tuple[object, ...]:
+def _content(sample: Sample | Unreadable) -> tuple[object, ...]:
     if isinstance(sample, Unreadable):
         return sample.id, sample.reason
-    return sample.id, sample.image_id, sample.question, sample.instruction, sample.choices, sample.answer
+    image = xxhash.xxh3_128(sample.image.tobytes()).hexdigest(), sample.image.size, sample.image.mode
+    return *image, sample.id, sample.image_id, sample.question, sample.instruction, sample.choices, sample.answer
 
 
 class SampleStore(Mapping[str, Sample | Unreadable]):
@@ -42,7 +44,7 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
         """
         if sample.id in self._samples:
             raise SpecError(f"the dataset has the id {sample.id!r} more than once; ids must be unique")
-        self._content.update(repr(_said(sample)).encode())
+        self._content.update(repr(_content(sample)).encode())
         if isinstance(sample, Sample) and len(self._samples) >= MAX_DECODED:
             picture = sample.image.convert("RGB")
             digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
@@ -56,7 +58,7 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
 
     @property
     def digest(self) -> str:
-        """Digest of what was added: ids, pictures' ids, questions, choices and answers, in order."""
+        """Digest of what was added: ids, images, questions, choices and answers, in order."""
         return self._content.hexdigest()[:16]
 
     def __getitem__(self, name: str) -> Sample | Unreadable:

@@ -81,6 +81,10 @@ class Bench(Protocol):
         """Versions, device, weights, preprocessing and precision: what the numbers depend on."""
         ...
 
+    def origin(self, vlm: VLM, dataset: str) -> dict[str, str | None]:
+        """Digests of the checkpoint and of the dataset's content, which stand in every record."""
+        ...
+
     def effort(self, vlm: VLM) -> dict[str, int | float | str]:
         """Batch sizes in force and the like: what may differ between runs without changing the numbers."""
         ...

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from toolkit.vlm.loading import load_vlm as load_vlm
     from toolkit.vlm.store import CoalitionStore as CoalitionStore
     from toolkit.vlm.store import default_store as default_store
+    from toolkit.vlm.wrapping import wrap as wrap
 
 _HOME = {
     "CATALOGUE": "toolkit.vlm.catalogue",
@@ -18,6 +19,7 @@ _HOME = {
     "default_store": "toolkit.vlm.store",
     "load_vlm": "toolkit.vlm.loading",
     "score_games": "toolkit.vlm.game",
+    "wrap": "toolkit.vlm.wrapping",
 }
 
 __all__ = sorted(_HOME)

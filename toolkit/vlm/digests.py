@@ -62,6 +62,17 @@ def whole_digest(digests: Mapping[str, str]) -> str:
     return xxhash.xxh3_128("".join(lines).encode()).hexdigest()
 
 
+def listed(digests: Mapping[str, str]) -> str:
+    """Digests as one line of text that names every file."""
+    return f"files {whole_digest(digests)[:16]}: " + " ".join(f"{name}={d[:16]}" for name, d in sorted(digests.items()))
+
+
+def changed_files(before: str, after: str) -> list[str]:
+    """Names of the files that differ between two texts that :func:`listed` wrote, or nothing if they are others."""
+    old, new = (dict(word.split("=", 1) for word in text.split() if "=" in word) for text in (before, after))
+    return [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+
+
 def _blocks(path: Path) -> Iterator[tuple[int, int]]:
     """Start and length of a file's blocks."""
     size = path.stat().st_size

@@ -45,7 +45,7 @@ def file(repo: str, revision: str | None, *names: str) -> Path:
     first: CheckpointError | None = None
     for name in names:
         try:
-            return _asked(repo, revision, partial(hf_hub_download, repo, name, revision=revision))
+            return Path(_asked(repo, revision, partial(hf_hub_download, repo, name, revision=revision)))
         except CheckpointError as error:
             first = first or error
     raise first or CheckpointError(f"no file of {repo!r} was asked for")

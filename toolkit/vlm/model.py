@@ -40,7 +40,7 @@ class LoadedVLM:
         adapter: Its family.
         model: The transformers model, in evaluation mode.
         revision: Commit of the checkpoint, or None where it has none.
-        digest: Digest of the checkpoint's weights, or None.
+        digest: Digest of the checkpoint's files, or None.
         quantisation: ``"nf4"`` for 4-bit weights, else None.
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
         store: Remembers values between runs; None remembers nothing.
@@ -63,7 +63,7 @@ class LoadedVLM:
     ) -> None:
         if store is not None and not (revision or digest):
             raise ValueError(
-                f"{name!r} has neither a revision nor a digest of its weights, so a store cannot tell it from another "
+                f"{name!r} has neither a revision nor a digest of its files, so a store cannot tell it from another "
                 "model: load it by name or from a folder, or leave out the store"
             )
         self.name = name
@@ -96,7 +96,7 @@ class LoadedVLM:
             "name": self.name,
             "family": self.family,
             "revision": self.revision,
-            "weights": self.digest,
+            "checkpoint": self.digest,
             "config": self._config,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,

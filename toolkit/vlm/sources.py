@@ -23,7 +23,7 @@ from toolkit.vlm.checkpoint import (
     check_revision,
     read_json,
 )
-from toolkit.vlm.digests import file_digests, whole_digest
+from toolkit.vlm.digests import file_digests, listed
 from toolkit.vlm.families import adapter_class
 
 
@@ -156,12 +156,8 @@ def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) 
     if _is_adapter(Path(path)):
         base = str(read_json(Path(path) / ADAPTER_CONFIG).get("base_model_name_or_path"))
         upon = file_digests(Path(path), adapter_files(Path(path)))
-        return f"{identity_of(base, pinned=pinned)} with {_listed(upon)}"
-    return _listed(check_folder(Path(path)).digests())
-
-
-def _listed(digests: dict[str, str]) -> str:
-    return f"files {whole_digest(digests)[:16]}: " + " ".join(f"{name}={d[:16]}" for name, d in sorted(digests.items()))
+        return f"{identity_of(base, pinned=pinned)} with {listed(upon)}"
+    return listed(check_folder(Path(path)).digests())
 
 
 def catalogued(name: str) -> str | None:
