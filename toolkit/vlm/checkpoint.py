@@ -35,6 +35,10 @@ _PAPERS = ("README.md", "evaluation.json")
 
 _MOST_MODULES = 1000
 _COUNTED = re.compile(r"layers|depth|blocks|experts")
+"""Settings that say how many modules there are, which transformers makes one by one."""
+
+_SIZES = re.compile(r"(hidden_size|intermediate_size|vocab_size|attention_heads|hidden_layers|depth|patch_size)$")
+"""Settings without which there is no model."""
 
 
 class CheckpointError(ValueError):
@@ -100,21 +104,23 @@ def check_config(config: dict[str, Any], where: str) -> str:
     if model_type not in FAMILIES:
         kind = f"is a {model_type!r} model" if model_type else "names no model_type in its config.json"
         raise CheckpointError(f"{where} {kind}; the toolkit has adapters for: {', '.join(FAMILIES)}")
-    for key, count in _counts(config):
-        if count > _MOST_MODULES:
+    for key, number in _numbers(config):
+        if _COUNTED.search(key) and number > _MOST_MODULES:
             raise CheckpointError(
-                f"{where}: config.json has {key} = {count:,}, and no model has more than {_MOST_MODULES:,}; "
+                f"{where}: config.json has {key} = {number:,}, and no model has more than {_MOST_MODULES:,}; "
                 "copy config.json again"
             )
+        if _SIZES.search(key) and number < 1:
+            raise CheckpointError(f"{where}: config.json has {key} = {number}, expected at least 1; copy it again")
     return model_type
 
 
-def _counts(config: dict[str, Any], within: str = "") -> Iterator[tuple[str, int]]:
-    """Settings that say how many modules there are, which transformers makes one by one."""
+def _numbers(config: dict[str, Any], within: str = "") -> Iterator[tuple[str, int]]:
+    """All whole numbers of a configuration, with their place in it."""
     for key, value in config.items():
         if isinstance(value, dict):
-            yield from _counts(value, f"{within}{key}.")
-        elif isinstance(value, int) and _COUNTED.search(key):
+            yield from _numbers(value, f"{within}{key}.")
+        elif isinstance(value, int):
             yield f"{within}{key}", value
 
 

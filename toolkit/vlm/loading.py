@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
@@ -24,7 +24,7 @@ from toolkit.vlm.lora import check_lora, merged, without_adapter
 from toolkit.vlm.memory import free_bytes, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.probe import require_scoring
-from toolkit.vlm.prompt import apply_template
+from toolkit.vlm.prompt import check_template
 from toolkit.vlm.remembered import recall, remember
 from toolkit.vlm.sources import Source, find_source
 from toolkit.vlm.store import code_identity
@@ -126,11 +126,12 @@ def _read(
     with _quiet(source.n_parameters < 10_000_000), without_adapter(source.folder, source.lora) as folder:
         with _explained(source):
             processor = family.load_processor(str(folder), None, limits)
+        with _explained(source, ValueError, StrictDataclassError):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         adapter = family(processor)
-        _check_template(processor, source)
+        check_template(processor, str(source.folder))
         adapter.reconcile(config)
-        with _explained(source):
+        with _explained(source, ValueError):
             if not is_known and source.quantisation is None:
                 check_weights(family.model_class, folder, str(source.folder))
             model = load_weights(family.model_class, folder, str(source.folder), options)
@@ -194,33 +195,19 @@ def _precision(dtype: str | None, device: torch.device, *, is_hub: bool) -> torc
 
 
 @contextmanager
-def _explained(source: Source) -> Iterator[None]:
-    """Turn what the loaders raise into one sentence."""
+def _explained(source: Source, *further: type[Exception]) -> Iterator[None]:
+    """Turn what the loaders raise, and further kinds of errors, into one sentence."""
     try:
         yield
     except CheckpointError:
         raise
-    except (OSError, KeyError, TypeError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+    except (OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, *further) as error:
         if is_out_of_memory(error):
             raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = " ".join(str(error).split())[:300]
         raise CheckpointError(
             f"cannot load {source.name!r}: a file in {source.folder} is missing or damaged, or contradicts another "
             f"({type(error).__name__}: {first}); copy it again"
-        ) from error
-
-
-def _check_template(processor: Any, source: Source) -> None:
-    """Without its chat template a model is asked in a form that it was never trained on."""
-    if not processor.chat_template:
-        processor.chat_template = processor.tokenizer.chat_template  # where older checkpoints have theirs
-    try:
-        if "?" not in apply_template(processor, "?"):
-            raise ValueError("it leaves the question out")
-    except (ValueError, TypeError, jinja2.TemplateError) as error:
-        raise CheckpointError(
-            f"{source.folder}: its chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json) "
-            f"is missing or damaged: {error}; copy it again"
         ) from error
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.base import Adapter, Geometry
+from toolkit.vlm.checkpoint import CheckpointError
 
 _MARK = "\u241f"
 
@@ -67,6 +69,24 @@ def apply_template(processor: Any, words: str) -> str:
     """The chat-template text of one picture and some words, up to the place where the answer begins."""
     content = [{"type": "image"}, {"type": "text", "text": words}]
     return str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
+
+
+def check_template(processor: Any, where: str) -> None:
+    """Give the processor the template that its tokenizer carries where it has none, as in older checkpoints.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged: the model would be asked in a form that it never saw.
+    """
+    if not processor.chat_template:
+        processor.chat_template = processor.tokenizer.chat_template
+    try:
+        if "?" not in apply_template(processor, "?"):
+            raise ValueError("it leaves the question out")
+    except (ValueError, TypeError, jinja2.TemplateError) as error:
+        raise CheckpointError(
+            f"{where}: its chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json) is "
+            f"missing or damaged: {error}; copy it again"
+        ) from error
 
 
 def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor], geometry: Geometry) -> Prompt:

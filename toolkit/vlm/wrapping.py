@@ -13,7 +13,7 @@ from toolkit.vlm.families import FAMILIES, adapter_class
 from toolkit.vlm.fingerprint import config_digest, weights_digest
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.probe import require_scoring
-from toolkit.vlm.prompt import fill_template
+from toolkit.vlm.prompt import check_template
 
 if TYPE_CHECKING:
     from toolkit.vlm.store import CoalitionStore
@@ -64,7 +64,7 @@ def wrap(
             "wrap(..., name='my-model-step-1000'), or leave out the store"
         )
     adapter = adapter_class(model_type)(processor)
-    fill_template(processor)
+    check_template(processor, name or "the processor in memory")
     adapter.reconcile(model.config)
     parts = {"name": name or "", "config": config_digest(model), "weights": weights_digest(model)}
     vlm = LoadedVLM(
