@@ -59,9 +59,9 @@ def parse_answer(text: str, choices: Sequence[str], options: Mapping[str, str] |
     (``(A)``, ``A.``, ``a) ...``), unless it begins by repeating several options; the last "answer is ..." or
     "option ..."; the only capital letter that stands alone (an A before a lower-case word is the article); the only
     option whose text occurs. A letter that is denied ("option A is wrong") or that belongs to a name (vitamin A, J. K.
-    Rowling, the text of an option) is none of these. Worded choices: the whole answer, its first word, the only choice that
-    occurs as a word. Yes and no also: their synonyms, and a sentence that affirms or denies ("there is a dog", "it does
-    not show one"); a sentence that says it cannot tell is no answer.
+    Rowling, the text of an option) is none of these. Worded choices: the whole answer, its first word, the only choice
+    that occurs as a word. Yes and no also: their synonyms, and a sentence that affirms or denies ("there is a dog", "it
+    does not show one"); a sentence that says it cannot tell is no answer.
 
     Args:
         text: What the model wrote; full-width characters count as their ordinary forms.

@@ -121,11 +121,11 @@ def make_instruction(instruction: str, choices: Sequence[str] | None) -> str | N
 
 
 def put_together(question: str, instruction: str) -> tuple[str, int]:
-    """The question with its instruction, as the model reads them, and the index at which the question starts.
+    r"""The question with its instruction, as the model reads them, and the index at which the question starts.
 
     Example:
         >>> put_together("Is it red?", "Say yes or no.")
-        ('Is it red?\\nSay yes or no.', 0)
+        ('Is it red?\nSay yes or no.', 0)
     """
     if QUESTION in instruction:
         start = instruction.index(QUESTION)

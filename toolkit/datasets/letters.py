@@ -44,8 +44,8 @@ def read_letters(question: str) -> tuple[str, ...] | None:
 
     Options are marked alike: ``(A)``, ``A.``, ``A)``, ``A:``, or, behind a question mark, a colon or a line break, with
     the bare letter. The first stands behind a delimiter. A letter is not a mark where a word before it makes it a name
-    (vitamin A, hepatitis B) or another mark stands directly before it (J. K. Rowling). Marks that begin a line are taken
-    before those behind a comma, and these before marks inside a line. A gap (A, B, D) is no list of options.
+    (vitamin A, hepatitis B) or another mark stands directly before it (J. K. Rowling). Marks that begin a line are
+    taken before those behind a comma, and these before marks inside a line. A gap (A, B, D) is no list of options.
 
     Example:
         >>> read_letters("Who wrote it? A. J. K. Rowling B. C. S. Lewis")

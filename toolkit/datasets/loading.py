@@ -131,8 +131,8 @@ def iter_samples(
         source: A local copy of a hub dataset: a folder with its parquet files. No network is used.
         streaming: Read a hub dataset over the network without storing it: the first n rows of a shuffle buffer.
         instruction: How the model is told to answer, instead of the dataset's own wording: a style of
-            ``toolkit.datasets.instructions`` (``"llava"``, ``"scenes"``, ``"by-model"``, ...) or a text of two words and
-            more, in which ``{question}`` may stand; "" for no instruction.
+            ``toolkit.datasets.instructions`` (``"llava"``, ``"scenes"``, ``"by-model"``, ...) or a text of two words
+            and more, in which ``{question}`` may stand; "" for no instruction.
         on_unreadable: Called with (sample id, reason) for a picture that cannot be decoded, which is then left out.
             None raises.
 

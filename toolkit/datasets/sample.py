@@ -93,15 +93,20 @@ class Sample:
             object.__setattr__(self, "answer", _text("answer", self.answer))
         if self.choices is None:
             return
-        if isinstance(self.choices, str):
-            raise ValueError(f"choices must be a sequence of answers, got the text {self.choices!r}")
-        object.__setattr__(self, "choices", tuple(_text("choice", choice) for choice in self.choices))
+        object.__setattr__(self, "choices", _texts(self.choices))
         if len(set(self.choices)) < max(2, len(self.choices)) or "" in self.choices:
             raise ValueError(f"choices must be at least two different strings, got {self.choices!r}")
         if self.answer is not None and self.answer not in self.choices:
             raise ValueError(
                 f"the answer {self.answer!r} is not among the choices {self.choices!r}; give one of them, or None"
             )
+
+
+def _texts(choices: object) -> tuple[str, ...]:
+    """Choices in the same form; one text would be taken apart into its letters."""
+    if not isinstance(choices, list | tuple):
+        raise ValueError(f"choices must be a list or a tuple of answers, got {choices!r}")
+    return tuple(_text("choice", choice) for choice in choices)
 
 
 def _text(what: str, value: object) -> str:
