@@ -60,9 +60,7 @@ def choice_corners(
     return found
 
 
-def _request(
-    vlm: LoadedVLM, sample: Sample, baseline: str, rule: AnswerRule
-) -> tuple[Request, list[tuple[str, str]]]:
+def _request(vlm: LoadedVLM, sample: Sample, baseline: str, rule: AnswerRule) -> tuple[Request, list[tuple[str, str]]]:
     view = vlm.view(sample)
     owner: dict[Form, str] = {form: word for word, forms in vlm.choice_forms(sample, rule).items() for form in forms}
     masks = np.stack([np.ones(view.players.n_image, dtype=np.bool_), np.zeros(view.players.n_image, dtype=np.bool_)])
