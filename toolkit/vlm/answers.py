@@ -43,10 +43,11 @@ _STYLES: tuple[Callable[[str], str], ...] = (
 """Ways of writing an answer: as given, capitalised or in lower case, directly after the prompt or after a space."""
 
 _LETTER_STYLES: tuple[Callable[[str], str], ...] = tuple(
-    lambda word, around=around: around.format(word)  # type: ignore[misc]
+    lambda word, case=case, around=around: around.format(case(word))  # type: ignore[misc]
     for around in ("({0}", "({0})", "{0}.", "{0})", "{0}:", " ({0}", " ({0})", " {0}.", " {0})", " {0}:")
+    for case in (str.upper, str.lower)
 )
-"""Further ways of writing an option's letter."""
+"""Further ways of writing an option's letter, capital or small."""
 
 
 def check_rule(rule: str) -> AnswerRule:
