@@ -5,7 +5,8 @@ A choice can be written in several ways ("yes", "Yes", " yes"; "A", "(A", "A.").
 * ``best``: one way of writing for all choices, the one whose forms are most probable in sum. Games explain this.
 * ``sum``: P(choice) = sum over its forms f of P(f), over the ways of writing in which every choice can be said. A form
   that begins with another form of the choice is left out, since it is counted in that one already, and so is one that
-  two choices share, since it says neither.
+  two choices share, since it says neither. A small letter without a bracket before it is left out where the choice is
+  a capital: "a" and "i" are words.
 
 Where the tokens of one choice begin those of another (red, red circle; 1, 10), P(red) would hold P(red circle): then
 every form of the sample is scored with the end of the answer behind it.
@@ -48,6 +49,9 @@ _LETTER_STYLES: tuple[Callable[[str], str], ...] = tuple(
     for case in (str.upper, str.lower)
 )
 """Further ways of writing an option's letter, capital or small."""
+
+_SMALL: tuple[Callable[[str], str], ...] = (_STYLES[2], _STYLES[5])
+"""Ways of writing a letter that are words as well."""
 
 
 def check_rule(rule: str) -> AnswerRule:
@@ -130,6 +134,9 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
         raise ValueError(f"the model cannot say the answers {tuple(words)!r} after this prompt{named}")
     styles = list(known)
     own = _own_forms(words, styles)
+    if is_lettered and all(word.isupper() for word in words):
+        small = {_in_context(tokenizer, prompt, style(word)) for style in _SMALL for word in words}
+        own = [tuple(f for f in mine if not any(f[:n] in small for n in range(1, len(f) + 1))) for mine in own]
     if not _begins_another(styles):
         return Candidates(tuple(words), tuple(_leading(_distinct(styles))), tuple(map(_shortest, own)))
     if not ends:
