@@ -43,8 +43,7 @@ def test_round_trip_through_yaml(tmp_path):
         ({"headline": "f-sin"}, "headline 'f-sin' is not among the metrics"),
         ({"device": "cpu", "dtype": "float16"}, "no sound CPU arithmetic"),
         ({"steps": 10.5}, "steps"),
-        ({"instruction": "lava"}, "instruction: unknown style of instruction (a text of your own has two words) 'lava'. "
-         "Did you mean 'llava'?"),
+        ({"instruction": "lava"}, "own has two words) 'lava'. Did you mean 'llava'?"),
         ({"instruction": 3}, "instruction: expected text (got 3)"),
         ({"instruction": "{question} or {question}"}, "the instruction has the question in 2 places"),
     ],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from subjects import RELEASED, make_subject, sample
+from subjects import RELEASED, SUBJECTS, make_subject, sample
 from tokenizer import bpe
 
 from toolkit.datasets.sample import Sample
@@ -69,7 +69,7 @@ def test_a_form_that_is_one_token_with_its_stop_is_counted_beside_the_letter(tok
     class Merging:
         eos_token_id, unk_token_id = tokenizer.eos_token_id, None
 
-        def __call__(self, text: str) -> dict[str, list[int]]:
+        def __call__(self, text: str, **options: bool) -> dict[str, list[int]]:
             start = tokenizer("is it?")["input_ids"]
             rest = text.removeprefix("is it?")
             return {"input_ids": [*start, *({"A.": [900], "B.": [901]}.get(rest) or tokenizer(rest)["input_ids"])]}
@@ -155,6 +155,25 @@ def test_both_rules_are_what_the_plain_path_says(vlm, choices: tuple[str, ...]) 
         assert total.by_choice[word] == pytest.approx(sum(plain_probability(vlm, s, f) for f in forms), rel=1e-4)
         assert total.by_choice[word] >= best.by_choice[word] or vlm.choice_tokens(s)[word] not in forms
     assert sum(total.by_choice.values()) <= 1
+
+
+@pytest.mark.parametrize("vlm", SUBJECTS, indirect=True)
+def test_forms_are_those_after_the_whole_prompt(vlm) -> None:
+    """Tokenised behind the last image token, they are the same, and no other token is looked at."""
+    tokenizer, prompt = vlm.adapter.processor.tokenizer, vlm.view(sample(1)).prompt
+    seen: list[str] = []
+
+    class Watching:
+        def __call__(self, text, **options):
+            seen.append(text)
+            return tokenizer(text, **options)
+
+        def __getattr__(self, name):
+            return getattr(tokenizer, name)
+
+    short = make_candidates(Watching(), prompt, ("yes", "no"))
+    assert max(map(len, seen)) < len(prompt.text) - (len(prompt.image_positions) - 1)
+    assert short == make_candidates(tokenizer, replace(prompt, image_positions=()), ("yes", "no"))
 
 
 @pytest.mark.parametrize("vlm", RELEASED, indirect=True)

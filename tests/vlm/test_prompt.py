@@ -210,7 +210,8 @@ def test_an_instruction_before_the_question_is_no_player(vlm) -> None:
     s = ask("is there a red circle?", instruction="Note: say A or B.\n\n{question}")
     prompt = vlm.view(s).prompt
     assert "Note: say A or B.\n\nis there a red circle?" in prompt.text
-    assert "".join(s.question[a:b] for a, b in prompt.spans).strip() == s.question
+    players = vlm.adapter.processor.tokenizer.decode([prompt.ids[i] for i in prompt.text_positions])
+    assert players.strip() == "".join(s.question[a:b] for a, b in prompt.spans).strip() == s.question
     assert 0 < vlm.answer(s).probability < 1
 
 

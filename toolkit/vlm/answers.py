@@ -123,9 +123,10 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
             choices are the same answer, or one begins another and no token ends an answer.
     """
     is_lettered = all(len(word) == 1 and word.isalpha() for word in words)
+    before = _after_pictures(tokenizer, prompt)
     known: dict[tuple[Form, ...], None] = {}
     for style in (*_STYLES, *(_LETTER_STYLES if is_lettered else ())):
-        forms = [_in_context(tokenizer, prompt, style(word)) for word in words]
+        forms = [_in_context(tokenizer, prompt, before, style(word)) for word in words]
         if all(forms):
             known[tuple(forms)] = None
     if not known:
@@ -135,7 +136,7 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
     styles = list(known)
     own = _own_forms(words, styles)
     if is_lettered and all(word.isupper() for word in words):
-        small = {_in_context(tokenizer, prompt, style(word)) for style in _SMALL for word in words}
+        small = {_in_context(tokenizer, prompt, before, style(word)) for style in _SMALL for word in words}
         own = [tuple(f for f in mine if not any(f[:n] in small for n in range(1, len(f) + 1))) for mine in own]
     if not _begins_another(styles):
         return Candidates(tuple(words), tuple(_leading(_distinct(styles))), tuple(map(_shortest, own)))
@@ -197,14 +198,46 @@ def _leading(styles: Sequence[tuple[Form, ...]]) -> list[tuple[Form, ...]]:
     return [style for style in styles if not any(goes_on(style, other) for other in styles)]
 
 
-def _in_context(tokenizer: Any, prompt: Prompt, form: str) -> Form:
-    """Tokens that ``form`` adds to the prompt; empty where it cannot be represented or changes the prompt's tokens."""
-    ids = tuple(tokenizer(prompt.text + form)["input_ids"])
-    ids = ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id and prompt.ids[-1] != tokenizer.eos_token_id else ids
-    added = ids[len(prompt.ids) :]
-    if ids[: len(prompt.ids)] != prompt.ids or (tokenizer.unk_token_id is not None and tokenizer.unk_token_id in added):
+def _after_pictures(tokenizer: Any, prompt: Prompt) -> tuple[str, Form]:
+    """The prompt from its last image token on, and its tokens; the whole prompt where that gives other tokens.
+
+    An image token is an added one, at which tokenizers cut a text before they do anything else, so what stands behind
+    it is tokenised as in the whole prompt, in a fraction of the time where there are thousands of image tokens.
+    """
+    if prompt.image_positions:
+        mark = str(tokenizer.convert_ids_to_tokens(prompt.ids[prompt.image_positions[-1]]))
+        start = prompt.text.rfind(mark)
+        if start >= 0:
+            text = prompt.text[start:]
+            ids = _without_end(tokenizer, tuple(tokenizer(text, add_special_tokens=False)["input_ids"]), prompt)
+            if ids == prompt.ids[prompt.image_positions[-1] :]:
+                return text, ids
+    return prompt.text, prompt.ids
+
+
+def _in_context(tokenizer: Any, prompt: Prompt, before: tuple[str, Form], form: str) -> Form:
+    """Tokens that ``form`` adds to the prompt; empty where it cannot be represented or changes the prompt's tokens.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        prompt: The prompt.
+        before: Its text and tokens, or their end behind a place at which the tokenizer cuts.
+        form: One way of writing an answer.
+    """
+    text, known = before
+    is_whole = len(known) == len(prompt.ids)
+    ids = tuple(tokenizer(text + form, add_special_tokens=is_whole)["input_ids"])
+    ids = _without_end(tokenizer, ids, prompt)
+    added = ids[len(known) :]
+    if ids[: len(known)] != known or (tokenizer.unk_token_id is not None and tokenizer.unk_token_id in added):
         return ()
     return added
+
+
+def _without_end(tokenizer: Any, ids: Form, prompt: Prompt) -> Form:
+    """The tokens without an end that the tokenizer puts behind every text."""
+    has_end = ids and ids[-1] == tokenizer.eos_token_id and prompt.ids[-1] != tokenizer.eos_token_id
+    return ids[:-1] if has_end else ids
 
 
 def candidate_request(view: View, baseline: str, candidates: Candidates) -> tuple[Request, list[Form]]:
