@@ -102,9 +102,10 @@ def test_an_added_token_is_not_special_for_being_added() -> None:
 @pytest.mark.parametrize("family", ["qwen2.5-vl", "internvl"])
 def test_a_video_placeholder_is_refused(family: str) -> None:
     adapter = adapter_of(family)
-    video = adapter.processor.tokenizer.video_token
-    with pytest.raises(ValueError, match="special tokens of the model"):
-        check_words(adapter, ask(f"is it {video} ?"))
+    for video in (adapter.processor.tokenizer.video_token, "<clip>"):
+        adapter.processor.video_token = video
+        with pytest.raises(ValueError, match=f"special tokens of the model: {re.escape(video)}"):
+            check_words(adapter, ask(f"is it {video} ?"))
 
 
 TURN = (
