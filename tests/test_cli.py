@@ -255,6 +255,24 @@ def test_explain_remembers_values_unless_told_not_to(
     assert pages[1] == pages[2]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "Told: &ldquo;answer yes or no&rdquo;."),
+        (("--instruction", "answer with one word"), "Told: &ldquo;answer with one word&rdquo;."),
+        (("--instruction", ""), None),
+    ],
+)
+def test_the_page_says_how_the_model_was_told_to_answer(
+    model: Path, picture: Path, tmp_path: Path, words: tuple[str, ...], told: str | None
+) -> None:
+    out = tmp_path / "told.html"
+    asked = ("explain", str(picture), "is there a red circle ?", "--model", str(model), "--explainer", "random")
+    assert invoke(*asked, "--steps", "2", "--out", str(out), *words)[0] == 0
+    page = out.read_text()
+    assert told in page if told else "Told:" not in page
+
+
 def test_explain_escapes_what_the_page_shows(model: Path, picture: Path, tmp_path: Path) -> None:
     code, _, err = invoke(
         "explain", str(picture), "is <b> & it ?", "--model", str(model), "--out", str(tmp_path / "p.html")

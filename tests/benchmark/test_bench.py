@@ -101,7 +101,7 @@ def test_what_has_no_revisions_takes_none(name):
 def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
     asked = {}
 
-    def iter_samples(name, split, n, *, revision, on_unreadable):
+    def iter_samples(name, split, n, *, revision, instruction, on_unreadable):
         asked[name] = revision
         return iter([make_sample("toys", 0)])
 
@@ -109,6 +109,20 @@ def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
     spec = make_spec({**GOOD, "datasets": ["repope"], "revisions": {"repope": "c" * 40}})
     ToolkitBench(spec).samples("repope")
     assert asked == {"repope": "c" * 40}
+
+
+def test_the_instruction_reaches_every_sample_and_every_record(tmp_path):
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
+    (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
+    given = {**GOOD, "datasets": [f"folder:{tmp_path}"], "explainers": ["random"], "samples": None, "steps": 2,
+             "device": "cpu", "progress": False}  # fmt: skip
+    told = {}
+    for instruction in (None, "", "answer with one word"):
+        wanted = make_spec({**given, "instruction": instruction, "out": tmp_path / f"run {instruction}"})
+        (sample,) = load_run(run_benchmark(wanted).folder).samples
+        told[instruction] = sample["instruction"], sample["probability"]
+    assert [said for said, _ in told.values()] == ["answer yes or no", "", "answer with one word"]
+    assert len({probability for _, probability in told.values()}) == 3
 
 
 def test_an_oracle_without_truth_is_skipped():
@@ -136,7 +150,7 @@ def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
 
 
 def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):
-    def iter_samples(name, split, n, *, revision, on_unreadable):
+    def iter_samples(name, split, n, *, revision, instruction, on_unreadable):
         yield make_sample("toys", 0)
         on_unreadable("toys-1", "truncated")
         yield make_sample("toys", 2)

@@ -14,7 +14,7 @@ import toolkit
 from toolkit.benchmark import page, sections, tables, truths
 from toolkit.benchmark.book import Book
 from toolkit.benchmark.compare import compare_runs, write_comparison
-from toolkit.benchmark.examples import choose
+from toolkit.benchmark.examples import choose, examples
 from toolkit.benchmark.records import FolderError
 from toolkit.benchmark.reference import beside, load_reference
 from toolkit.benchmark.report import report_html, write_report
@@ -239,6 +239,16 @@ def test_words_of_the_data_are_escaped(tmp_path):
     wanted = spec(tmp_path / "run", models=["gate-and"], samples=2)
     run_benchmark(wanted, bench=Evil)
     assert "<b>there</b>" not in report_html(Book(load_run(wanted.out)))
+
+
+def test_an_example_says_how_the_model_was_told_to_answer(run):
+    (_, sample), _ = choose(run, "gate-and")
+    assert "Told:" not in examples(run).body
+    sample["instruction"] = "Say <yes> or no."
+    try:
+        assert "Told: “Say &lt;yes&gt; or no.”" in examples(run).body
+    finally:
+        sample["instruction"] = ""
 
 
 def test_best_and_worst_samples_are_chosen_among_those_with_pictures(run):

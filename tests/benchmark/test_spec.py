@@ -43,12 +43,22 @@ def test_round_trip_through_yaml(tmp_path):
         ({"headline": "f-sin"}, "headline 'f-sin' is not among the metrics"),
         ({"device": "cpu", "dtype": "float16"}, "no sound CPU arithmetic"),
         ({"steps": 10.5}, "steps"),
+        ({"instruction": "lava"}, "own has two words) 'lava'. Did you mean 'llava'?"),
+        ({"instruction": 3}, "instruction: expected text (got 3)"),
+        ({"instruction": "{question} or {question}"}, "the instruction has the question in 2 places"),
     ],
 )
 def test_wrong_fields_are_refused(fields, message):
     with pytest.raises(SpecError) as caught:
         make_spec({**GOOD, **fields})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("instruction", [None, "", "llava", "by-model", "Say yes or no."])
+def test_an_instruction_is_a_style_or_a_text_and_decides_numbers(instruction):
+    spec, plain = make_spec({**GOOD, "instruction": instruction}), make_spec(GOOD)
+    assert spec.instruction == instruction
+    assert (spec.fingerprint == plain.fingerprint) == (instruction is None)
 
 
 def test_a_list_of_wrong_entries_is_not_told_to_be_empty_too():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolkit.datasets import parse_answer
+from toolkit.datasets.letters import LETTERS
 
 YES_NO = ("yes", "no")
 FOUR = ("A", "B", "C", "D")
@@ -124,6 +125,25 @@ def test_yes_no(text: str, meant: str | None) -> None:
         ("A. red\nB. blue\nC. green\nD. black", None),
         ("A. red\nB. blue\nC. green\nThe answer is B.", "B"),
         ("Let me think. A dog has four legs. Option A is wrong. So the answer is (D).", "D"),
+        ("Option A is wrong, B.", "B"),
+        ("A is wrong", None),
+        ("A) is incorrect. The answer is B", "B"),
+        ("A: wrong. B: right", "B"),
+        ("The answer is A. Option B is wrong.", "A"),
+        ("A and C are wrong, so D", "D"),
+        ("A isn't correct; C", "C"),
+        ("We can rule out A. So B.", "B"),
+        ("A can be ruled out, B", "B"),
+        ("A cannot be right. D", "D"),
+        ("A. It is not red", "A"),
+        ("B. not red", "B"),
+        ("C. false colours", "C"),
+        ("A (not B)", "A"),
+        ("B is not only nice but right", "B"),
+        ("Vitamin A", None),
+        ("It shows vitamin B.", None),
+        ("Hepatitis B: a virus", None),
+        ("A. A. Milne", None),
         ("The answer cannot be determined.", None),
         ("I'm sorry, I can't help with that.", None),
         ("", None),
@@ -139,6 +159,29 @@ def test_the_text_of_an_option_names_its_letter() -> None:
     assert parse_answer("It is dark red.", ("A", "B", "C"), options) is None  # "red" occurs too
     assert parse_answer("It is bluest.", ("A", "B", "C"), options) is None
     assert parse_answer("It is not C (blue).", ("A", "B", "C"), options) is None
+
+
+def test_letters_in_the_text_of_an_option_are_not_answers() -> None:
+    options = {"A": "Vitamin C", "B": "vitamin A", "C": "Group D", "D": "zinc"}
+    assert parse_answer("It is vitamin A.", FOUR, options) == "B"
+    assert parse_answer("Group D", FOUR, options) == "C"
+    assert parse_answer("D", FOUR, options) == "D"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("J. K. Rowling", None),
+        ("It is J. K. Rowling", None),
+        ("A. J. K. Rowling", "A"),
+        ("I think J", "J"),
+        ("Z.", "Z"),
+        ("The answer is (M)", "M"),
+        ("Option A is wrong, K.", "K"),
+    ],
+)
+def test_of_twenty_six_letters(text: str, meant: str | None) -> None:
+    assert parse_answer(text, tuple(LETTERS)) == meant
 
 
 def test_worded_choices() -> None:

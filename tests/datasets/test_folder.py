@@ -105,12 +105,30 @@ def test_missing_column(folder: Path) -> None:
         ("{", "line 1: not JSON"),
         ("[1]", "line 1: expected an object, got list"),
         ('{"picture": "a.png", "question": "is it ?", "choices": 3}', "line 1: choices must be a list of texts, got 3"),
+        (
+            '{"picture": "a.png", "question": "?", "choices": [1, 2]}',
+            r"line 1: choices must be a list of texts, got \[1",
+        ),
+        ('{"picture": "a.png", "question": null}', r"questions\.jsonl, line 1: question must be a text, got null$"),
+        ('{"picture": null, "question": "is it ?"}', "line 1: picture must be a text, got null"),
+        ('{"picture": "a.png", "question": 3}', 'line 1: question must be a text, got 3; write "3"'),
+        ('{"picture": "a.png", "question": ["a"]}', r"line 1: question must be a text, got \[\"a\"\]"),
+        ('{"picture": "a.png", "question": "is it ?", "answer": 3}', 'line 1: answer must be a text, got 3; write "3"'),
+        ('{"picture": "a.png", "question": "is it ?", "id": 3}', "line 1: id must be a text, got 3"),
+        ('{"picture": "a.png", "question": "is it ?", "category": 3}', "line 1: category must be a text, got 3"),
     ],
 )
 def test_bad_jsonl(folder: Path, text: str, message: str) -> None:
     (folder / "questions.jsonl").write_text(text)
     with pytest.raises(ValueError, match=message):
         load(folder)
+
+
+def test_what_is_left_out_may_be_null(folder: Path) -> None:
+    entry = {"picture": "a.png", "question": "is it ?", "answer": None, "id": None, "category": None, "choices": None}
+    (folder / "questions.jsonl").write_text(json.dumps(entry))
+    (sample,) = load(folder)
+    assert (sample.id, sample.answer, sample.category, sample.choices) == ("line-1", None, "", ("yes", "no"))
 
 
 def test_a_listing_in_another_encoding_is_named(folder: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 import toolkit
 from toolkit.datasets import DATASETS, PictureError
 from toolkit.datasets.hub import DatasetUnavailableError
+from toolkit.datasets.letters import LETTERS
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +131,8 @@ def test_repope_union_has_no_question_twice(repope: Path) -> None:
     asked = [(sample.image_id, sample.question) for sample in samples]
     assert len(asked) == len(set(asked)) == 8  # dog once and three cats, on two pictures
     assert samples[0].question == "Is there a dog in the image?"
-    assert (samples[0].choices, samples[0].answer, samples[0].instruction) == (("yes", "no"), "yes", "")
+    assert (samples[0].choices, samples[0].answer) == (("yes", "no"), "yes")
+    assert samples[0].instruction == "Answer the question using a single word or phrase."
     assert samples[0].image.mode == "RGB"
     assert samples[0].image.getpixel((0, 0)) == (255, 0, 0)
 
@@ -148,7 +150,8 @@ def test_cv_bench_asks_the_datasets_prompt(cv_bench: Path) -> None:
     assert two.question == "Which one? Select from the following choices.\n(A) 3 (B) 2 (C) 1 (D) 0"
     assert (two.choices, two.answer, two.category) == (("A", "B", "C", "D"), "C", "Count")
     assert (three.choices, three.answer) == (("A", "B"), "A")
-    assert two.instruction == "Answer with the letter only."
+    note = "Note: You only need to respond with {} without providing any additional information.\n\n{{question}}"
+    assert (two.instruction, three.instruction) == (note.format("A, B, C, D"), note.format("A, B"))
     assert (two.id, three.id) == ("cv-bench-2D-7", "cv-bench-3D-7")
     assert two.image_id == three.image_id  # the same picture is one cluster
 
@@ -158,6 +161,69 @@ def test_mmstar(mmstar: Path) -> None:
     assert sample.id == "mmstar-3"
     assert (sample.choices, sample.answer, sample.category) == (("A", "B", "C", "D"), "B", "coarse perception")
     assert sample.image.mode == "RGB"
+    assert sample.instruction == "Answer with the option's letter from the given choices directly"
+
+
+def repope_file(folder: Path, **changes: Any) -> Path:
+    row = {
+        "image": {"bytes": png("red"), "path": None},
+        "image_id": "7",
+        "question": "Is it?",
+        "answer": "yes",
+        "category": "random",
+    }
+    pq.write_table(pa.Table.from_pylist([row | changes]), folder / "repope.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("answer", ["Yes.", " YES ", "yes", '"Yes"\n'])
+def test_a_yes_is_a_yes_however_it_is_written(tmp_path: Path, answer: str) -> None:
+    (sample,) = toolkit.load_samples("repope", n=None, source=repope_file(tmp_path, answer=answer))
+    assert sample.answer == "yes"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answer": "maybe"}, r"repope-7-[0-9a-f]{8}: the answer is 'maybe'; expected yes or no"),
+        ({"answer": None}, r"repope-7-[0-9a-f]{8}: the answer is None; expected a text"),
+        ({"answer": 1}, r"repope-7-[0-9a-f]{8}: the answer is 1; expected a text"),
+        ({"question": None}, "repope-7: the question is None; expected a text"),
+        ({"question": " "}, "repope-7: the question is ' '; expected a text"),
+    ],
+)
+def test_a_row_that_is_no_question_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toolkit.load_samples("repope", n=None, source=repope_file(tmp_path, **changes))
+
+
+def test_ten_options_are_ten_letters(tmp_path: Path) -> None:
+    question = "Which one?\n" + "\n".join(f"{letter}. thing {n}" for n, letter in enumerate(LETTERS[:10]))
+    write(tmp_path / "mmstar.parquet", [mmstar_row(0, question=question, answer="J")], MMSTAR_FEATURES)
+    (sample,) = toolkit.load_samples("mmstar", n=None, source=tmp_path)
+    assert (sample.choices, sample.answer) == (tuple(LETTERS[:10]), "J")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answer": "E"}, r"mmstar-0: the answer 'E' is none of the letters \('A', 'B', 'C', 'D'\)"),
+        ({"question": None}, "mmstar-0: the question is None; expected a text"),
+    ],
+)
+def test_a_bad_row_of_mmstar_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    write(tmp_path / "mmstar.parquet", [mmstar_row(0, **changes)], MMSTAR_FEATURES)
+    with pytest.raises(ValueError, match=message):
+        toolkit.load_samples("mmstar", n=None, source=tmp_path)
+
+
+@pytest.mark.parametrize("n", [1, 27])
+def test_cv_bench_with_too_few_or_too_many_options_is_named(cv_bench: Path, n: int) -> None:
+    row = pq.read_table(cv_bench / "test_2d.parquet").to_pylist()[0] | {"choices": ["x"] * n}
+    features = datasets.Features.from_arrow_schema(pq.read_schema(cv_bench / "test_2d.parquet"))
+    write(cv_bench / "test_2d.parquet", [row], features)
+    with pytest.raises(ValueError, match=rf"cv-bench-2D-7 has {n} options; expected 2 to 26"):
+        toolkit.load_samples("cv-bench", n=None, source=cv_bench)
 
 
 @pytest.mark.parametrize("question", ["Which of A or B?", "Which one?\nA: left B: right"])

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import toolkit
+from toolkit.datasets.letters import LETTERS
 from toolkit.datasets.own_question import MAX_CHARACTERS, MAX_WORDS, read_choices
+from toolkit.datasets.sample import Sample
+from toolkit.registry import UnknownNameError
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 
@@ -14,7 +17,7 @@ PICTURE = np.zeros((4, 4, 3), np.uint8)
 def test_sample_of_a_yes_no_question() -> None:
     sample = toolkit.load_image_question(PICTURE, " is there a red circle ? ", answer="no")
     assert sample.question == "is there a red circle ?"
-    assert (sample.choices, sample.answer, sample.instruction) == (("yes", "no"), "no", "answer yes or no")
+    assert (sample.choices, sample.answer, sample.instruction) == (("yes", "no"), "no", None)
     assert (sample.image.mode, sample.image.size, sample.dataset) == ("RGB", (4, 4), "own")
 
 
@@ -49,21 +52,62 @@ def test_identity_follows_picture_and_question() -> None:
         ("A man and B roads", None),
         ("Which one? B. red C. blue", None),
         ("Which one? A. red C. blue", None),
+        ("Which one? A. red B. blue D. green", None),
+        ("Which one? " + " ".join(f"{letter}. {letter.lower()}x" for letter in LETTERS[:10]), tuple(LETTERS[:10])),
+        ("which one ? " + " ".join(f"{letter} {letter.lower()}x" for letter in LETTERS), tuple(LETTERS)),
+        ("Who wrote it? A. J. K. Rowling B. C. S. Lewis", ("A", "B")),
+        ("Who wrote it?\n(A) J. K. Rowling\n(B) C. S. Lewis\n(C) A. A. Milne", ("A", "B", "C")),
+        ("who wrote it ? A J K Rowling B C S Lewis", ("A", "B")),
+        ("Who is it?\nA. George W. Bush\nB. John C. Reilly", ("A", "B")),
+        ("Who is it? A. Bob B. Robert J. Oppenheimer", ("A", "B")),
+        ("Is Vitamin A: good for Hepatitis B: patients?", ("yes", "no")),
+        ("Which one? A. Hepatitis B. B. Hepatitis C.", ("A", "B")),
+        ("which one ? A vitamin B B vitamin C C iron", ("A", "B", "C")),
+        ("A. B. Yehoshua and C. S. Lewis: who is older?", None),
+        ("What is in the picture\nA. a figure B. a group", ("A", "B")),
     ],
 )
 def test_choices_are_read_off_the_question(question: str, choices: tuple[str, ...] | None) -> None:
     assert read_choices(question) == choices
 
 
-def test_instruction_fits_the_choices() -> None:
-    lettered = toolkit.load_image_question(PICTURE, "what color ? A red B blue")
-    free = toolkit.load_image_question(PICTURE, "what color is it ?")
-    colours = toolkit.load_image_question(PICTURE, "what color is it ?", choices=["red", "blue"])
-    own = toolkit.load_image_question(PICTURE, "what color is it ?", instruction="")
-    assert lettered.instruction == "answer with the letter"
-    assert (free.choices, free.instruction) == (None, "answer with one word")
-    assert (colours.choices, colours.instruction) == (("red", "blue"), "answer with one word")
-    assert own.instruction == ""
+def test_the_instruction_is_left_to_the_model_unless_it_is_given() -> None:
+    def told(instruction: str | None) -> str | None:
+        return toolkit.load_image_question(PICTURE, "what color ? A red B blue", instruction=instruction).instruction
+
+    assert told(None) is None
+    assert told("") == ""
+    assert told("scenes") == "answer with the letter"
+    assert told("Say it loud.") == "Say it loud."
+    with pytest.raises(UnknownNameError, match="Did you mean 'llava'"):
+        told("lava")
+
+
+def test_a_question_is_composed_before_anything_looks_at_it() -> None:
+    spelt = toolkit.load_image_question(PICTURE, "  is it a cafe\u0301 ?\n", choices=["cafe\u0301", "bar"])
+    assert spelt.question == "is it a caf\u00e9 ?"
+    assert spelt.choices == ("caf\u00e9", "bar")
+    assert spelt.id == toolkit.load_image_question(PICTURE, "is it a caf\u00e9 ?".join(("  ", "\n"))).id
+    assert Sample("s", spelt.image, " e\u0301 ", "", ["e\u0301", "b"], "e\u0301").answer == "\u00e9"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"question": None}, "the question must be text, got None"),
+        ({"question": 3}, "the question must be text, got 3"),
+        ({"instruction": 3}, "the instruction must be text or None, got 3"),
+        ({"choices": "yes"}, "choices must be a list or a tuple of answers, got 'yes'"),
+        ({"choices": (1, 2)}, "the choice must be text, got 1"),
+        ({"choices": ("yes", " ")}, "at least two different strings"),
+        ({"choices": ("yes", "yes ")}, "at least two different strings"),
+        ({"answer": 1}, "the answer must be text, got 1"),
+    ],
+)
+def test_a_sample_holds_texts(fields: dict[str, object], message: str) -> None:
+    picture = toolkit.load_image_question(PICTURE, "is it ?").image
+    with pytest.raises(ValueError, match=message):
+        Sample(**({"id": "s", "image": picture, "question": "is it ?"} | fields))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("question", ["", "   ", "\n\t"])

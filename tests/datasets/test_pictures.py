@@ -73,6 +73,42 @@ def test_sixteen_bit_grey_is_scaled_not_cut(tmp_path: Path, suffix: str) -> None
     assert [pixel[0] for pixel in pixels(opened)[0]] == [0, 128, 255]
 
 
+def test_thirty_two_bits_of_grey_are_as_many_as_they_need() -> None:
+    """``datasets`` makes mode I of arrays of integers; read as 16 bits, a light grey of 200 would be black."""
+
+    def greys(values: list[int]) -> list[int]:
+        return [pixel[0] for pixel in pixels(open_picture(Image.fromarray(np.array([values], dtype=np.int32))))[0]]
+
+    assert greys([0, 200, 255]) == [0, 200, 255]
+    assert greys([0, 32896, 65535]) == [0, 128, 255]
+    assert greys([0, 256]) == [0, 1]
+
+
+def test_dark_grey_of_sixteen_bits_stays_dark() -> None:
+    deep = Image.fromarray(np.array([[0, 200]], dtype=np.uint16))
+    assert deep.mode == "I;16"
+    assert [pixel[0] for pixel in pixels(open_picture(deep))[0]] == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PCX", "ICO"])
+def test_only_named_formats_are_opened_whatever_the_file_is_called(tmp_path: Path, kind: str) -> None:
+    picture = Image.new("RGB", (32, 32), RED)
+    picture.save(tmp_path / "other.bin", format=kind)
+    (tmp_path / "other.bin").rename(tmp_path / "other.png")
+    with pytest.raises(PictureError, match=r"other\.png' is not a picture of a known format; give a PNG, JPEG, .* PPM"):
+        open_picture(tmp_path / "other.png")
+    with pytest.raises(PictureError, match="row 7 is not a picture"):
+        decode_picture((tmp_path / "other.png").read_bytes(), "row 7")
+    with Image.open(tmp_path / "other.png") as opened, pytest.raises(PictureError, match=f"from the format {kind}"):
+        open_picture(opened)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000"])
+def test_named_formats_are_opened(tmp_path: Path, kind: str) -> None:
+    Image.new("RGB", (32, 32), RED).save(tmp_path / "a.bin", format=kind)
+    assert open_picture(tmp_path / "a.bin").size == (32, 32)
+
+
 def test_grey_beyond_sixteen_bits_is_refused() -> None:
     with pytest.raises(PictureError, match="grey values from 0 to 70000; expected 0 to 65535"):
         open_picture(Image.fromarray(np.array([[0, 70_000]], dtype=np.int32)))

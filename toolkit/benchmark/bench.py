@@ -91,7 +91,7 @@ class ToolkitBench:
 
             wanted = iter_samples(
                 dataset, self.spec.split, self.spec.samples, revision=self.spec.revisions.get(dataset),
-                on_unreadable=unreadable,
+                instruction=self.spec.instruction, on_unreadable=unreadable,
             )  # fmt: skip
             for sample in wanted:
                 store.add(sample)

@@ -47,6 +47,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Bench) -> list[Line]:
         "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
         **bench.origin(vlm, unit.dataset),
     }  # fmt: skip
+    line["instruction"] = game.sample.instruction  # as the model was asked
     line |= {**about, "status": "ok", "reason": None, "by_choice": answer.by_choice, "labels": game.players.labels}
     line["environment"] = bench.environment(vlm)
     line["drawing"] = _drawing(vlm, sample) if unit.keep_picture else None

@@ -65,10 +65,11 @@ def _example(run: Run, model: str, kind: str, sample: Line) -> str:
     first = image_html(png_bytes(picture), "image/png", f"Picture of sample {sample['sample']}")
     maps = [f'<div class="map">{first}<div class="faint">the picture</div></div>']
     maps += [_map(run, record, sample, picture) for record in records]
+    told = f"<p>Told: “{text(sample['instruction'])}”</p>" if sample.get("instruction") else ""
     title = f"{text(model)} · {text(sample['dataset'])} · {kind} score, sample <code>{text(sample['sample'])}</code>"
     return (
         f'<div class="card"><h3>{title}</h3><p class="question">“{text(sample["question"])}”</p>'
-        f'<p>{answer}</p><div class="maps">{"".join(maps)}</div></div>'
+        f'{told}<p>{answer}</p><div class="maps">{"".join(maps)}</div></div>'
     )
 
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from toolkit.datasets.instructions import check_instruction
+from toolkit.registry import UnknownNameError
 from toolkit.synergy.metrics import DEFAULT_METRICS
 
 EXECUTION_FIELDS = frozenset(
@@ -39,6 +41,13 @@ def _pinned(revision: str) -> str:
     return revision
 
 
+def _instruction(text: str) -> str:
+    try:
+        return check_instruction(text)
+    except UnknownNameError as error:
+        raise ValueError(str(error)) from None
+
+
 Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_unique)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_unique)]
@@ -58,6 +67,8 @@ class BenchmarkSpec(BaseModel):
         seeds: Explainers that draw random numbers run once per seed; the others run with the first seed only.
         steps: K, the number of steps of every curve.
         baseline: What a removed image cell is replaced by.
+        instruction: How the models are told to answer, instead of the datasets' own wordings: a style or a text, as
+            ``toolkit.load_samples`` takes it.
         metrics: Registry names of the metrics.
         headline: The metric that ranks the leaderboards; one of ``metrics``.
         options: Settings per explainer, for example ``{"integrated-gradients": {"steps": 5}}``.
@@ -90,6 +101,7 @@ class BenchmarkSpec(BaseModel):
     seeds: Seeds = (0,)
     steps: int = Field(default=10, ge=1, le=1000)
     baseline: Literal["blur", "mean", "noise"] = "blur"
+    instruction: Annotated[str, AfterValidator(_instruction)] | None = None
     metrics: Names = DEFAULT_METRICS
     headline: str = "f-syn"
     options: dict[str, dict[str, int | float | str]] = Field(default_factory=dict)

@@ -138,6 +138,7 @@ def record_key(unit: Unit, job: Job, spec: BenchmarkSpec) -> str:
             "model": unit.model, "revision": spec.revisions.get(unit.model), "dataset": unit.dataset,
             "split": spec.split, "sample": unit.sample, "explainer": job[0], "seed": job[1],
             "options": spec.options.get(job[0]), "steps": spec.steps, "baseline": spec.baseline,
+            "instruction": spec.instruction,
             "dtype": spec.dtype, "device": spec.device, "max_tokens": spec.max_tokens,
         }
     )  # fmt: skip

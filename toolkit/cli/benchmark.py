@@ -58,6 +58,9 @@ def run(
     seeds: str | None = typer.Option(None, help="Seeds, separated by commas."),
     steps: int | None = typer.Option(None, min=1, help="Steps K of every curve."),
     baseline: str | None = typer.Option(None, help="blur, mean or noise."),
+    instruction: str | None = typer.Option(
+        None, help="How the models are told to answer: a style (llava, ...) or a text; default: the dataset's own."
+    ),
     device: str | None = typer.Option(None, help="auto, cpu, cuda or cuda:0."),
     dtype: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
     executor: str | None = typer.Option(None, help="serial, processes or ray."),
@@ -87,6 +90,7 @@ def run(
         "seeds": None if seeds is None else _names(seeds),
         "steps": steps,
         "baseline": baseline,
+        "instruction": instruction,
         "device": device,
         "dtype": dtype,
         "executor": executor,

@@ -19,6 +19,9 @@ def explain(
         None, help="Allowed answers, separated by commas; default: read off the question."
     ),
     answer: str | None = typer.Option(None, help="The right answer, where it is known."),
+    instruction: str | None = typer.Option(
+        None, help="How to tell the model to answer: a style (llava, scenes, ...) or a text; default: as it is asked."
+    ),
     baseline: str = typer.Option("blur", help="What a removed image cell becomes: blur, mean or noise."),
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
     seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
@@ -35,8 +38,9 @@ def explain(
     EXPLAINERS.check(explainer)
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
-    sample = toolkit.load_image_question(picture, question, choices=listed, answer=answer)
+    sample = toolkit.load_image_question(picture, question, choices=listed, answer=answer, instruction=instruction)
     vlm = toolkit.load_vlm(model, store=None if no_cache else default_store())
+    sample = vlm.asked(sample)
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)
     attribution = toolkit.explain(explainer, vlm, sample, target=said.text, baseline=baseline, seed=seed)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.datasets.answers import parse_answer
-from toolkit.datasets.hub import LETTER_INSTRUCTION, decode, rows
+from toolkit.datasets.hub import cell_text, decode, rows
+from toolkit.datasets.instructions import make_instruction
+from toolkit.datasets.letters import LETTERS
 from toolkit.datasets.loading import Request
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("image", "idx", "type", "task", "choices", "answer", "prompt")
-_LETTERS = "ABCDEFGH"
 
 
 def samples(request: Request) -> Iterator[Sample]:
     """The dataset's own prompt, options inside; the answer is the letter."""
     for row in rows(request, COLUMNS):
         name = f"cv-bench-{row['type']}-{row['idx']}"
-        letters = tuple(_LETTERS[: len(row["choices"])])
-        answer = parse_answer(row["answer"], letters)
+        n = len(row["choices"] or ())
+        if not 2 <= n <= len(LETTERS):
+            raise ValueError(f"{name} has {n} options; expected 2 to {len(LETTERS)}")
+        letters = tuple(LETTERS[:n])
+        answer = parse_answer(cell_text(row, "answer", name), letters)
         if answer is None:
             raise ValueError(f"{name}: the answer {row['answer']!r} is none of the letters {letters}")
         decoded = decode(row, name, request.on_unreadable)
@@ -26,8 +30,8 @@ def samples(request: Request) -> Iterator[Sample]:
             yield Sample(
                 id=name,
                 image=decoded[0],
-                question=row["prompt"].strip(),
-                instruction=LETTER_INSTRUCTION,
+                question=cell_text(row, "prompt", name),
+                instruction=make_instruction("cv-bench", letters),
                 choices=letters,
                 answer=answer,
                 image_id=decoded[1],

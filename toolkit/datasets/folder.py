@@ -1,7 +1,7 @@
 """Your own pictures and questions: a folder with ``questions.csv`` or ``questions.jsonl``.
 
 Columns: ``picture`` (path inside the folder) and ``question``; optional ``choices`` (a list in JSONL, ``red|blue`` in
-CSV), ``answer``, ``id`` and ``category``.
+CSV), ``answer``, ``id`` and ``category``; all of them texts.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
         if not isinstance(entry, dict):
             raise ValueError(f"{listing}, line {number}: expected an object, got {type(entry).__name__}")
         _check_columns(entry, f"{listing}, line {number}")
+        _check_texts(entry, f"{listing}, line {number}")
         yield number, entry
 
 
@@ -120,8 +121,19 @@ def _check_columns(names: Collection[str], where: str) -> None:
         raise ValueError(f"{where}: the columns {', '.join(missing)} are missing")
 
 
+def _check_texts(entry: Entry, where: str) -> None:
+    """Refuse what is no text where a text belongs; JSON has numbers and null, CSV has only texts."""
+    for name in (*REQUIRED, "answer", "id", "category"):
+        value = entry.get(name)
+        if isinstance(value, str) or (value is None and name not in REQUIRED):
+            continue
+        cure = "" if value is None else f'; write "{value}"'
+        got = "null" if value is None else json.dumps(value)
+        raise ValueError(f"{where}: {name} must be a text, got {got}{cure if isinstance(value, int | float) else ''}")
+
+
 def _id(entry: Entry, number: int) -> str:
-    return str(entry.get("id", f"line-{number}"))
+    return str(entry.get("id") or f"line-{number}")
 
 
 def _sample(folder: Path, entry: Entry, number: int) -> Sample:
@@ -148,5 +160,5 @@ def _sample(folder: Path, entry: Entry, number: int) -> Sample:
         answer=asked.answer,
         image_id=asked.image_id,
         dataset=f"folder:{folder.name}",
-        category=str(entry.get("category", "")),
+        category=str(entry.get("category") or ""),
     )

@@ -16,7 +16,6 @@ from toolkit.datasets.pictures import PictureError, decode_picture, open_picture
 
 Row = Mapping[str, Any]
 
-LETTER_INSTRUCTION = "Answer with the letter only."
 SHUFFLE_BUFFER = 500
 
 
@@ -124,6 +123,18 @@ def picture_bytes(value: object, name: str) -> bytes:
     if not isinstance(data, bytes) or not data:
         raise PictureError(f"{name} has no picture")
     return data
+
+
+def cell_text(row: Row, column: str, name: str) -> str:
+    """A cell that must be a text, without blanks at its ends; ``name`` is what error messages call the row.
+
+    Raises:
+        ValueError: It is something else, or empty.
+    """
+    value = row[column]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: the {column} is {value!r}; expected a text")
+    return value.strip()
 
 
 def picture_id(data: bytes) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
+from toolkit.datasets.instructions import check_instruction, make_instruction
 from toolkit.datasets.sample import Sample
 from toolkit.registry import Registry, UnknownNameError
 
@@ -114,6 +115,7 @@ def iter_samples(
     revision: str | None = None,
     source: str | Path | None = None,
     streaming: bool = False,
+    instruction: str | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> Iterator[Sample]:
     """Yield samples one at a time, so that large pictures need not all be in memory.
@@ -128,11 +130,14 @@ def iter_samples(
         revision: Commit of a hub dataset; None is the pinned one.
         source: A local copy of a hub dataset: a folder with its parquet files. No network is used.
         streaming: Read a hub dataset over the network without storing it: the first n rows of a shuffle buffer.
+        instruction: How the model is told to answer, instead of the dataset's own wording: a style of
+            ``toolkit.datasets.instructions`` (``"llava"``, ``"scenes"``, ``"by-model"``, ...) or a text of two words
+            and more, in which ``{question}`` may stand; "" for no instruction.
         on_unreadable: Called with (sample id, reason) for a picture that cannot be decoded, which is then left out.
             None raises.
 
     Raises:
-        UnknownNameError: Unknown dataset or split.
+        UnknownNameError: Unknown dataset, split or style of instruction.
         ValueError: An argument is out of range or does not apply to this dataset.
         PictureError: A picture cannot be decoded and ``on_unreadable`` is None.
         DatasetUnavailableError: A hub dataset is neither cached nor reachable.
@@ -149,8 +154,10 @@ def iter_samples(
         on_unreadable=on_unreadable,
     )
     module = _module(request)
+    if instruction is not None:
+        check_instruction(instruction)
     samples: Iterator[Sample] = import_module(module).samples(request)
-    return _unique(name, samples)
+    return _unique(name, samples if instruction is None else _told(samples, instruction))
 
 
 def load_samples(
@@ -163,6 +170,7 @@ def load_samples(
     revision: str | None = None,
     source: str | Path | None = None,
     streaming: bool = False,
+    instruction: str | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> list[Sample]:
     """Load samples of any dataset; arguments and errors as in ``iter_samples``."""
@@ -176,6 +184,7 @@ def load_samples(
             revision=revision,
             source=source,
             streaming=streaming,
+            instruction=instruction,
             on_unreadable=on_unreadable,
         )
     )
@@ -213,6 +222,12 @@ def _module(request: Request) -> str:
     if request.source is not None and request.streaming:
         raise ValueError("source reads a local copy and streaming reads the network; choose one")
     return entry.module
+
+
+def _told(samples: Iterator[Sample], instruction: str) -> Iterator[Sample]:
+    """The samples with another instruction."""
+    for sample in samples:
+        yield replace(sample, instruction=make_instruction(instruction, sample.choices))
 
 
 def _unique(name: str, samples: Iterator[Sample]) -> Iterator[Sample]:

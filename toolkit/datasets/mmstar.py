@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolkit.datasets.hub import LETTER_INSTRUCTION, decode, rows
+from toolkit.datasets.hub import cell_text, decode, rows
+from toolkit.datasets.instructions import make_instruction
+from toolkit.datasets.letters import read_letters
 from toolkit.datasets.loading import Request
-from toolkit.datasets.own_question import read_choices
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("index", "question", "image", "answer", "category", "meta_info")
@@ -24,15 +25,18 @@ def samples(request: Request) -> Iterator[Sample]:
         decoded = decode(row, name, request.on_unreadable)
         if decoded is None:
             continue
-        read = read_choices(row["question"])
-        letters = read if read is not None and row["answer"] in read else FOUR
+        question, answer = cell_text(row, "question", name), cell_text(row, "answer", name)
+        read = read_letters(question)
+        letters = read if read is not None and answer in read else FOUR
+        if answer not in letters:
+            raise ValueError(f"{name}: the answer {answer!r} is none of the letters {letters}")
         yield Sample(
             id=name,
             image=decoded[0],
-            question=row["question"].strip(),
-            instruction=LETTER_INSTRUCTION,
+            question=question,
+            instruction=make_instruction("mmstar", letters),
             choices=letters,
-            answer=row["answer"].strip(),
+            answer=answer,
             image_id=decoded[1],
             dataset=request.name,
             category=row["category"],

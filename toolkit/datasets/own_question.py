@@ -7,20 +7,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from toolkit.datasets.instructions import BY_MODEL, YES_NO, make_instruction
+from toolkit.datasets.letters import read_letters
 from toolkit.datasets.pictures import PictureSource, open_picture
 from toolkit.datasets.sample import Sample
-from toolkit.scenes.vocabulary import CHOICE_INSTRUCTION, EXISTENCE_INSTRUCTION, OPEN_INSTRUCTION
 
 MAX_WORDS = 500
 """Longest question, in words; scoring needs one forward pass per removed set of words."""
 
 MAX_CHARACTERS = 5_000
 
-YES_NO = ("yes", "no")
 _BE, _DO, _HAVE = ("is", "are", "was", "were"), ("do", "does", "did"), ("has", "have", "had")
 _AUXILIARIES = {*_BE, *_DO, *_HAVE, "can", "could", "will", "would", "should", "may", "might", "must"}
 _BIDIRECTIONAL = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
-_LETTERS = "ABCDEFGH"
 
 
 def load_image_question(
@@ -41,14 +40,21 @@ def load_image_question(
         question: One question; options may stand in it.
         choices: Allowed answers, at least two; None reads them off the question.
         answer: The right answer where it is known; one of the choices.
-        instruction: How to answer, put behind the question and never removed. None chooses one that fits the choices,
-            "" leaves it out.
+        instruction: How to answer, never removed: a style's name or a text of two words and more, see
+            ``toolkit.datasets.instructions``. None leaves it to the model that is asked, "" leaves it out.
 
     Raises:
         PictureError: The picture cannot be used.
         FileNotFoundError: There is no such picture.
         ValueError: The question is empty, too long or has control characters; the answer is not among the choices.
+        UnknownNameError: An instruction of one word that names no style.
+
+    Example:
+        >>> import numpy as np
+        >>> load_image_question(np.zeros((8, 8), np.uint8), "Is it dark?").choices
+        ('yes', 'no')
     """
+    question = unicodedata.normalize("NFC", question) if isinstance(question, str) else question
     check_question(question)
     allowed = read_choices(question) if choices is None else _given(choices)
     image = open_picture(picture)
@@ -58,7 +64,7 @@ def load_image_question(
         id=f"{digest}-{asked}",
         image=image,
         question=question.strip(),
-        instruction=_instruction(allowed) if instruction is None else instruction,
+        instruction=make_instruction(BY_MODEL if instruction is None else instruction, allowed),
         choices=allowed,
         answer=answer,
         image_id=digest,
@@ -92,16 +98,15 @@ def check_question(question: str) -> None:
 def read_choices(question: str) -> tuple[str, ...] | None:
     """The answers that a question itself allows, or None for a free answer.
 
-    * Lettered options in order from A, at least two, written ``(A) red (B) blue``, ``A. red B. blue``, ``A) ..``,
-      ``A: ..``, or, behind a question mark, a colon or a line break, bare as in ``what color is it ? A red B blue``:
-      the letters.
+    * Lettered options (``read_letters``), A to Z: the letters.
     * A question that begins with an auxiliary verb (is, are, does, ...) and offers no alternative with "or":
       ``("yes", "no")``.
+
+    Example:
+        >>> read_choices("What color is it? A. red B. blue")
+        ('A', 'B')
     """
-    marked = _in_order(re.findall(r"(?:^|(?<=[\s(,;]))\(?([A-H])(?:[).:])(?=\s|$)", question))
-    tail = re.split(r"[?:\n]", question, maxsplit=1)[1:]
-    bare = _in_order(re.findall(r"(?<!\S)([A-H])(?!\S)", tail[0])) if tail else None
-    letters = marked or bare
+    letters = read_letters(question)
     if letters is not None:
         return letters
     words = re.findall(r"[a-z]+", question.lower())
@@ -110,26 +115,9 @@ def read_choices(question: str) -> tuple[str, ...] | None:
     return None
 
 
-def _in_order(found: list[str]) -> tuple[str, ...] | None:
-    """The letters from the last A on, if there are two or more and none is missing."""
-    if "A" not in found:
-        return None
-    letters = found[len(found) - 1 - found[::-1].index("A") :]
-    complete = len(letters) >= 2 and "".join(letters) == _LETTERS[: len(letters)]
-    return tuple(letters) if complete else None
-
-
 def _given(choices: Sequence[str]) -> tuple[str, ...]:
     if isinstance(choices, str):
         raise ValueError(f"choices must be a sequence of answers, got the text {choices!r}; did you mean a list?")
     if not all(isinstance(choice, str) and choice.strip() for choice in choices):
         raise ValueError(f"every choice must be a text of at least one character, got {list(choices)!r}")
     return tuple(choices)
-
-
-def _instruction(choices: tuple[str, ...] | None) -> str:
-    if choices == YES_NO:
-        return EXISTENCE_INSTRUCTION
-    if choices is not None and "".join(choices) == _LETTERS[: len(choices)]:
-        return CHOICE_INSTRUCTION
-    return OPEN_INSTRUCTION

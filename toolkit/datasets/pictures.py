@@ -16,6 +16,12 @@ from PIL.Image import DecompressionBombError, DecompressionBombWarning
 MAX_PIXELS = 64_000_000
 """Largest number of pixels that is decoded; read from the header, before any memory is spent on it."""
 
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+"""Formats that may be opened, whatever a file is called. Others are refused: some are drawn by outside programs (EPS by
+Ghostscript), which no picture of a stranger should start."""
+
+_NAMED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
+
 PictureSource = str | Path | Image.Image | NDArray[np.generic]
 
 
@@ -26,19 +32,31 @@ class PictureError(ValueError):
 def open_picture(source: PictureSource) -> Image.Image:
     """Open a picture as upright 8-bit RGB.
 
-    The EXIF orientation is honoured, transparency is put on white, 16-bit grey is scaled to 8 bits, and of an
-    animation the first frame is taken. The given image or array is never modified.
+    The EXIF orientation is honoured, transparency is put on white, and of an animation the first frame is taken. 16-bit
+    grey (mode ``I;16``) is scaled to 8 bits. Mode ``I`` has 32 bits and does not say how many of them are used: values
+    up to 255 are read as 8 bits, larger ones up to 65535 as 16 bits. (A 16-bit picture without a value above 255 would
+    be black all over, and ``datasets`` makes this mode of every array of integers.) The given image or array is never
+    modified.
+
+    Only files of the formats in ``FORMATS`` are opened.
 
     Args:
         source: A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1].
 
     Raises:
         FileNotFoundError: The path does not exist.
-        PictureError: Not a picture, truncated or damaged, larger than ``MAX_PIXELS``, or an array of another form.
+        PictureError: Not a picture, of another format, truncated or damaged, larger than ``MAX_PIXELS``, or an array of
+            another form.
+
+    Example:
+        >>> open_picture(np.full((2, 3), 255, np.uint8)).size
+        (3, 2)
     """
     if isinstance(source, np.ndarray):
         return _upright_rgb(_from_array(source), "the array")
     if isinstance(source, Image.Image):
+        if source.format not in (None, *FORMATS):
+            raise PictureError(f"the image was opened from the format {source.format}; save it as {_NAMED}")
         return _upright_rgb(source, "the image")
     if isinstance(source, str | Path):
         return _open_file(source)
@@ -71,11 +89,12 @@ def _decode(source: Path | io.BytesIO, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DecompressionBombWarning)  # our own limit is lower
-            picture = Image.open(source)
+            Image.init()
+            picture = Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
         if isinstance(source, Path) and source.stat().st_size == 0:
             raise PictureError(f"{name} is an empty file; save or download it again") from error
-        raise PictureError(f"{name} is not a picture of a known format; give a PNG, JPEG, WebP, ...") from error
+        raise PictureError(f"{name} is not a picture of a known format; give a {_NAMED} file") from error
     except DecompressionBombError as error:
         raise PictureError(f"{name}: {_too_large()} ({error})") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
@@ -117,7 +136,8 @@ def _rgb(picture: Image.Image, name: str) -> Image.Image:
 
 def _deep_grey(grey: NDArray[np.generic], name: str) -> Image.Image:
     values = grey.astype(np.float64)
-    top = 1.0 if grey.dtype.kind == "f" else 65535.0
+    is_eight_bit = grey.dtype.kind == "i" and grey.max() <= 255  # mode I; mode I;16 is unsigned
+    top = 1.0 if grey.dtype.kind == "f" else 255.0 if is_eight_bit else 65535.0
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
         raise PictureError(
             f"{name} has grey values from {values.min():g} to {values.max():g}; expected 0 to {top:g}, "

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from toolkit.datasets.hub import Row, decode, rows
+from toolkit.datasets.hub import Row, cell_text, decode, rows
+from toolkit.datasets.instructions import YES_NO, make_instruction
 from toolkit.datasets.loading import Request
-from toolkit.datasets.own_question import YES_NO
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("image", "image_id", "question", "answer", "category")
@@ -15,7 +15,7 @@ _PREFIX = "repope-"
 
 
 def samples(request: Request) -> Iterator[Sample]:
-    """The questions of one subset, or of all three without repetitions; the question is asked as it is."""
+    """The questions of one subset, or of all three without repetitions; asked as POPE is in the common harness."""
     subset = request.name.removeprefix(_PREFIX) if request.name.startswith(_PREFIX) else None
     asked: set[tuple[str, str]] = set()
 
@@ -28,7 +28,8 @@ def samples(request: Request) -> Iterator[Sample]:
         return new
 
     for row in rows(request, COLUMNS, keep):
-        image_id, question = str(row["image_id"]), row["question"].strip()
+        image_id = str(row["image_id"])
+        question = cell_text(row, "question", f"repope-{image_id}")
         name = f"repope-{image_id}-{hashlib.sha256(question.encode()).hexdigest()[:8]}"
         decoded = decode(row, name, request.on_unreadable)
         if decoded is not None:
@@ -36,9 +37,23 @@ def samples(request: Request) -> Iterator[Sample]:
                 id=name,
                 image=decoded[0],
                 question=question,
+                instruction=make_instruction("pope", YES_NO),
                 choices=YES_NO,
-                answer=row["answer"].strip().lower(),
+                answer=_answer(row, name),
                 image_id=image_id,
                 dataset=request.name,
                 category=row["category"],
             )
+
+
+def _answer(row: Row, name: str) -> str:
+    """The row's yes or no, however it is written.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    said = cell_text(row, "answer", name)
+    answer = said.strip(" \t\r\n.!\"'").lower()
+    if answer not in YES_NO:
+        raise ValueError(f"{name}: the answer is {said!r}; expected yes or no")
+    return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -55,11 +56,15 @@ class Truth:
 class Sample:
     """A picture and a question about it.
 
+    Question, choices and answer are kept in Unicode's composed form (NFC) and without blanks at their ends, which is
+    what tokenizers and templates make of them, so that every character that is kept can belong to a player.
+
     Attributes:
         id: Unique within its dataset.
         image: RGB picture.
         question: The removable text, options included.
-        instruction: Format instruction that follows the question and is never removed ("" for none).
+        instruction: How to answer, never removed: a text behind the question, or around it where it says
+            ``{question}``; "" for none, None for the wording with which the model that is asked is asked.
         choices: Allowed answers in order (``("yes", "no")``, ``("A", "B")``), or None for a free answer.
         answer: The right answer, or None where unknown. One of ``choices`` when there are choices.
         image_id: Identifies the picture, for clustering.
@@ -70,7 +75,7 @@ class Sample:
     id: str
     image: Image.Image = field(repr=False, compare=False)
     question: str
-    instruction: str = ""
+    instruction: str | None = ""
     choices: tuple[str, ...] | None = None
     answer: str | None = None
     image_id: str = ""
@@ -79,11 +84,33 @@ class Sample:
     truth: Truth | None = None
 
     def __post_init__(self) -> None:
-        if not self.question.strip():
+        object.__setattr__(self, "question", _text("question", self.question))
+        if self.instruction is not None and not isinstance(self.instruction, str):
+            raise ValueError(f"the instruction must be text or None, got {self.instruction!r}")
+        if not self.question:
             raise ValueError("the question is empty; expected at least one word")
-        if self.choices is not None and len(set(self.choices)) < max(2, len(self.choices)):
+        if self.answer is not None:
+            object.__setattr__(self, "answer", _text("answer", self.answer))
+        if self.choices is None:
+            return
+        object.__setattr__(self, "choices", _texts(self.choices))
+        if len(set(self.choices)) < max(2, len(self.choices)) or "" in self.choices:
             raise ValueError(f"choices must be at least two different strings, got {self.choices!r}")
-        if self.choices is not None and self.answer is not None and self.answer not in self.choices:
+        if self.answer is not None and self.answer not in self.choices:
             raise ValueError(
                 f"the answer {self.answer!r} is not among the choices {self.choices!r}; give one of them, or None"
             )
+
+
+def _texts(choices: object) -> tuple[str, ...]:
+    """Choices in the same form; one text would be taken apart into its letters."""
+    if not isinstance(choices, list | tuple):
+        raise ValueError(f"choices must be a list or a tuple of answers, got {choices!r}")
+    return tuple(_text("choice", choice) for choice in choices)
+
+
+def _text(what: str, value: object) -> str:
+    """A text in composed form, without blanks at its ends."""
+    if not isinstance(value, str):
+        raise ValueError(f"the {what} must be text, got {value!r}")
+    return unicodedata.normalize("NFC", value).strip()

@@ -52,7 +52,7 @@ def explain_page(
 
     Args:
         path: Where to write; the suffix is .html.
-        sample: The picture and question.
+        sample: The picture and question, with the instruction with which the model was asked.
         vlm: The model that answered.
         answer: Its answer.
         attribution: The explanation of that answer.
@@ -87,10 +87,11 @@ def explain_page(
 def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution) -> str:
     others = ", ".join(f"{html.escape(name)} {p:.3f}" for name, p in answer.by_choice.items() if name != answer.text)
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
+    told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
     return (
         f"<h1>{html.escape(sample.question)}</h1>"
         f'<p class="answer">{html.escape(vlm.name)} answers <b>{html.escape(answer.text)}</b> with probability '
-        f"{answer.probability:.3f}{f' ({others})' if others else ''}.{given}</p>"
+        f"{answer.probability:.3f}{f' ({others})' if others else ''}.{given}{told}</p>"
         f'<p class="note">Explained by {html.escape(attribution.method)}, for the answer '
         f"&ldquo;{html.escape(attribution.target)}&rdquo;, with {attribution.n_evaluations} forward and "
         f"{attribution.n_gradients} backward passes. Orange speaks for the answer, purple against it.</p>"

@@ -9,6 +9,7 @@ import numpy as np
 
 from toolkit.baselines import BASELINES
 from toolkit.datasets.sample import Sample
+from toolkit.vlm.answers import AnswerRule, Form, blocks_of, check_rule
 from toolkit.vlm.request import Block, Request
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ CornerAnswers = dict[str, dict[str, float]]
 """Corner -> choice -> probability."""
 
 
-def choice_corners(vlm: LoadedVLM, samples: Sequence[Sample], *, baseline: str = "blur") -> list[CornerAnswers]:
+def choice_corners(
+    vlm: LoadedVLM, samples: Sequence[Sample], *, baseline: str = "blur", rule: AnswerRule = "best"
+) -> list[CornerAnswers]:
     """Probability of every choice under every corner coalition.
 
     Two pictures and four decoder blocks per sample, whatever the number of one-token choices.
@@ -30,42 +33,42 @@ def choice_corners(vlm: LoadedVLM, samples: Sequence[Sample], *, baseline: str =
         vlm: The model.
         samples: Samples with choices.
         baseline: What stands for the removed picture.
+        rule: How the ways of writing a choice make its probability, see ``toolkit.vlm.answers``.
 
     Returns:
         One mapping corner -> choice -> probability per sample.
 
     Raises:
         ValueError: A sample without choices.
-        UnknownNameError: No such baseline.
+        UnknownNameError: No such baseline or rule.
     """
     BASELINES.check(baseline)
+    check_rule(rule)
     vlm.answers(samples)
     requests, orders = [], []
     for sample in samples:
-        request, order = _request(vlm, sample, baseline)
+        request, order = _request(vlm, sample, baseline, rule)
         requests.append(request)
         orders.append(order)
     logs = vlm.engine.log_probabilities(requests)
     found: list[CornerAnswers] = []
-    for order, values in zip(orders, logs, strict=True):
-        corners: CornerAnswers = {corner: {} for corner in CORNERS}
+    for sample, order, values in zip(samples, orders, logs, strict=True):
+        corners: CornerAnswers = {corner: dict.fromkeys(sample.choices or (), 0.0) for corner in CORNERS}
         for (corner, word), value in zip(order, values, strict=True):
-            corners[corner][word] = float(np.exp(value))
+            corners[corner][word] += float(np.exp(value))
         found.append(corners)
     return found
 
 
-def _request(vlm: LoadedVLM, sample: Sample, baseline: str) -> tuple[Request, list[tuple[str, str]]]:
+def _request(vlm: LoadedVLM, sample: Sample, baseline: str, rule: AnswerRule) -> tuple[Request, list[tuple[str, str]]]:
     view = vlm.view(sample)
-    by_context: dict[tuple[int, ...], list[tuple[str, int]]] = {}
-    for word, tokens in vlm.choice_tokens(sample).items():
-        by_context.setdefault(tokens[:-1], []).append((word, tokens[-1]))
+    owner: dict[Form, str] = {form: word for word, forms in vlm.choice_forms(sample, rule).items() for form in forms}
     masks = np.stack([np.ones(view.players.n_image, dtype=np.bool_), np.zeros(view.players.n_image, dtype=np.bool_)])
-    blocks, order = [], []
+    blocks: list[Block] = []
+    order: list[tuple[str, str]] = []
     for corner in CORNERS:
-        image = 0 if corner in ("both", "image") else 1
         kept = np.full(view.players.n_text, corner in ("both", "text"))
-        for context, words in by_context.items():
-            blocks.append(Block(image, kept, context, tuple(token for _, token in words)))
-            order += [(corner, word) for word, _ in words]
+        some, forms = blocks_of(list(owner), 0 if corner in ("both", "image") else 1, kept)
+        blocks += some
+        order += [(corner, owner[form]) for form in forms]
     return Request(view, baseline, masks, blocks), order

@@ -15,12 +15,22 @@ from toolkit.baselines import BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.games import Players
 from toolkit.typing import Coalitions, Regions
-from toolkit.vlm.answers import candidate_request, choose, make_candidates
+from toolkit.vlm.answers import (
+    AnswerRule,
+    Form,
+    Said,
+    candidate_request,
+    check_rule,
+    ends_of_answer,
+    make_candidates,
+    say,
+)
 from toolkit.vlm.base import Adapter
 from toolkit.vlm.engine import Engine
 from toolkit.vlm.fingerprint import config_digest, fingerprint, precision
 from toolkit.vlm.game import SampleGame
 from toolkit.vlm.plain import plain_logits
+from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer
 from toolkit.vlm.view import View, make_view, sample_key
 from toolkit.vlm.white_box import SampleWhiteBox
@@ -78,7 +88,7 @@ class LoadedVLM:
         self._loaded_as = fingerprint(model)
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
-        self._answers: dict[tuple[str, tuple[str, ...] | None], tuple[Answer, dict[str, tuple[int, ...]]]] = {}
+        self._answers: dict[tuple[str, tuple[str, ...] | None], Said] = {}
 
     @property
     def pad_id(self) -> int:
@@ -116,12 +126,17 @@ class LoadedVLM:
         """Whether weights, configuration, modes and hooks are those with which the model was put in here."""
         return fingerprint(self.model) == self._loaded_as
 
+    def asked(self, sample: Sample) -> Sample:
+        """The sample with the instruction with which this model is asked, where it leaves that to the model."""
+        return as_asked(self.adapter, sample)
+
     def view(self, sample: Sample) -> View:
         """The sample as this model sees it; the latest ones are kept.
 
         Raises:
             ValueError: The picture or the words cannot be represented.
         """
+        sample = self.asked(sample)
         key = sample_key(sample)
         if key not in self._views:
             self._views[key] = make_view(self.adapter, self.model, sample)
@@ -130,34 +145,48 @@ class LoadedVLM:
         self._views.move_to_end(key)
         return self._views[key]
 
-    def answer(self, sample: Sample) -> Answer:
-        """Answer a sample; with choices, the most probable one, else greedily."""
-        return self._known(sample)[0]
+    def answer(self, sample: Sample, *, rule: AnswerRule = "best") -> Answer:
+        """Answer a sample; with choices, the most probable one, else greedily.
 
-    def answers(self, samples: Sequence[Sample]) -> list[Answer]:
-        """Answer several samples in shared batches."""
+        Args:
+            sample: The sample.
+            rule: How the ways of writing a choice make its probability, see ``toolkit.vlm.answers``. Games, maps and
+                the answer's ``token_ids`` are about the way of writing that the rule ``best`` takes, whatever the rule.
+
+        Raises:
+            UnknownNameError: No such rule.
+            ValueError: The model cannot say the choices, or two of them are the same answer.
+        """
+        return self._known(sample).answers[check_rule(rule)]
+
+    def answers(self, samples: Sequence[Sample], *, rule: AnswerRule = "best") -> list[Answer]:
+        """Answer several samples in shared batches; ``rule`` as in ``answer``."""
+        check_rule(rule)
         fresh = {self._answer_key(s): s for s in samples if self._answer_key(s) not in self._answers}
         with_choices = [s for s in fresh.values() if s.choices is not None]
         self._answers.update(zip(map(self._answer_key, with_choices), self._choose(with_choices), strict=True))
-        return [self.answer(sample) for sample in samples]
+        return [self.answer(sample, rule=rule) for sample in samples]
 
-    @staticmethod
-    def _answer_key(sample: Sample) -> tuple[str, tuple[str, ...] | None]:
-        return sample_key(sample), sample.choices
+    def _answer_key(self, sample: Sample) -> tuple[str, tuple[str, ...] | None]:
+        return sample_key(self.asked(sample)), sample.choices
 
-    def _known(self, sample: Sample) -> tuple[Answer, dict[str, tuple[int, ...]]]:
+    def _known(self, sample: Sample) -> Said:
         key = self._answer_key(sample)
         if key not in self._answers:
             self._answers[key] = self._choose([sample])[0] if sample.choices is not None else self._speak(sample)
         return self._answers[key]
 
-    def _forms(
-        self, pairs: Sequence[tuple[Sample, Sequence[str]]]
-    ) -> list[tuple[dict[str, tuple[int, ...]], dict[tuple[int, ...], float]]]:
-        """For each sample and its words: the tokens of each word as the model says it, and all forms' probabilities."""
+    def _choose(self, samples: Sequence[Sample]) -> list[Said]:
+        return self._forms([(sample, sample.choices or ()) for sample in samples])
+
+    def _forms(self, pairs: Sequence[tuple[Sample, Sequence[str]]]) -> list[Said]:
+        """For each sample and its words: what the model says, of the probability of every way of writing them."""
         views = [self.view(sample) for sample, _ in pairs]
         tokenizer = self.adapter.processor.tokenizer
-        found = [make_candidates(tokenizer, view.prompt, words) for view, (_, words) in zip(views, pairs, strict=True)]
+        ends = ends_of_answer(tokenizer, self.model.generation_config)
+        found = [
+            make_candidates(tokenizer, view.prompt, words, ends) for view, (_, words) in zip(views, pairs, strict=True)
+        ]
         asked = [candidate_request(view, "blur", candidates) for view, candidates in zip(views, found, strict=True)]
         logs = self.engine.log_probabilities([request for request, _ in asked])
         if any(np.isnan(values).any() for values in logs):
@@ -167,26 +196,16 @@ class LoadedVLM:
             dict(zip(order, map(float, np.exp(values)), strict=True))
             for (_, order), values in zip(asked, logs, strict=True)
         ]
-        return [(choose(c, p), p) for c, p in zip(found, probabilities, strict=True)]
+        return [say(c, p) for c, p in zip(found, probabilities, strict=True)]
 
-    def _choose(self, samples: Sequence[Sample]) -> list[tuple[Answer, dict[str, tuple[int, ...]]]]:
-        chosen = self._forms([(sample, sample.choices or ()) for sample in samples])
-        answers = []
-        for forms, probability in chosen:
-            by_choice = {word: probability[form] for word, form in forms.items()}
-            text = max(by_choice, key=lambda word: by_choice[word])
-            answers.append((Answer(text, by_choice[text], forms[text], by_choice), forms))
-        return answers
-
-    def _speak(self, sample: Sample) -> tuple[Answer, dict[str, tuple[int, ...]]]:
+    def _speak(self, sample: Sample) -> Said:
         """Greedy answer without choices, up to the end-of-turn token.
 
         Raises:
             ValueError: The model says nothing.
         """
         view, tokenizer = self.view(sample), self.adapter.processor.tokenizer
-        stop = self.model.generation_config.eos_token_id
-        stops = {tokenizer.eos_token_id, *(stop if isinstance(stop, list) else [stop])}
+        stops = ends_of_answer(tokenizer, self.model.generation_config)
         everything = np.ones(view.players.n_text, dtype=np.bool_)
         said: tuple[int, ...] = ()
         total = 0.0
@@ -199,7 +218,8 @@ class LoadedVLM:
         text = str(tokenizer.decode(said, skip_special_tokens=True)).strip()
         if not text:
             raise ValueError(f"{self.name} ends its turn without an answer to {sample.question!r}; give choices")
-        return Answer(text, float(np.exp(total)), said, {}), {text: said}
+        answer = Answer(text, float(np.exp(total)), said, {})
+        return Said({"best": answer, "sum": answer}, {text: said}, {text: (said,)})
 
     def players(self, sample: Sample) -> Players:
         """Image cells (the model's own image tokens), then the removable question tokens."""
@@ -216,11 +236,15 @@ class LoadedVLM:
     def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleGame:
         """The sample's game; ``target=None`` scores the model's own answer.
 
+        The target's tokens are those that ``answer`` scored by the rule ``best``, the end of the answer included where
+        one choice begins another.
+
         Raises:
             UnknownNameError: No baseline has this name.
             ValueError: The target is not among the sample's choices, or the model cannot say it.
         """
         BASELINES.check(baseline)
+        sample = self.asked(sample)
         target = self.answer(sample).text if target is None else target
         ids = self._target_ids(sample, target)
         return SampleGame(self, sample, self.view(sample), target=target, token_ids=ids, baseline=baseline)
@@ -228,23 +252,33 @@ class LoadedVLM:
     def _target_ids(self, sample: Sample, target: str) -> tuple[int, ...]:
         if sample.choices is not None and target not in sample.choices:
             raise ValueError(f"the target {target!r} is not among the choices {sample.choices!r}")
-        known = self._known(sample)[1] if sample.choices is not None else self._spoken(sample)
-        return known[target] if target in known else self._forms([(sample, (target,))])[0][0][target]
+        known = self._known(sample).tokens if sample.choices is not None else self._spoken(sample)
+        return known[target] if target in known else self._forms([(sample, (target,))])[0].tokens[target]
 
-    def choice_tokens(self, sample: Sample) -> dict[str, tuple[int, ...]]:
-        """Tokens of each of the sample's choices, in the way of writing that the model prefers.
+    def choice_tokens(self, sample: Sample) -> dict[str, Form]:
+        """Tokens of each of the sample's choices, in the way of writing that the model prefers: what games score.
 
         Raises:
             ValueError: The sample has no choices.
         """
+        return {word: form for word, (form,) in self.choice_forms(sample, "best").items()}
+
+    def choice_forms(self, sample: Sample, rule: AnswerRule = "best") -> dict[str, tuple[Form, ...]]:
+        """The forms of each of the sample's choices whose probabilities make up the choice's by this rule.
+
+        Raises:
+            ValueError: The sample has no choices.
+            UnknownNameError: No such rule.
+        """
         if sample.choices is None:
             raise ValueError(f"sample {sample.id!r} has no choices; give Sample(choices=...)")
-        return self._known(sample)[1]
+        said = self._known(sample)
+        return said.forms if check_rule(rule) == "sum" else {word: (form,) for word, form in said.tokens.items()}
 
     def _spoken(self, sample: Sample) -> dict[str, tuple[int, ...]]:
         """Tokens of the free answer, if it has been asked for."""
         known = self._answers.get(self._answer_key(sample))
-        return {} if known is None else known[1]
+        return {} if known is None else known.tokens
 
     def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleWhiteBox:
         """The same game's differentiable inside."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import html
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.datasets.instructions import QUESTION, make_instruction, put_together
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.base import Adapter, Geometry
 from toolkit.vlm.checkpoint import CheckpointError
@@ -51,18 +53,59 @@ class Prompt:
         return np.array(self.text_positions) - self.prefix_length
 
 
+def as_asked(adapter: Adapter, sample: Sample) -> Sample:
+    """The sample with an instruction: its own, or where it leaves that to the model, the one with which this is asked.
+
+    A model with a closed vocabulary that lacks words of the released wording (style ``llava``) is asked as the scenes
+    ask, every other one as LLaVA was trained and the common harness asks.
+    """
+    if sample.instruction is not None:
+        return sample
+    released = make_instruction("llava", sample.choices)
+    is_closed = bool(unknown_words(adapter.processor.tokenizer, released or ""))
+    return replace(sample, instruction=make_instruction("scenes", sample.choices) if is_closed else released)
+
+
 def render(adapter: Adapter, sample: Sample) -> tuple[str, int]:
     """The chat-template text of a sample and the index at which its question starts.
 
     Raises:
-        ValueError: The chat template changes the question.
+        ValueError: The chat template changes the words, leaves them out or writes them more than once; it says which.
     """
-    words = sample.question if not sample.instruction else f"{sample.question}\n{sample.instruction}"
-    start = apply_template(adapter.processor, _MARK).index(_MARK)
-    text = apply_template(adapter.processor, words)
-    if text[start : start + len(words)] != words:
-        raise ValueError("the chat template changes the question's text, so its tokens cannot be located in the prompt")
-    return text, start
+    sample = as_asked(adapter, sample)
+    whole, start = put_together(sample.question, sample.instruction or "")
+    words = whole.strip()  # templates do so too
+    start -= len(whole) - len(whole.lstrip())
+    marked = apply_template(adapter.processor, _MARK)
+    if marked.count(_MARK) != 1:
+        n = marked.count(_MARK)
+        what = f"writes the question {n} times" if n else "leaves the question out"
+    else:
+        before, after = marked.split(_MARK)
+        text = apply_template(adapter.processor, words)
+        if text == before + words + after:
+            return text, len(before) + start
+        is_around = text.startswith(before) and text.endswith(after)
+        what = _change(words, text[len(before) : len(text) - len(after)] if is_around else "")
+    raise ValueError(
+        f"the chat template of {adapter.family} {what}, so the question's tokens cannot be located in the prompt; give "
+        "the checkpoint a template that writes the user's text once and as it is"
+    )
+
+
+def _change(words: str, written: str) -> str:
+    """What a template did to the words that it was given."""
+    changes = {
+        words.upper(): "writes the question in capitals",
+        words.lower(): "writes the question in lower case",
+        words[::-1]: "turns the question round",
+        " ".join(reversed(words.split())): "turns the question's words round",
+        " ".join(words.split()): "joins the question's lines and blanks",
+        html.escape(words): "escapes characters of the question",
+    }
+    if words and written.count(words) > 1:
+        return f"writes the question {written.count(words)} times"
+    return changes.get(written, "changes the question's text")
 
 
 def apply_template(processor: Any, words: str) -> str:
@@ -108,7 +151,7 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
     expansion = adapter.expansion(geometry)
     text = text.replace(adapter.placeholder(), expansion, 1)
     start += len(expansion) - len(adapter.placeholder())
-    encoded = adapter.processor.tokenizer(text, return_offsets_mapping=True)
+    encoded = _with_offsets(adapter.processor.tokenizer, text)
     ids = tuple(encoded["input_ids"])
     if ids != tuple(inputs["input_ids"][0].tolist()):
         raise ValueError(
@@ -133,19 +176,23 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
     )
 
 
-def check_words(tokenizer: Any, sample: Sample) -> None:
+def check_words(adapter: Adapter, sample: Sample) -> None:
     """Refuse a question or an instruction that the tokenizer cannot represent.
 
     Raises:
         ValueError: Control characters, special tokens, or words that are not in a closed vocabulary; all are named.
+            Or a tokenizer that does not say where its tokens stand.
     """
-    for kind, words in (("question", sample.question), ("instruction", sample.instruction)):
+    tokenizer = adapter.processor.tokenizer
+    structure = _special_tokens(adapter)
+    for kind, words in (("question", sample.question), ("instruction", sample.instruction or "")):
+        words = words.replace(QUESTION, " ") if kind == "instruction" else words
         control = {repr(c) for c in words if unicodedata.category(c) == "Cc" and c not in "\n\t\r"}
         if control:
             raise ValueError(f"the {kind} contains control characters: {', '.join(sorted(control))}; remove them")
-        added = [token for token in tokenizer.get_added_vocab() if token in words]
-        if added:
-            raise ValueError(f"the {kind} contains special tokens of the model: {', '.join(added)}; rephrase it")
+        special = [token for token in structure if token in words]
+        if special:
+            raise ValueError(f"the {kind} contains special tokens of the model: {', '.join(special)}; rephrase it")
         unknown = unknown_words(tokenizer, words)
         if unknown:
             listed = ", ".join(repr(word) for word in unknown[:10]) + (", ..." if len(unknown) > 10 else "")
@@ -154,6 +201,24 @@ def check_words(tokenizer: Any, sample: Sample) -> None:
                 "this model reads lower-case words, with every punctuation mark set off by spaces"
                 f"{_hint(tokenizer, words)}"
             )
+
+
+def _special_tokens(adapter: Adapter) -> list[str]:
+    """Tokens that build a prompt and may not stand in a text: special ones, placeholders, and those of the template.
+
+    An added token is not special for being added: Gemma's tokenizer adds line breaks and runs of blanks.
+    """
+    processor = adapter.processor
+    tokenizer = processor.tokenizer
+    template = apply_template(processor, _MARK)
+    added = [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special or (token.content.strip() and token.content in template)
+    ]
+    named = [getattr(processor, name, None) for name in ("image_token", "video_token")]
+    placeholders = [token for token in (adapter.placeholder(), *named) if isinstance(token, str) and token]
+    return list(dict.fromkeys([*added, *tokenizer.all_special_tokens, *placeholders]))
 
 
 def _hint(tokenizer: Any, words: str) -> str:
@@ -172,6 +237,20 @@ def unknown_words(tokenizer: Any, words: str) -> list[str]:
     unknown = tokenizer.unk_token_id
     if unknown is None or not words:
         return []
-    encoded = tokenizer(words, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = _with_offsets(tokenizer, words, add_special_tokens=False)
     pairs = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
     return list(dict.fromkeys(words[a:b] for token, (a, b) in pairs if token == unknown))
+
+
+def _with_offsets(tokenizer: Any, text: str, *, add_special_tokens: bool = True) -> Any:
+    """Token ids of a text and the characters that each stands for.
+
+    Raises:
+        ValueError: The tokenizer does not say the latter.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"the tokenizer {type(tokenizer).__name__} does not say which characters its tokens stand for; load the "
+            "checkpoint's fast tokenizer, which lies in tokenizer.json"
+        )
+    return tokenizer(text, add_special_tokens=add_special_tokens, return_offsets_mapping=True)

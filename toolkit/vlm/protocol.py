@@ -22,8 +22,9 @@ class Answer:
 
     Attributes:
         text: One of the sample's choices, or the decoded greedy answer where there are none.
-        probability: Probability of the answer's tokens, in [0, 1], from a float32 log-softmax.
-        token_ids: The scored answer tokens.
+        probability: Probability of the answer's tokens, in [0, 1], from a float32 log-softmax; by the rule ``sum`` that
+            of all its forms.
+        token_ids: The answer tokens that games score, with the end of the answer where one choice begins another.
         by_choice: Probability of each choice; empty without choices.
     """
 

@@ -19,7 +19,7 @@ from toolkit.games import Players
 from toolkit.typing import Coalitions
 from toolkit.vlm import decoder
 from toolkit.vlm.base import Adapter, Geometry, check_picture
-from toolkit.vlm.prompt import Prompt, build_prompt, check_words, render
+from toolkit.vlm.prompt import Prompt, as_asked, build_prompt, check_words, render
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class View:
 def sample_key(sample: Sample) -> str:
     """Digest of everything of a sample that enters a model: pixels, question, instruction."""
     digest = hashlib.sha256()
-    for part in (sample.image.mode, str(sample.image.size), sample.question, sample.instruction):
+    for part in (sample.image.mode, str(sample.image.size), sample.question, repr(sample.instruction)):
         digest.update(f"{len(part)}:{part}".encode())
     digest.update(sample.image.tobytes())
     return digest.hexdigest()
@@ -114,7 +114,8 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     Raises:
         ValueError: The picture or the words cannot be represented, or the prompt exceeds the model's context.
     """
-    check_words(adapter.processor.tokenizer, sample)
+    sample = as_asked(adapter, sample)
+    check_words(adapter, sample)
     picture = check_picture(sample.image)
     text, _ = render(adapter, sample)
     inputs = adapter.processor(text=[text], images=[picture], return_tensors="pt")
