@@ -39,10 +39,11 @@ def test_all_players_equal_the_ordinary_forward_exactly(vlm) -> None:
     game = vlm.game(s, target="yes")
     with torch.inference_mode():
         logits = vlm.model(**processed(vlm, s)).logits[0, -1]
+        last = vlm.model(**processed(vlm, s), logits_to_keep=1).logits[0, -1]
     assert len(game.token_ids) == 1
-    expected = np.exp(logits.float().log_softmax(-1)[game.token_ids[0]].item())
+    expected, alone = (np.exp(x.float().log_softmax(-1)[game.token_ids[0]].item()) for x in (logits, last))
     everything = np.ones((1, game.players.n), dtype=bool)
-    assert plain_values(game, everything)[0] == expected
+    assert plain_values(game, everything)[0] == alone == pytest.approx(expected, abs=1e-6)
     assert game(everything)[0] == pytest.approx(expected, abs=1e-6)
 
 

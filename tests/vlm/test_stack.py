@@ -65,7 +65,7 @@ def test_half_precision_stays_close(name: str) -> None:
     torch.testing.assert_close(found, decoder.decode(*arguments)[read], atol=0.1, rtol=0.1)
 
 
-@pytest.mark.parametrize("reason", ["eager", "hook", "forward", "window", "kind"])
+@pytest.mark.parametrize("reason", ["eager", "hook", "forward", "kind"])
 @torch.inference_mode()
 def test_a_decoder_that_is_not_such_a_stack_runs_as_transformers_runs_it(reason: str, monkeypatch) -> None:
     vlm = make_subject("random-tiny-internvl")
@@ -77,8 +77,6 @@ def test_a_decoder_that_is_not_such_a_stack_runs_as_transformers_runs_it(reason:
         layer.self_attn.register_forward_hook(lambda *_: seen.append(1))
     elif reason == "forward":
         monkeypatch.setattr(layer.mlp, "forward", lambda x: torch.zeros_like(x))
-    elif reason == "window":
-        monkeypatch.setattr(layer.self_attn, "sliding_window", 4)
     else:
         monkeypatch.setattr(layer, "__class__", type("OtherLayer", (type(layer),), {}))
     arguments, read = packed(vlm)

@@ -17,6 +17,7 @@ from toolkit.scenes.captions import NOWHERE
 from toolkit.scenes.packing import Batch
 from toolkit.scenes.pool import SIDE
 from toolkit.vlm import decoder
+from toolkit.vlm.masks import layer_biases
 
 
 def pixel_inputs(processor: Any, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Tensor]:
@@ -85,9 +86,10 @@ class Student:
         inner = self.model.get_decoder()
         positions = self._positions[..., None, :].expand(*self._positions.shape[:-1], len(tokens), -1)
         mask = torch.ones(len(tokens), *[len(self.prefix)] * 2, dtype=torch.bool, device=self.device).tril()
+        bias = layer_biases(self.model, mask, prompt.dtype, torch.arange(len(self.prefix), device=self.device))[0]
         states: Tensor = inner.layers[0](
             prompt,
-            attention_mask=decoder.attention_bias(mask, prompt.dtype),
+            attention_mask=bias,
             position_embeddings=inner.rotary_emb(prompt, positions),
         )
         return states[:, self.is_image]
@@ -102,7 +104,8 @@ class Student:
         with ExitStack() as hooks:
             for layer in self.model.get_decoder().layers[:2]:
                 hooks.enter_context(layer.register_forward_hook(lambda _, __, output: states.append(output)))
-            hidden = decoder.decode(self.model, embeddings, self._mask(blocks), self._all_positions(batch))
+            positions, index = self._all_positions(batch), self._index(batch)
+            hidden = decoder.decode(self.model, embeddings, self._mask(blocks), positions, index)
         targets = batch.targets.to(self.device)
         asked = targets != -100
         logits = decoder.lm_head(self.model, hidden[:, n_prefix:][asked])
@@ -126,6 +129,11 @@ class Student:
     def _mask(blocks: Tensor) -> Tensor:
         same = (blocks[:, :, None] == blocks[:, None, :]) | (blocks[:, None, :] == 0)
         return same & torch.ones(blocks.shape[1], blocks.shape[1], dtype=torch.bool, device=blocks.device).tril()
+
+    def _index(self, batch: Batch) -> Tensor:
+        """Each token's index (B, length) in a sequence of the prefix and its own block."""
+        prefix = torch.arange(len(self.prefix), device=self.device).expand(len(batch.offsets), -1)
+        return torch.cat([prefix, batch.offsets.to(self.device) + len(self.prefix)], dim=-1)
 
     def _all_positions(self, batch: Batch) -> Tensor:
         offsets = batch.offsets.to(self.device) + self._next

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from toolkit.vlm.masks import layer_biases, mask_argument
+
 
 def encode_images(model: PreTrainedModel, pixel_inputs: Mapping[str, Tensor], n_images: int) -> Tensor:
     """Image tokens of pictures that give equally many tokens each.
@@ -37,7 +39,9 @@ def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return cast(Tensor, model.get_input_embeddings()(ids))
 
 
-def decode(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_ids: Tensor) -> Tensor:
+def decode(
+    model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_ids: Tensor, index: Tensor | None = None
+) -> Tensor:
     """Last hidden states of the decoder under an explicit mask and explicit positions.
 
     Args:
@@ -45,23 +49,22 @@ def decode(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_id
         embeddings: Shape (batch, length, dim).
         mask: Bool (batch, length, length): row may attend to column. Every row must attend to something.
         position_ids: Shape (batch, length), or (3, batch, length) for a decoder with M-RoPE.
+        index: Shape (length,) or (batch, length): each token's index in the sequence that transformers would be given,
+            which is where a sliding window is cut; a decoder without windows needs none.
 
     Returns:
         Shape (batch, length, dim), after the final norm.
+
+    Raises:
+        ValueError: The decoder has a sliding window and no index is given, or layers of an unknown type.
     """
     output = cast(Any, model).get_decoder()(
         inputs_embeds=embeddings,
-        attention_mask=attention_bias(mask, embeddings.dtype),
+        attention_mask=mask_argument(model, layer_biases(model, mask, embeddings.dtype, index)),
         position_ids=position_ids,
         use_cache=False,
     )
     return cast(Tensor, output.last_hidden_state)
-
-
-def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to attention scores, shape (batch, 1, length, length): 0 where the mask allows, else the least."""
-    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
-    return bias.masked_fill_(~mask, torch.finfo(dtype).min)[:, None]
 
 
 def lm_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -171,8 +171,9 @@ class Engine:
         mask = decoder.tree_mask(torch.from_numpy(batch.ends).to(device))
         positions = torch.from_numpy(batch.positions).to(device)
         read = torch.arange(len(rows), device=device)[:, None], torch.from_numpy(batch.read).to(device)
+        index = torch.from_numpy(batch.index).to(device)
         inputs = (model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0])
-        states = stack.read_states(*inputs, read) if self._by_layers else decoder.decode(*inputs)[read]
+        states = stack.read_states(*inputs, read, index) if self._by_layers else decoder.decode(*inputs, index)[read]
         row, slot = torch.from_numpy(batch.states).to(device)
         logits = decoder.lm_head(model, states[row, slot])
         state, token = torch.from_numpy(batch.said).to(device)

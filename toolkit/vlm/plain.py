@@ -5,12 +5,16 @@ Slow and simple on purpose; the engine is checked against it.
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.autocast import without_autocast
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 def plain_logits(
     vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:
-    """Float32 logits (1 + len(continuation), vocabulary) of the answer's tokens.
+    """Float32 logits (1 + len(continuation), vocabulary) of the answer's tokens; no others are computed.
 
     Args:
         vlm: The model.
@@ -47,10 +51,25 @@ def plain_logits(
         attention_mask=attention,
         position_ids=position_ids[:, None] if len(positions) > 1 else position_ids,
         use_cache=False,
+        **_last_logits(type(vlm.model), 1 + len(continuation)),
         **vlm.adapter.pixel_inputs(pixels[None], view.geometry),
     )
     logits: Tensor = output.logits[0, -1 - len(continuation) :].float()
     return logits
+
+
+@cache
+def _last_logits(model_class: type[PreTrainedModel], n: int) -> dict[str, int]:
+    """The argument with which a model computes its last logits only, which for 150,000 words is most of the memory."""
+    if "logits_to_keep" in inspect.signature(model_class.forward).parameters:
+        return {"logits_to_keep": n}
+    warnings.warn(
+        f"{model_class.__name__} has no logits_to_keep: an ordinary pass computes the logits of every position, which "
+        "takes more memory",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return {}
 
 
 def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:

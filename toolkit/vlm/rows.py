@@ -148,6 +148,7 @@ class RowBatch:
         ends: (B, L) the first column that does not descend from a column; all columns of the row descend from the
             prefix, and from padding only itself.
         positions: (1 or 3, B, L).
+        index: (B, L) of each token in the whole sequence of its prompt and its answer, which a sliding window counts.
         read: (B, n_read) columns of the hidden states that are read, padded with column 0.
         states: (2, n_states) row and index into its ``read`` of every hidden state that is read.
         said: (2, n_said) index into ``states`` and token, for every answer token.
@@ -179,6 +180,7 @@ class RowBatch:
     def _lay(self, rows: Sequence[Row], length: int) -> None:
         """Write the tokens, the trees and the positions of all rows."""
         prompts, places, following, which = _tables([row.view for row in rows])
+        lengths = np.array([len(row.view.prompt.ids) for row in rows])[:, None]
         starts = np.array([row.view.prompt.prefix_length for row in rows])[:, None]
         ends = np.array([row.length for row in rows])[:, None]
         columns = np.arange(length)
@@ -189,6 +191,7 @@ class RowBatch:
         asked = np.where(answer > 0, 0, token)
         self.ids = np.where(answer > 0, token, prompts[which, asked])
         self.positions = np.where(answer > 0, following[which] + answer - 1, places[:, which, asked])
+        self.index = np.where(answer > 0, lengths + answer - 1, token)
         self.ends = np.where(is_prefix, ends, columns + 1)
         self.ends[is_tree] = np.concatenate([row.tree.ends for row in rows]) + np.repeat(starts, (ends - starts)[:, 0])
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from toolkit.vlm import decoder, kernels
 from toolkit.vlm.fingerprint import attached
+from toolkit.vlm.masks import layer_biases
 from toolkit.vlm.rotary import Turn
 
 _LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
@@ -27,13 +28,17 @@ def is_known(model: PreTrainedModel) -> bool:
     return not any(map(attached, stack.modules())) and all(
         type(layer).__name__ in _LAYERS
         and layer.self_attn.config._attn_implementation == "sdpa"
-        and getattr(layer.self_attn, "sliding_window", None) is None
         for layer in stack.layers
     )
 
 
 def read_states(
-    model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_ids: Tensor, read: tuple[Tensor, Tensor]
+    model: PreTrainedModel,
+    embeddings: Tensor,
+    mask: Tensor,
+    position_ids: Tensor,
+    read: tuple[Tensor, Tensor],
+    index: Tensor | None = None,
 ) -> Tensor:
     """Last hidden states of some tokens, as :func:`toolkit.vlm.decoder.decode` gives for all.
 
@@ -43,23 +48,24 @@ def read_states(
         mask: Bool (batch, length, length), as ``decode`` takes.
         position_ids: Shape (batch, length), or (3, batch, length).
         read: Rows (batch, 1) and columns (batch, n_read) of the tokens.
+        index: Each token's index in the whole sequence, as ``decode`` takes.
 
     Returns:
         Shape (batch, n_read, dim), after the final norm.
     """
     if not is_known(model):
-        return decoder.decode(model, embeddings, mask, position_ids)[read]
+        return decoder.decode(model, embeddings, mask, position_ids, index)[read]
     stack = _text_model(model)
-    bias = decoder.attention_bias(mask, embeddings.dtype)
+    biases = layer_biases(model, mask, embeddings.dtype, index)
     cosine, sine = stack.rotary_emb(embeddings, position_ids)
     turn = Turn.of_heads(cosine, sine, stack.config.num_attention_heads)
     batch, length, _ = embeddings.shape
     hidden = kernels.padded(embeddings.flatten(0, 1))
-    for layer in stack.layers[:-1]:
+    for layer, bias in zip(stack.layers[:-1], biases, strict=False):
         hidden = _layer(layer, hidden, hidden, turn, turn, bias)
     rows, columns = read
     asking = kernels.padded(hidden[: batch * length].view(embeddings.shape)[read].flatten(0, 1))
-    hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), bias[:, 0][rows, columns][:, None])
+    hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), biases[-1][:, 0][rows, columns][:, None])
     return _norm(stack.norm, hidden[: columns.numel()]).view(*columns.shape, -1)
 
 

@@ -68,7 +68,8 @@ class SampleWhiteBox:
         length = sequence.shape[1]
         mask = torch.ones(length, length, dtype=torch.bool, device=sequence.device).tril().expand(batch, -1, -1)
         positions = self._positions[:, None].expand(-1, batch, -1)
-        hidden = decoder.decode(self._hf, sequence, mask, positions if len(positions) > 1 else positions[0])
+        index = torch.arange(length, device=sequence.device)
+        hidden = decoder.decode(self._hf, sequence, mask, positions if len(positions) > 1 else positions[0], index)
         return decoder.lm_head(self._hf, hidden[:, -len(self.target_ids) :]).float()
 
     def score(self, pixels: Tensor, question: Tensor) -> Tensor:
