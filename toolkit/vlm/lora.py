@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -50,7 +51,9 @@ def merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     from peft import PeftModel
     from peft.tuners.lora import LoraLayer
 
-    adapted: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what peft misses among the weights is refused below
+        adapted: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     there = {name.removeprefix("base_model.model.") for name, m in adapted.named_modules() if isinstance(m, LoraLayer)}
     if there != wanted:
         raise CheckpointError(

@@ -132,8 +132,8 @@ def _upon_its_base(name: str, folder: Path, *, pinned: bool) -> Source:
         )
     if Path(base).is_dir() and _is_adapter(Path(base)):
         raise CheckpointError(f"{folder} is an adapter upon an adapter, {base}; merge that one into its base first")
-    commit = settings.get("revision") if locate(base)[1] else None
     try:
+        commit = settings.get("revision") if locate(base)[1] else None
         source = find_source(base, revision=commit, pinned=pinned)
     except (CheckpointError, UnknownNameError) as error:
         raise CheckpointError(f"{folder} is an adapter, and its base cannot be used: {error}") from error
