@@ -39,7 +39,7 @@ WORDS = (
 )
 MODEL_TYPE = {"llava": "llava", "qwen2.5-vl": "qwen2_5_vl", "internvl": "internvl"}
 RANDOM_TINY = tuple(f"random-tiny-{family}" for family in MODEL_TYPE)
-RELEASED = tuple(f"released-{family}" for family in MODEL_TYPE)
+RELEASED = (*(f"released-{family}" for family in MODEL_TYPE), "released-llava siglip")
 TRAINED = tuple(
     f"tiny-{family}-{twin}"
     for family in MODEL_TYPE
@@ -76,8 +76,8 @@ def make_subject(name: str) -> LoadedVLM:
         model, processor = fourth.small()
         return LoadedVLM(name, fourth.adapter()(processor), model)
     elif name.startswith("released-"):
-        family = name.removeprefix("released-")
-        model, processor = released(family)
+        family, _, tower = name.removeprefix("released-").partition(" ")
+        model, processor = released(family, tower=tower or "clip")
     else:
         return load_vlm(name, device="cpu")
     return LoadedVLM(name, adapter_class(MODEL_TYPE[family])(processor), model)
@@ -95,11 +95,11 @@ USER = (
 )
 
 
-def processor_of(family: str):
-    """A processor as the released checkpoint of this family has it, with a small vocabulary."""
+def processor_of(family: str, tokenizer=None):
+    """A processor as the released checkpoint of this family has it, with a small vocabulary or a given tokenizer."""
     if family == "llava":
         images = hf.CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
-        words = bpe({"image_token": "<image>"}, bos="<s>")
+        words = tokenizer or bpe({"image_token": "<image>"}, bos="<s>")
         return hf.LlavaProcessor(
             images,
             words,
@@ -118,7 +118,7 @@ def processor_of(family: str):
         }
         images = hf.Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280})
         template = TURNS.format(image="<|vision_start|><|image_pad|><|vision_end|>")
-        return Qwen2_5_VLProcessor(images, bpe(special), chat_template=template)
+        return Qwen2_5_VLProcessor(images, tokenizer or bpe(special), chat_template=template)
     special = {
         "start_image_token": "<img>",
         "end_image_token": "</img>",
@@ -127,15 +127,17 @@ def processor_of(family: str):
         "start_token": "<|im_start|>",
     }
     images = hf.GotOcr2ImageProcessorPil(size={"height": 448, "width": 448}, max_patches=12)
-    return InternVLProcessor(images, bpe(special), 256, chat_template=TURNS.format(image="<IMG_CONTEXT>\n"))
+    return InternVLProcessor(images, tokenizer or bpe(special), 256, chat_template=TURNS.format(image="<IMG_CONTEXT>\n"))
 
 
-def released(family: str, *, vision_layers: int = 1):
+def released(family: str, *, vision_layers: int = 1, tokenizer=None, tower: str = "clip"):
     """A small random model of the released class behind the released processor, and that processor.
+
+    LLaVA may have a SigLIP tower, which has no class token and whose every token is a patch.
 
     Qwen's grid is bounded and InternVL's tiles are 112 pixels wide, so that a picture is a few hundred tokens.
     """
-    processor = processor_of(family)
+    processor = processor_of(family, tokenizer)
     tokens = processor.tokenizer.get_vocab()
     text = {
         "vocab_size": len(tokens),
@@ -145,14 +147,18 @@ def released(family: str, *, vision_layers: int = 1):
         "num_attention_heads": 4,
         "max_position_embeddings": 4096,
         "initializer_range": 0.2,
-        "eos_token_id": tokens["<|im_end|>"],
-        "pad_token_id": tokens["<pad>"],
+        "eos_token_id": processor.tokenizer.eos_token_id,
+        "pad_token_id": processor.tokenizer.pad_token_id,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         if family == "llava":
+            if tower == "siglip":
+                processor.image_processor = hf.SiglipImageProcessorPil(size={"height": 336, "width": 336})
+                processor.vision_feature_select_strategy, processor.num_additional_image_tokens = "full", 0
+            kind = {"clip": hf.CLIPVisionConfig, "siglip": hf.SiglipVisionConfig}[tower]
             config = hf.LlavaConfig(
-                vision_config=hf.CLIPVisionConfig(
+                vision_config=kind(
                     hidden_size=32,
                     intermediate_size=32,
                     num_hidden_layers=vision_layers + 1,
@@ -160,6 +166,7 @@ def released(family: str, *, vision_layers: int = 1):
                     image_size=336,
                     patch_size=14,
                 ),
+                vision_feature_select_strategy=processor.vision_feature_select_strategy,
                 text_config=hf.LlamaConfig(**text, num_key_value_heads=4),
                 image_token_index=tokens["<image>"],
                 vision_feature_layer=-2,

@@ -58,7 +58,9 @@ def test_a_configuration_of_another_depth_is_refused(folder: Path, no_memory, la
         config["text_config"].pop("layer_types", None)
 
     edit(folder, cut)
-    with pytest.raises(CheckpointError, match=r"lacks [0-9]+ weights" if layers == 5 else "has too many: [0-9]+ weights"):
+    with pytest.raises(
+        CheckpointError, match=r"lacks [0-9]+ weights" if layers == 5 else "has too many: [0-9]+ weights"
+    ):
         load_vlm(folder, device="cpu")
 
 
@@ -90,7 +92,9 @@ def test_a_quantised_checkpoint_is_refused_with_what_to_do(folder: Path, no_memo
 
 
 def test_a_checkpoint_quantised_by_bitsandbytes_needs_a_gpu(folder: Path, no_memory) -> None:
-    edit(folder, lambda config: config.update(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}))
+    edit(
+        folder, lambda config: config.update(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    )
     with pytest.raises(CheckpointError, match="stored quantised by bitsandbytes, which needs a GPU"):
         load_vlm(folder, device="cpu")
 

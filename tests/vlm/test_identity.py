@@ -86,7 +86,9 @@ def test_the_digest_is_that_of_the_weights_that_are_read(folder: Path) -> None:
 
 def test_two_sets_of_weights_are_refused_by_name(folder: Path) -> None:
     shard(folder, 2)
-    with pytest.raises(CheckpointError, match=r"two sets of weights: model.safetensors.index.json and, beside it, model"):
+    with pytest.raises(
+        CheckpointError, match=r"two sets of weights: model.safetensors.index.json and, beside it, model"
+    ):
         load_vlm(folder)
     (folder / "model.safetensors.index.json").unlink()
     with pytest.raises(CheckpointError, match=r"model.safetensors and, beside it, model-00001-of-00002.* and 1 more"):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-
 from safetensors.torch import load_file, save_file
 
 from toolkit.datasets import load_samples

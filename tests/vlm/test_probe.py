@@ -35,7 +35,9 @@ def test_windows_pass_and_an_engine_that_ignored_them_would_not(name: str, monke
     for module in (masks, probe):
         monkeypatch.setattr(module, "layer_windows", lambda model: (None,) * n_layers)
     vlm.engine.forget()
-    with pytest.raises(CheckpointError, match=r"would not be scored as itself: .* differs from the model's plain passes"):
+    with pytest.raises(
+        CheckpointError, match=r"would not be scored as itself: .* differs from the model's plain passes"
+    ):
         require_scoring(vlm)
 
 

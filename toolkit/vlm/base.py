@@ -145,8 +145,12 @@ class Adapter(ABC):
             ValueError: A limit that this family does not have.
         """
 
-    def reconcile(self, config: Any) -> None:
-        """Fill what the processor lacks from the model's configuration, and refuse what contradicts it."""
+    def reconcile(self, config: Any) -> None:  # noqa: B027  # a family may have nothing to fill
+        """Fill what the processor lacks from the model's configuration, and refuse what contradicts it.
+
+        Raises:
+            CheckpointError: They contradict each other; the message has both values.
+        """
 
     @abstractmethod
     def placeholder(self) -> str:

@@ -84,7 +84,7 @@ def _check_names(info: Mapping[str, Any], class_name: str, name: str) -> None:
         if keys:
             raise CheckpointError(
                 f"{name} {what} {len(keys)} weights of {class_name} as its config.json describes it, among them "
-                f"{keys[0]}; config.json and weights belong to different models, or a copy is not whole: copy both again"
+                f"{keys[0]}; config.json and weights are of different models, or a copy is not whole: copy both again"
             )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
 
+from toolkit.vlm.agreement import agree_on_token, agreed
 from toolkit.vlm.base import Adapter, Geometry, ImageLimits, tiled_geometry, untiled
 
 
@@ -51,6 +52,18 @@ class InternVL(Adapter):
                 raise ValueError(f"max_tiles is {limits.max_tiles}; expected at least 1")
             processor.image_processor.max_patches = limits.max_tiles
         return processor
+
+    def reconcile(self, config: Any) -> None:
+        """Tokens of a tile, by its size, its patches and the pixel shuffle; and the size of a tile."""
+        tower, images = config.vision_config, self.processor.image_processor
+        side, patch = (x[0] if isinstance(x, list | tuple) else x for x in (tower.image_size, tower.patch_size))
+        due = int(side // patch * config.downsample_ratio) ** 2
+        agreed(
+            self.processor.image_seq_length, due, "image sequence length",
+            ("processor_config.json", f"config.json (tiles of {side} pixels, patches of {patch})"),
+        )  # fmt: skip
+        agreed(images.size.height, side, "size of a tile", ("preprocessor_config.json", "config.json"))
+        agree_on_token(self.processor, config)
 
     def placeholder(self) -> str:
         """The context token; the start and end tokens around it are template."""

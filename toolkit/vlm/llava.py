@@ -10,11 +10,16 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaProcessor
 
+from toolkit.vlm.agreement import agree_on_token, agreed
 from toolkit.vlm.base import Adapter, Geometry, ImageLimits, grid_regions
+from toolkit.vlm.checkpoint import CheckpointError
+
+_CLASS_TOKENS = {"clip_vision_model": 1, "siglip_vision_model": 0}
+"""Kinds of vision towers, and how many tokens each puts before its patches."""
 
 
 class Llava(Adapter):
-    """Adapter of ``LlavaForConditionalGeneration`` with a CLIP vision tower."""
+    """Adapter of ``LlavaForConditionalGeneration`` with a CLIP or SigLIP vision tower."""
 
     family = "llava"
     model_type = "llava"
@@ -26,6 +31,39 @@ class Llava(Adapter):
         if limits.max_pixels is not None or limits.max_tiles is not None:
             raise ValueError("LLaVA sees one crop of a fixed size; max_pixels and max_tiles do not apply to it")
         return LlavaProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
+
+    def reconcile(self, config: Any) -> None:
+        """Patch size, feature strategy, tokens besides the patches, and image size.
+
+        CLIP puts a class token before the patches, which the strategy "default" drops; SigLIP has none. Checkpoints of
+        2024 leave all of this to the model.
+        """
+        tower = config.vision_config
+        if tower.model_type not in _CLASS_TOKENS:
+            raise CheckpointError(
+                f"the vision tower is a {tower.model_type!r}; LLaVA's adapter knows {', '.join(_CLASS_TOKENS)}"
+            )
+        p, here = self.processor, "processor_config.json"
+        p.patch_size = agreed(p.patch_size, tower.patch_size, "patch size", (here, "config.json"))
+        p.vision_feature_select_strategy = agreed(
+            p.vision_feature_select_strategy, config.vision_feature_select_strategy, "feature strategy",
+            (here, "config.json"),
+        )  # fmt: skip
+        n = _CLASS_TOKENS[tower.model_type]
+        p.num_additional_image_tokens = agreed(
+            p.num_additional_image_tokens or None, n or None, "number of additional image tokens",
+            (here, f"a tower of the kind {tower.model_type}"),
+        ) or 0  # fmt: skip
+        if p.num_additional_image_tokens != n or (p.vision_feature_select_strategy == "default" and n == 0):
+            raise CheckpointError(
+                f"a tower of the kind {tower.model_type} has {n} tokens besides its patches, and {here} says "
+                f"{p.num_additional_image_tokens} with the strategy {p.vision_feature_select_strategy!r}: a patch "
+                "would be lost. Take both files from one checkpoint"
+            )
+        images = p.image_processor
+        side = images.crop_size.height if images.do_center_crop else images.size.height
+        agreed(side, tower.image_size, "image size", ("preprocessor_config.json", "config.json"))
+        agree_on_token(p, config)
 
     def placeholder(self) -> str:
         """The processor's image token."""
@@ -44,7 +82,8 @@ class Llava(Adapter):
         column = np.minimum(np.arange(width) // patch, columns - 1)
         player = (row[:, None] * columns + column[None, :]).astype(np.int32)
         player[rows * patch :] = player[:, columns * patch :] = -1
-        extra = 0 if self.processor.vision_feature_select_strategy == "default" else 1
+        dropped = 1 if self.processor.vision_feature_select_strategy == "default" else 0
+        extra = self.processor.num_additional_image_tokens - dropped
         return Geometry(
             rows=rows,
             columns=columns,

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ATTENTIONS = ("sdpa", "eager")
 
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, StrictDataclassError,
+)  # fmt: skip
+"""What transformers raises where a file is damaged or two contradict each other; ValueErrors may be the caller's."""
+
 
 def load_vlm(
     name: str | Path,
@@ -126,7 +131,7 @@ def _read(
     with _quiet(source.n_parameters < 10_000_000), without_adapter(source.folder, source.lora) as folder:
         with _explained(source):
             processor = family.load_processor(str(folder), None, limits)
-        with _explained(source, ValueError, StrictDataclassError):
+        with _explained(source, ValueError):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         adapter = family(processor)
         check_template(processor, str(source.folder))
@@ -139,7 +144,8 @@ def _read(
             model = merged(model, source.lora)
     if not is_known:
         check_finite(model, str(source.folder))
-    return adapter, model.eval().requires_grad_(False)
+    model.train(False)
+    return adapter, model.requires_grad_(False)
 
 
 def check_device(device: str | None) -> torch.device:
@@ -201,7 +207,7 @@ def _explained(source: Source, *further: type[Exception]) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except (OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, *further) as error:
+    except _DAMAGE + further as error:
         if is_out_of_memory(error):
             raise
         first = " ".join(str(error).split())[:300]

@@ -51,7 +51,7 @@ def plain_logits(
         attention_mask=attention,
         position_ids=position_ids[:, None] if len(positions) > 1 else position_ids,
         use_cache=False,
-        **_last_logits(type(vlm.model), 1 + len(continuation)),
+        **last_logits(type(vlm.model), 1 + len(continuation)),  # type: ignore[arg-type]  # classes are hashable
         **vlm.adapter.pixel_inputs(pixels[None], view.geometry),
     )
     logits: Tensor = output.logits[0, -1 - len(continuation) :].float()
@@ -59,7 +59,7 @@ def plain_logits(
 
 
 @cache
-def _last_logits(model_class: type[PreTrainedModel], n: int) -> dict[str, int]:
+def last_logits(model_class: type[PreTrainedModel], n: int) -> dict[str, int]:
     """The argument with which a model computes its last logits only, which for 150,000 words is most of the memory."""
     if "logits_to_keep" in inspect.signature(model_class.forward).parameters:
         return {"logits_to_keep": n}

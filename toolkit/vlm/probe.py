@@ -1,4 +1,4 @@
-"""Is a model scored as itself? The engine against the plain path, and that against the model's ordinary forward pass."""
+"""Is a model scored as itself? The engine against the plain path, and that against the ordinary forward pass."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ def _question(vlm: LoadedVLM) -> str:
     ids = tokenizer(_QUESTION, add_special_tokens=False)["input_ids"]
     if unknown is None or unknown not in ids:
         return _QUESTION
-    words = sorted(word for word in tokenizer.get_vocab() if word.isalpha() and word not in tokenizer.all_special_tokens)
+    words = sorted(
+        word for word in tokenizer.get_vocab() if word.isalpha() and word not in tokenizer.all_special_tokens
+    )
     return " ".join(words[:6])
 
 
@@ -148,13 +150,13 @@ def _coalitions(view: View, n: int, rng: np.random.Generator) -> Coalitions:
 @torch.inference_mode()
 @without_autocast
 def _forward(vlm: LoadedVLM, sample: Sample) -> tuple[NDArray[np.float64], float]:
-    """Log-probabilities (vocabulary,) of the model's ordinary forward pass, and how far batches of 1 and 4 are apart."""
+    """Log-probabilities (vocabulary,) of the ordinary forward pass, and how far batches of 1 and 4 are apart."""
     text, _ = render(vlm.adapter, sample)
 
     def logits(n: int) -> Tensor:
         inputs = vlm.adapter.processor(text=[text] * n, images=[sample.image] * n, return_tensors="pt")
         inputs = inputs.to(vlm.model.device, vlm.model.dtype)
-        found: Tensor = vlm.model(**inputs, use_cache=False, logits_to_keep=1).logits[0, -1].float()
+        found: Tensor = vlm.model(**inputs, use_cache=False).logits[0, -1].float()
         return found
 
     one = logits(1)

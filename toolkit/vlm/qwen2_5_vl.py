@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import Qwen2VLImageProcessorPil
 
+from toolkit.vlm.agreement import agree_on_token, agreed
 from toolkit.vlm.base import Adapter, Geometry, ImageLimits, grid_regions
 from toolkit.vlm.windows import batched_windows
 
@@ -54,6 +55,17 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
             settings = images.to_dict() | {"size": {"shortest_edge": lower, "longest_edge": limits.max_pixels}}
             processor.image_processor = Qwen2VLImageProcessorPil.from_dict(settings)
         return processor
+
+    def reconcile(self, config: Any) -> None:
+        """Sizes of patches and merged blocks, which the image processor always has."""
+        images, tower = self.processor.image_processor, config.vision_config
+        for of_images, of_tower in (
+            ("patch_size", "patch_size"), ("merge_size", "spatial_merge_size"),
+            ("temporal_patch_size", "temporal_patch_size"),
+        ):  # fmt: skip
+            places = ("preprocessor_config.json", "config.json")
+            agreed(getattr(images, of_images), getattr(tower, of_tower), of_tower.replace("_", " "), places)
+        agree_on_token(self.processor, config)
 
     def placeholder(self) -> str:
         """The processor's image token."""
