@@ -1,15 +1,18 @@
-"""Whether a model still computes what it computed when it was loaded."""
+"""Whether a model still computes what it computed when it was loaded, and by whose code."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Hashable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from toolkit.vlm.patches import Code, code_of, configs, patches
 
 _WHOLE = 64 << 20
 _PROBES = 64
@@ -17,15 +20,111 @@ _RECORDER = "transformers.utils.output_capturing"
 _NOT_SETTINGS = ("transformers_version", "dtype")
 
 
-def state(model: PreTrainedModel) -> Hashable:
-    """What tells at once that a model was changed: its tensors' places and versions, hooks, replaced methods, modes.
+class State(NamedTuple):
+    """What a model's values depend on, as far as it can be told at once; equal as long as nothing was changed.
 
-    Writing through ``tensor.data`` leaves no trace here; :func:`fingerprint` sees that too.
+    Attributes:
+        tensors: Where weights and buffers lie, and how often they were changed in place.
+        probes: 64 values of each of them.
+        modules: Class, mode, hooks and replaced methods of every module, and hooks on all modules.
+        settings: What stands in the configurations.
+        code: The methods, functions and attention tables that compute it.
     """
-    tensors = tuple((tensor.data_ptr(), _version(tensor)) for tensor in _tensors(model))
-    modules = tuple((id(type(module)), module.training, attached(module)) for module in model.modules())
+
+    tensors: Hashable
+    probes: bytes
+    modules: Hashable
+    settings: Hashable
+    code: Code
+
+
+_CHANGED = {
+    "tensors": "its weights or buffers were replaced or changed in place",
+    "probes": "its weights or buffers were changed in place",
+    "modules": "its modules, their modes, hooks or methods were changed",
+    "settings": "its configuration was changed",
+    "code": "code of its classes, of the functions that they use or of an attention table was replaced",
+}
+
+
+def state(model: PreTrainedModel) -> State:
+    """What tells at once that a model was changed.
+
+    A write to single values through ``tensor.data`` leaves no trace here; :func:`fingerprint` sees that in small
+    models too.
+    """
+    modules = _modules(model)
+    tensors = [
+        tensor
+        for module in modules
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None
+    ]
+    places = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
+    about = tuple((id(type(module)), module.training, attached(module)) for module in modules)
+    settings = tuple(tuple(map(id, vars(config).values())) for config in configs(model))
+    code = code_of(model, {type(module) for module in modules})
+    return State(places, _probed(model, tensors), (about, _hooks_on_all()), settings, code)
+
+
+def changed(before: State, now: State) -> str | None:
+    """In words what was changed between two states; None if nothing was."""
+    for field, words in _CHANGED.items():
+        if getattr(before, field) != getattr(now, field):
+            return words
+    return None
+
+
+def is_altered(module: nn.Module) -> bool:
+    """Whether hooks or methods of its own anywhere in a module, or code of somebody else, may change what it computes.
+
+    Whoever runs a module in another way than transformers steps aside then.
+    """
+    return any(map(attached, _modules(module))) or bool(_hooks_on_all()) or bool(patches(module))
+
+
+def _hooks_on_all() -> tuple[int, ...]:
+    """Hooks on all modules of the process."""
     everywhere = cast(Any, torch.nn.modules.module)
-    return tensors, modules, (*everywhere._global_forward_hooks, *everywhere._global_forward_pre_hooks)
+    return (*everywhere._global_forward_hooks, *everywhere._global_forward_pre_hooks)
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """Every module once, as ``model.modules()`` gives them, in a third of the time."""
+    found, seen = [model], {id(model)}
+    for module in found:
+        for child in module._modules.values():
+            if child is not None and id(child) not in seen:
+                seen.add(id(child))
+                found.append(child)
+    return found
+
+
+_PROBED: WeakKeyDictionary[nn.Module, tuple[Hashable, list[list[Tensor]]]] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _probed(model: nn.Module, tensors: list[Tensor]) -> bytes:
+    """Up to 64 values of each tensor; the views that read them are made once per model."""
+    places = tuple(tensor.data_ptr() for tensor in tensors)
+    known = _PROBED.get(model)
+    if known is None or known[0] != places:
+        views: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+        for tensor in tensors:
+            if tensor.numel() and not tensor.is_meta and tensor.layout == torch.strided and _is_dense(tensor):
+                step = -(-tensor.numel() // _PROBES)
+                n = -(-tensor.numel() // step)
+                view = tensor.detach().as_strided((n,), (step,))
+                views.setdefault((tensor.device, tensor.dtype), []).append(view)
+        known = _PROBED[model] = places, list(views.values())
+    read = [torch.cat(alike).view(torch.uint8).cpu().numpy().tobytes() for alike in known[1]]
+    return b"".join(read)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether as many values as it has lie one behind the other in memory."""
+    end = (tensor.storage_offset() + tensor.numel()) * tensor.itemsize
+    return type(tensor.data) is Tensor and tensor.untyped_storage().nbytes() >= end
 
 
 def attached(module: nn.Module) -> tuple[int, ...]:
@@ -34,6 +133,8 @@ def attached(module: nn.Module) -> tuple[int, ...]:
     The hooks that transformers leaves behind when hidden states were asked for once do nothing unless they are asked
     for again, and do not count.
     """
+    if not (module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)):
+        return ()
     hooks = (*module._forward_hooks.items(), *module._forward_pre_hooks.items())
     foreign = tuple(number for number, hook in hooks if getattr(hook, "__module__", "") != _RECORDER)
     return (*foreign, id(vars(module)["forward"])) if "forward" in vars(module) else foreign
@@ -46,7 +147,8 @@ def fingerprint(model: PreTrainedModel) -> str:
     Of models above 64 MiB, 64 values of each tensor are read: a change of a few of its values through ``tensor.data``
     goes unseen there; any other change of weights in place counts in ``state``.
     """
-    digest = hashlib.sha256(repr(state(model)).encode())
+    now = state(model)
+    digest = hashlib.sha256(repr((now.tensors, now.modules, now.code)).encode())
     digest.update(config_digest(model).encode())
     tensors = [tensor.detach().flatten() for tensor in _tensors(model)]
     if sum(tensor.nbytes for tensor in tensors) > _WHOLE:

@@ -13,6 +13,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.games import Players, check_coalitions
 from toolkit.plan import plan_coalitions
 from toolkit.typing import Coalitions, Values
+from toolkit.vlm.fingerprint import State
 from toolkit.vlm.request import Block, Request
 from toolkit.vlm.store import code_identity
 from toolkit.vlm.view import View
@@ -25,7 +26,9 @@ class SampleGame:
     """v(S): the probability of the target's tokens given the players in S; raw, in [0, 1].
 
     An absent image player's pixels are the baseline's; an absent word is masked from attention while every other token
-    keeps its position. Each distinct coalition is evaluated once and kept.
+    keeps its position. Each distinct coalition is evaluated once and kept, as long as the model is not changed: values
+    belong to one state of it, and a game that outlives a change of weights, hooks or code computes all of them anew,
+    for the same target.
 
     Args:
         vlm: The model.
@@ -45,6 +48,7 @@ class SampleGame:
         self.target = target
         self.token_ids = token_ids
         self.baseline = baseline
+        self._state = vlm.current_state()
         self._values: dict[bytes, float] = {}
         self._is_recalled = False
         self._n_evaluations = 0
@@ -76,6 +80,17 @@ class SampleGame:
             if key not in self._values:
                 fresh.setdefault(key, i)
         return keys, coalitions[list(fresh.values())]
+
+    def follow(self, state: State) -> None:
+        """Drop the values of another state of the model; in another precision or place the sample is seen anew."""
+        if state == self._state:
+            return
+        self._state = state
+        self._values.clear()
+        self._is_recalled = False
+        model = self.vlm.model
+        if (self.view.pixels.dtype, self.view.pixels.device) != (model.dtype, model.device):
+            self.view = self.vlm.view(self.sample)
 
     def recall(self) -> None:
         """Take what the model's store remembers, when the game is asked for the first time."""
@@ -137,10 +152,13 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
         raise ValueError("games of different models cannot be scored in one batch; group them by model")
     vlm = requests[0][0].vlm if requests else None
     is_trusted = vlm is not None and vlm.store is not None and vlm.is_as_loaded()
+    now = None if vlm is None else vlm.current_state()
     keys: list[list[bytes]] = []
     work: dict[int, tuple[SampleGame, list[Coalitions]]] = {}
     for game, coalitions in requests:
         checked = check_coalitions(coalitions, game.players)
+        if now is not None:
+            game.follow(now)
         if is_trusted:
             game.recall()
         known, fresh = game.missing(checked)

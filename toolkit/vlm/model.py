@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,9 @@ from toolkit.vlm.answers import (
 )
 from toolkit.vlm.base import Adapter
 from toolkit.vlm.engine import Engine
-from toolkit.vlm.fingerprint import config_digest, fingerprint, precision
+from toolkit.vlm.fingerprint import State, changed, config_digest, fingerprint, precision, state
 from toolkit.vlm.game import SampleGame
+from toolkit.vlm.patches import foreign
 from toolkit.vlm.plain import plain_logits
 from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer
@@ -85,7 +87,9 @@ class LoadedVLM:
         self.model = model
         self.store = store
         self._config = config_digest(model)
-        self._loaded_as = fingerprint(model)
+        self._loaded_as, self._loaded_state = fingerprint(model), state(model)
+        self._state = self._loaded_state
+        self._is_warned = False
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._answers: dict[tuple[str, tuple[str, ...] | None], Said] = {}
@@ -123,8 +127,40 @@ class LoadedVLM:
         return "exact" if self.model.dtype == torch.float32 else self.engine.tokens.size.bit_length()
 
     def is_as_loaded(self) -> bool:
-        """Whether weights, configuration, modes and hooks are those with which the model was put in here."""
-        return fingerprint(self.model) == self._loaded_as
+        """Whether weights, configuration, modes, hooks and code are those with which the model was put in here.
+
+        A model whose classes or attention table were patched by another library never is.
+        """
+        return self.why_not_as_loaded() is None
+
+    def why_not_as_loaded(self) -> str | None:
+        """What was changed since the model was put in here, or what of its code is somebody else's; None if nothing."""
+        now = state(self.model)
+        if found := foreign(now.code):
+            return _listed(found)
+        if fingerprint(self.model) == self._loaded_as:
+            return None
+        return changed(self._loaded_state, now) or "its weights or buffers were changed in place"
+
+    def current_state(self) -> State:
+        """What answers, views and values belong to; where it has changed, those of before are forgotten.
+
+        Warns once where another library has patched the code that computes the model.
+        """
+        now = state(self.model)
+        if now != self._state:
+            self._state = now
+            self._answers.clear()
+            self._views.clear()
+        if not self._is_warned and (found := foreign(now.code)):
+            self._is_warned = True
+            warnings.warn(
+                f"{self.name} is not computed by its own code: {_listed(found)}. Answers, values and maps are those of "
+                "the patched model, and are not remembered; start Python without the patch for the model as released",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return self._state
 
     def asked(self, sample: Sample) -> Sample:
         """The sample with the instruction with which this model is asked, where it leaves that to the model."""
@@ -137,7 +173,7 @@ class LoadedVLM:
             ValueError: The picture or the words cannot be represented.
         """
         sample = self.asked(sample)
-        key = sample_key(sample)
+        key = f"{sample_key(sample)} {self.model.dtype} {self.model.device}"
         if key not in self._views:
             self._views[key] = make_view(self.adapter, self.model, sample)
             while len(self._views) > 1 and sum(view.nbytes for view in self._views.values()) > _VIEW_BYTES:
@@ -147,6 +183,8 @@ class LoadedVLM:
 
     def answer(self, sample: Sample, *, rule: AnswerRule = "best") -> Answer:
         """Answer a sample; with choices, the most probable one, else greedily.
+
+        An answer is remembered as long as the model is not changed.
 
         Args:
             sample: The sample.
@@ -162,6 +200,7 @@ class LoadedVLM:
     def answers(self, samples: Sequence[Sample], *, rule: AnswerRule = "best") -> list[Answer]:
         """Answer several samples in shared batches; ``rule`` as in ``answer``."""
         check_rule(rule)
+        self.current_state()
         fresh = {self._answer_key(s): s for s in samples if self._answer_key(s) not in self._answers}
         with_choices = [s for s in fresh.values() if s.choices is not None]
         self._answers.update(zip(map(self._answer_key, with_choices), self._choose(with_choices), strict=True))
@@ -171,6 +210,7 @@ class LoadedVLM:
         return sample_key(self.asked(sample)), sample.choices
 
     def _known(self, sample: Sample) -> Said:
+        self.current_state()
         key = self._answer_key(sample)
         if key not in self._answers:
             self._answers[key] = self._choose([sample])[0] if sample.choices is not None else self._speak(sample)
@@ -277,6 +317,7 @@ class LoadedVLM:
 
     def _spoken(self, sample: Sample) -> dict[str, tuple[int, ...]]:
         """Tokens of the free answer, if it has been asked for."""
+        self.current_state()
         known = self._answers.get(self._answer_key(sample))
         return {} if known is None else known.tokens
 
@@ -296,3 +337,8 @@ class LoadedVLM:
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({view.players.n},)")
         pixels = view.masked(self.adapter, baseline, coalition[None, : view.players.n_image])[0]
         return self.adapter.picture(pixels, view.geometry)
+
+
+def _listed(found: Sequence[str]) -> str:
+    """The first three, and how many more."""
+    return "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")

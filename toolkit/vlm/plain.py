@@ -8,13 +8,12 @@ from __future__ import annotations
 import inspect
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.autocast import without_autocast
@@ -51,7 +50,7 @@ def plain_logits(
         attention_mask=attention,
         position_ids=position_ids[:, None] if len(positions) > 1 else position_ids,
         use_cache=False,
-        **last_logits(type(vlm.model), 1 + len(continuation)),  # type: ignore[arg-type]  # classes are hashable
+        **_last_logits(cast(Any, type(vlm.model)), 1 + len(continuation)),
         **vlm.adapter.pixel_inputs(pixels[None], view.geometry),
     )
     logits: Tensor = output.logits[0, -1 - len(continuation) :].float()
@@ -59,7 +58,7 @@ def plain_logits(
 
 
 @cache
-def last_logits(model_class: type[PreTrainedModel], n: int) -> dict[str, int]:
+def _last_logits(model_class: Any, n: int) -> dict[str, int]:
     """The argument with which a model computes its last logits only, which for 150,000 words is most of the memory."""
     if "logits_to_keep" in inspect.signature(model_class.forward).parameters:
         return {"logits_to_keep": n}

@@ -15,19 +15,22 @@ from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
 
 from toolkit.vlm import decoder, kernels
-from toolkit.vlm.fingerprint import attached
+from toolkit.vlm.fingerprint import is_altered
 from toolkit.vlm.masks import layer_biases
+from toolkit.vlm.patches import is_known_class
 from toolkit.vlm.rotary import Turn
 
 _LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
+_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 
 
 def is_known(model: PreTrainedModel) -> bool:
-    """Whether the model's decoder is such a stack, with nothing attached to any of its modules."""
+    """Whether the model's decoder is such a stack, with nothing attached to it and nobody else's code in it."""
     stack = _text_model(model)
-    return not any(map(attached, stack.modules())) and all(
+    return not is_altered(stack) and all(
         type(layer).__name__ in _LAYERS
         and layer.self_attn.config._attn_implementation == "sdpa"
+        and all(is_known_class(type(part)) for part in (layer, *(getattr(layer, name) for name in _PARTS)))
         for layer in stack.layers
     )
 

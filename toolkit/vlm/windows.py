@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
+from toolkit.vlm.fingerprint import is_altered
 from toolkit.vlm.rotary import Turn
 
 
@@ -53,8 +54,11 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, bounds: list[int
 def batched_windows(vision_tower: Any) -> Iterator[None]:
     """Run a tower's windows in batches, its patches as one matrix, and its bookkeeping once for pictures of one grid.
 
-    The tower is as before on exit.
+    The tower is as before on exit. One with hooks, methods of its own or patched classes runs as transformers runs it.
     """
+    if is_altered(vision_tower):
+        yield
+        return
     patches = vision_tower.patch_embed.proj
     attentions = [block.attn for block in vision_tower.blocks]
     for attention in attentions:
