@@ -34,10 +34,20 @@ def test_what_was_saved_is_loaded(family: str, layout: str, tmp_path: Path) -> N
 
 
 CONTRADICTIONS = (
-    ("llava", "processor_config.json", {"patch_size": 16}, "patch size: 16 in processor_config.json, 14 in config.json"),
+    (
+        "llava",
+        "processor_config.json",
+        {"patch_size": 16},
+        "patch size: 16 in processor_config.json, 14 in config.json",
+    ),
     ("llava", "processor_config.json", {"vision_feature_select_strategy": "full"}, "feature strategy: full in"),
     ("llava", "processor_config.json", {"num_additional_image_tokens": 2}, "additional image tokens: 2 in"),
-    ("llava", "config.json", {"image_token_id": 5, "image_token_index": 5}, "image token: [0-9]+ in the tokenizer, 5 in"),
+    (
+        "llava",
+        "config.json",
+        {"image_token_id": 5, "image_token_index": 5},
+        "image token: [0-9]+ in the tokenizer, 5 in",
+    ),
     ("qwen2.5-vl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
     ("internvl", "processor_config.json", {"image_seq_length": 64}, "image sequence length: 64 in .*, 16 in config"),
     ("internvl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
@@ -61,7 +71,11 @@ def test_what_contradicts_itself_is_refused_with_both_values(
         ("llava", {"crop_size": {"height": 224, "width": 224}}, "image size: 224 in preprocessor_config.json, 336 in"),
         ("qwen2.5-vl", {"patch_size": 16}, "patch size: 16 in preprocessor_config.json, 14 in"),
         ("qwen2.5-vl", {"merge_size": 1}, "spatial merge size: 1 in preprocessor_config.json, 2 in"),
-        ("internvl", {"size": {"height": 224, "width": 224}}, "size of a tile: 224 in preprocessor_config.json, 112 in"),
+        (
+            "internvl",
+            {"size": {"height": 224, "width": 224}},
+            "size of a tile: 224 in preprocessor_config.json, 112 in",
+        ),
     ],
 )
 def test_an_image_processor_of_another_model_is_refused(
