@@ -127,7 +127,9 @@ def processor_of(family: str, tokenizer=None):
         "start_token": "<|im_start|>",
     }
     images = hf.GotOcr2ImageProcessorPil(size={"height": 448, "width": 448}, max_patches=12)
-    """A processor as the released checkpoint of this family has it, with a small vocabulary or a tokenizer of yours."""
+    return InternVLProcessor(
+        images, tokenizer or bpe(special), 256, chat_template=TURNS.format(image="<IMG_CONTEXT>\n")
+    )
 
 
 def released(family: str, *, vision_layers: int = 1, tokenizer=None, tower: str = "clip"):
