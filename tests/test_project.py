@@ -114,6 +114,7 @@ def test_binder_environment_lists_every_core_dependency() -> None:
     pip = [item for part in environment["dependencies"] if isinstance(part, dict) for item in part["pip"]]
     listed = {canonicalize_name(re.split(r"[=<>! \[]", item)[0]) for item in (*conda, *pip)}
     names = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+    names["xxhash"] = "python-xxhash"
     missing = [r.name for r in CORE if not {canonicalize_name(r.name), names.get(r.name, r.name)} & listed]
     assert missing == []
     assert any(item.startswith("python=3.") for item in conda)

@@ -107,3 +107,16 @@ def test_turning_all_heads_at_once_is_the_rotary_embedding() -> None:
     turn = Turn.of_heads(cosine, sine, 6)
     for x, e in zip((query, key), expected, strict=True):
         torch.testing.assert_close(turn(x.flatten(2).clone()).view(x.shape), e)
+
+
+@torch.inference_mode()
+def test_rotary_axes_that_an_older_transformers_leaves_apart_are_mixed() -> None:
+    """Up to 5.16 the rotary embedding of Qwen2.5-VL returns its three axes; here they are made from equal positions."""
+    inner = make_subject("random-tiny-qwen2.5-vl").model.get_decoder()
+    embeddings, positions = torch.zeros(2, 9, 1), torch.arange(54).view(3, 2, 9)
+    apart = [inner.rotary_emb(embeddings, axis.expand(3, -1, -1)) for axis in positions]
+    for i, mixed in enumerate(inner.rotary_emb(embeddings, positions)):
+        table = torch.stack([tables[i] for tables in apart])
+        assert not torch.equal(table[0], mixed)
+        assert torch.equal(stack._mixed(table, inner.config), mixed)
+        assert stack._mixed(mixed, inner.config) is mixed

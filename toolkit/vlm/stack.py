@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
@@ -60,7 +61,7 @@ def read_states(
         return decoder.decode(model, embeddings, mask, position_ids, index)[read]
     stack = _text_model(model)
     biases = layer_biases(model, mask, embeddings.dtype, index)
-    cosine, sine = stack.rotary_emb(embeddings, position_ids)
+    cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
     turn = Turn.of_heads(cosine, sine, stack.config.num_attention_heads)
     batch, length, _ = embeddings.shape
     hidden = kernels.padded(embeddings.flatten(0, 1))
@@ -70,6 +71,14 @@ def read_states(
     asking = kernels.padded(hidden[: batch * length].view(embeddings.shape)[read].flatten(0, 1))
     hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), biases[-1][:, 0][rows, columns][:, None])
     return _norm(stack.norm, hidden[: columns.numel()]).view(*columns.shape, -1)
+
+
+def _mixed(table: Tensor, config: Any) -> Tensor:
+    """Rotary table (batch, length, head_dim) of one whose three axes (3, batch, ...) transformers mixes since 5.17."""
+    if table.dim() == 3:
+        return table
+    sections = 2 * list(config.rope_parameters["mrope_section"])
+    return torch.cat([part[i % 3] for i, part in enumerate(table.split(sections, dim=-1))], dim=-1)
 
 
 def _text_model(model: PreTrainedModel) -> Any:
