@@ -17,6 +17,7 @@ from toolkit.vlm.patches import Code, code_of, configs, patches
 _WHOLE = 64 << 20
 _PROBES = 64
 _RECORDER = "transformers.utils.output_capturing"
+_TRACKER = "torch.utils.module_tracker"
 _NOT_SETTINGS = ("transformers_version", "dtype")
 
 
@@ -84,9 +85,10 @@ def is_altered(module: nn.Module) -> bool:
 
 
 def _hooks_on_all() -> tuple[int, ...]:
-    """Hooks on all modules of the process."""
+    """Hooks on all modules of the process; PyTorch's own tracker, which counts and changes nothing, is left out."""
     everywhere = cast(Any, torch.nn.modules.module)
-    return (*everywhere._global_forward_hooks, *everywhere._global_forward_pre_hooks)
+    hooks = (*everywhere._global_forward_hooks.items(), *everywhere._global_forward_pre_hooks.items())
+    return tuple(number for number, hook in hooks if getattr(hook, "__module__", "") != _TRACKER)
 
 
 def _modules(model: nn.Module) -> list[nn.Module]:
