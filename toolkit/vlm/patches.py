@@ -105,10 +105,10 @@ def _is_foreign(value: object, name: str, holder: object) -> bool:
     homes = list(_homes(value))
     if isinstance(value, partial):
         return True
-    trusted = _TRUSTED | ({holder.__module__.partition(".")[0]} if isinstance(holder, type) else set())
-    if any(home.partition(".")[0] not in trusted for home in homes):
+    own = holder.__module__.partition(".")[0] if isinstance(holder, type) else "transformers"
+    if any(home.partition(".")[0] not in _TRUSTED | {own} for home in homes):
         return True
-    if name != "forward" or not isinstance(holder, type):
+    if name != "forward" or not isinstance(holder, type) or own not in _TRUSTED:
         return False
     inner = _innermost(value)
     return inner is not nn.Module.forward and (
