@@ -37,17 +37,28 @@ def patches(model: nn.Module) -> tuple[str, ...]:
         >>> patches(build_tiny("llava", ("yes", "no"), seed=0)[0])
         ()
     """
-    return foreign(code_of(model, {type(module) for module in model.modules()}))
+    return foreign(code_of(model, frozenset(map(type, model.modules()))))
 
 
-def code_of(model: nn.Module, classes: Iterable[type]) -> Code:
+def code_of(model: nn.Module, classes: frozenset[type]) -> Code:
     """Everything that computes a model of these classes, to be compared with what it was."""
-    kinds = sorted(classes, key=id)
+    holders, modules = _holders(classes)
+    held = ((where, holder, tuple(map(names.get, keys))) for where, holder, names, keys in holders)
+    return (*held, *_table_entries(model, modules))
+
+
+_Holder = tuple[str, type | ModuleType, Mapping[str, object], tuple[str, ...]]
+
+
+@lru_cache(maxsize=64)
+def _holders(classes: frozenset[type]) -> tuple[tuple[_Holder, ...], tuple[ModuleType, ...]]:
+    """Classes with their bases, files and tables behind which code stands, their names, and the files alone."""
+    kinds = sorted(classes, key=lambda kind: (kind.__module__, kind.__qualname__))
     bases = dict.fromkeys(base for kind in kinds for base in kind.__mro__[:-1])
     files = dict.fromkeys((*(kind.__module__ for kind in kinds), *_SHARED))
-    modules = [sys.modules[name] for name in files if name.startswith("transformers.") and name in sys.modules]
-    holders: list[type | ModuleType] = [*bases, *modules, *_TABLES]
-    return (*(_held(holder) for holder in holders), *_table_entries(model, modules))
+    modules = tuple(sys.modules[name] for name in files if name.startswith("transformers.") and name in sys.modules)
+    holders: tuple[type | ModuleType, ...] = (*bases, *modules, *_TABLES)
+    return tuple((holder.__name__, holder, vars(holder), _names(holder)) for holder in holders), modules
 
 
 @lru_cache(maxsize=64)
@@ -81,12 +92,6 @@ _TABLES = (
     *dict.fromkeys((type(ALL_ATTENTION_FUNCTIONS), type(ALL_MASK_ATTENTION_FUNCTIONS))),
     type(ALL_ATTENTION_FUNCTIONS).__mro__[1],
 )
-
-
-def _held(holder: type | ModuleType) -> tuple[str, object, tuple[object, ...]]:
-    """What stands behind the names of a class or a file that can be called."""
-    names = vars(holder)
-    return holder.__name__, holder, tuple(map(names.get, _names(holder)))
 
 
 @cache
