@@ -12,6 +12,8 @@ import transformers as hf
 from subjects import make_subject, sample
 from windowed import DECODERS, windowed, with_text
 
+from toolkit.explainers.attention import trace
+from toolkit.explainers.attn_lrp import relevance
 from toolkit.vlm import decoder, stack
 from toolkit.vlm.engine import Engine
 from toolkit.vlm.masks import UnknownAttentionError, _is_near, attention_bias, layer_windows
@@ -147,3 +149,28 @@ def test_a_window_by_hand() -> None:
     ]
     bias = attention_bias(torch.tensor([[[True, False]]]), torch.float16)
     assert bias.tolist() == [[[[0.0, torch.finfo(torch.float16).min]]]]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_explainers_that_read_attention_see_the_window(name: str) -> None:
+    vlm = one(name)
+    seen = trace(vlm.white_box(sample(1), target="yes"), gradient=False).decoder
+    for calls, window in zip(seen, layer_windows(vlm.model), strict=True):
+        (call,) = calls
+        weights = call.weights()
+        index = torch.arange(weights.shape[-1])
+        is_near = index[:, None] - index < (window or len(index))
+        assert bool((weights[..., ~is_near] == 0).all())
+        assert bool((weights[..., is_near.tril()] > 0).all())
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_relevance_passes_through_windows_without_loss_or_is_refused(name: str) -> None:
+    box = one(name).white_box(sample(1), target="yes")
+    if name in ("llava gemma2", "llava phi3"):  # norms about one, and a gate in one matrix with what it multiplies
+        with pytest.raises(ValueError, match="attn-lrp has no rule for (Gemma2RMSNorm|Phi3MLP) of Llava"):
+            relevance(box)
+        return
+    _, logit, balances = relevance(box)
+    assert logit == pytest.approx(box.logit(box.pixels, box.question).item(), abs=1e-5)
+    assert max(balance.error for balance in balances) < 1e-4

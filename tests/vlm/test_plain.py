@@ -7,8 +7,7 @@ import pytest
 import torch
 from subjects import SUBJECTS, make_subject, sample
 
-from toolkit.vlm import plain
-from toolkit.vlm.plain import plain_logits
+from toolkit.vlm.plain import last_logits, plain_batch, plain_logits
 
 
 @pytest.mark.parametrize("vlm", SUBJECTS, indirect=True)
@@ -45,4 +44,14 @@ def test_a_class_that_cannot_leave_logits_out_says_so_and_is_read_at_the_end(mon
     with pytest.warns(RuntimeWarning, match="Older has no logits_to_keep"):
         found = plain_logits(vlm, view, view.pixels, kept, (3,))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert plain._last_logits(type(make_subject("random-tiny-llava").model), 2) == {"logits_to_keep": 2}
+    assert last_logits(make_subject("random-tiny-llava").model, 2) == {"logits_to_keep": 2}
+
+
+@pytest.mark.parametrize("vlm", SUBJECTS, indirect=True)
+def test_a_batch_is_its_rows(vlm) -> None:
+    view, rng = vlm.view(sample(1)), np.random.default_rng(0)
+    kept = rng.random((3, view.players.n_text)) < 0.5
+    pixels = view.masked(vlm.adapter, "blur", rng.random((3, view.players.n_image)) < 0.5)
+    together = plain_batch(vlm, view, pixels, kept, (3, 5))
+    for row, words, logits in zip(pixels, kept, together, strict=True):
+        torch.testing.assert_close(logits, plain_logits(vlm, view, row, words, (3, 5)), atol=1e-4, rtol=0)

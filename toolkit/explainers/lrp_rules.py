@@ -75,7 +75,7 @@ def is_gated(module: nn.Module) -> bool:
 
 
 def uncovered(model: nn.Module) -> list[str]:
-    """Types of leaf modules that no rule covers; empty for the three families."""
+    """Types of modules that no rule covers: leaves, and MLPs gated in another way; none in the three families."""
     leaves = (module for module in model.modules() if not any(True for _ in module.children()))
     known = (
         module
@@ -83,7 +83,12 @@ def uncovered(model: nn.Module) -> list[str]:
         if not (isinstance(module, (*_LINEAR, nn.LayerNorm)) or is_rms_norm(module) or is_activation(module))
         and "RotaryEmbedding" not in type(module).__name__
     )
-    return sorted({type(module).__name__ for module in known})
+    gates = (
+        module
+        for module in model.modules()
+        if any("gate" in name for name, _ in module.named_children()) and not is_gated(module)
+    )
+    return sorted({type(module).__name__ for module in (*known, *gates)})
 
 
 def _rms_norm(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:

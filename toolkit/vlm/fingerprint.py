@@ -61,11 +61,12 @@ def state(model: PreTrainedModel) -> State:
         for tensor in (*module._parameters.values(), *module._buffers.values())
         if tensor is not None
     ]
-    places = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
+    places = tuple([tensor.data_ptr() for tensor in tensors])
+    versions = tuple(map(_version, tensors))
     about = tuple((id(type(module)), module.training, attached(module)) for module in modules)
     settings = tuple(tuple(map(id, vars(config).values())) for config in configs(model))
-    code = code_of(model, {type(module) for module in modules})
-    return State(places, _probed(model, tensors), (about, _hooks_on_all()), settings, code)
+    code = code_of(model, frozenset(map(type, modules)))
+    return State((places, versions), _probed(model, tensors, places), (about, _hooks_on_all()), settings, code)
 
 
 def changed(before: State, now: State) -> str | None:
@@ -105,10 +106,8 @@ def _modules(model: nn.Module) -> list[nn.Module]:
 _PROBED: WeakKeyDictionary[nn.Module, tuple[Hashable, list[list[Tensor]]]] = WeakKeyDictionary()
 
 
-@torch.no_grad()
-def _probed(model: nn.Module, tensors: list[Tensor]) -> bytes:
+def _probed(model: nn.Module, tensors: list[Tensor], places: Hashable) -> bytes:
     """Up to 64 values of each tensor; the views that read them are made once per model."""
-    places = tuple(tensor.data_ptr() for tensor in tensors)
     known = _PROBED.get(model)
     if known is None or known[0] != places:
         views: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}

@@ -37,17 +37,28 @@ def patches(model: nn.Module) -> tuple[str, ...]:
         >>> patches(build_tiny("llava", ("yes", "no"), seed=0)[0])
         ()
     """
-    return foreign(code_of(model, {type(module) for module in model.modules()}))
+    return foreign(code_of(model, frozenset(map(type, model.modules()))))
 
 
-def code_of(model: nn.Module, classes: Iterable[type]) -> Code:
+def code_of(model: nn.Module, classes: frozenset[type]) -> Code:
     """Everything that computes a model of these classes, to be compared with what it was."""
-    kinds = sorted(classes, key=id)
+    holders, modules = _holders(classes)
+    held = ((where, holder, tuple(map(names.get, keys))) for where, holder, names, keys in holders)
+    return (*held, *_table_entries(model, modules))
+
+
+_Holder = tuple[str, type | ModuleType, Mapping[str, object], tuple[str, ...]]
+
+
+@lru_cache(maxsize=64)
+def _holders(classes: frozenset[type]) -> tuple[tuple[_Holder, ...], tuple[ModuleType, ...]]:
+    """Classes with their bases, files and tables behind which code stands, their names, and the files alone."""
+    kinds = sorted(classes, key=lambda kind: (kind.__module__, kind.__qualname__))
     bases = dict.fromkeys(base for kind in kinds for base in kind.__mro__[:-1])
     files = dict.fromkeys((*(kind.__module__ for kind in kinds), *_SHARED))
-    modules = [sys.modules[name] for name in files if name.startswith("transformers.") and name in sys.modules]
-    holders: list[type | ModuleType] = [*bases, *modules, *_TABLES]
-    return (*(_held(holder) for holder in holders), *_table_entries(model, modules))
+    modules = tuple(sys.modules[name] for name in files if name.startswith("transformers.") and name in sys.modules)
+    holders: tuple[type | ModuleType, ...] = (*bases, *modules, *_TABLES)
+    return tuple((holder.__name__, holder, vars(holder), _names(holder)) for holder in holders), modules
 
 
 @lru_cache(maxsize=64)
@@ -83,12 +94,6 @@ _TABLES = (
 )
 
 
-def _held(holder: type | ModuleType) -> tuple[str, object, tuple[object, ...]]:
-    """What stands behind the names of a class or a file that can be called."""
-    names = vars(holder)
-    return holder.__name__, holder, tuple(map(names.get, _names(holder)))
-
-
 @cache
 def _names(holder: type | ModuleType) -> tuple[str, ...]:
     """Names in a class or a file behind which something stood that can be called, when it was first looked at."""
@@ -105,10 +110,10 @@ def _is_foreign(value: object, name: str, holder: object) -> bool:
     homes = list(_homes(value))
     if isinstance(value, partial):
         return True
-    trusted = _TRUSTED | ({holder.__module__.partition(".")[0]} if isinstance(holder, type) else set())
-    if any(home.partition(".")[0] not in trusted for home in homes):
+    own = holder.__module__.partition(".")[0] if isinstance(holder, type) else "transformers"
+    if any(home.partition(".")[0] not in _TRUSTED | {own} for home in homes):
         return True
-    if name != "forward" or not isinstance(holder, type):
+    if name != "forward" or not isinstance(holder, type) or own not in _TRUSTED:
         return False
     inner = _innermost(value)
     return inner is not nn.Module.forward and (

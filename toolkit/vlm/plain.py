@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.autocast import without_autocast
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from toolkit.vlm.view import View
 
 
-@torch.inference_mode()
-@without_autocast
 def plain_logits(
     vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:
@@ -38,37 +37,50 @@ def plain_logits(
         kept: Shape (n_text,): the others are masked from attention; every token keeps its position.
         continuation: Answer tokens before the one that is read last.
     """
+    return plain_batch(vlm, view, pixels[None], kept[None], continuation)[0]
+
+
+@torch.inference_mode()
+@without_autocast
+def plain_batch(
+    vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+) -> Tensor:
+    """The same for pixels (batch, *pixel_shape) and words (batch, n_text) in one pass: (batch, 1 + ..., vocabulary)."""
     device = vlm.model.device
-    ids = torch.tensor([[*view.prompt.ids, *continuation]], device=device)
+    ids = torch.tensor([[*view.prompt.ids, *continuation]], device=device).repeat(len(pixels), 1)
     attention = torch.ones_like(ids)
-    attention[0, [i for i, keep in zip(view.prompt.text_positions, kept, strict=True) if not keep]] = 0
+    attention[:, list(view.prompt.text_positions)] = torch.from_numpy(kept).to(attention)
     extra = view.next_position + np.arange(len(continuation))
     positions = np.concatenate([view.positions, np.broadcast_to(extra, (len(view.positions), len(extra)))], axis=1)
-    position_ids = torch.from_numpy(positions).to(device)
+    position_ids = torch.from_numpy(positions).to(device)[:, None].expand(-1, len(pixels), -1)
     output = vlm.model(
         input_ids=ids,
         attention_mask=attention,
-        position_ids=position_ids[:, None] if len(positions) > 1 else position_ids,
+        position_ids=position_ids if len(positions) > 1 else position_ids[0],
         use_cache=False,
-        **_last_logits(cast(Any, type(vlm.model)), 1 + len(continuation)),
-        **vlm.adapter.pixel_inputs(pixels[None], view.geometry),
+        **last_logits(vlm.model, 1 + len(continuation)),
+        **vlm.adapter.pixel_inputs(pixels, view.geometry),
     )
-    logits: Tensor = output.logits[0, -1 - len(continuation) :].float()
+    logits: Tensor = output.logits[:, -1 - len(continuation) :].float()
     return logits
 
 
-@cache
-def _last_logits(model_class: Any, n: int) -> dict[str, int]:
+def last_logits(model: PreTrainedModel, n: int) -> dict[str, int]:
     """The argument with which a model computes its last logits only, which for 150,000 words is most of the memory."""
+    return {"logits_to_keep": n} if _keeps(cast(Any, type(model))) else {}
+
+
+@cache
+def _keeps(model_class: Any) -> bool:
     if "logits_to_keep" in inspect.signature(model_class.forward).parameters:
-        return {"logits_to_keep": n}
+        return True
     warnings.warn(
         f"{model_class.__name__} has no logits_to_keep: an ordinary pass computes the logits of every position, which "
         "takes more memory",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
-    return {}
+    return False
 
 
 def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:

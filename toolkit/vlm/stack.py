@@ -78,7 +78,7 @@ def _mixed(table: Tensor, config: Any) -> Tensor:
     if table.dim() == 3:
         return table
     sections = 2 * list(config.rope_parameters["mrope_section"])
-    return torch.cat([part[i % 3] for i, part in enumerate(table.split(sections, dim=-1))], dim=-1)
+    return torch.cat([part[i % 3] for i, part in enumerate(torch.split(table, sections, dim=-1))], dim=-1)
 
 
 def _text_model(model: PreTrainedModel) -> Any:
