@@ -248,7 +248,7 @@ def test_explain_remembers_values_unless_told_not_to(
         assert invoke(*words, "--explainer", "occlusion", "--out", str(out), *extra)[0] == 0
         pages.append(out.read_text(encoding="utf-8"))
         evaluated[number:] = [sum(evaluated[number:])]
-        assert (tmp_path / "cache").exists() == (number > 0)
+        assert (tmp_path / "cache" / "coalitions").exists() == (number > 0)
     first, stored, again, anew = evaluated
     assert first == anew >= stored > 40  # the store also shares values between the explainer's game and the scored one
     assert again == 0
