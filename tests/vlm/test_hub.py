@@ -14,7 +14,7 @@ import toolkit
 from toolkit.benchmark.tables import load_run
 from toolkit.cli import app
 from toolkit.paths import models_dir
-from toolkit.vlm import hub
+from toolkit.vlm import hub, loading
 from toolkit.vlm.checkpoint import CheckpointError
 from toolkit.vlm.sources import find_source
 
@@ -53,6 +53,24 @@ def test_a_cached_model_is_explained_on_a_page(snapshot: Path, tmp_path: Path) -
     words = ["explain", str(tmp_path / "red.png"), "is there a red circle ?", "--model", REPO, "--out", str(page)]
     assert f"{REPO}: " in run(*words, "--explainer", "random", "--steps", "2")
     assert REPO in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["explain", "diagnose"])
+def test_a_checkpoint_is_checked_again_on_demand(snapshot: Path, tmp_path: Path, monkeypatch, command: str) -> None:
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "red.png")
+    words = {
+        "explain": [str(tmp_path / "red.png"), "is there a red circle ?", "--explainer", "random", "--steps", "2",
+                    "--out", str(tmp_path / "page.html")],
+        "diagnose": ["--samples", "2"],
+    }[command]  # fmt: skip
+    toolkit.load_vlm(REPO)
+    seen = []
+    check = loading.require_scoring
+    monkeypatch.setattr(loading, "require_scoring", lambda vlm: (seen.append(vlm.name), check(vlm))[1])
+    run(command, *words, "--model", REPO)
+    assert seen == []
+    run(command, *words, "--model", REPO, "--verify")
+    assert seen == [REPO]
 
 
 def test_a_cached_model_is_diagnosed(snapshot: Path) -> None:

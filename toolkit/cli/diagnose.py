@@ -20,6 +20,7 @@ def diagnose(
     baseline: str = typer.Option("blur", help="What a removed picture becomes: blur, mean or noise."),
     seed: int = typer.Option(0, min=0, help="Seed of the sample choice and of the bootstrap."),
     out: Path | None = typer.Option(None, help="Write the whole report to this .html file."),
+    verify: bool = typer.Option(False, "--verify", help="Read and check the whole checkpoint again."),
 ) -> None:
     """Measure how much a model's answers rest on each modality.
 
@@ -35,7 +36,7 @@ def diagnose(
         check_page(out)
     BASELINES.check(baseline)
     found = toolkit.load_samples(dataset, split=split, n=samples, seed=seed)
-    vlm = toolkit.load_vlm(model)
+    vlm = toolkit.load_vlm(model, verify=verify)
     with tqdm(total=len(found), unit="sample", desc=vlm.name) as bar:
         report = toolkit.diagnose(
             vlm, found, baseline=baseline, seed=seed, progress=lambda done, total: _move(bar, done)

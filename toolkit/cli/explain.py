@@ -27,6 +27,7 @@ def explain(
     seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
     force: bool = typer.Option(False, "--force", help="Overwrite a file that this command did not write."),
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither use nor keep the values of earlier calls."),
+    verify: bool = typer.Option(False, "--verify", help="Read and check the whole checkpoint again."),
 ) -> None:
     """Explain an answer about any picture, in one page."""
     check_page(out, force=force)
@@ -39,7 +40,7 @@ def explain(
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(picture, question, choices=listed, answer=answer, instruction=instruction)
-    vlm = toolkit.load_vlm(model, store=None if no_cache else default_store())
+    vlm = toolkit.load_vlm(model, verify=verify, store=None if no_cache else default_store())
     sample = vlm.asked(sample)
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)
