@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from support.hub_cache import COMMIT, put_into_cache, use_cache
 
 import toolkit
 from toolkit.datasets import DATASETS, PictureError
-from toolkit.datasets.hub import DatasetUnavailableError
+from toolkit.datasets.hub import DatasetUnavailableError, unpinned_note
 from toolkit.datasets.letters import LETTERS
 
 
@@ -323,3 +324,31 @@ def test_streaming_takes_the_first_of_a_shuffled_buffer(mmstar: Path, monkeypatc
     samples = toolkit.load_samples("mmstar", n=5, streaming=True)
     assert len({np.asarray(sample.image).shape for sample in samples}) == 1
     assert len({sample.id for sample in samples}) == 5
+
+
+@pytest.mark.parametrize("name", ["repope", "cv-bench", "mmstar"])
+def test_a_cached_dataset_is_read_at_its_commit_and_is_that_of_the_folder(
+    name: str, request: pytest.FixtureRequest, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, apart = request.getfixturevalue(name.replace("-", "_")), tmp_path_factory.mktemp("hub")
+    use_cache(monkeypatch, apart / "hub")
+    pinned = DATASETS[name].revision or COMMIT
+    put_into_cache(apart / "hub", folder_of(folder, apart), DATASETS[name].origin, kind="datasets", commit=pinned)
+    found, local = (toolkit.load_samples(name, n=None, **where) for where in ({}, {"source": folder}))
+    assert [sample.id for sample in found] == [sample.id for sample in local]
+    assert found[0].image.tobytes() == local[0].image.tobytes()
+    with pytest.raises(DatasetUnavailableError, match="neither cached nor reachable"):
+        toolkit.load_samples(name, n=None, revision="e" * 40)
+    note = unpinned_note(name, None)
+    assert (note is None) == (name != "repope")
+    assert note is None or f"--revision repope={COMMIT}" in note
+    assert unpinned_note(name, "e" * 40) is None
+
+
+def folder_of(parquet: Path, apart: Path) -> Path:
+    """The parquet files alone, as a repository has them."""
+    place = apart / "repository" / "data"
+    place.mkdir(parents=True)
+    for file in parquet.glob("*.parquet"):
+        (place / file.name).write_bytes(file.read_bytes())
+    return place.parent

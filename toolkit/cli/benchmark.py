@@ -164,6 +164,7 @@ def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
             say(line)
         return
     from toolkit.benchmark.runner import run_benchmark
+    from toolkit.datasets.hub import unpinned_note
 
     try:
         summary = run_benchmark(spec)
@@ -171,5 +172,9 @@ def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
         typer.echo("interrupted: what was recorded is kept, and the same command goes on with it", err=True)
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(str(summary))
+    for name in spec.datasets:
+        note = unpinned_note(name, spec.revisions.get(name))
+        if note is not None:
+            typer.echo(f"note: {note}", err=True)
     if summary.exit_status:
         raise typer.Exit(summary.exit_status)

@@ -84,6 +84,22 @@ def parquet_files(request: Request) -> list[Path]:
     return files
 
 
+def unpinned_note(name: str, revision: str | None) -> str | None:
+    """How to repeat a run on a hub dataset that was read without a pinned revision; None where there is nothing to say.
+
+    Args:
+        name: A dataset.
+        revision: The commit that was asked for, or None.
+    """
+    if name not in DATASETS or not DATASETS[name].is_hub or revision or DATASETS[name].revision:
+        return None
+    folder = _cached(Request(name, "test", None, 0))
+    return (
+        f"{name} is not pinned; what was read is commit {folder.name} (on the dataset's page: Files, History). "
+        f"To repeat it: --revision {name}={folder.name}"
+    )
+
+
 def _revision(request: Request) -> str | None:
     return request.revision or DATASETS[request.name].revision or None
 
