@@ -1,5 +1,8 @@
 """The toolkit's own bench: names are checked before anything is loaded, failures of data become records."""
 
+import json
+import shutil
+
 import pytest
 from PIL import Image
 from toy_bench import make_sample
@@ -165,3 +168,18 @@ def test_repeated_ids_are_refused(monkeypatch):
     monkeypatch.setattr(bench_module, "iter_samples", lambda *a, **k: iter([make_sample("a", 1), make_sample("a", 1)]))
     with pytest.raises(SpecError, match="the id 'a-1' more than once"):
         ToolkitBench(make_spec(GOOD)).samples("scenes-existence")
+
+
+def test_a_run_does_not_go_on_with_a_folder_that_was_edited_and_names_the_file(tmp_path):
+    folder = shutil.copytree(models_dir() / "tiny-llava-grounded", tmp_path / "model")
+    (folder / "SHA256SUMS").unlink()
+    wanted = make_spec(
+        {**GOOD, "models": [str(folder)], "explainers": ["random"], "samples": 1, "steps": 2, "out": tmp_path / "run",
+         "device": "cpu", "progress": False}
+    )  # fmt: skip
+    assert run_benchmark(wanted).ok == 1
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["rope_parameters"] = {"rope_type": "default", "rope_theta": 123.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SpecError, match=r"other settings: model .*: config.json changed\. Choose"):
+        run_benchmark(wanted)

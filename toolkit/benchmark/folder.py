@@ -106,7 +106,7 @@ def _other_identities(old: Mapping[str, str], new: Mapping[str, str]) -> list[st
         if files:
             lines.append(f"{key}: {', '.join(files)} changed")
         elif before != after:
-            lines.append(f"{key}: {before} -> {after}")
+            lines.append(f"{key}: {json.dumps(before)} -> {json.dumps(after)}")
     return lines
 
 

@@ -100,14 +100,18 @@ def find_source(name: str, *, revision: str | None = None, pinned: bool = False)
         revision = revision or catalogued(name)
         check_revision(name, revision, pinned=pinned)
         return _on_the_hub(name, revision, pinned=pinned)
-    if revision is not None:
-        raise CheckpointError(
-            f"{name!r} is a folder and has no revisions (its files identify it); leave out revision={revision!r}"
-        )
+    _check_unversioned(name, revision)
     if _is_adapter(Path(path)):
         return _upon_its_base(name, Path(path), pinned=pinned)
     found = check_folder(Path(path))
     return _in_a_folder(name, found)
+
+
+def _check_unversioned(name: str, revision: str | None) -> None:
+    if revision is not None:
+        raise CheckpointError(
+            f"{name!r} is a folder and has no revisions (its files identify it); leave out revision={revision!r}"
+        )
 
 
 def _in_a_folder(name: str, found: Checkpoint, repo: str | None = None, revision: str | None = None) -> Source:
@@ -153,6 +157,7 @@ def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) 
         revision = revision or catalogued(name)
         check_revision(name, revision, pinned=pinned)
         return f"commit {revision}"
+    _check_unversioned(name, revision)
     if _is_adapter(Path(path)):
         base = str(read_json(Path(path) / ADAPTER_CONFIG).get("base_model_name_or_path"))
         upon = file_digests(Path(path), adapter_files(Path(path)))
