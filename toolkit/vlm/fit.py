@@ -9,25 +9,26 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from toolkit.vlm.checkpoint import CheckpointError
 
 _LAYER = re.compile(r"\.(layers|layer|blocks)\.\d+\.")
 
 
-def check_weights(class_name: str, folder: Path, name: str) -> None:
+def check_weights(class_name: str, folder: Path, name: str, config: PreTrainedConfig) -> None:
     """Compare the model that config.json describes with the headers of the weights; no weight is read.
 
     Args:
         class_name: Class of transformers.
         folder: The checkpoint's folder.
         name: What it is called in errors.
+        config: What its config.json says.
 
     Raises:
         CheckpointError: A weight is missing, has another shape, or is one too many.
     """
-    _, info = _from_pretrained(class_name, folder, {"device_map": {"": torch.device("meta")}})
+    _, info = _from_pretrained(class_name, folder, {"config": config, "device_map": {"": torch.device("meta")}})
     _check_names(info, class_name, name)
 
 
@@ -38,7 +39,7 @@ def load_weights(class_name: str, folder: Path, name: str, options: Mapping[str,
         class_name: Class of transformers.
         folder: The checkpoint's folder.
         name: What it is called in errors.
-        options: Further arguments of ``from_pretrained``.
+        options: Further arguments of ``from_pretrained``, the configuration among them.
 
     Raises:
         CheckpointError: A weight is missing, has another shape, or is one too many.

@@ -138,8 +138,8 @@ def _read(
         adapter.reconcile(config)
         with _explained(source, ValueError):
             if not is_known and source.quantisation is None:
-                check_weights(family.model_class, folder, str(source.folder))
-            model = load_weights(family.model_class, folder, str(source.folder), options)
+                check_weights(family.model_class, folder, str(source.folder), config)
+            model = load_weights(family.model_class, folder, str(source.folder), options | {"config": config})
         if source.lora is not None:
             model = merged(model, source.lora)
     if not is_known:
