@@ -4,11 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 FULL := .venv/.full
+FLOOR := .venv-floor/.ready
+FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/benchmark/test_bench.py tests/test_games.py tests/test_interactions.py
 RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-slow test-browser lab check bench maps validate sanity notebooks badges clean
+.PHONY: help setup demo test test-floor test-slow test-browser lab check bench maps validate sanity notebooks badges clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -26,6 +28,12 @@ $(FULL): $(READY)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev,cluster,browser]"
 	touch $(FULL)
 
+$(FLOOR): pyproject.toml tests/floor.py
+	test -x .venv-floor/bin/python || $(PYTHON) -m venv .venv-floor
+	$(PYTHON) tests/floor.py > .venv-floor/floor.txt
+	.venv-floor/bin/python -m pip install --quiet -c .venv-floor/floor.txt torch -e ".[lab,stats,dev]"
+	touch $(FLOOR)
+
 demo: $(READY) ## Evaluate the embedded models and write results/demo/report.html
 	$(OFFLINE) $(BIN)/python -m toolkit benchmark demo --out $(RESULTS)/demo
 
@@ -37,6 +45,9 @@ test-slow: $(FULL) ## Run the slow tests, those of Ray among them
 
 test-browser: $(FULL) ## Drive the notebooks in Chromium, which has to be installed; screenshots go to results/
 	$(OFFLINE) SCREENSHOTS=$(RESULTS)/screenshots $(BIN)/python -m pytest -m browser
+
+test-floor: $(FLOOR) ## Run the tests of models, data, explainers, widgets and commands on the oldest versions that are supported
+	$(OFFLINE) .venv-floor/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" $(FLOOR_TESTS)
 
 lab: $(READY) ## Open JupyterLab on the first notebook
 	$(OFFLINE) $(BIN)/jupyter lab $(firstword $(sort $(wildcard notebooks/*.ipynb)))
@@ -64,4 +75,4 @@ badges: $(READY) ## Point the badges at a repository: make badges REPO=owner/nam
 	$(BIN)/python -m toolkit.course badges "$(REPO)"
 
 clean: ## Remove what the targets made, .venv included
-	rm -rf .venv build dist $(RESULTS)
+	rm -rf .venv .venv-floor build dist $(RESULTS)

@@ -114,6 +114,8 @@ def test_rotary_axes_that_an_older_transformers_leaves_apart_are_mixed() -> None
     """Up to 5.16 the rotary embedding of Qwen2.5-VL returns its three axes; here they are made from equal positions."""
     inner = make_subject("random-tiny-qwen2.5-vl").model.get_decoder()
     embeddings, positions = torch.zeros(2, 9, 1), torch.arange(54).view(3, 2, 9)
+    if inner.rotary_emb(embeddings, positions)[0].dim() == 4:
+        pytest.skip("this transformers leaves them apart itself: the contract suite compares with it")
     apart = [inner.rotary_emb(embeddings, axis.expand(3, -1, -1)) for axis in positions]
     for i, mixed in enumerate(inner.rotary_emb(embeddings, positions)):
         table = torch.stack([tables[i] for tables in apart])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -109,15 +111,14 @@ def _cached(request: Request) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     origin = DATASETS[request.name].origin
+    ask = partial(snapshot_download, origin, repo_type="dataset", revision=_revision(request))
     try:
-        return Path(
-            snapshot_download(
-                origin, repo_type="dataset", revision=_revision(request), allow_patterns=["*.parquet", "**/*.parquet"]
-            )
-        )
+        return Path(ask(allow_patterns=["*.parquet", "**/*.parquet"]))
     except HFValidationError as error:
         raise ValueError(f"{request.revision!r} is no revision of {request.name}: {error}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        with suppress(LocalEntryNotFoundError):  # an older huggingface_hub asks the hub for what is here
+            return Path(ask(local_files_only=True))
         raise DatasetUnavailableError(
             f"{request.name} ({origin}, revision {_revision(request) or 'main'}) is neither cached nor reachable: "
             f"{type(error).__name__}. Load it once with network access, or give source=FOLDER with its parquet files"

@@ -75,7 +75,15 @@ def download(repo: str, commit: str) -> Path:
     Raises:
         CheckpointError: It cannot be reached.
     """
-    return Path(_asked(repo, commit, partial(snapshot_download, repo, revision=commit, allow_patterns=list(_WANTED))))
+    ask = partial(snapshot_download, repo, revision=commit, allow_patterns=list(_WANTED))
+    try:
+        return Path(_asked(repo, commit, ask))
+    except CheckpointError:
+        try:  # where there is no network, what is here: the caller looks whether it is whole
+            return Path(snapshot_download(repo, revision=commit, local_files_only=True))
+        except LocalEntryNotFoundError:
+            pass
+        raise
 
 
 def _asked(repo: str, revision: str | None, ask: Callable[[], T]) -> T:
