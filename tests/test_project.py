@@ -174,3 +174,18 @@ def test_a_wheel_carries_its_data(tmp_path: Path) -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path / "site", env=environment
     ).stdout.strip()
     assert Path(found) == tmp_path / "site" / "toolkit" / "_data"
+
+
+def test_the_floor_run_covers_every_core_dependency_and_lies_below_the_tested_set() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "floor.py")], check=True, capture_output=True, text=True
+    ).stdout
+    floors = dict(line.split("==") for line in done.splitlines())
+    assert {canonicalize_name(name) for name in floors} == {canonicalize_name(r.name) for r in CORE}
+    tested = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line and not line.startswith("#")
+    )
+    for name, floor in floors.items():
+        assert Version(floor) <= Version(tested[name]), name
