@@ -126,7 +126,6 @@ class Learner:
     def run_all(self):
         """Run all cells; a JupyterLab whose kernel has just started may drop all but the first, so ask again."""
         idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-        self.page.wait_for_selector(idle, timeout=MINUTES * 60_000)
         deadline = time.monotonic() + MINUTES * 60
         quiet = SETTLE
         while time.monotonic() < deadline:
@@ -135,14 +134,24 @@ class Learner:
                 return
             busy = "[*]:" in prompts or not self.page.locator(idle).count()
             quiet = 0 if busy else quiet + 1
-            dialog = self.page.locator("dialog.jp-Dialog")
-            assert not dialog.count(), f"JupyterLab asks: {dialog.all_inner_texts()}"
+            self.answer_dialog()
             if quiet > SETTLE:
                 self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
                 self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
                 quiet = -SETTLE
             time.sleep(1)
         raise AssertionError(f"the cells did not finish: {self.prompts()}")
+
+    def answer_dialog(self):
+        """JupyterLab may ask which kernel to take before it has read their list: the preselected one, as a learner."""
+        dialog = self.page.locator("dialog.jp-Dialog")
+        if not dialog.count():
+            return
+        asked = dialog.all_inner_texts()
+        assert [words.splitlines()[0] for words in asked] == ["Select Kernel"], f"JupyterLab asks: {asked}"
+        assert "Python 3 (ipykernel)" in asked[0], f"no Python kernel to select: {asked}"
+        dialog.locator("button.jp-mod-accept").click()
+        dialog.wait_for(state="detached")
 
     def failures(self):
         return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').all_text_contents()

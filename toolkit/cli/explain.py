@@ -49,10 +49,12 @@ def explain(
     image = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
     text = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)
     from toolkit.plots.explain_page import explain_page, reading_notes
+    from toolkit.plots.numbers import shown_number
 
     explain_page(
         out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image, text=text
     )  # fmt: skip
-    typer.echo(f"{vlm.name}: {said.text} ({said.probability:.3f}); F_syn {synergy.value:+.3f}; {out}")
+    f_syn = shown_number(synergy.value, sign=True)
+    typer.echo(f"{vlm.name}: {said.text} ({shown_number(said.probability)}); F_syn {f_syn}; {out}")
     for note in reading_notes(said, vlm.regions(sample)):
         typer.echo(f"note: {note}", err=True)

@@ -13,6 +13,7 @@ from toolkit.explainers.attribution import Attribution
 from toolkit.plots.curves import curves
 from toolkit.plots.drawing import image_html
 from toolkit.plots.maps import overlay, png_bytes, ranked_players, tokens_html
+from toolkit.plots.numbers import shown_number
 from toolkit.synergy.curves import InsertionDeletion
 from toolkit.synergy.faithfulness import SynergyScore
 from toolkit.typing import Regions, Scores
@@ -85,13 +86,15 @@ def explain_page(
 
 
 def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution) -> str:
-    others = ", ".join(f"{html.escape(name)} {p:.3f}" for name, p in answer.by_choice.items() if name != answer.text)
+    others = ", ".join(
+        f"{html.escape(name)} {shown_number(p)}" for name, p in answer.by_choice.items() if name != answer.text
+    )
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
     told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
     return (
         f"<h1>{html.escape(sample.question)}</h1>"
         f'<p class="answer">{html.escape(vlm.name)} answers <b>{html.escape(answer.text)}</b> with probability '
-        f"{answer.probability:.3f}{f' ({others})' if others else ''}.{given}{told}</p>"
+        f"{shown_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>"
         f'<p class="note">Explained by {html.escape(attribution.method)}, for the answer '
         f"&ldquo;{html.escape(attribution.target)}&rdquo;, with {attribution.n_evaluations} forward and "
         f"{attribution.n_gradients} backward passes. Orange speaks for the answer, purple against it.</p>"
@@ -119,8 +122,8 @@ def reading_notes(answer: Answer, regions: Regions) -> list[str]:
         notes.append(f"the model sees only the middle {100 * share:.0f} % of this picture, the rest is cropped away")
     if answer.by_choice and total < 0.5:
         notes.append(
-            f"the allowed answers together have a probability of {total:.3f}; left alone, the model would say "
-            "something else, so it may not know this kind of question"
+            f"the allowed answers together have a probability of {shown_number(total)}; left alone, the model would "
+            "say something else, so it may not know this kind of question"
         )
     return notes
 
@@ -175,7 +178,7 @@ def _tables(attribution: Attribution) -> str:
         mask = attribution.players.of("image" if modality == "image" else "text")
         labels = [label for label, own in zip(attribution.players.labels, mask, strict=True) if own]
         rows = "".join(
-            f'<tr><td>{html.escape(label)}</td><td class="n">{value:+.4f}</td></tr>'
+            f'<tr><td>{html.escape(label)}</td><td class="n">{shown_number(value, 4, sign=True)}</td></tr>'
             for label, value in ranked_players(labels, attribution.scores[mask], n=8)
         )
         tables.append(
@@ -193,7 +196,8 @@ def _numbers(synergy: SynergyScore, image: InsertionDeletion, text: InsertionDel
         ("words: insertion minus deletion", text.srg.value, "larger: the words found first matter more"),
     ]
     cells = "".join(
-        f'<tr><td>{name}</td><td class="n">{value:+.3f}</td><td>{note}</td></tr>' for name, value, note in rows
+        f'<tr><td>{name}</td><td class="n">{shown_number(value, sign=True)}</td><td>{note}</td></tr>'
+        for name, value, note in rows
     )
     return f"<h2>Does the explanation hold?</h2><table>{cells}</table>"
 

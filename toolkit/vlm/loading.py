@@ -138,7 +138,8 @@ def _read(
         adapter.reconcile(config)
         with _explained(source, ValueError):
             if not is_known and source.quantisation is None:
-                check_weights(family.model_class, folder, str(source.folder), config)
+                with _quiet(True):
+                    check_weights(family.model_class, folder, str(source.folder), config)
             model = load_weights(family.model_class, folder, str(source.folder), options | {"config": config})
         if source.lora is not None:
             model = merged(model, source.lora)
@@ -256,16 +257,16 @@ def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet(is_small: bool) -> Iterator[None]:
-    """No loading report, whose content is checked here, and no progress bar for a checkpoint that loads at once."""
+def _quiet(is_at_once: bool) -> Iterator[None]:
+    """No loading report, whose content is checked here, and no progress bar for what is done at once."""
     transformers_logging: Any = logging
     verbosity, shown = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
-    if is_small and shown:
+    if is_at_once and shown:
         transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-        if is_small and shown:
+        if is_at_once and shown:
             transformers_logging.enable_progress_bar()
