@@ -10,7 +10,7 @@ RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-floor test-slow test-browser lab check bench maps validate sanity notebooks badges clean
+.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench maps validate sanity notebooks badges clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -49,6 +49,13 @@ test-browser: $(FULL) ## Drive the notebooks in Chromium, which has to be instal
 test-floor: $(FLOOR) ## Run the tests of models, data, explainers, widgets and commands on the oldest versions that are supported
 	$(OFFLINE) .venv-floor/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" $(FLOOR_TESTS)
 
+test-newest: $(READY) ## Run the same tests on the newest transformers, whatever the tested set says
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	grep -ivE '^(transformers|tokenizers|huggingface-hub|hf-xet|accelerate)==' constraints.txt > .venv-newest/constraints.txt
+	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/constraints.txt "torch==2.13.0"
+	.venv-newest/bin/python -m pip install --quiet --upgrade -c .venv-newest/constraints.txt -e ".[lab,stats,dev]"
+	$(OFFLINE) .venv-newest/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" $(FLOOR_TESTS)
+
 lab: $(READY) ## Open JupyterLab on the first notebook
 	$(OFFLINE) $(BIN)/jupyter lab $(firstword $(sort $(wildcard notebooks/*.ipynb)))
 
@@ -75,4 +82,4 @@ badges: $(READY) ## Point the badges at a repository: make badges REPO=owner/nam
 	$(BIN)/python -m toolkit.course badges "$(REPO)"
 
 clean: ## Remove what the targets made, .venv included
-	rm -rf .venv .venv-floor build dist $(RESULTS)
+	rm -rf .venv .venv-floor .venv-newest build dist $(RESULTS)

@@ -262,6 +262,20 @@ def test_the_executors_are_measured_on_the_grounded_models(monkeypatch, tmp_path
     assert "starting up and loading included" in done.output
 
 
+def test_loading_is_measured_beside_transformers_and_remembers_nothing_here(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path / "mine"))
+    done = CliRunner().invoke(app, ["loading", "--quick", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    written = json.loads((tmp_path / "out" / "speed.json").read_text())["tables"]
+    assert [aim["bound"] for aim in written["aims"]] == ["<= 1.3", "<= 1.3"]
+    assert len(written["loading"]) == 3
+    for row in written["loading"]:
+        assert row["later"] == pytest.approx(row["later_s"] / row["plain_s"])
+        assert row["first"] == pytest.approx((row["first_s"] - 10 * row["pass_s"]) / row["plain_s"])
+        assert row["first_s"] > row["later_s"]  # what the first load checks, the later ones remember
+    assert not (tmp_path / "mine").exists()
+
+
 def test_an_unknown_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown family 'lava'"):
         build("lava", torch.device("cpu"), torch.float32, small=True)

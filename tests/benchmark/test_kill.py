@@ -29,7 +29,7 @@ def run_child(context, folder, workers, *, kill_after=None):
     child = context.Process(target=run_toys, args=(str(folder), workers))
     child.start()
     if kill_after is not None:
-        time.sleep(kill_after)
+        child.join(kill_after)
         child.kill()
     child.join()
     assert child.exitcode in (0, -signal.SIGKILL)

@@ -92,6 +92,21 @@ def run_gpu(
         raise typer.Exit(1)
 
 
+@app.command("loading")
+def run_loading(
+    out: Path = typer.Option(
+        Path("results/bench-loading"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
+    quick: bool = typer.Option(False, help="Small shapes, rough numbers."),
+) -> None:
+    """First and later loads beside transformers' own; 1.3 times is the aim for both, the first load's probe apart."""
+    from toolkit.bench import aims, loading
+
+    before = machine()
+    rows = loading.bench(quick=quick, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"aims": aims.aim_rows({"loading": rows}, aims.LOADING_AIMS), "loading": rows}, before)
+
+
 @app.command("executors")
 def run_executors(
     out: Path = typer.Option(

@@ -45,6 +45,10 @@ CPU_AIMS = (
     Aim("macro-game: peak memory in GiB (1.5 GB)", "macro_game", "peak_GiB", 1.5 / GB, at_least=False),
     Aim("256 samples: peak memory in GiB (1.5 GB)", "scaling", "peak_GiB", 1.5 / GB, at_least=False),
 )
+LOADING_AIMS = (
+    Aim("later loads: times transformers' own", "loading", "later", 1.3, at_least=False),
+    Aim("first load less ten plain passes: times transformers' own", "loading", "first", 1.3, at_least=False),
+)
 GPU_AIMS = (
     Aim("times faster than the plain path", "metrics", "speed_up", 8.0, only=("model", "LLaVA-1.5-7B")),
     Aim("share of the bare rate", "metrics", "share_of_bare", 0.6),

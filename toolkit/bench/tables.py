@@ -16,6 +16,7 @@ TITLES = {
     "exactness": "Engine against the plain path: distribution of |difference| of values",
     "grid": "Extrapolated time of the full grid: scoring alone, without the explainers' own passes",
     "executors": "The same units with each executor, starting up and loading included",
+    "loading": "Loading, in loads of model and processor by transformers alone; files in the system's memory",
     "left_out": "Not measured",
 }
 
