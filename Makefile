@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 FULL := .venv/.full
 FLOOR := .venv-floor/.ready
-FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/benchmark/test_bench.py tests/test_games.py tests/test_interactions.py
+FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/games tests/speed
 RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -64,7 +64,7 @@ check: $(READY) ## Lint, formatting and types
 	$(BIN)/mypy
 
 bench: $(READY) ## Measure the scoring engine
-	$(OFFLINE) $(BIN)/python -m toolkit.bench cpu --out $(RESULTS)/bench
+	$(OFFLINE) $(BIN)/python -m tests.speed cpu --out $(RESULTS)/bench
 
 maps: $(READY) ## Draw the maps of every explainer on the same twelve samples
 	$(OFFLINE) $(BIN)/python -m toolkit maps --out $(RESULTS)/maps

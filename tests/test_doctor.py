@@ -28,7 +28,7 @@ from toolkit.environment import (
     check_versions,
     check_widgets,
 )
-from toolkit.integrity import check_model, seal_model
+from toolkit.vlm.loading.integrity import check_model, seal_model
 
 
 def installed(**versions: str):

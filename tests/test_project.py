@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import toolkit
-from toolkit.integrity import PICKLES, check_model
 from toolkit.paths import VARIABLE, data_dir, data_path, models_dir
+from toolkit.vlm.loading.integrity import PICKLES, check_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -167,7 +167,7 @@ def test_a_wheel_carries_its_data(tmp_path: Path) -> None:
     assert {f"toolkit/_data/{name}" for name in models} <= names
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "toolkit").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == modules
-    assert {"toolkit/py.typed", "toolkit/validity/CORRECTED_SCORE.md"} <= names
+    assert {"toolkit/py.typed", "toolkit/audit/metrics/CORRECTED_SCORE.md"} <= names
     code = "import toolkit.paths as p; print(p.data_dir())"
     environment = {key: value for key, value in os.environ.items() if key not in (VARIABLE, "PYTHONPATH")}
     found = subprocess.run(

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from toolkit.audit.metrics import validate_metric as validate_metric
     from toolkit.benchmark import BenchmarkSpec as BenchmarkSpec
     from toolkit.benchmark import run_benchmark as run_benchmark
     from toolkit.datasets import load_image_question as load_image_question
@@ -25,29 +26,28 @@ if TYPE_CHECKING:
     from toolkit.datasets.sample import Truth as Truth
     from toolkit.environment import doctor as doctor
     from toolkit.explainers import explain as explain
-    from toolkit.explainers.attribution import Attribution as Attribution
-    from toolkit.games import Game as Game
-    from toolkit.games import Players as Players
-    from toolkit.interactions import shapley_interaction_index as shapley_interaction_index
+    from toolkit.games.attribution import Attribution as Attribution
+    from toolkit.games.game import Game as Game
+    from toolkit.games.game import Players as Players
+    from toolkit.games.interactions import shapley_interaction_index as shapley_interaction_index
     from toolkit.redundancy import diagnose as diagnose
     from toolkit.synergy import insertion_deletion as insertion_deletion
     from toolkit.synergy import synergistic_faithfulness as synergistic_faithfulness
     from toolkit.synergy import total_interaction as total_interaction
     from toolkit.synergy.score import MetricSpec as MetricSpec
     from toolkit.synergy.score import Score as Score
-    from toolkit.validity import validate_metric as validate_metric
     from toolkit.vlm import load_vlm as load_vlm
     from toolkit.vlm import wrap as wrap
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Attribution": "toolkit.explainers.attribution",
+    "Attribution": "toolkit.games.attribution",
     "BenchmarkSpec": "toolkit.benchmark",
     "Corners": "toolkit.datasets.sample",
-    "Game": "toolkit.games",
+    "Game": "toolkit.games.game",
     "MetricSpec": "toolkit.synergy.score",
-    "Players": "toolkit.games",
+    "Players": "toolkit.games.game",
     "Sample": "toolkit.datasets.sample",
     "Score": "toolkit.synergy.score",
     "Truth": "toolkit.datasets.sample",
@@ -59,10 +59,10 @@ _HOME = {
     "load_samples": "toolkit.datasets",
     "load_vlm": "toolkit.vlm",
     "run_benchmark": "toolkit.benchmark",
-    "shapley_interaction_index": "toolkit.interactions",
+    "shapley_interaction_index": "toolkit.games.interactions",
     "synergistic_faithfulness": "toolkit.synergy",
     "total_interaction": "toolkit.synergy",
-    "validate_metric": "toolkit.validity",
+    "validate_metric": "toolkit.audit.metrics",
     "wrap": "toolkit.vlm",
 }
 

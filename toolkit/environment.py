@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from toolkit.integrity import check_model
 from toolkit.paths import models_dir
+from toolkit.vlm.loading.integrity import check_model
 
 State = Literal["ok", "note", "problem"]
 DISTRIBUTION = "vlm-synergy-toolkit"
@@ -251,7 +251,7 @@ def check_widgets(lookup: Callable[[str], str] = metadata.version) -> Check:
 def check_models(folder: Path | None = None, names: tuple[str, ...] | None = None) -> tuple[Check, ...]:
     """Whether every embedded checkpoint is there and intact."""
     if names is None:
-        from toolkit.scenes.recipes import RECIPES
+        from toolkit.scenes.training.recipes import RECIPES
 
         names = tuple(RECIPES)
     fix = "restore it from the repository (git checkout -- data/models), or train it: python -m toolkit train NAME"

@@ -163,8 +163,8 @@ table = experiments.score_table(twins["grounded"], samples[:12], explainers)
 ranks = experiments.ranks(table, ["srg-image", "srg-text"])
 
 # %%
-from toolkit.benchmark.correlation import clustered_tau
-from toolkit.plots import rank_shift
+from toolkit.reporting.plots import rank_shift
+from toolkit.stats.correlation import clustered_tau
 
 image, text = (experiments.by_sample(table, metric)[explainers] for metric in ("srg-image", "srg-text"))
 tau = clustered_tau(image, text, rng=np.random.default_rng(0))
@@ -246,7 +246,7 @@ lesson.quiz()
 # **Next** lesson 02 asks how redundant a model is, and why.
 
 # %% tags=["recap"]
-from toolkit.benchmark.correlation import kendall_tau
+from toolkit.stats.correlation import kendall_tau
 
 assert 0.35 < without_picture["grounded"] < 0.65
 assert without_picture["biased"] >= 0.95

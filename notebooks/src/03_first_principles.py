@@ -29,10 +29,10 @@
 import numpy as np
 
 import toolkit
-from toolkit.analytic import and_gate
 from toolkit.course import lesson_03 as lesson
 from toolkit.course import show
-from toolkit.interactions import harsanyi_dividends
+from toolkit.games.analytic import and_gate
+from toolkit.games.interactions import harsanyi_dividends
 from toolkit.widgets import CoalitionPlayground
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")

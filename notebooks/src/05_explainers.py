@@ -65,7 +65,7 @@ show(lesson.what_they_are(names)[["asks for", "cost"]])
 # and the underlined words are the truth.
 
 # %%
-from toolkit.plots.map_grid import map_grid, map_row
+from toolkit.reporting.plots.map_grid import map_grid, map_row
 
 samples = toolkit.load_samples("scenes-existence", split="test", n=16)
 chosen = next(sample for sample in samples if vlm.answer(sample).text == sample.answer == "yes")
@@ -82,7 +82,7 @@ map_grid([row])
 # One map at full size, with its numbers. Change the name and look at the others:
 
 # %%
-from toolkit.plots import attribution_map
+from toolkit.reporting.plots import attribution_map
 
 found = row.maps["occlusion"]
 words = found.players.labels[found.players.n_image :]

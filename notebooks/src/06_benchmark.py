@@ -157,7 +157,7 @@ lesson.check_cluster_means(picture_means)
 # Which will make the gap *larger*, and would that be good news?
 
 # %%
-from toolkit.validity.ablation import ablate
+from toolkit.audit.paper.ablation import ablate
 
 ranked = ["occlusion", "input-x-gradient", "rollout", "grad-cam"]
 samples = toolkit.load_samples("scenes-existence", split="test", n=4)

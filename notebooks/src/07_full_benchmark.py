@@ -29,7 +29,7 @@ import tempfile
 from pathlib import Path
 
 import toolkit
-from toolkit.benchmark.presets import preset
+from toolkit.benchmark.run.presets import preset
 from toolkit.course import lesson_07 as lesson
 from toolkit.course import show
 from toolkit.widgets import RunPanel
@@ -63,7 +63,7 @@ print(*(f"{name}: {total:,} coalitions" for name, total in totals.items()), sep=
 # **Predict.** The three models have 7.1, 3.8 and 2.3 billion weights. Which of them fit on a free Colab GPU with 15 GB?
 
 # %%
-from toolkit.benchmark.plan import dry_run
+from toolkit.benchmark.run.run_cost import dry_run
 
 memory = {plan.model: plan.memory / 2**30 for plan in dry_run(ours).models}
 show(memory, digits=1, name="model", value="GiB in 32 bits")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from toolkit.benchmark.spec import BenchmarkSpec
-from toolkit.cli import benchmark
+from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.cli import benchmark_command as benchmark
 from toolkit.cli.app import app
 
 TINY = ("--models", "m", "--datasets", "scenes-existence", "--explainers", "random,oracle")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from toolkit.benchmark.page import page
+from toolkit.audit.explainers.report_card import ReportCard
 from toolkit.cli.outputs import GENERATOR, check_folder, check_model_folder, check_page
-from toolkit.explainers.report_card import ReportCard
-from toolkit.plots.explain_page import MARK
-from toolkit.redundancy.report import _PAGE
+from toolkit.redundancy.redundancy_report import _PAGE
+from toolkit.reporting.explain_page import MARK
+from toolkit.reporting.page import page
 
 
 def test_a_new_page_and_an_old_one_of_ours_may_be_written(tmp_path: Path) -> None:

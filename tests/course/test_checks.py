@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from toolkit.analytic import and_gate
 from toolkit.course import Case, ExerciseError, check
 from toolkit.course.checks import difference
+from toolkit.games.analytic import and_gate
 
 CASES = [
     Case((1.0, 2.0), 3.0, "add them", "small numbers"),

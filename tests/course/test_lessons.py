@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from paper_vlm import PaperVLM, paper_sample
+from support.paper_vlm import PaperVLM, paper_sample
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from toolkit.benchmark.presets import preset
+from toolkit.benchmark.run.presets import preset
 from toolkit.cli import app
 from toolkit.course import ExerciseError, Quiz, experiments
 from toolkit.course import lesson_00 as zeroth

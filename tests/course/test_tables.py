@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from toolkit.course.tables import show
+from toolkit.course.course_tables import show
 
 
 def test_numbers_are_rounded_without_a_minus_before_zero_and_counts_stay_whole():

@@ -7,17 +7,16 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tiny_boxes import FAMILIES, TinyBox, TinyVLM, tiny_sample, tiny_vlm
+from support.tiny_boxes import FAMILIES, TinyBox, TinyVLM, tiny_sample, tiny_vlm
 
 from toolkit.explainers import explain
-from toolkit.explainers.anatomy import anatomy, merge_of
-from toolkit.explainers.attention import mixing, rollout, trace
-from toolkit.explainers.cam import activation_map, layer_index
 from toolkit.explainers.grad_cam import DEPTH, GradCam
-from toolkit.explainers.gradients import backward_bytes
 from toolkit.explainers.integrated_gradients import IntegratedGradients
-from toolkit.explainers.llava_cam import LlavaCam
-from toolkit.explainers.scope import (
+from toolkit.explainers.internals.anatomy import anatomy, merge_of
+from toolkit.explainers.internals.attention import mixing, rollout, trace
+from toolkit.explainers.internals.cam import activation_map, layer_index
+from toolkit.explainers.internals.gradients import backward_bytes
+from toolkit.explainers.internals.scope import (
     attention_modules,
     attention_scope,
     fingerprint,
@@ -25,6 +24,7 @@ from toolkit.explainers.scope import (
     leftovers,
     masked_softmax,
 )
+from toolkit.explainers.llava_cam import LlavaCam
 
 METHODS = ("rollout", "grad-rollout", "attention-last", "grad-cam", "llava-cam", "attn-lrp", "tam")
 
@@ -129,7 +129,9 @@ def test_the_merge_is_read_without_running_the_decoder_or_keeping_the_towers_gra
 def test_half_precision_is_planned_with_its_float32_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
     (call,) = trace(box_of("llava"), gradient=False).decoder[0]
     planned: list[int] = []
-    monkeypatch.setattr("toolkit.explainers.attention.check_fits", lambda needed, *_, **__: planned.append(needed))
+    monkeypatch.setattr(
+        "toolkit.explainers.internals.attention.check_fits", lambda needed, *_, **__: planned.append(needed)
+    )
     _, heads, n, _ = call.query.shape
     for dtype in (torch.float32, torch.bfloat16):
         dataclasses.replace(call, query=call.query.to(dtype), key=call.key.to(dtype)).weights()
@@ -357,7 +359,7 @@ def test_short_memory_makes_smaller_batches_and_the_same_scores(monkeypatch: pyt
         return score(self, pixels, question)
 
     one = backward_bytes(vlm.white_box(sample, target="yes"))
-    monkeypatch.setattr("toolkit.explainers.gradients.free_bytes", lambda device: int(3.9 * one))
+    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: int(3.9 * one))
     monkeypatch.setattr(TinyBox, "score", counted)
     short = explain("smoothgrad", vlm, sample, target="yes").scores
     assert max(rows) == 3

@@ -7,15 +7,16 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny_boxes import FAMILIES, TinyVLM, tiny_sample
+from support.tiny_boxes import FAMILIES, TinyVLM, tiny_sample
 from torch import nn
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
-from toolkit.explainers import explain, lrp_rules
-from toolkit.explainers.anatomy import anatomy
+from toolkit.explainers import explain
 from toolkit.explainers.attn_lrp import relevance
-from toolkit.explainers.scope import hooks
+from toolkit.explainers.internals import lrp_rules
+from toolkit.explainers.internals.anatomy import anatomy
+from toolkit.explainers.internals.scope import hooks
 
 
 def with_biases(family: str) -> TinyVLM:
@@ -65,7 +66,7 @@ def test_the_logit_is_relevance_of_all_inputs_biases_and_softmax_terms() -> None
     _, logit, balances = relevance(box)
     embeddings = vlm.model.model.vision_tower.embeddings
     sources: list[torch.Tensor] = []
-    from toolkit.explainers.lrp_rules import lrp_rules as rules
+    from toolkit.explainers.internals.lrp_rules import lrp_rules as rules
 
     def keep(_, __, output):
         own = output.view_as(output)

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_attention_methods import box_of, eager_attention
-from test_classical import MEANS, P, c, first_order, shapley
-from tiny_boxes import TinyVLM, tiny_sample, tiny_vlm
-from toy_vlm import ToyVLM, toy_sample
+from support.tiny_boxes import TinyVLM, tiny_sample, tiny_vlm
+from support.toy_vlm import ToyVLM, toy_sample
 
+from tests.explainers.test_attention_methods import box_of, eager_attention
+from tests.explainers.test_classical import MEANS, P, c, first_order, shapley
 from toolkit.explainers import EXPLAINERS, explain
-from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.attention import trace
-from toolkit.explainers.cam import layer_index
 from toolkit.explainers.grad_cam import DEPTH
-from toolkit.explainers.scope import hooks
+from toolkit.explainers.internals.anatomy import anatomy
+from toolkit.explainers.internals.attention import trace
+from toolkit.explainers.internals.cam import layer_index
+from toolkit.explainers.internals.scope import hooks
 
 
 def closed_form(expected: Callable[[], Any], tolerance: float = 1e-6) -> Callable[[Any], None]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from toy_vlm import MEANS, A, B, C, ToyVLM, toy_sample
+from support.toy_vlm import MEANS, A, B, C, ToyVLM, toy_sample
 
 from toolkit.explainers import draws, explain, get_explainer
-from toolkit.explainers.gradients import backward_bytes, check_fits, noisy
 from toolkit.explainers.integrated_gradients import IntegratedGradients
+from toolkit.explainers.internals.gradients import backward_bytes, check_fits, noisy
 from toolkit.explainers.oracle import covered
 from toolkit.explainers.smoothgrad import SmoothGrad
 

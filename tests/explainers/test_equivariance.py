@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_boxes import TinyVLM, tiny_sample
+from support.tiny_boxes import TinyVLM, tiny_sample
 
 from toolkit.explainers import explain, get_explainer
 from toolkit.explainers.integrated_gradients import IntegratedGradients

@@ -10,18 +10,18 @@ import pytest
 
 from toolkit import scenes
 from toolkit.explainers import EXPLAINERS, explain, get_explainer
-from toolkit.explainers.anatomy import merge_of
 from toolkit.explainers.attn_lrp import relevance
+from toolkit.explainers.internals.anatomy import merge_of
+from toolkit.explainers.internals.scope import fingerprint, leftovers
 from toolkit.explainers.kernel_shap import KernelShap
 from toolkit.explainers.llava_cam import LlavaCam
 from toolkit.explainers.plugin import check_explainer
-from toolkit.explainers.scope import fingerprint, leftovers
 from toolkit.explainers.shapley_interaction import ShapleyInteraction
 from toolkit.explainers.smoothgrad import SmoothGrad
+from toolkit.scenes.training.tiny import FAMILIES, build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm.families import adapter_class
+from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.model import LoadedVLM
-from toolkit.vlm.tiny import FAMILIES, build_tiny
 
 QUICK = {
     "kernel-shap": KernelShap(budget=128),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_vlm import ToyVLM, toy_sample
+from support.toy_vlm import ToyVLM, toy_sample
 
 from toolkit.explainers import EXPLAINERS, Attribution, Explainer, explain, get_explainer
 from toolkit.explainers.base import FunctionExplainer

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_boxes import FAMILIES, tiny_sample, tiny_vlm
+from support.tiny_boxes import FAMILIES, tiny_sample, tiny_vlm
 
 from toolkit.explainers import explain
-from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.scope import hooks
+from toolkit.explainers.internals.anatomy import anatomy
+from toolkit.explainers.internals.scope import hooks
 from toolkit.explainers.tam import fitted_scale, grid_shape, rank_gaussian, stages
 
 

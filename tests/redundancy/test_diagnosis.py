@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from gate_vlm import GATES, GateVLM, gate_sample
+from support.gate_vlm import GATES, GateVLM, gate_sample
 
 import toolkit
-from toolkit.analytic import additive, and_gate, or_gate, xor_gate
 from toolkit.datasets.sample import Corners
+from toolkit.games.analytic import additive, and_gate, or_gate, xor_gate
 from toolkit.redundancy import corners_of, modality_shares
 from toolkit.redundancy.gates import Parts, classify, measure_noise, parts
 from toolkit.redundancy.summary import constant_accuracy

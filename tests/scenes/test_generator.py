@@ -11,7 +11,7 @@ import pytest
 from toolkit.paths import data_path
 from toolkit.registry import UnknownNameError
 from toolkit.scenes import load
-from toolkit.scenes.drawing import draw
+from toolkit.scenes.draw_scene import draw
 from toolkit.scenes.export import export, to_dataset
 from toolkit.scenes.generator import FAMILIES, SPLITS, propose, sample_at, split_of
 from toolkit.scenes.world import base_scene, drawing_scene

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.analytic import NoisyGame, SumOfUnanimityGames, and_gate, or_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players, TableGame
-from toolkit.interactions import shapley_interaction_index
-from toolkit.synergy.faithfulness import synergistic_faithfulness
+from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, and_gate, or_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players, TableGame
+from toolkit.games.interactions import shapley_interaction_index
+from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.synergy.gain import synergy_gain
 from toolkit.synergy.ordering import curve_fractions, random_attributions, reference_orderings, top_coalitions
 from toolkit.synergy.surface import synergy_surface

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.analytic import SumOfUnanimityGames, and_gate, or_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players
-from toolkit.synergy.curves import auc, insertion_deletion
+from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players
 from toolkit.synergy.ordering import curve_fractions
+from toolkit.synergy.srg import auc, insertion_deletion
 
 TOLERANCE = 1e-12
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players, QuotientGame, TableGame
-from toolkit.interactions import harsanyi_dividends, shapley_interaction_index
-from toolkit.synergy.curves import auc
-from toolkit.synergy.faithfulness import synergistic_faithfulness, total_interaction
+from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players, QuotientGame, TableGame
+from toolkit.games.interactions import harsanyi_dividends, shapley_interaction_index
+from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
 from toolkit.synergy.ordering import curve_fractions, top_coalitions
+from toolkit.synergy.srg import auc
 
 TOLERANCE = 1e-12
 

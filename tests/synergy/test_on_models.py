@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
-from toolkit.interactions import shapley_interaction_index
+from toolkit.games.attribution import Attribution
+from toolkit.games.interactions import shapley_interaction_index
 from toolkit.paths import models_dir
 from toolkit.synergy import evaluate_all, synergistic_faithfulness, synergy_surface, top_coalitions
-from toolkit.synergy.plan import plan_metrics
+from toolkit.synergy.metric_plan import plan_metrics
 
 WORDS = ("is", "there", "a", "red", "circle", "?", "answer", "yes", "or", "no")
 FAMILIES = ("llava", "qwen2.5-vl", "internvl")
@@ -22,10 +22,10 @@ TRAINED = tuple(
 
 
 def make_game(name):
-    from toolkit.vlm.families import adapter_class
-    from toolkit.vlm.loading import load_vlm
+    from toolkit.scenes.training.tiny import build_tiny
+    from toolkit.vlm.adapters.families import adapter_class
+    from toolkit.vlm.loading.load_checkpoint import load_vlm
     from toolkit.vlm.model import LoadedVLM
-    from toolkit.vlm.tiny import build_tiny
 
     if name in FAMILIES:
         model, processor = build_tiny(name, WORDS, seed=3)

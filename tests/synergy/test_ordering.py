@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from toolkit.analytic import and_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players
+from toolkit.games.analytic import and_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players
 from toolkit.synergy.ordering import (
     check_attribution,
     check_tie_seeds,

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.analytic import and_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players
-from toolkit.plan import plan_coalitions
+from toolkit.games.analytic import and_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.coalition_plan import plan_coalitions
+from toolkit.games.game import Players
 from toolkit.registry import UnknownNameError
-from toolkit.synergy.evaluation import evaluate_all
+from toolkit.synergy.evaluate import evaluate_all
+from toolkit.synergy.metric_plan import plan_metrics
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS
-from toolkit.synergy.plan import plan_metrics
 
 WIDE = Players.make(tuple(f"i{i}" for i in range(300)), tuple(f"t{i}" for i in range(200)))
 

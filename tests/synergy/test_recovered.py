@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from toolkit.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import CachedGame
+from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import CachedGame
 from toolkit.synergy import METRICS
 from toolkit.synergy.gain import gain_cells
 from toolkit.synergy.ordering import random_attributions, reference_orderings

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from toolkit.analytic import SumOfUnanimityGames, and_gate, or_gate
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players, TableGame
-from toolkit.interactions import CancelledError
-from toolkit.synergy.faithfulness import synergistic_faithfulness, total_interaction
+from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players, TableGame
+from toolkit.games.interactions import CancelledError
+from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
+from toolkit.synergy.macro_sii import background_blocks, macro_game_sii
 from toolkit.synergy.ordering import curve_fractions, top_coalitions
-from toolkit.synergy.surrogate import background_blocks, macro_game_sii
 
 TOLERANCE = 1e-12
 

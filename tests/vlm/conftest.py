@@ -1,14 +1,10 @@
-"""Makes the subjects of this folder importable, builds each of them once, and lists what the contract suite checked."""
+"""Builds each subject once, and lists what the contract suite checked."""
 
 from __future__ import annotations
 
-import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 CONTRACT = "test_contract.py::"
 _SIGNS = {"passed": "+", "failed": "F", "error": "E", "skipped": "s", "xfailed": "x", "xpassed": "X"}
@@ -16,7 +12,7 @@ _SIGNS = {"passed": "+", "failed": "F", "error": "E", "skipped": "s", "xfailed":
 
 @cache
 def _subject(name: str):
-    from subjects import make_subject
+    from support.subjects import make_subject
 
     return make_subject(name)
 
@@ -35,7 +31,7 @@ def contract_table(outcomes: dict[str, list[str]]) -> list[str]:
     Args:
         outcomes: Outcome (``"passed"``, ``"failed"``, ...) -> node ids.
     """
-    from subjects import SUBJECTS
+    from support.subjects import SUBJECTS
 
     order = list(_SIGNS)
     cells: dict[tuple[str, str], str] = {}

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from subjects import RELEASED, SUBJECTS, make_subject, sample
-from tokenizer import bpe
+from support.subjects import RELEASED, SUBJECTS, make_subject, sample
+from support.tokenizer import bpe
 
 from toolkit.datasets.sample import Sample
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.answers import Candidates, ends_of_answer, make_candidates, say
-from toolkit.vlm.corners import choice_corners
-from toolkit.vlm.plain import plain_logits, plain_values
+from toolkit.vlm.choice_corners import choice_corners
 from toolkit.vlm.prompt import Prompt
+from toolkit.vlm.reference import plain_logits, plain_values
 
 
 @pytest.fixture(scope="module")

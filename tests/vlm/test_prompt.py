@@ -9,13 +9,13 @@ from copy import deepcopy
 import numpy as np
 import pytest
 from PIL import Image
-from subjects import MODEL_TYPE, RELEASED, make_subject, picture, processor_of, sample
+from support.subjects import MODEL_TYPE, RELEASED, make_subject, picture, processor_of, sample
 from tokenizers import AddedToken, normalizers
 
 from toolkit.datasets.own_question import load_image_question
 from toolkit.datasets.sample import Sample
 from toolkit.registry import UnknownNameError
-from toolkit.vlm.families import adapter_class
+from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.prompt import check_words, render
 from toolkit.vlm.view import sample_key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from subjects import SUBJECTS, sample
+from support.subjects import SUBJECTS, sample
 
 pytestmark = pytest.mark.parametrize("vlm", SUBJECTS, indirect=True)
 

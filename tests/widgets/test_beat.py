@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
+from support.paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
 
 from toolkit.widgets import BeatTheExplainer
 from toolkit.widgets.beat import YOU

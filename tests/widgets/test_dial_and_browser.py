@@ -18,7 +18,7 @@ class Parrot:
         return Answer("yes", 0.75, (0,), {"yes": 0.75, "no": 0.25})
 
     def game(self, sample, *, target=None, baseline="blur"):
-        from paper_vlm import PaperVLM
+        from support.paper_vlm import PaperVLM
 
         return PaperVLM("text").game(sample, target=target)
 

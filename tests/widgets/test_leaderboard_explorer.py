@@ -1,16 +1,12 @@
-import sys
-from pathlib import Path
-
 import pytest
 
-from toolkit.benchmark.runner import run_benchmark
+from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.widgets import LeaderboardExplorer
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmark"))
-    from toy_bench import ToyBench, spec
+    from support.toy_bench import ToyBench, spec
 
     out = tmp_path_factory.mktemp("leaderboard") / "run"
     explainers = ["random", "alpha", "beta", "gamma", "oracle"]

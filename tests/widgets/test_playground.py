@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
+from support.paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
 
-from toolkit.analytic import and_gate, or_gate, xor_gate
-from toolkit.interactions import shapley_interaction_index
+from toolkit.games.analytic import and_gate, or_gate, xor_gate
+from toolkit.games.interactions import shapley_interaction_index
 from toolkit.widgets import CoalitionPlayground
 from toolkit.widgets.coalition import blocks_of, pair_of
 
@@ -106,7 +106,7 @@ def test_switching_a_cell_leaves_the_picture_below_it_alone(playground):
 
 
 def test_big_grids_are_grouped_into_blocks():
-    from toolkit.vlm.base import grid_regions
+    from toolkit.vlm.adapters.adapter_base import grid_regions
 
     blocks = blocks_of(grid_regions(24, 24))
     assert len(blocks) == 36

@@ -3,15 +3,15 @@ import time
 
 import pytest
 
-from toolkit.benchmark.records import Shard
-from toolkit.benchmark.spec import BenchmarkSpec
+from toolkit.benchmark.run.records import Shard
+from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.widgets import RunPanel
 from toolkit.widgets.run_panel import coalitions_per_sample, finished, plan_rows, planned_records, remaining
 
 WORKER = """
 import json, sys, time
 from pathlib import Path
-from toolkit.benchmark.records import Shard
+from toolkit.benchmark.run.records import Shard
 folder = Path(json.loads(Path(sys.argv[1]).read_text())["out"])
 (folder / "shards").mkdir(parents=True, exist_ok=True)
 number = len(list((folder / "shards").glob("*.jsonl")))

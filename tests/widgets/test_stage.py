@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from toolkit.plots.style import new_figure, styled
+from toolkit.reporting.plots.style import new_figure, styled
 from toolkit.widgets.frames import Charts
 from toolkit.widgets.stage import Stage, rendered
 from toolkit.widgets.trace import trace

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from paper_vlm import EVIDENCE_CELL
+from support.paper_vlm import EVIDENCE_CELL
 
 from toolkit.widgets.frames import trace_chart
 from toolkit.widgets.trace import trace

@@ -6,28 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from toolkit.benchmark.presets import PRESETS as PRESETS
-    from toolkit.benchmark.presets import preset as preset
-    from toolkit.benchmark.records import DamagedRecordsError as DamagedRecordsError
-    from toolkit.benchmark.records import FolderError as FolderError
-    from toolkit.benchmark.report import write_report as write_report
-    from toolkit.benchmark.runner import RunSummary as RunSummary
-    from toolkit.benchmark.runner import run_benchmark as run_benchmark
-    from toolkit.benchmark.spec import BenchmarkSpec as BenchmarkSpec
-    from toolkit.benchmark.spec import SpecError as SpecError
-    from toolkit.benchmark.spec import load_spec as load_spec
+    from toolkit.benchmark.report.write_report import write_report as write_report
+    from toolkit.benchmark.run.presets import PRESETS as PRESETS
+    from toolkit.benchmark.run.presets import preset as preset
+    from toolkit.benchmark.run.records import DamagedRecordsError as DamagedRecordsError
+    from toolkit.benchmark.run.records import FolderError as FolderError
+    from toolkit.benchmark.run.runner import RunSummary as RunSummary
+    from toolkit.benchmark.run.runner import run_benchmark as run_benchmark
+    from toolkit.benchmark.run.spec import BenchmarkSpec as BenchmarkSpec
+    from toolkit.benchmark.run.spec import SpecError as SpecError
+    from toolkit.benchmark.run.spec import load_spec as load_spec
 
 _HOME = {
-    "PRESETS": "presets",
-    "BenchmarkSpec": "spec",
-    "DamagedRecordsError": "records",
-    "FolderError": "records",
-    "RunSummary": "runner",
-    "SpecError": "spec",
-    "load_spec": "spec",
-    "preset": "presets",
-    "run_benchmark": "runner",
-    "write_report": "report",
+    "PRESETS": "run.presets",
+    "BenchmarkSpec": "run.spec",
+    "DamagedRecordsError": "run.records",
+    "FolderError": "run.records",
+    "RunSummary": "run.runner",
+    "SpecError": "run.spec",
+    "load_spec": "run.spec",
+    "preset": "run.presets",
+    "run_benchmark": "run.runner",
+    "write_report": "report.write_report",
 }
 
 __all__ = sorted(_HOME)

@@ -5,10 +5,20 @@ from __future__ import annotations
 import typer
 
 import toolkit
-from toolkit.cli import benchmark, datasets, diagnose, dial, explain, explainers, maps, models, sanity, train, validate
-from toolkit.cli.doctor import doctor
+from toolkit.cli import benchmark_command as benchmark
+from toolkit.cli import datasets_command as datasets
+from toolkit.cli import diagnose_command as diagnose
+from toolkit.cli import dial_command as dial
+from toolkit.cli import explain_command as explain
+from toolkit.cli import explainers_command as explainers
+from toolkit.cli import maps_command as maps
+from toolkit.cli import models_command as models
+from toolkit.cli import sanity_command as sanity
+from toolkit.cli import train_command as train
+from toolkit.cli import validate_command as validate
+from toolkit.cli.doctor_command import doctor
 from toolkit.cli.errors import OneLineErrors
-from toolkit.cli.report_card import report_card
+from toolkit.cli.report_card_command import report_card
 
 app = typer.Typer(
     name="toolkit",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Method, explain, get_explainer
-from toolkit.synergy.evaluation import evaluate_all
+from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.metrics import DEFAULT_METRICS
 from toolkit.vlm.protocol import VLM
 

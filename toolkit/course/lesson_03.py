@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Players, TableGame
-from toolkit.interactions import shapley_interaction_index
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players, TableGame
+from toolkit.games.interactions import shapley_interaction_index
 from toolkit.synergy import synergistic_faithfulness, top_coalitions
 
 QUESTIONS = (

@@ -11,7 +11,7 @@ from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import explain
-from toolkit.games import CachedGame
+from toolkit.games.game import CachedGame
 from toolkit.synergy import macro_game_sii, synergistic_faithfulness
 from toolkit.vlm.protocol import VLM
 

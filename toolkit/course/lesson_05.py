@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.analytic import SumOfUnanimityGames, additive
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import EXPLAINERS, explain
-from toolkit.games import Players
+from toolkit.games.analytic import SumOfUnanimityGames, additive
+from toolkit.games.game import Players
 from toolkit.vlm.protocol import VLM
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.benchmark.spec import BenchmarkSpec
+from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample

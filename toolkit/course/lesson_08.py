@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.benchmark.statistics import clustered_mean
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.experiments import by_sample, score_table
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Method, get_explainer
 from toolkit.redundancy import diagnose
+from toolkit.stats.estimates import clustered_mean
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.panel import table_html
+from toolkit.widgets.widget_panel import table_html
 
 QUESTIONS = (
     Question(

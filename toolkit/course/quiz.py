@@ -9,7 +9,7 @@ from functools import partial
 
 import ipywidgets as w
 
-from toolkit.widgets.panel import Panel, column, on_change, status_html
+from toolkit.widgets.widget_panel import Panel, column, on_change, status_html
 
 STYLE = """<style>
 .toolkit-quiz .widget-radio-box label { height: auto; line-height: 1.4; white-space: normal; }

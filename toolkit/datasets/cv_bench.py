@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolkit.datasets.answers import parse_answer
+from toolkit.datasets.choices import parse_answer
 from toolkit.datasets.hub import cell_text, decode, rows
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.letters import LETTERS
-from toolkit.datasets.loading import Request
+from toolkit.datasets.load import Request
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("image", "idx", "type", "task", "choices", "answer", "prompt")

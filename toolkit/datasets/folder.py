@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from toolkit.datasets.hub import subset
-from toolkit.datasets.loading import Request
+from toolkit.datasets.load import Request
 from toolkit.datasets.own_question import load_image_question
-from toolkit.datasets.pictures import PictureError
+from toolkit.datasets.picture import PictureError
 from toolkit.datasets.sample import Sample
 
 REQUIRED = ("picture", "question")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from toolkit.datasets.loading import DATASETS, OnUnreadable, Request
-from toolkit.datasets.pictures import PictureError, decode_picture, open_picture
+from toolkit.datasets.load import DATASETS, OnUnreadable, Request
+from toolkit.datasets.picture import PictureError, decode_picture, open_picture
 
 Row = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from toolkit.datasets.hub import cell_text, decode, rows
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.letters import read_letters
-from toolkit.datasets.loading import Request
+from toolkit.datasets.load import Request
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("index", "question", "image", "answer", "category", "meta_info")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from toolkit.datasets.instructions import BY_MODEL, YES_NO, make_instruction
 from toolkit.datasets.letters import read_letters
-from toolkit.datasets.pictures import PictureSource, open_picture
+from toolkit.datasets.picture import PictureSource, open_picture
 from toolkit.datasets.sample import Sample
 
 MAX_WORDS = 500

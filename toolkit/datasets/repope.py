@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from toolkit.datasets.hub import Row, cell_text, decode, rows
 from toolkit.datasets.instructions import YES_NO, make_instruction
-from toolkit.datasets.loading import Request
+from toolkit.datasets.load import Request
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("image", "image_id", "question", "answer", "category")

@@ -1,8 +1,8 @@
 """Explainers: one method per file, one call for all of them."""
 
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import EXPLAINERS, Explainer, draws, explain, get_explainer
 from toolkit.explainers.plugin import check_explainer, load_explainer, register
+from toolkit.games.attribution import Attribution
 
 __all__ = [
     "EXPLAINERS",

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attention import trace
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Need, inside
+from toolkit.explainers.internals.attention import trace
+from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
 

@@ -2,7 +2,7 @@
 
     score_i = sum over the inputs j of player i of  x_j * (d logit / d x_j under the rules)
 
-The rules, and what each promises, are in :mod:`toolkit.explainers.lrp_rules`; how well the books balanced in this very
+The rules, and what each promises, are in :mod:`toolkit.explainers.internals.lrp_rules`; how well the books balanced in this very
 run is kept in ``details["conservation_error"]``, the largest relative error over all blocks of both towers.
 
 Reference: Achtibat et al., 2024, arXiv 2402.05602. Layer-wise relevance propagation is patented and free for personal
@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution, Details
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
-from toolkit.explainers.lrp_ledger import Balance, Ledger
-from toolkit.explainers.lrp_rules import lrp_rules
+from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
+from toolkit.explainers.internals.lrp_conservation import Balance, Ledger
+from toolkit.explainers.internals.lrp_rules import lrp_rules
+from toolkit.games.attribution import Attribution, Details
 from toolkit.typing import Scores
 from toolkit.vlm.protocol import VLM, WhiteBox
 

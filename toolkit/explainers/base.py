@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
+from toolkit.games.attribution import Attribution
 from toolkit.registry import Registry
 from toolkit.vlm.protocol import VLM, WhiteBox
 

@@ -23,11 +23,11 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.attribution import Attribution, Details
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.cam import activation_map, layer_index
-from toolkit.explainers.gradients import rows_that_fit
+from toolkit.explainers.internals.anatomy import anatomy
+from toolkit.explainers.internals.cam import activation_map, layer_index
+from toolkit.explainers.internals.gradients import rows_that_fit
+from toolkit.games.attribution import Attribution, Details
 from toolkit.vlm.protocol import VLM
 
 DEPTH = 7 / 31

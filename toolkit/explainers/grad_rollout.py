@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.anatomy import merge_of
-from toolkit.explainers.attention import rollout, trace
-from toolkit.explainers.attribution import Attribution, Details
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.gradients import rows_that_fit
+from toolkit.explainers.internals.anatomy import merge_of
+from toolkit.explainers.internals.attention import rollout, trace
+from toolkit.explainers.internals.gradients import rows_that_fit
+from toolkit.games.attribution import Attribution, Details
 from toolkit.vlm.protocol import VLM
 
 

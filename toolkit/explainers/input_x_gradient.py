@@ -17,9 +17,9 @@ import numpy as np
 from captum.attr import InputXGradient as CaptumInputXGradient
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
+from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
+from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
 

@@ -23,9 +23,9 @@ from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.gradients import leaf, rows_that_fit, to_scores
+from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
+from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
 

@@ -18,8 +18,8 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample, Truth
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Need, resolve_target
+from toolkit.games.attribution import Attribution
 from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM
 

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import (
     EXPLAINERS,
     Explainer,
@@ -38,6 +37,7 @@ from toolkit.explainers.base import (
     resolve_target,
     rng_for,
 )
+from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def check_explainer(
     Returns:
         The checks in order; after a failed ``shape`` the others are left out, since there are no scores to look at.
     """
-    from toolkit.explainers.scope import fingerprint, leftovers
+    from toolkit.explainers.internals.scope import fingerprint, leftovers
 
     explainer = get_explainer(method)
     target = resolve_target(vlm, sample, target)
@@ -128,7 +128,7 @@ def _behaviour(box: WhiteBox) -> dict[str, Tensor]:
     """What the model says and, where a backward pass fits, its gradients; and torch's settings."""
     import torch
 
-    from toolkit.explainers.gradients import gradients, rows_that_fit
+    from toolkit.explainers.internals.gradients import gradients, rows_that_fit
 
     found = {
         "torch's gradient mode": torch.tensor(float(torch.is_grad_enabled())),

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.anatomy import merge_of
-from toolkit.explainers.attention import rollout, trace
-from toolkit.explainers.attribution import Attribution, Details
 from toolkit.explainers.base import Need, inside
+from toolkit.explainers.internals.anatomy import merge_of
+from toolkit.explainers.internals.attention import rollout, trace
+from toolkit.games.attribution import Attribution, Details
 from toolkit.vlm.protocol import VLM
 
 

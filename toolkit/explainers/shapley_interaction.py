@@ -23,9 +23,9 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Need, resolve_target
-from toolkit.explainers.shapiq_game import value_function
+from toolkit.explainers.internals.shapiq_game import value_function
+from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.gradients import gradients, noisy, rows_that_fit, to_scores
+from toolkit.explainers.internals.gradients import gradients, noisy, rows_that_fit, to_scores
+from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
 

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.anatomy import anatomy
-from toolkit.explainers.attribution import Attribution, Details
 from toolkit.explainers.base import Need, inside
-from toolkit.explainers.scope import hooks
+from toolkit.explainers.internals.anatomy import anatomy
+from toolkit.explainers.internals.scope import hooks
+from toolkit.games.attribution import Attribution, Details
 from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM, WhiteBox
 

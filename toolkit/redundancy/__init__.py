@@ -1,9 +1,9 @@
 """Redundancy, measured: corners, gates, modality shares and information."""
 
 from toolkit.redundancy.corners import CornerRecord, corners_of
-from toolkit.redundancy.diagnosis import diagnose
+from toolkit.redundancy.diagnose import diagnose
 from toolkit.redundancy.pid import Decomposition, decompose_joint
-from toolkit.redundancy.report import RedundancyReport
+from toolkit.redundancy.redundancy_report import RedundancyReport
 from toolkit.redundancy.shares import modality_shares
 
 __all__ = [

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Corners, Sample
-from toolkit.games import Game
-from toolkit.synergy.faithfulness import corner_cells
+from toolkit.games.game import Game
+from toolkit.synergy.f_syn import corner_cells
 from toolkit.vlm.protocol import VLM
 
 CORNERS = ("both", "image", "text", "empty")

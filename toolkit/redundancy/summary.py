@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.benchmark.statistics import Estimate, clustered_mean
 from toolkit.redundancy.corners import CORNERS, CornerRecord
 from toolkit.redundancy.gates import GATES, Noise, classify, parts
 from toolkit.redundancy.pid import Decomposition, decompose_beliefs
 from toolkit.redundancy.shares import modality_shares
+from toolkit.stats.estimates import Estimate, clustered_mean
 
 MAX_ANSWERS = 16
 PARTS = ("redundancy", "unique_first", "unique_second", "synergy")

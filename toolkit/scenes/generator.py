@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.datasets.sample import Sample, Truth
 from toolkit.registry import UnknownNameError
 from toolkit.scenes import mixed, questions
-from toolkit.scenes.drawing import draw
+from toolkit.scenes.draw_scene import draw
 from toolkit.scenes.everyday import everyday
 from toolkit.scenes.questions import Question, Template
 from toolkit.scenes.world import Scene, base_scene, everyday_scene

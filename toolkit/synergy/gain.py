@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import CachedGame, Game
-from toolkit.synergy.curves import CurveScore
-from toolkit.synergy.faithfulness import PAPER, SynergyScore, synergistic_faithfulness, synergy_cells
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import CachedGame, Game
+from toolkit.synergy.f_syn import PAPER, SynergyScore, synergistic_faithfulness, synergy_cells
 from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec
+from toolkit.synergy.srg import CurveScore
 from toolkit.typing import Coalitions
 
 F_SYN_GAIN = MetricSpec(

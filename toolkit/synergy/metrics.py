@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Game
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Game
 from toolkit.registry import Registry
-from toolkit.synergy.curves import SRG, insertion_deletion, insertion_deletion_cells
-from toolkit.synergy.faithfulness import (
+from toolkit.synergy.f_syn import (
     F_SYN,
     F_SYN_INTERIOR,
     F_SYN_NORMALISED,
@@ -24,6 +23,7 @@ from toolkit.synergy.faithfulness import (
 from toolkit.synergy.gain import F_SYN_GAIN, F_SYN_RECOVERED, F_SYN_SHARE, GainScore, gain_cells, synergy_gain
 from toolkit.synergy.recovered import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
 from toolkit.synergy.score import MetricSpec, Score
+from toolkit.synergy.srg import SRG, insertion_deletion, insertion_deletion_cells
 from toolkit.synergy.surface import F_SYN_VOLUME, surface_cells, synergy_surface
 from toolkit.typing import Coalitions, Modality
 

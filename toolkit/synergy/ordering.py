@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Game, Players
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Game, Players
 from toolkit.typing import Coalitions, Modality, Scores
 
 ROUNDING = 1e-9

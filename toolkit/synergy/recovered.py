@@ -1,6 +1,6 @@
 """A corrected score on the surface: recovered synergy with a separate fraction for each modality.
 
-The derivation, with its limits, is in ``toolkit/validity/CORRECTED_SCORE.md``.
+The derivation, with its limits, is in ``toolkit/audit/metrics/CORRECTED_SCORE.md``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import CachedGame, Game
-from toolkit.synergy.curves import CurveScore
-from toolkit.synergy.faithfulness import PAPER
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import CachedGame, Game
+from toolkit.synergy.f_syn import PAPER
 from toolkit.synergy.gain import N_RANDOM, TIE_SEEDS
 from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec
+from toolkit.synergy.srg import CurveScore
 from toolkit.synergy.surface import SynergySurface, surface_cells, synergy_surface
 from toolkit.typing import Coalitions
 

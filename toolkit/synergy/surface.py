@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import CachedGame, Game
-from toolkit.synergy.curves import CurveScore, auc, missing_reason
-from toolkit.synergy.faithfulness import PAPER, second_difference
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import CachedGame, Game
+from toolkit.synergy.f_syn import PAPER, second_difference
 from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
 from toolkit.synergy.score import MetricSpec
+from toolkit.synergy.srg import CurveScore, auc, missing_reason
 from toolkit.typing import Coalitions
 
 F_SYN_VOLUME = MetricSpec(

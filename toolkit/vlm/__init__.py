@@ -6,20 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from toolkit.vlm.catalogue import CATALOGUE as CATALOGUE
-    from toolkit.vlm.game import score_games as score_games
-    from toolkit.vlm.loading import load_vlm as load_vlm
-    from toolkit.vlm.store import CoalitionStore as CoalitionStore
-    from toolkit.vlm.store import default_store as default_store
-    from toolkit.vlm.wrapping import wrap as wrap
+    from toolkit.vlm.engine.store import CoalitionStore as CoalitionStore
+    from toolkit.vlm.engine.store import default_store as default_store
+    from toolkit.vlm.loading.catalogue import CATALOGUE as CATALOGUE
+    from toolkit.vlm.loading.load_checkpoint import load_vlm as load_vlm
+    from toolkit.vlm.loading.wrapping import wrap as wrap
+    from toolkit.vlm.sample_game import score_games as score_games
 
 _HOME = {
-    "CATALOGUE": "toolkit.vlm.catalogue",
-    "CoalitionStore": "toolkit.vlm.store",
-    "default_store": "toolkit.vlm.store",
-    "load_vlm": "toolkit.vlm.loading",
-    "score_games": "toolkit.vlm.game",
-    "wrap": "toolkit.vlm.wrapping",
+    "CATALOGUE": "toolkit.vlm.loading.catalogue",
+    "CoalitionStore": "toolkit.vlm.engine.store",
+    "default_store": "toolkit.vlm.engine.store",
+    "load_vlm": "toolkit.vlm.loading.load_checkpoint",
+    "score_games": "toolkit.vlm.sample_game",
+    "wrap": "toolkit.vlm.loading.wrapping",
 }
 
 __all__ = sorted(_HOME)

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.registry import UnknownNameError
+from toolkit.vlm.engine.request import Block, Request
 from toolkit.vlm.prompt import Prompt, unknown_words
 from toolkit.vlm.protocol import Answer
-from toolkit.vlm.request import Block, Request
 from toolkit.vlm.view import View
 
 Form: TypeAlias = tuple[int, ...]

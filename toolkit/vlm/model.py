@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from transformers import PreTrainedModel
 
-from toolkit.baselines import BASELINES
+from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
-from toolkit.games import Players
+from toolkit.games.game import Players
 from toolkit.typing import Coalitions, Regions
+from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.answers import (
     AnswerRule,
     Form,
@@ -26,19 +27,18 @@ from toolkit.vlm.answers import (
     make_candidates,
     say,
 )
-from toolkit.vlm.base import Adapter
-from toolkit.vlm.engine import Engine
-from toolkit.vlm.fingerprint import State, changed, config_digest, fingerprint, precision, state
-from toolkit.vlm.game import SampleGame
-from toolkit.vlm.patches import foreign
-from toolkit.vlm.plain import plain_logits
+from toolkit.vlm.engine.engine import Engine
+from toolkit.vlm.engine.fingerprint import State, changed, config_digest, fingerprint, precision, state
+from toolkit.vlm.engine.patches import foreign
 from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer
+from toolkit.vlm.reference import plain_logits
+from toolkit.vlm.sample_game import SampleGame
 from toolkit.vlm.view import View, make_view, sample_key
 from toolkit.vlm.white_box import SampleWhiteBox
 
 if TYPE_CHECKING:
-    from toolkit.vlm.store import CoalitionStore
+    from toolkit.vlm.engine.store import CoalitionStore
 
 _VIEW_BYTES = 64 << 20
 _FREE_ANSWER_TOKENS = 8

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from toolkit.datasets.instructions import QUESTION, make_instruction, put_together
 from toolkit.datasets.sample import Sample
-from toolkit.vlm.base import Adapter, Geometry
-from toolkit.vlm.checkpoint import CheckpointError
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry
+from toolkit.vlm.loading.checkpoint import CheckpointError
 
 _MARK = "\u241f"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from PIL import Image
 
 from toolkit.datasets.sample import Sample
-from toolkit.games import Players
+from toolkit.games.game import Players
 from toolkit.typing import Coalitions, Regions, Values
 
 if TYPE_CHECKING:

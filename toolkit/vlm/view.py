@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from toolkit.baselines import BASELINES
+from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
-from toolkit.games import Players
+from toolkit.games.game import Players
 from toolkit.typing import Coalitions
-from toolkit.vlm import decoder
-from toolkit.vlm.base import Adapter, Geometry, check_picture
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, check_picture
+from toolkit.vlm.engine import decoder
 from toolkit.vlm.prompt import Prompt, as_asked, build_prompt, check_words, render
 
 

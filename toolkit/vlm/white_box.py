@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toolkit.games import Players
-from toolkit.vlm import decoder
+from toolkit.games.game import Players
+from toolkit.vlm.engine import decoder
 
 if TYPE_CHECKING:
-    from toolkit.vlm.game import SampleGame
+    from toolkit.vlm.sample_game import SampleGame
 
 
 class SampleWhiteBox:

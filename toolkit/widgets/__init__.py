@@ -5,10 +5,10 @@ from toolkit.widgets.bias_dial import BiasDial
 from toolkit.widgets.curve_explorer import CurveExplorer
 from toolkit.widgets.gate_explorer import GateExplorer
 from toolkit.widgets.leaderboard_explorer import LeaderboardExplorer
-from toolkit.widgets.panel import Panel
 from toolkit.widgets.playground import CoalitionPlayground
 from toolkit.widgets.run_panel import RunPanel
 from toolkit.widgets.sample_browser import SampleBrowser
+from toolkit.widgets.widget_panel import Panel
 
 __all__ = [
     "BeatTheExplainer",

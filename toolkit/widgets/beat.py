@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import explain
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import CachedGame, Game
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import CachedGame, Game
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import pair_of, top_choice
 from toolkit.widgets.curve_explorer import sample_options
-from toolkit.widgets.panel import (
+from toolkit.widgets.picker import SIDE, Picker
+from toolkit.widgets.views import plural
+from toolkit.widgets.widget_panel import (
     TIGHT,
     Panel,
     button,
@@ -31,8 +33,6 @@ from toolkit.widgets.panel import (
     status_html,
     table_html,
 )
-from toolkit.widgets.picker import SIDE, Picker
-from toolkit.widgets.views import plural
 
 YOU = "you"
 EXPLAINERS = ("oracle", "occlusion", "integrated-gradients", "input-x-gradient", "random")

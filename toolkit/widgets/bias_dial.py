@@ -11,11 +11,13 @@ import ipywidgets as w
 import numpy as np
 
 from toolkit.datasets.sample import Corners, Sample
-from toolkit.plots.style import FAINT, INK, PALETTE, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, INK, PALETTE, new_figure, styled
 from toolkit.scenes import load
-from toolkit.synergy.faithfulness import corner_cells
+from toolkit.synergy.f_syn import corner_cells
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.panel import (
+from toolkit.widgets.stage import Stage
+from toolkit.widgets.views import png
+from toolkit.widgets.widget_panel import (
     TIGHT,
     Panel,
     Picture,
@@ -30,8 +32,6 @@ from toolkit.widgets.panel import (
     status_html,
     table_html,
 )
-from toolkit.widgets.stage import Stage
-from toolkit.widgets.views import png
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORLD = "the world (Bayes)"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Game, Players
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Game, Players
 from toolkit.synergy.ordering import score_order
 from toolkit.typing import Regions
 

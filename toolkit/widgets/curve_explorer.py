@@ -10,7 +10,10 @@ import ipywidgets as w
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.frames import SIZE, Chart, Charts
-from toolkit.widgets.panel import (
+from toolkit.widgets.stage import DPI
+from toolkit.widgets.trace import Removal, Trace, trace
+from toolkit.widgets.views import bar_html, masked_picture, plural, png, words_html
+from toolkit.widgets.widget_panel import (
     Panel,
     Picture,
     choice,
@@ -22,9 +25,6 @@ from toolkit.widgets.panel import (
     slider,
     status_html,
 )
-from toolkit.widgets.stage import DPI
-from toolkit.widgets.trace import Removal, Trace, trace
-from toolkit.widgets.views import bar_html, masked_picture, plural, png, words_html
 
 SIDE = 260
 CHART = (round(SIZE[0] * DPI), round(SIZE[1] * DPI))

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from toolkit.plots.style import FAINT, INK, PALETTE, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, INK, PALETTE, new_figure, styled
 from toolkit.widgets.stage import Stage
 from toolkit.widgets.trace import CURVES, Trace
 from toolkit.widgets.views import png

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipywidgets as w
 import numpy as np
 
-from toolkit.analytic import NoisyGame, SumOfUnanimityGames
 from toolkit.datasets.sample import Corners
-from toolkit.explainers.attribution import Attribution
-from toolkit.games import Game, Players
-from toolkit.plots.style import FAINT, PALETTE, new_figure, styled
-from toolkit.synergy.faithfulness import SynergyScore, synergistic_faithfulness
-from toolkit.widgets.panel import (
+from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Game, Players
+from toolkit.reporting.plots.style import FAINT, PALETTE, new_figure, styled
+from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness
+from toolkit.widgets.stage import Stage
+from toolkit.widgets.views import png
+from toolkit.widgets.widget_panel import (
     Panel,
     Picture,
     choice,
@@ -23,8 +25,6 @@ from toolkit.widgets.panel import (
     status_html,
     table_html,
 )
-from toolkit.widgets.stage import Stage
-from toolkit.widgets.views import png
 
 CELLS, WORDS, STEPS = 10, 5, 10
 GATES: dict[str, tuple[float, float, float, float]] = {

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from toolkit.benchmark.tables import Run, leaderboards, load_run, rank_test
-from toolkit.plots import critical_difference, leaderboard
-from toolkit.widgets.panel import (
+from toolkit.benchmark.report.run_tables import Run, leaderboards, load_run, rank_test
+from toolkit.reporting.plots import critical_difference, leaderboard
+from toolkit.widgets.stage import DPI, rendered
+from toolkit.widgets.widget_panel import (
     Panel,
     Picture,
     column,
@@ -22,7 +23,6 @@ from toolkit.widgets.panel import (
     status_html,
     table_html,
 )
-from toolkit.widgets.stage import DPI, rendered
 
 WIDTH, HEIGHT = 430, 300
 COLUMNS = ("explainer", "mean", "low", "high", "samples", "failed")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import blocks_of
-from toolkit.widgets.panel import Picture, on_change
 from toolkit.widgets.views import masked_picture, png
+from toolkit.widgets.widget_panel import Picture, on_change
 
 SIDE = 252
 ON, OFF = "info", ""

@@ -12,11 +12,13 @@ from PIL import Image
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.oracle import evidence
-from toolkit.games import CachedGame
+from toolkit.games.game import CachedGame
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import Pair, describe, pair_of, rows_of
 from toolkit.widgets.curve_explorer import sample_options
-from toolkit.widgets.panel import (
+from toolkit.widgets.picker import SIDE, Picker
+from toolkit.widgets.views import bar_html, png, words_html
+from toolkit.widgets.widget_panel import (
     TIGHT,
     Panel,
     Picture,
@@ -31,8 +33,6 @@ from toolkit.widgets.panel import (
     status_html,
     table_html,
 )
-from toolkit.widgets.picker import SIDE, Picker
-from toolkit.widgets.views import bar_html, png, words_html
 
 COLUMNS = ("value of", "rest absent", "rest present")
 

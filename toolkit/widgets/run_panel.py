@@ -18,11 +18,11 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from toolkit.benchmark.records import read_shards, write_atomically
-from toolkit.benchmark.runner import default_folder
-from toolkit.benchmark.spec import BenchmarkSpec
-from toolkit.benchmark.units import jobs_of
-from toolkit.widgets.panel import TIGHT, Panel, button, column, on_click, row, status_html, table_html
+from toolkit.benchmark.run.records import read_shards, write_atomically
+from toolkit.benchmark.run.runner import default_folder
+from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.benchmark.run.units import jobs_of
+from toolkit.widgets.widget_panel import TIGHT, Panel, button, column, on_click, row, status_html, table_html
 
 PATIENCE = 10.0
 """Seconds that an interrupted run gets to end by itself."""

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from toolkit.datasets.sample import Sample
 from toolkit.scenes.generator import default_strength, sample_at
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.panel import (
+from toolkit.widgets.views import png
+from toolkit.widgets.widget_panel import (
     Panel,
     Picture,
     column,
@@ -23,7 +24,6 @@ from toolkit.widgets.panel import (
     status_html,
     table_html,
 )
-from toolkit.widgets.views import png
 
 SIDE = 320
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from toolkit.plots.style import styled
+from toolkit.reporting.plots.style import styled
 from toolkit.widgets.views import png
 
 DPI = 100

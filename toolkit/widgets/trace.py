@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import explain
-from toolkit.explainers.attribution import Attribution
 from toolkit.explainers.base import Method
-from toolkit.games import CachedGame
-from toolkit.synergy.curves import insertion_deletion, insertion_deletion_cells
-from toolkit.synergy.faithfulness import SynergyScore, synergistic_faithfulness, synergy_cells
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import CachedGame
+from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, synergy_cells
 from toolkit.synergy.ordering import top_coalitions
+from toolkit.synergy.srg import insertion_deletion, insertion_deletion_cells
 from toolkit.vlm.protocol import VLM
 
 Removal: TypeAlias = Literal["both", "image", "text"]

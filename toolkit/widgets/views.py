@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from toolkit.baselines import BASELINES
+from toolkit.datasets.baselines import BASELINES
 from toolkit.typing import Regions
 
 INK, AGAINST = "#1f2430", "#8a8f98"

@@ -1,0 +1,185 @@
+"""The toolkit's own bench: names are checked before anything is loaded, failures of data become records."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from support.toy_bench import make_sample
+
+from toolkit.benchmark.report.run_tables import load_run
+from toolkit.benchmark.run import workspace as bench_module
+from toolkit.benchmark.run.runner import run_benchmark
+from toolkit.benchmark.run.spec import SpecError, make_spec
+from toolkit.benchmark.run.units import Skip, Unreadable
+from toolkit.benchmark.run.workspace import ToolkitBench, configured
+from toolkit.paths import models_dir
+from toolkit.registry import UnknownNameError
+from toolkit.vlm.loading import load_checkpoint as loading
+from toolkit.vlm.loading.catalogue import CATALOGUE
+from toolkit.vlm.loading.checkpoint import CheckpointError, check_folder
+from toolkit.vlm.loading.digests import listed
+
+GOOD = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "explainers": ["random", "oracle"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"models": ["tiny-lava-grounded"]}, "Did you mean 'tiny-llava-grounded'"),
+        ({"datasets": ["scenes-existense"]}, "Did you mean 'scenes-existence'"),
+        ({"explainers": ["randm"]}, "Did you mean 'random'"),
+        ({"metrics": ["f-sin", "f-syn"]}, "Did you mean"),
+        ({"split": "tset"}, "unknown split of scenes-existence 'tset'. Did you mean 'test'"),
+    ],
+)
+def test_unknown_names_are_refused_with_a_suggestion(changed, message):
+    with pytest.raises(UnknownNameError, match=message):
+        ToolkitBench(make_spec({**GOOD, **changed}))
+
+
+def test_settings_reach_the_explainer():
+    found = configured("integrated-gradients", {"first_steps": 5, "max_steps": 5})
+    assert (found.first_steps, found.max_steps) == (5, 5)
+    with pytest.raises(SpecError, match="has no setting 'max_step'; did you mean 'max_steps'"):
+        configured("integrated-gradients", {"max_step": 5})
+    with pytest.raises(SpecError, match=r"'occlusion' has no setting 'x'\. It has: none"):
+        configured("occlusion", {"x": 5})
+
+
+UNPINNED = next(name for name in CATALOGUE if CATALOGUE[name].source == "hub" and CATALOGUE[name].revision is None)
+PINNED = next(name for name in CATALOGUE if CATALOGUE[name].source == "hub" and CATALOGUE[name].revision is not None)
+
+
+def test_a_hub_model_without_a_commit_is_refused_before_anything_is_evaluated():
+    with pytest.raises(CheckpointError, match=r"revision None of .* needs a commit of 40 hexadecimal digits"):
+        ToolkitBench(make_spec({**GOOD, "models": ["tiny-llava-grounded", UNPINNED]}))
+    named = {**GOOD, "models": [UNPINNED, PINNED], "revisions": {UNPINNED: "a" * 40}, "executor": "ray"}
+    found = ToolkitBench(make_spec(named)).identities()
+    assert found[f"model {UNPINNED}"] == f"commit {'a' * 40}"
+    assert found[f"model {PINNED}"] == f"commit {CATALOGUE[PINNED].revision}"
+
+
+def test_a_run_on_this_machine_looks_at_every_model_first(monkeypatch):
+    spec = make_spec({**GOOD, "models": ["tiny-llava-grounded", PINNED]})
+    with pytest.raises(CheckpointError, match="the hub cannot be reached"):
+        ToolkitBench(spec).identities()
+    monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << 20)
+    with pytest.raises(MemoryError, match=r"'tiny-llava-grounded' has 0.00 billion weights"):
+        ToolkitBench(spec).identities()
+    with pytest.raises(ValueError, match="PyTorch sees [0-9]+ of its kind"):
+        ToolkitBench(spec.model_copy(update={"device": "cuda:99"})).identities()
+
+
+def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(bench_module, "load_vlm", lambda name, **options: asked.update({name: options}))
+    spec = make_spec({**GOOD, "models": [UNPINNED], "revisions": {UNPINNED: "b" * 40}})
+    ToolkitBench(spec).model(UNPINNED)
+    assert asked[UNPINNED]["pinned"] is True
+    assert asked[UNPINNED]["revision"] == "b" * 40
+
+
+def test_folders_are_identified_by_their_files_and_datasets_by_their_content(tmp_path):
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
+    (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
+    name = f"folder:{tmp_path}"
+    spec = make_spec({**GOOD, "datasets": [name], "explainers": ["random"], "samples": None})
+    before = ToolkitBench(spec).identities()
+    digests = check_folder(models_dir() / "tiny-llava-grounded").digests()
+    assert before["model tiny-llava-grounded"] == listed(digests)
+    assert {"config.json", "tokenizer.json", "model.safetensors"} < set(digests)
+    assert ToolkitBench(spec).identities() == before
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "a.png")
+    after = ToolkitBench(spec).identities()
+    assert [key for key in before if before[key] != after[key]] == [f"samples of {name}"]
+
+
+@pytest.mark.parametrize("name", ["tiny-llava-grounded", "scenes-existence"])
+def test_what_has_no_revisions_takes_none(name):
+    with pytest.raises((CheckpointError, SpecError), match="has no revisions|which has none"):
+        ToolkitBench(make_spec({**GOOD, "revisions": {name: "a" * 40}}))
+
+
+def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
+    asked = {}
+
+    def iter_samples(name, split, n, *, revision, instruction, on_unreadable):
+        asked[name] = revision
+        return iter([make_sample("toys", 0)])
+
+    monkeypatch.setattr(bench_module, "iter_samples", iter_samples)
+    spec = make_spec({**GOOD, "datasets": ["repope"], "revisions": {"repope": "c" * 40}})
+    ToolkitBench(spec).samples("repope")
+    assert asked == {"repope": "c" * 40}
+
+
+def test_the_instruction_reaches_every_sample_and_every_record(tmp_path):
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
+    (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
+    given = {**GOOD, "datasets": [f"folder:{tmp_path}"], "explainers": ["random"], "samples": None, "steps": 2,
+             "device": "cpu", "progress": False}  # fmt: skip
+    told = {}
+    for instruction in (None, "", "answer with one word"):
+        wanted = make_spec({**given, "instruction": instruction, "out": tmp_path / f"run {instruction}"})
+        (sample,) = load_run(run_benchmark(wanted).folder).samples
+        told[instruction] = sample["instruction"], sample["probability"]
+    assert [said for said, _ in told.values()] == ["answer yes or no", "", "answer with one word"]
+    assert len({probability for _, probability in told.values()}) == 3
+
+
+def test_an_oracle_without_truth_is_skipped():
+    sample = make_sample("toys", 1)
+    bare = sample.__class__(**{**vars(sample), "truth": None})
+    with pytest.raises(Skip, match="carries its ground truth"):
+        ToolkitBench(make_spec(GOOD)).explain("oracle", None, bare, target="yes", seed=0)
+
+
+def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
+    (tmp_path / "questions.csv").write_text("picture,question,answer\na.png,is there a red circle ?,no\n")
+    wanted = make_spec(
+        {**GOOD, "datasets": [f"folder:{tmp_path}"], "samples": None, "steps": 2, "out": tmp_path / "run",
+         "device": "cpu", "progress": False}
+    )  # fmt: skip
+    summary = run_benchmark(wanted)
+    assert (summary.planned, summary.ok, summary.skipped, summary.failed) == (2, 1, 1, 0)
+    assert summary.exit_status == 0
+    skipped, scored = sorted(load_run(summary.folder).records, key=lambda record: record["explainer"])
+    assert (skipped["explainer"], skipped["status"]) == ("oracle", "skipped")
+    assert "oracle needs a sample that carries its ground truth; folder:" in skipped["reason"]
+    assert "metrics" not in skipped
+    assert set(scored["metrics"]) == set(wanted.metrics)
+
+
+def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):
+    def iter_samples(name, split, n, *, revision, instruction, on_unreadable):
+        yield make_sample("toys", 0)
+        on_unreadable("toys-1", "truncated")
+        yield make_sample("toys", 2)
+
+    monkeypatch.setattr(bench_module, "iter_samples", iter_samples)
+    found = ToolkitBench(make_spec(GOOD)).samples("scenes-existence")
+    assert list(found) == ["toys-0", "toys-1", "toys-2"]
+    assert found["toys-1"] == Unreadable("toys-1", "truncated")
+
+
+def test_repeated_ids_are_refused(monkeypatch):
+    monkeypatch.setattr(bench_module, "iter_samples", lambda *a, **k: iter([make_sample("a", 1), make_sample("a", 1)]))
+    with pytest.raises(SpecError, match="the id 'a-1' more than once"):
+        ToolkitBench(make_spec(GOOD)).samples("scenes-existence")
+
+
+def test_a_run_does_not_go_on_with_a_folder_that_was_edited_and_names_the_file(tmp_path):
+    folder = shutil.copytree(models_dir() / "tiny-llava-grounded", tmp_path / "model")
+    (folder / "SHA256SUMS").unlink()
+    wanted = make_spec(
+        {**GOOD, "models": [str(folder)], "explainers": ["random"], "samples": 1, "steps": 2, "out": tmp_path / "run",
+         "device": "cpu", "progress": False}
+    )  # fmt: skip
+    assert run_benchmark(wanted).ok == 1
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["rope_parameters"] = {"rope_type": "default", "rope_theta": 123.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SpecError, match=r"other settings: model .*: config.json changed\. Choose"):
+        run_benchmark(wanted)

@@ -1,0 +1,27 @@
+"""The front page's picture, on a model with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolkit.datasets import load_samples
+from toolkit.reporting.plots.front import front_picture
+from toolkit.scenes.training.tiny import build_tiny
+from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.vlm.adapters.families import adapter_class
+from toolkit.vlm.model import LoadedVLM
+
+
+def test_front_picture_says_what_it_shows(tmp_path: Path) -> None:
+    model, processor = build_tiny("llava", VOCABULARY, seed=0)
+    vlm = LoadedVLM("untrained", adapter_class("llava")(processor), model.eval())
+    sample = load_samples("scenes-choice", n=1)[0]
+    drawing = front_picture(vlm, sample, ("input-x-gradient", "random"))
+    assert sample.question in drawing.alt
+    assert "input-x-gradient" in drawing.alt
+    picture, cells, bars, curves = drawing.figure.axes
+    assert len(bars.patches) == len(sample.question.split())
+    assert [line.get_label().split(":")[0] for line in curves.lines[:2]] == ["input-x-gradient", "random"]
+    assert picture.images
+    assert cells.images
+    assert drawing.save(tmp_path / "front.png").stat().st_size > 10_000

@@ -1,0 +1,132 @@
+"""``python -m tests.speed``: measure the engine on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from tests.speed import cpu, tables
+from toolkit.benchmark.run.run_environment import environment
+from toolkit.cli.outputs import check_folder
+from toolkit.paths import models_dir
+from toolkit.scenes.training.tiny import build_tiny
+from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.vlm.adapters.families import FAMILIES, adapter_class
+from toolkit.vlm.loading.catalogue import CATALOGUE
+from toolkit.vlm.loading.load_checkpoint import load_vlm
+from toolkit.vlm.model import LoadedVLM
+
+app = typer.Typer(add_completion=False, help="Measure the scoring engine.")
+
+
+def _folder(out: Path) -> Path:
+    """Refuse a folder that cannot be written before anything is measured."""
+    try:
+        return check_folder(out)
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def embedded_models() -> list[LoadedVLM]:
+    """Every embedded model; for a family of which none is there yet, one with random weights (the cost is the same)."""
+    names = [name for name in CATALOGUE if CATALOGUE[name].source == "embedded" and (models_dir() / name).is_dir()]
+    loaded = [load_vlm(name, device="cpu") for name in names]
+    for model_type in FAMILIES:
+        adapter = adapter_class(model_type)
+        if adapter.family not in {vlm.family for vlm in loaded}:
+            model, processor = build_tiny(adapter.family, VOCABULARY, seed=0)
+            loaded.append(LoadedVLM(f"tiny-{adapter.family} (random weights)", adapter(processor), model))
+    return loaded
+
+
+def machine() -> dict[str, str]:
+    """Where the numbers were measured."""
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
+    threads = {"threads": str(torch.get_num_threads()), "cores": str(os.cpu_count()), "load_average": load}
+    return {**environment(), **threads}
+
+
+def _show(out: Path, found: dict[str, list[dict[str, Any]]], where: dict[str, str]) -> None:
+    typer.echo("\n".join(f"{key}: {value}" for key, value in where.items()) + "\n")
+    typer.echo(tables.as_text(found))
+    for path in tables.write(out, found, where):
+        typer.echo(f"written: {path}")
+
+
+@app.command("cpu")
+def run_cpu(
+    out: Path = typer.Option(Path("results/bench"), callback=_folder, help="Folder for speed.json and speed.txt."),
+    quick: bool = typer.Option(False, help="A minute, rough numbers."),
+) -> None:
+    """Engine against plain path on the embedded models; 20 x and 70 % of the bare rate are the aims on two cores."""
+    before = machine()
+    found = cpu.bench(embedded_models(), quick=quick, report=lambda line: typer.echo(line, err=True))
+    _show(out, found, before)
+
+
+@app.command("gpu")
+def run_gpu(
+    out: Path = typer.Option(Path("results/bench-gpu"), callback=_folder, help="Folder for speed.json and speed.txt."),
+    family: list[str] | None = typer.Option(None, help="Only this family; repeatable."),
+    small: bool = typer.Option(False, help="Small shapes, for a look at the script itself on a CPU."),
+    minutes: float = typer.Option(7.5, min=0.1, help="When to stop; what was not measured by then is listed."),
+) -> None:
+    """Real shapes of the released models with random weights: exactness, speed, and the time of the full grid."""
+    from tests.speed import gpu
+
+    unknown = set(family or ()) - set(gpu.FAMILIES)
+    if unknown:
+        raise typer.BadParameter(f"{min(unknown)!r}; expected one of {', '.join(gpu.FAMILIES)}", param_hint="--family")
+    if not small and not torch.cuda.is_available():
+        raise typer.BadParameter("no GPU here, so there is nothing to measure; --small runs the script on a CPU")
+    before = {"device": gpu.device_name(), **machine()}
+    found = gpu.bench(
+        family or gpu.FAMILIES, small=small, minutes=minutes, report=lambda line: typer.echo(line, err=True)
+    )
+    _show(out, found, before)
+    if found["left_out"]:
+        raise typer.Exit(1)
+
+
+@app.command("loading")
+def run_loading(
+    out: Path = typer.Option(
+        Path("results/bench-loading"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
+    quick: bool = typer.Option(False, help="Small shapes, rough numbers."),
+) -> None:
+    """First and later loads beside transformers' own; 1.3 times is the aim for both, the first load's probe apart."""
+    from tests.speed import aims, loading
+
+    before = machine()
+    rows = loading.bench(quick=quick, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"aims": aims.aim_rows({"loading": rows}, aims.LOADING_AIMS), "loading": rows}, before)
+
+
+@app.command("executors")
+def run_executors(
+    out: Path = typer.Option(
+        Path("results/bench-executors"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
+    workers: list[int] | None = typer.Option(None, min=1, help="Workers to try; repeatable. Default: one per core."),
+    samples: int = typer.Option(2, min=1, help="Samples of each question set on each grounded model."),
+    turns: int = typer.Option(3, min=1, help="How often each executor is measured."),
+) -> None:
+    """Serial, processes and threads on the same units of the demonstration: which is fastest here."""
+    from tests.speed.executors import executor_rows
+    from toolkit.benchmark.run.demo import demo_spec, embedded_models
+
+    before = machine()
+    tried = tuple(workers or [max(2, os.cpu_count() or 1)])
+    grounded = tuple(name for name in embedded_models() if name.endswith("grounded"))
+    spec = demo_spec(models=grounded, samples=samples, pictures=0, seeds=(0,))
+    rows = executor_rows(spec, workers=tried, turns=turns, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"executors": rows}, before)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,72 @@
+"""A model in memory is scored as itself, and nobody's values are taken for its own."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from support.subjects import sample
+
+import toolkit
+from toolkit.registry import UnknownNameError
+from toolkit.vlm.engine.store import CoalitionStore
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+
+
+def test_a_wrapped_model_gives_the_values_of_the_loaded_one(loaded) -> None:
+    vlm = toolkit.wrap(loaded.model, loaded.adapter.processor)
+    game, other = vlm.game(sample(1), target="yes"), loaded.game(sample(1), target="yes")
+    chosen = np.random.default_rng(0).random((5, game.players.n)) < 0.5
+    assert np.array_equal(game(chosen), other(chosen))
+    assert vlm.family == "llava"
+    assert (vlm.digest, vlm.revision) == (None, None)
+    assert toolkit.explain("occlusion", vlm, sample(1)).scores.shape == (game.players.n,)
+
+
+def test_only_a_model_with_a_name_is_remembered(loaded, tmp_path) -> None:
+    store = CoalitionStore(tmp_path)
+    with pytest.raises(ValueError, match="give it a name of its own"):
+        toolkit.wrap(loaded.model, loaded.adapter.processor, store=store)
+    vlm = toolkit.wrap(loaded.model, loaded.adapter.processor, name="mine", store=store)
+    everybody = np.ones((1, vlm.players(sample(1)).n), dtype=bool)
+    vlm.game(sample(1), target="yes")(everybody)
+    again = toolkit.wrap(deepcopy(loaded.model), loaded.adapter.processor, name="mine", store=store)
+    game = again.game(sample(1), target="yes")
+    game(everybody)
+    assert game.n_evaluations == 0
+    changed = deepcopy(loaded.model)
+    with torch.no_grad():
+        changed.lm_head.weight[:] *= 0.5
+    for other in (
+        toolkit.wrap(loaded.model, loaded.adapter.processor, name="another", store=store),
+        toolkit.wrap(changed, loaded.adapter.processor, name="mine", store=store),
+    ):
+        game = other.game(sample(1), target="yes")
+        game(everybody)
+        assert game.n_evaluations == 1
+
+
+def test_what_is_no_model_to_be_scored_is_refused_with_the_way_out(loaded) -> None:
+    processor = loaded.adapter.processor
+    with pytest.raises(TypeError, match="expected a transformers model .* got str"):
+        toolkit.wrap("tiny-llava-grounded", processor)
+    with pytest.raises(TypeError, match=r"got DataParallel; give the model inside, model.module"):
+        toolkit.wrap(torch.nn.DataParallel(loaded.model), processor)
+    training = deepcopy(loaded.model).train()
+    with pytest.raises(ValueError, match=r"the model is in training mode.*call model.eval\(\) first"):
+        toolkit.wrap(training, processor)
+    with pytest.raises(ValueError, match="meta device, which holds no numbers"):
+        toolkit.wrap(deepcopy(loaded.model).to("meta"), processor)
+    with pytest.raises(UnknownNameError, match="unknown model family 'llama'"):
+        toolkit.wrap(loaded.model.get_decoder(), processor)
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(deepcopy(loaded.model), LoraConfig(target_modules=["q_proj"])).eval()
+    with pytest.raises(TypeError, match=r"got PeftModel; merge the adapter first: model = model.merge_and_unload\(\)"):
+        toolkit.wrap(adapted, processor)

@@ -1,0 +1,1 @@
+"""Models of known bias, trained or mixed, and the sweep over their strength."""

@@ -1,0 +1,77 @@
+"""Does a map point at the evidence? Pointing game and IoU against the generator's ground truth.
+
+Plausibility is not faithfulness: a map can point at the right object although the model answered from the words, and
+the tables say nothing about the model. They are read beside the twin that ignores the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.base import Method, explain, get_explainer
+from toolkit.explainers.oracle import evidence
+from toolkit.stats.rank_agreement import mean_and_error
+from toolkit.typing import Scores
+from toolkit.vlm.protocol import VLM
+
+
+def pointing(scores: Scores, truth: Scores) -> float:
+    """Pointing game: 1 if the highest score lies on evidence, else 0; ties share (expectation of a random choice).
+
+    NaN where nothing, or everything, is evidence. ``truth`` (n,) in [0, 1]; evidence is what is at least half covered.
+    """
+    marked = truth >= 0.5
+    if not marked.any() or marked.all():
+        return math.nan
+    return float(marked[scores == scores.max()].mean())
+
+
+def overlap(scores: Scores, truth: Scores) -> float:
+    """IoU of the m highest scores with the m evidence players, in [0, 1]; NaN where nothing, or everything, is.
+
+    Of players that tie at the threshold, each counts with the chance that it is among the m.
+    """
+    marked = truth >= 0.5
+    m = int(marked.sum())
+    if m == 0 or marked.all():
+        return math.nan
+    threshold = np.sort(scores)[-m]
+    above, at = scores > threshold, scores == threshold
+    hits = float(marked[above].sum()) + float(marked[at].mean()) * (m - int(above.sum()))
+    return hits / (2 * m - hits)
+
+
+def chance(truth: Scores) -> float:
+    """Pointing game of a random map: the share of players that are evidence."""
+    marked = truth >= 0.5
+    return math.nan if not marked.any() or marked.all() else float(marked.mean())
+
+
+def plausibility(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
+    """Pointing game and IoU by method and modality.
+
+    Returns:
+        One row per method and modality: ``method, modality, pointing, pointing_se, iou, iou_se, chance, n_samples``.
+
+    Raises:
+        ValueError: A sample carries no ground truth.
+    """
+    truths = [evidence(vlm, sample) for sample in samples]
+    rows = []
+    for method in methods:
+        name = get_explainer(method).name
+        maps = [explain(method, vlm, sample, seed=seed) for sample in samples]
+        for modality in ("image", "text"):
+            masks = [att.players.of(modality) for att in maps]
+            pairs = [(a.scores[mask], t[mask]) for a, t, mask in zip(maps, truths, masks, strict=True)]
+            hit, hit_se, n = mean_and_error([pointing(*pair) for pair in pairs])
+            iou, iou_se, _ = mean_and_error([overlap(*pair) for pair in pairs])
+            base = mean_and_error([chance(truth) for _, truth in pairs])[0]
+            rows.append((name, modality, hit, hit_se, iou, iou_se, base, n))
+    columns = ["method", "modality", "pointing", "pointing_se", "iou", "iou_se", "chance", "n_samples"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,213 @@
+"""One page about one explainer, beside others on the same samples: validity, faithfulness, plausibility, cost.
+
+Every section is a table of means with standard errors; nothing is summed up into a single mark.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit.audit.explainers import sanity_checks
+from toolkit.audit.explainers.plausibility import plausibility
+from toolkit.audit.explainers.sensitivity import sensitivity
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.base import Method, explain, get_explainer
+from toolkit.explainers.plugin import Check, check_explainer, told
+from toolkit.stats.rank_agreement import mean_and_error
+from toolkit.synergy import evaluate_all
+from toolkit.vlm.protocol import VLM
+
+BESIDE = ("oracle", "integrated-gradients", "occlusion", "attention-last", "random", "anti-oracle")
+"""What a new explainer is compared with unless told otherwise."""
+
+NEEDED = ("shape", "target", "nothing left behind", "every sample")
+"""Checks without which there is nothing to measure, or no longer the model to measure it on."""
+
+METRICS = ("srg-image", "srg-text", "f-syn", "f-syn-paper")
+
+_NOTES = {
+    "checks": "What every explainer must keep, tried on one sample; the last one on all.",
+    "weight randomisation": "Rank correlation with the intact model's map after its weights were redrawn from the "
+    "answer down to the stage. Near 0 at the end: the map describes the model.",
+    "seeds": "Rank correlation between maps of different seeds: 1 for a deterministic method.",
+    "question": "Rank correlation of image maps when another question is asked about the same picture.",
+    "twins": "Share of the attribution on the words, for a twin that looks and one that answers from the words. A "
+    "positive shift says that the map moved to the words.",
+    "sensitivity-n": "Correlation of summed scores with what removing random sets of players costs.",
+    "faithfulness": "Insertion minus deletion area (srg), signed and published synergistic faithfulness.",
+    "plausibility": "Whether the highest score lies on the evidence, and IoU with it; chance is a random map's.",
+    "cost": "Per sample, on this machine.",
+}
+
+
+@dataclass(frozen=True)
+class ReportCard:
+    """The page as data.
+
+    Attributes:
+        name: The explainer that it is about.
+        about: Its reference, cost and needs.
+        checks: The rules that it kept or broke.
+        tables: Section title -> table, in reading order.
+    """
+
+    name: str
+    about: str
+    checks: tuple[Check, ...]
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule was kept."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def without(self) -> str:
+        """Why there are no tables; empty where there are."""
+        if self.tables:
+            return ""
+        broken = [check.name for check in self.checks if not check.passed and check.name in NEEDED]
+        return f"No tables: they need what is broken above ({', '.join(broken)}). Mend it and run again."
+
+    def to_text(self) -> str:
+        """The page for a terminal."""
+        parts = [f"{self.name}: {self.about}", "", "checks"]
+        parts += [f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.message}" for check in self.checks]
+        parts += ["", self.without] if self.without else []
+        for title, table in self.tables.items():
+            parts += ["", title, table.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
+        return "\n".join(parts)
+
+    def to_html(self) -> str:
+        """The page for a browser, in one file."""
+        rows = "".join(
+            f"<tr><td>{'kept' if c.passed else '<b>broken</b>'}</td><td>{html.escape(c.name)}</td>"
+            f"<td>{html.escape(c.message)}</td></tr>"
+            for c in self.checks
+        )
+        sections = [f"<h2>checks</h2><p>{_NOTES['checks']}</p><table>{rows}</table><p>{html.escape(self.without)}</p>"]
+        for title, table in self.tables.items():
+            body = table.to_html(index=False, border=0, na_rep="n/a", float_format=lambda value: f"{value:.3f}")
+            own = f"<td>{html.escape(self.name)}</td>"
+            body = body.replace(own, own.replace("<td>", '<td class="own">'))
+            sections.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(_NOTES.get(title, ''))}</p>{body}")
+        name, about = html.escape(self.name), html.escape(self.about)
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="generator" content="vlm-synergy-toolkit">'
+            f"<title>Report card: {name}</title><style>"
+            "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}"
+            "table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .7rem;text-align:right;"
+            "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}.own{font-weight:600;"
+            f"background:#fff3d6}}</style></head><body><h1>{name}</h1><p>{about}</p>{''.join(sections)}</body></html>"
+        )
+
+    def write(self, path: Path) -> Path:
+        """Write the page; returns its path.
+
+        Raises:
+            FileNotFoundError: The folder does not exist.
+        """
+        path.write_text(self.to_html(), encoding="utf-8")
+        return path
+
+
+def faithfulness(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
+    """Mean metric by method: one row per method, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``."""
+    names = [get_explainer(method).name for method in methods]
+    found: dict[tuple[str, str], list[float]] = {(name, metric): [] for name in names for metric in METRICS}
+    for sample in samples:
+        game = vlm.game(sample)
+        maps = [explain(method, vlm, sample, target=game.target, seed=seed) for method in methods]
+        for name, scores in zip(names, evaluate_all(game, maps, metrics=METRICS), strict=True):
+            for metric in METRICS:
+                found[name, metric].append(scores[metric].value)
+    rows = []
+    for name in names:
+        row: dict[str, float | int | str] = {"method": name}
+        for metric in METRICS:
+            row[metric], row[f"{metric}_se"], row["n_samples"] = mean_and_error(found[name, metric])
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
+
+
+def every_sample(method: Method, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
+    """Whether an explainer explains them all: questions have different lengths, and pictures different answers."""
+    failed = []
+    for sample in samples:
+        try:
+            explain(method, vlm, sample, seed=seed)
+        except Exception as error:  # whatever somebody else's code raises
+            failed.append(f"{sample.id}: {told(error)}")
+    if not failed:
+        return Check("every sample", True, f"{len(samples)} samples explained")
+    return Check("every sample", False, f"fails on {len(failed)} of {len(samples)} samples; first {failed[0]}")
+
+
+def report_card(
+    method: Method,
+    models: Mapping[str, VLM],
+    samples: Sequence[Sample],
+    *,
+    beside: Sequence[Method] = BESIDE,
+    seed: int = 0,
+    n_sanity: int = 4,
+) -> ReportCard:
+    """Judge an explainer beside others.
+
+    Args:
+        method: A registry name, an explainer object or a function.
+        models: ``"grounded"``, and ``"biased"`` where the shift between twins is wanted.
+        samples: Samples with ground truth.
+        beside: Explainers to compare with; the judged one is added.
+        seed: Seed of everything.
+        n_sanity: Samples for the checks that repeat the explainer many times; the first ones.
+
+    Raises:
+        ValueError: No grounded model, or no samples.
+    """
+    if "grounded" not in models or not samples:
+        raise ValueError(f"expected a 'grounded' model and samples, got models {sorted(models)} and {len(samples)}")
+    grounded, few = models["grounded"], samples[:n_sanity]
+    explainer = get_explainer(method)
+    checks = tuple(check_explainer(explainer, grounded, samples[0]))
+    if all(check.passed for check in checks if check.name in NEEDED):
+        checks = (*checks, every_sample(explainer, grounded, samples, seed=seed))
+    needs = ", ".join(sorted(explainer.needs)) or "nothing declared"
+    about = f"{explainer.reference}; cost {explainer.cost}; needs {needs}"
+    if not all(check.passed for check in checks if check.name in NEEDED):
+        return ReportCard(explainer.name, about, checks, {})
+    methods: list[Method] = [explainer, *(m for m in beside if get_explainer(m).name != explainer.name)]
+    asked = [m for m in methods if "truth" not in get_explainer(m).needs and get_explainer(m).name != "random"]
+    tables = {
+        "faithfulness": faithfulness(methods, grounded, samples, seed=seed),
+        "plausibility": plausibility(methods, grounded, samples, seed=seed),
+        "weight randomisation": _last(sanity_checks.weight_randomisation(asked, grounded, few, seed=seed)),
+        "question": _if_two(asked, grounded, few, seed),
+        "seeds": sanity_checks.seed_stability([explainer], grounded, few),
+        "sensitivity-n": sensitivity(methods, grounded, few, seed=seed),
+        "cost": sanity_checks.cost(methods, grounded, few, seed=seed),
+    }
+    if "biased" in models:
+        tables["twins"] = sanity_checks.twins(asked, grounded, models["biased"], samples, seed=seed)
+    return ReportCard(explainer.name, about, checks, {k: v for k, v in tables.items() if len(v)})
+
+
+def _last(table: pd.DataFrame) -> pd.DataFrame:
+    """The first, middle and last stage of a cascade."""
+    positions = np.unique(table["position"])
+    shown = {positions[0], positions[len(positions) // 2], positions[-1]}
+    return table[table["position"].isin(shown)].drop(columns="position").reset_index(drop=True)
+
+
+def _if_two(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:
+    """Question randomisation, or an empty table where there is only one sample."""
+    return (
+        sanity_checks.question_randomisation(methods, vlm, samples, seed=seed) if len(samples) > 1 else pd.DataFrame()
+    )

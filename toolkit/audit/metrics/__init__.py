@@ -1,0 +1,20 @@
+"""Can a metric be trusted? A panel of rules with known answers, and every claim of the paper against the numbers."""
+
+from toolkit.audit.metrics.rules import RULES, Rule
+from toolkit.audit.metrics.study import Plan
+from toolkit.audit.metrics.validation import JUDGED, run_panel, validate, validate_metric
+from toolkit.audit.metrics.validity_panel import Cell, Panel
+from toolkit.synergy.recovered import recovered_synergy
+
+__all__ = [
+    "JUDGED",
+    "RULES",
+    "Cell",
+    "Panel",
+    "Plan",
+    "Rule",
+    "recovered_synergy",
+    "run_panel",
+    "validate",
+    "validate_metric",
+]

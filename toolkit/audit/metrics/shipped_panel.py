@@ -1,0 +1,154 @@
+"""What the corrected score passes and fails on the embedded models: the panel that travels with the toolkit.
+
+``data/validity`` holds the cells of one full run of ``python -m toolkit validate`` and what was measured: the weights'
+checksums when the run began, so that a retrained model makes the page out of date and a test says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from toolkit.benchmark.run.run_environment import toolkit_version
+from toolkit.paths import data_dir, models_dir
+from toolkit.vlm.loading.integrity import SEAL, WEIGHTS
+
+START, END = "<!-- measured by python -m toolkit validate -->", "<!-- end of measured numbers -->"
+METRICS = ("f-syn-paper", "f-syn", "f-syn-recovered", "synergy-surface-recovered")
+_PANEL, _MEASURED = "panel.csv", "measured.json"
+PAGE = Path(__file__).with_name("CORRECTED_SCORE.md")
+
+
+def weights() -> dict[str, str]:
+    """SHA-256 of the weights of every embedded model, from its seal."""
+    found = {}
+    for seal in sorted(models_dir().glob(f"*/{SEAL}")):
+        lines = [line.partition("  ") for line in seal.read_text(encoding="utf-8").splitlines()]
+        found[seal.parent.name] = next(digest for digest, _, name in lines if name == WEIGHTS)
+    return found
+
+
+def measured() -> dict[str, Any]:
+    """What a run that begins now measures: the toolkit's version and the weights' checksums."""
+    return {"toolkit": toolkit_version(), "weights": weights()}
+
+
+def write_measured(folder: Path, what: Mapping[str, Any]) -> None:
+    """Write ``measured.json`` beside a panel."""
+    (folder / _MEASURED).write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
+
+
+def adopt(folder: Path, into: Path | None = None) -> Path:
+    """Keep the panel of a run of ``validate`` as the one that travels with the toolkit.
+
+    Args:
+        folder: What ``python -m toolkit validate --out FOLDER`` wrote; it must have judged every embedded model.
+        into: Where to; None is ``data/validity``.
+
+    Raises:
+        FileNotFoundError: There is no panel in the folder, or nothing says which weights it is about.
+        ValueError: It lacks an embedded model, has cells that were not judged, for example for want of samples, or is
+            about other weights than those that are installed.
+    """
+    for name in (_PANEL, _MEASURED):
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"{folder} has no {name}; give a folder that validate wrote, or run it again")
+    panel, what = load(folder)
+    known = weights()
+    changed = [name for name, digest in known.items() if what["weights"].get(name) != digest]
+    if changed:
+        raise ValueError(f"since the panel in {folder} was measured, {', '.join(changed)} changed; run validate again")
+    subjects = " ".join(map(str, panel["subject"]))
+    missing = [name for name in known if name.endswith("-grounded") and name not in subjects]
+    if missing:
+        raise ValueError(f"the panel in {folder} does not judge {', '.join(missing)}; run validate without --models")
+    unjudged = panel[panel["passed"].isna() & panel["metric"].isin(METRICS)]
+    if len(unjudged):
+        checks = ", ".join(dict.fromkeys(unjudged["check"]))
+        raise ValueError(f"the panel in {folder} has cells without a verdict ({checks}); run validate in full")
+    into = data_dir() / "validity" if into is None else into
+    into.mkdir(parents=True, exist_ok=True)
+    for name in (_PANEL, _MEASURED):
+        shutil.copyfile(folder / name, into / name)
+    return into
+
+
+def load(folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A panel and what was measured; without a folder, those that travel with the toolkit."""
+    folder = data_dir() / "validity" if folder is None else folder
+    return pd.read_csv(folder / _PANEL), json.loads((folder / _MEASURED).read_text(encoding="utf-8"))
+
+
+def _verdict(cells: Sequence[Mapping[Hashable, Any]]) -> str:
+    """``4/4``, or the subjects that fail."""
+    judged = [cell for cell in cells if not pd.isna(cell["passed"])]
+    if not judged:
+        return "–"
+    failed = [_model(cell["subject"]) for cell in judged if not bool(cell["passed"])]
+    told = f"{len(judged) - len(failed)}/{len(judged)}"
+    return f"{told} (not {', '.join(failed)})" if failed and len(judged) > 1 else told
+
+
+def _model(subject: object) -> str:
+    """``qwen2.5-vl`` of ``tiny-qwen2.5-vl-grounded``, and of a pair of twins."""
+    return str(subject).partition(" / ")[0].removeprefix("tiny-").removesuffix("-grounded")
+
+
+def _number(value: float, *, is_p: bool) -> str:
+    return "–" if math.isnan(value) else f"{value:.0e}" if is_p else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
+
+
+def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """The block of the page between its marks: passed of judged per check, then the numbers on models.
+
+    Args:
+        panel: As ``validate`` writes it: metric, check, subject, value, low, high, n, passed, ...
+        metrics: Which to show, in this order.
+    """
+    checks = list(dict.fromkeys(panel["check"]))
+    cells = {
+        (metric, check): rows.to_dict("records")
+        for (metric, check), rows in panel[panel["metric"].isin(metrics)].groupby(["metric", "check"], sort=False)
+    }
+    lines = [START, "", f"| passed of judged | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    lines += [
+        f"| {check} | {' | '.join(_verdict(cells.get((metric, check), [])) for metric in metrics)} |"
+        for check in checks
+    ]
+    shown = [check for check in ("controls", "half right, models", "twins", "random weights") if check in checks]
+    lines += ["", f"| statistic | model | {' | '.join(metrics)} |", f"|---|---|{'---|' * len(metrics)}"]
+    for check in shown:
+        rows = panel[panel["check"] == check]
+        told = f"{check}: {rows['statistic'].iloc[0]}"
+        for subject in dict.fromkeys(rows["subject"]):
+            values = rows[rows["subject"] == subject].set_index("metric")["value"]
+            is_p = "p-value" in told
+            numbers = [_number(float(values.get(metric, math.nan)), is_p=is_p) for metric in metrics]
+            lines.append(f"| {told} | {_model(subject)} | {' | '.join(numbers)} |")
+    return "\n".join([*lines, "", END])
+
+
+def main(folder: str) -> None:
+    """Adopt a run's panel and put its tables into the page."""
+    panel, _ = load(adopt(Path(folder)))
+    page = PAGE.read_text(encoding="utf-8")
+    before, after = page[: page.index(START)], page[page.index(END) + len(END) :]
+    PAGE.write_text(before + markdown(panel, METRICS) + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(
+            "usage: python -m toolkit.audit.metrics.shipped_panel FOLDER, what validate wrote, for example results/validity"
+        )
+    try:
+        main(sys.argv[1])
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")

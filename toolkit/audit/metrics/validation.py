@@ -1,0 +1,262 @@
+"""Run the validity panel: studies of the models that are there, then the judgement, then the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from toolkit.audit.metrics.game_checks import game_cells
+from toolkit.audit.metrics.model_checks import model_cells
+from toolkit.audit.metrics.study import (
+    Plan,
+    eligible,
+    frame,
+    shared_samples,
+    shuffle_weights,
+    study_controls,
+    study_methods,
+    study_weights,
+)
+from toolkit.audit.metrics.two_player_macro import surrogate_rows
+from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.paper.ablation import ablate
+from toolkit.datasets.sample import Sample
+from toolkit.synergy.metrics import METRICS, Metric
+from toolkit.synergy.recovered import SURFACE_RECOVERED
+from toolkit.vlm.protocol import VLM
+
+if TYPE_CHECKING:
+    from toolkit.audit.metrics.validity_report import ValidityReport
+
+JUDGED = (
+    "srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-gain", "f-syn-recovered",
+    SURFACE_RECOVERED.name,
+)  # fmt: skip
+"""The paper's four numbers, then the corrected scores."""
+
+PAIRS = {f"tiny-{family}-grounded": f"tiny-{family}-biased" for family in ("llava", "qwen2.5-vl", "internvl")}
+"""Embedded models with a known answer, and their twins with a strong language prior."""
+
+EVERYDAY = "scenes-everyday"
+"""Diagnosed beside the plan's datasets: the one in which all gates, redundancy among them, occur by construction."""
+
+Progress = Callable[[str], None]
+
+
+def embedded_models() -> tuple[str, ...]:
+    """The embedded twins that are installed, grounded before biased."""
+    from toolkit.paths import models_dir
+
+    folder = models_dir()
+    names = [name for pair in PAIRS.items() for name in pair]
+    return tuple(name for name in names if (folder / name / "config.json").exists())
+
+
+def resolve(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
+    """Metrics by name.
+
+    Raises:
+        UnknownNameError: A name that is not registered; the message suggests the nearest one.
+    """
+    found = [METRICS[metric] if isinstance(metric, str) else metric for metric in metrics]
+    return {metric.spec.name: metric for metric in found}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything measured on one model, as tables.
+
+    Attributes:
+        scores: One row per metric of an attribution of a sample under a setting.
+        diagnosis: Redundancy quantities per dataset.
+        surrogate: F_syn and the exact index at every k; empty where not asked for.
+        flaws: Ablation of flaws; empty where not asked for, as on a biased twin.
+    """
+
+    scores: pd.DataFrame
+    diagnosis: pd.DataFrame
+    surrogate: pd.DataFrame
+    flaws: pd.DataFrame
+
+
+def study(name: str, metrics: Mapping[str, Metric], plan: Plan, *, seed: int = 0, step: Progress) -> Study:
+    """Study one embedded model; a biased twin is asked less."""
+    import toolkit
+
+    vlm = toolkit.load_vlm(name)
+    plan = plan if name in PAIRS else plan.for_biased()
+    samples = shared_samples(plan, seed=seed)
+    rows = study_controls(vlm, samples, metrics, plan, step)
+    if plan.weights:
+        shuffled = shuffle_weights(toolkit.load_vlm(name))
+        rows += study_weights(vlm, shuffled, samples, metrics, plan, step)
+    rows += study_methods(vlm, samples, metrics, plan, step)
+    step(f"{name}: redundancy, surrogate, flaws")
+    diagnosis = [_diagnosis(vlm, dataset, plan, seed) for dataset in (*plan.datasets, EVERYDAY)]
+    surrogate = pd.DataFrame()
+    if plan.surrogate:
+        surrogate = surrogate_rows(vlm, eligible(vlm, samples, plan.surrogate), plan.explainers, seed=seed)
+    flaws = ablate(vlm, eligible(vlm, samples, plan.flaws), plan.explainers) if plan.flaws else pd.DataFrame()
+    return Study(frame(rows), pd.concat(diagnosis, ignore_index=True), surrogate, flaws)
+
+
+def _diagnosis(vlm: VLM, dataset: str, plan: Plan, seed: int) -> pd.DataFrame:
+    from toolkit.redundancy import diagnose
+
+    report = diagnose(vlm, _dataset(dataset, plan.diagnosis, seed), seed=seed)
+    return report.table().reset_index().assign(model=vlm.name, dataset=dataset)
+
+
+def _dataset(name: str, n: int, seed: int) -> list[Sample]:
+    from toolkit.scenes import load
+
+    return load(name, "test", n, seed=seed)
+
+
+def _plans(models: Sequence[str], plan: Plan) -> dict[str, Plan]:
+    """Who is asked what: flaws and the exact index on the grounded models, the index on the first twin too."""
+    grounded = [name for name in models if name in PAIRS] or list(models)
+    indexed = {*grounded, PAIRS.get(grounded[0], "")} if grounded else set()
+    return {
+        name: replace(
+            plan, surrogate=plan.surrogate if name in indexed else 0, flaws=plan.flaws if name in grounded else 0
+        )
+        for name in models
+    }
+
+
+def _study_by_name(name: str, metrics: tuple[str, ...], plan: Plan, seed: int) -> Study:
+    """A study in a worker process, which finds metrics by their registered names."""
+    import torch
+
+    torch.set_num_threads(1)
+    return study(name, resolve(metrics), plan, seed=seed, step=lambda message: None)
+
+
+def studies(
+    models: Sequence[str], metrics: Mapping[str, Metric], plan: Plan, *, seed: int, workers: int, step: Progress
+) -> dict[str, Study]:
+    """Studies of several models; in worker processes if there are several workers and all metrics are registered."""
+    plans = _plans(models, plan)
+    known = all(name in METRICS and METRICS[name] is metric for name, metric in metrics.items())
+    if workers < 2 or len(models) < 2 or not known:
+        return {name: study(name, metrics, plans[name], seed=seed, step=step) for name in models}
+    with ProcessPoolExecutor(min(workers, len(models)), mp_context=get_context("spawn")) as pool:
+        waiting: dict[str, Future[Study]] = {
+            name: pool.submit(_study_by_name, name, tuple(metrics), plans[name], seed) for name in models
+        }
+        found = {}
+        for name, future in waiting.items():
+            found[name] = future.result()
+            step(f"{name}: done")
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a validation computed.
+
+    Attributes:
+        panel: The judged cells.
+        studies: Tables by model.
+        plan: How many samples were asked.
+        seconds: Wall-clock time.
+    """
+
+    panel: Panel
+    studies: dict[str, Study] = field(repr=False)
+    plan: Plan
+    seconds: float
+
+
+def run_panel(
+    metrics: Sequence[str | Metric] = JUDGED,
+    *,
+    models: Sequence[str] | None = None,
+    plan: Plan | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Run:
+    """Judge metrics by every rule, on games and on the embedded models that are installed."""
+    start = time.perf_counter()
+    plan = Plan() if plan is None else plan
+    step = progress if progress is not None else lambda message: None
+    judged = resolve(metrics)
+    names = embedded_models() if models is None else tuple(models)
+    step("games known by construction")
+    cells = game_cells(list(judged.values()))
+    found = studies(names, judged, plan, seed=seed, workers=workers, step=step)
+    pairs = {name: PAIRS.get(name, "") for name in names if name not in PAIRS.values()}
+    step("judging")
+    cells += model_cells({name: s.scores for name, s in found.items()}, pairs, tuple(judged))
+    return Run(Panel.of(cells), found, plan, time.perf_counter() - start)
+
+
+def validate_metric(
+    metric: str | Metric,
+    *,
+    models: Sequence[str] | None = None,
+    plan: Plan | None = None,
+    seed: int = 0,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Panel:
+    """Judge one metric, yours or ours, by every rule of the validity panel.
+
+    Args:
+        metric: A registered name, or a :class:`toolkit.synergy.Metric` of your own.
+        models: Embedded models to study; None takes those installed. An empty list judges on games alone.
+        plan: How many samples each part looks at.
+        seed: Seed of the samples.
+        workers: Processes; a metric that is not registered is studied in this one.
+        progress: Called with a message at every step.
+
+    Returns:
+        The panel: every cell with its number, interval, verdict and rule; ``.table()``, ``.summary()``, ``.verdict()``.
+
+    Raises:
+        UnknownNameError: No such metric.
+        CheckpointError: A model that is not installed.
+    """
+    plan = replace(Plan() if plan is None else plan, surrogate=0, flaws=0)
+    return run_panel([metric], models=models, plan=plan, seed=seed, workers=workers, progress=progress).panel
+
+
+def validate(
+    out: Path | str,
+    *,
+    metrics: Sequence[str | Metric] = JUDGED,
+    models: Sequence[str] | None = None,
+    samples: int = 200,
+    seed: int = 0,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> ValidityReport:
+    """Run the whole panel and write ``validity.html``, its tables, its picture and ``measured.json`` to a folder.
+
+    Args:
+        out: Folder; made if it does not exist.
+        metrics: What to judge.
+        models: Embedded models; None takes those installed.
+        samples: Samples per grounded model for the controls; the other parts shrink with it below 200.
+        seed: Seed of the samples.
+        workers: Processes.
+        progress: Called with a message at every step.
+    """
+    from toolkit.audit.metrics.shipped_panel import measured, write_measured
+    from toolkit.audit.metrics.validity_report import ValidityReport
+
+    plan, what = Plan().scaled(samples), measured()
+    done = run_panel(metrics, models=models, plan=plan, seed=seed, workers=workers, progress=progress)
+    report = ValidityReport.of(done)
+    report.write(out)
+    write_measured(Path(out), what)
+    return report

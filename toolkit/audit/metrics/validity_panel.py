@@ -1,0 +1,114 @@
+"""The validity panel: one cell per metric, rule and subject."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from toolkit.audit.metrics.rules import RULES, Rule, rule_of
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One rule applied to one metric on one subject.
+
+    Attributes:
+        metric: Name of the metric.
+        check: Name of the rule.
+        subject: The game, model or pair of models.
+        value: The statistic; NaN exactly when ``reason`` is set.
+        low: Lower end of its 95 % interval; NaN where there is none.
+        high: Upper end.
+        n: Samples or draws behind it.
+        passed: By the rule; None where it was not judged.
+        note: What a reader should know beside the number.
+        reason: Why there is no number or no verdict.
+    """
+
+    metric: str
+    check: str
+    subject: str
+    value: float
+    low: float
+    high: float
+    n: int
+    passed: bool | None
+    note: str = ""
+    reason: str | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that judged it."""
+        return rule_of(self.check)
+
+
+def judge(metric: str, check: str, subject: str, value: float, low: float, high: float, n: int, note: str = "") -> Cell:
+    """A cell with the verdict of its rule; without one where there is no number or there are too few samples."""
+    rule = rule_of(check)
+    value, low, high = float(value), float(low), float(high)
+    if not math.isfinite(value):
+        return Cell(metric, check, subject, math.nan, math.nan, math.nan, n, None, note, note or "no number")
+    if n < rule.n_min:
+        reason = f"the rule needs {rule.n_min} samples, there are {n}"
+        return Cell(metric, check, subject, value, low, high, n, None, note, reason)
+    return Cell(metric, check, subject, value, low, high, n, rule.judge(value, low, high), note)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All cells; one or several metrics.
+
+    Attributes:
+        cells: In the order of the rules.
+    """
+
+    cells: tuple[Cell, ...]
+
+    @classmethod
+    def of(cls, cells: Iterable[Cell]) -> Panel:
+        """A panel with its cells in the order of the rules."""
+        order = [rule.check for rule in RULES]
+        return cls(tuple(sorted(cells, key=lambda cell: (cell.metric, order.index(cell.check), cell.subject))))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the judged metrics."""
+        return tuple(dict.fromkeys(cell.metric for cell in self.cells))
+
+    def table(self) -> pd.DataFrame:
+        """One line per cell, with the rule that judged it."""
+        rows = [
+            asdict(cell)
+            | {
+                "statistic": cell.rule.statistic,
+                "rule": cell.rule.passes.replace("bound", f"{cell.rule.bound:g}"),
+                "why": cell.rule.why,
+            }
+            for cell in self.cells
+        ]
+        return pd.DataFrame(rows)
+
+    def summary(self) -> pd.DataFrame:
+        """Passed of judged cells, one row per check and one column per metric; empty where nothing was judged."""
+        rows: dict[str, dict[str, str]] = {rule.check: {} for rule in RULES}
+        for check, row in rows.items():
+            for metric in self.metrics:
+                found = [
+                    c.passed for c in self.cells if c.check == check and c.metric == metric and c.passed is not None
+                ]
+                row[metric] = f"{sum(found)}/{len(found)}" if found else ""
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(self.metrics))
+
+    def failed(self, metric: str) -> tuple[Cell, ...]:
+        """Cells that the metric does not pass."""
+        return tuple(cell for cell in self.cells if cell.metric == metric and cell.passed is False)
+
+    def verdict(self, metric: str) -> str:
+        """One sentence: what the metric passes, and what it fails by name."""
+        judged = [cell for cell in self.cells if cell.metric == metric and cell.passed is not None]
+        failed = list(dict.fromkeys(cell.check for cell in judged if not cell.passed))
+        told = f"{metric} passes {sum(bool(c.passed) for c in judged)} of {len(judged)} cells"
+        return f"{told}; it fails: {', '.join(failed)}." if failed else f"{told}."

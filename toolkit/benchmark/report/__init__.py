@@ -1,0 +1,1 @@
+"""Reading runs: tables, tests, and the report's page."""

@@ -1,0 +1,87 @@
+"""Tables about the models and the metrics themselves: corners, controls, costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from toolkit.benchmark.report.run_tables import Run, blocks, cells, seeded
+from toolkit.stats.estimates import clustered_mean, paired_test
+
+MIN_PICTURES = 6
+"""With fewer pairs Wilcoxon's test cannot reach p < 0.05, whatever the metric does."""
+
+CORNERS = ("both", "image", "text", "empty")
+
+
+def corners(run: Run) -> pd.DataFrame:
+    """Per model and dataset: accuracy, mean value of the four corner coalitions, total interaction with interval.
+
+    The value is the probability of the model's own answer; ``synergistic`` and ``redundant`` are the shares of samples
+    whose total interaction is above +0.1 or below -0.1.
+    """
+    rows = []
+    for model, dataset in cells(run):
+        mine = [s for s in run.samples if s["model"] == model and s["dataset"] == dataset and s["status"] == "ok"]
+        values = np.array([[s["corners"][name] for name in CORNERS] for s in mine], dtype=np.float64).reshape(-1, 4)
+        total = values @ np.array([1.0, -1.0, -1.0, 1.0])
+        known = [s["correct"] for s in mine if s["correct"] is not None]
+        estimate = clustered_mean(
+            total, [str(s["image_id"]) for s in mine], rng=seeded(model, dataset, "corners"),
+            n_resamples=run.spec.bootstrap, level=run.spec.level,
+        )  # fmt: skip
+        middle = values.mean(axis=0).tolist() if mine else [math.nan] * 4
+        rows.append(
+            {
+                "model": model, "dataset": dataset, "n_samples": len(mine), "n_images": estimate.n_clusters,
+                "accuracy": float(np.mean(known)) if known else math.nan, **dict(zip(CORNERS, middle, strict=True)),
+                "total_interaction": estimate.mean, "low": estimate.low, "high": estimate.high,
+                "synergistic": float((total > 0.1).mean()) if mine else math.nan,
+                "redundant": float((total < -0.1).mean()) if mine else math.nan,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def controls(run: Run, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Does each metric order the known answers: oracle > random > anti-oracle, each step with p < alpha?
+
+    One row per model, dataset and metric. ``verdict`` is ``passes``, ``fails`` or ``not tested`` where the run has no
+    controls, no samples that carry their truth, or fewer than ``MIN_PICTURES`` pictures.
+    """
+    names = ("oracle", "random", "anti-oracle")
+    rows = []
+    for model, dataset in cells(run):
+        for metric in run.spec.metrics:
+            if metric == "total-interaction":
+                continue
+            table = blocks(run, model, dataset, metric, names)
+            means = {name: float(table[name].mean()) for name in names}
+            upper = paired_test(table["oracle"].to_numpy(float), table["random"].to_numpy(float))
+            lower = paired_test(table["random"].to_numpy(float), table["anti-oracle"].to_numpy(float))
+            tested = min(upper.n_blocks, lower.n_blocks) >= MIN_PICTURES
+            good = all(test.difference > 0 and test.p < alpha for test in (upper, lower))
+            rows.append(
+                {
+                    "model": model, "dataset": dataset, "metric": metric, **means,
+                    "p_oracle_random": upper.p, "effect_oracle_random": upper.rank_biserial,
+                    "p_random_anti": lower.p, "effect_random_anti": lower.rank_biserial,
+                    "n_images": min(upper.n_blocks, lower.n_blocks),
+                    "verdict": "not tested" if not tested else "passes" if good else "fails",
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def costs(run: Run) -> pd.DataFrame:
+    """Median seconds and passes per attribution; these numbers differ from run to run."""
+    rows = []
+    for record in run.records:
+        cost = record.get("cost")
+        if record["status"] == "ok" and cost:
+            rows.append({"model": record["model"], "explainer": record["explainer"], **cost})
+    if not rows:
+        return pd.DataFrame(columns=["model", "explainer", "seconds", "n_evaluations", "n_gradients"])
+    return pd.DataFrame(rows).groupby(["model", "explainer"], sort=False).median(numeric_only=True).reset_index()

@@ -1,0 +1,100 @@
+"""A run with its tables, for the sections of the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from toolkit.benchmark.report import model_tables as truths
+from toolkit.benchmark.report import run_tables as tables
+from toolkit.benchmark.report.run_tables import Run
+from toolkit.benchmark.report.two_step import mixed_models
+from toolkit.reporting.plots.drawing import Drawing, image_html
+
+
+@dataclass(frozen=True)
+class Book:
+    """A run with its tables, each computed once, and the figures drawn so far.
+
+    Attributes:
+        run: The run.
+        figures: SVG by file name without suffix.
+    """
+
+    run: Run
+    figures: dict[str, str] = field(default_factory=dict)
+
+    def draw(self, kind: str, names: tuple[str, ...], drawing: Drawing) -> str:
+        """Keep a figure for the folder of figures and return its HTML."""
+        name = "-".join([kind, *(re.sub(r"[^A-Za-z0-9.]+", "_", name) for name in names)])
+        self.figures[name] = drawing.svg()
+        width = round(drawing.figure.get_figwidth() * 96)
+        return image_html(self.figures[name].encode(), "image/svg+xml", drawing.alt, width=width)
+
+    @cached_property
+    def leaderboards(self) -> pd.DataFrame:
+        """Means and intervals."""
+        return tables.leaderboards(self.run)
+
+    @cached_property
+    def taus(self) -> pd.DataFrame:
+        """Rank correlations of metrics."""
+        return tables.taus(self.run)
+
+    @cached_property
+    def rank_tests(self) -> pd.DataFrame:
+        """Friedman and Nemenyi."""
+        return tables.rank_tests(self.run)
+
+    @cached_property
+    def pairwise_tests(self) -> pd.DataFrame:
+        """Wilcoxon and Holm."""
+        return tables.pairwise_tests(self.run)
+
+    @cached_property
+    def mixed_models(self) -> pd.DataFrame:
+        """Mixed models with picture as group."""
+        return mixed_models(self.run)
+
+    @cached_property
+    def controls(self) -> pd.DataFrame:
+        """Known answers."""
+        return truths.controls(self.run)
+
+    @cached_property
+    def corners(self) -> pd.DataFrame:
+        """The four corner coalitions."""
+        return truths.corners(self.run)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Seconds and passes."""
+        return truths.costs(self.run)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """What is not ok."""
+        return tables.failures(self.run)
+
+    def board(self, model: str, dataset: str, metric: str) -> pd.DataFrame:
+        """One leaderboard, best first, by explainer."""
+        found = self.leaderboards
+        mine = found[(found["model"] == model) & (found["dataset"] == dataset) & (found["metric"] == metric)]
+        return mine.sort_values("mean", ascending=False, na_position="last", kind="stable").set_index("explainer")
+
+
+def rows_of(frame: pd.DataFrame) -> list[Any]:
+    """Rows as named tuples; a column's type is known to whoever made the table."""
+    return list(frame.itertuples())
+
+
+def limits_of(*columns: pd.Series) -> tuple[float, float]:
+    """Smallest and largest of all values, zero included: the common axis of small drawings."""
+    values = pd.concat(columns).dropna()
+    if values.empty:
+        return 0.0, 1.0
+    return min(0.0, float(values.min())), max(0.0, float(values.max()))

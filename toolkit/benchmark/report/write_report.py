@@ -1,0 +1,158 @@
+"""The report of a run: one HTML file that needs nothing else, the tables as CSV, the figures as SVG."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from toolkit.benchmark.report import sections
+from toolkit.benchmark.report.examples import examples
+from toolkit.benchmark.report.published_numbers import beside, load_reference
+from toolkit.benchmark.report.report_data import Book
+from toolkit.benchmark.report.run_tables import STATUSES, Run, load_run
+from toolkit.benchmark.report.section_tests import tests
+from toolkit.benchmark.report.section_validity import validity
+from toolkit.benchmark.run.records import write_atomically
+from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.reporting.page import Section, details, frame_table, page, paragraph, text
+
+REPORT = "report.html"
+
+
+def write_report(folder: Path | str) -> Path:
+    """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg`` of a run, finished or not.
+
+    Returns:
+        The report.
+
+    Raises:
+        FolderError: It is not the folder of a run, or it cannot be written.
+        SpecError: Its specification is damaged or of another schema.
+        DamagedRecordsError: A record is damaged.
+    """
+    book = Book(load_run(folder))
+    write_tables(book)
+    path = book.run.folder / REPORT
+    write_atomically(path, report_html(book).encode())
+    figures = book.run.folder / "figures"
+    figures.mkdir(exist_ok=True)
+    for name, svg in book.figures.items():
+        write_atomically(figures / f"{name}.svg", svg.encode())
+    return path
+
+
+def write_tables(book: Book) -> dict[str, Path]:
+    """Write every table as CSV; all but ``costs.csv`` depend on the measurements only, to the byte."""
+    folder = book.run.folder / "tables"
+    folder.mkdir(exist_ok=True)
+    found = {
+        "leaderboards": book.leaderboards, "controls": book.controls, "corners": book.corners, "taus": book.taus,
+        "rank_tests": book.rank_tests, "pairwise_tests": book.pairwise_tests, "failures": book.failures,
+        "mixed_models": book.mixed_models,
+        "published": beside(book.leaderboards, load_reference()), "costs": book.costs,
+    }  # fmt: skip
+    paths = {}
+    for name, frame in found.items():
+        paths[name] = folder / f"{name}.csv"
+        write_atomically(paths[name], frame.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode())
+    return paths
+
+
+def report_html(book: Book) -> str:
+    """The whole report as one document."""
+    run = book.run
+    parts = [
+        validity(book), sections.corners(book), sections.leaderboards(book), sections.collapse(book),
+        tests(book), sections.curves(book), examples(run), sections.speed(book), _published(book),
+        _failures(book), _provenance(run),
+    ]  # fmt: skip
+    name = run.spec.name
+    title = "Synergy benchmark" + ("" if name == BenchmarkSpec.model_fields["name"].default else f": {name}")
+    return page(title, _lead(book), parts, _footer(run))
+
+
+def _lead(book: Book) -> str:
+    run = book.run
+    counts = Counter(record["status"] for record in run.records)
+    chips = "".join(
+        f'<span class="chip"><b>{number}</b>{name}</span>'
+        for number, name in (
+            (len(run.spec.models), _plural(len(run.spec.models), "model")),
+            (len(run.spec.datasets), _plural(len(run.spec.datasets), "dataset")),
+            (len(run.spec.explainers), f"{_plural(len(run.spec.explainers), 'explainer')}, controls included"),
+            *((n, f"{_plural(n, 'record')} {status}") for status in STATUSES for n in [counts[status]] if n),
+        )
+    )  # fmt: skip
+    state = ""
+    if counts["missing"]:
+        state = paragraph(
+            f"<b>This run is not finished:</b> {counts['missing']} of {len(run.records)} planned records are missing.",
+            "bad",
+        )
+    return (
+        paragraph(
+            "How much of a vision-language model's answer comes from image and text <em>together</em>, whether an "
+            "explainer found that part, and whether the metric that says so can be trusted.",
+            "lead",
+        )
+        + state
+        + f'<div class="chips">{chips}</div>'
+    )
+
+
+def _plural(n: int, noun: str) -> str:
+    return noun if n == 1 else f"{noun}s"
+
+
+def _published(book: Book) -> Section:
+    known = load_reference()
+    joined = beside(book.leaderboards, known)
+    if joined.empty:
+        body = paragraph(
+            "None of the published numbers is about a model of this run. They are listed with their source and "
+            "status; a run of the released models shows its own numbers beside them."
+        )
+    else:
+        body = paragraph("Published numbers beside ours, where both exist. They differ in more than seeds: see status.")
+        body += frame_table(joined)
+    return Section("published", "Published numbers", body + details("All published numbers", frame_table(known)))
+
+
+def _failures(book: Book) -> Section:
+    found = book.failures
+    if found.empty:
+        return Section("failures", "What failed", paragraph("Nothing: every planned record is there and ok.", "good"))
+    body = paragraph("Nothing is dropped silently: each of these is counted in every table above.") + frame_table(found)
+    return Section("failures", "What failed", body)
+
+
+def _provenance(run: Run) -> Section:
+    environments = pd.DataFrame([sample["environment"] for sample in run.samples if sample.get("environment")])
+    distinct = environments.drop(columns=["model_name"], errors="ignore").drop_duplicates()
+    rows = [
+        {"setting": name, "value": ", ".join(sorted(set(map(str, distinct[name]))))} for name in distinct.columns
+    ]  # fmt: skip
+    identities = pd.DataFrame(sorted(run.identities.items()), columns=["of", "commit, weights or content"])
+    settings = json.dumps(run.spec.model_dump(mode="json", exclude={"out"}), indent=1)
+    body = (
+        frame_table(pd.DataFrame(rows, columns=["setting", "value"]))
+        + frame_table(identities)
+        + details("Specification", f"<pre><code>{text(settings)}</code></pre>")
+        + paragraph(
+            "Beside this file: <code>records.parquet</code> (one row per model, dataset, sample, explainer and seed), "
+            "<code>samples.parquet</code>, <code>costs.parquet</code> and <code>tables/*.csv</code>.",
+            "faint",
+        )
+    )
+    return Section("provenance", "Where these numbers come from", body)
+
+
+def _footer(run: Run) -> str:
+    return (
+        f"Synergy Toolkit {text(run.toolkit)}. Metrics after Ky, Ghamizi and Cordy, <em>Measuring Cross-Modal "
+        "Synergy</em>, "
+        'arXiv <a href="https://arxiv.org/abs/2605.22168">2605.22168</a>; signed where the paper clips.'
+    )

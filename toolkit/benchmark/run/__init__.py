@@ -1,0 +1,1 @@
+"""Durable runs: what is evaluated, by whom, and how nothing is lost."""

@@ -1,0 +1,110 @@
+"""From shards to tables: the same bytes whatever was interrupted, in whatever order and by how many workers.
+
+``records.parquet`` and ``samples.parquet`` hold what was measured. What it cost (seconds, passes) differs from run to
+run and is kept apart, in ``costs.parquet``.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toolkit.benchmark.run.records import Line, read_shards, write_atomically
+
+IDENTITY = ("model", "dataset", "sample", "explainer", "seed")
+COMMON = ("image_id", "category", "gate", "family", "status", "reason", "target", "probability", "correct", "revision")
+CORNERS = ("both", "image", "text", "empty")
+TYPES: dict[str, pa.DataType] = {
+    "seed": pa.int64(), "probability": pa.float64(), "correct": pa.bool_(), "convergence_delta": pa.float64(),
+    "n_image": pa.int64(), "n_text": pa.int64(),
+}  # fmt: skip
+
+
+def in_order(lines: Sequence[Line], planned: Sequence[str]) -> list[Line]:
+    """The planned lines that exist, in the order of the plan."""
+    found = {line["key"]: line for line in lines}
+    return [found[key] for key in planned if key in found]
+
+
+def compact(folder: Path, planned: Sequence[str]) -> list[Line]:
+    """Write the parquet tables of a run by atomic rename.
+
+    Returns:
+        All planned lines that exist, in the order of the plan.
+    """
+    lines = in_order(read_shards(folder), planned)
+    records = [line for line in lines if line["kind"] == "record"]
+    samples = [line for line in lines if line["kind"] == "sample"]
+    environments = {(line["model"], line["dataset"], line["sample"]): line.get("environment") or {} for line in samples}
+    _write(folder / "records.parquet", _records_table(records, environments))
+    _write(folder / "samples.parquet", _samples_table(samples))
+    _write(folder / "costs.parquet", _costs_table(lines))
+    return lines
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_atomically(path, buffer.getvalue())
+
+
+def _column(values: list[Any], kind: pa.DataType | None = None) -> pa.Array:
+    return pa.array(values, type=kind or pa.string())
+
+
+def _names(records: Sequence[Line], field: str) -> list[str]:
+    return sorted({name for record in records for name in record.get(field) or ()})
+
+
+def _records_table(records: Sequence[Line], environments: dict[tuple[str, str, str], dict[str, str]]) -> pa.Table:
+    columns = {
+        name: _column([record.get(name) for record in records], TYPES.get(name))
+        for name in (*IDENTITY, *COMMON, "n_image", "n_text", "convergence_delta")
+    }
+    for corner in CORNERS:
+        values = [(record.get("corners") or {}).get(corner) for record in records]
+        columns[f"corner.{corner}"] = _column(values, pa.float64())
+    for field, prefix, kind in (
+        ("metrics", "metric", pa.float64()), ("unscored", "unscored", pa.string()),
+        ("curves", "curve", pa.list_(pa.float64())), ("score_evaluations", "n_evaluations", pa.int64()),
+    ):  # fmt: skip
+        for name in _names(records, field):
+            values = [(record.get(field) or {}).get(name) for record in records]
+            columns[f"{prefix}.{name}"] = _column(values, kind)
+    columns["scores"] = _column([record.get("scores") for record in records], pa.list_(pa.float64()))
+    columns["details"] = _column([json.dumps(record.get("details") or {}, sort_keys=True) for record in records])
+    owners = [environments.get((r["model"], r["dataset"], r["sample"]), {}) for r in records]
+    for name in sorted({name for owner in owners for name in owner}):
+        columns[f"environment.{name}"] = _column([owner.get(name) for owner in owners])
+    return pa.table(columns)
+
+
+def _samples_table(samples: Sequence[Line]) -> pa.Table:
+    names = ("model", "dataset", "sample", *COMMON, "question", "instruction", "truth", "prior_answer")
+    columns = {name: _column([sample.get(name) for sample in samples], TYPES.get(name)) for name in names}
+    columns["choices"] = _column([sample.get("choices") for sample in samples], pa.list_(pa.string()))
+    columns["labels"] = _column([sample.get("labels") for sample in samples], pa.list_(pa.string()))
+    for name in ("by_choice", "bayes", "corners"):
+        columns[name] = _column([json.dumps(sample.get(name), sort_keys=True) for sample in samples])
+    pictures = [(sample.get("drawing") or {}).get("png") for sample in samples]
+    decoded = [None if png is None else base64.b64decode(png) for png in pictures]
+    columns["picture_png"] = _column(decoded, pa.binary())
+    return pa.table(columns)
+
+
+def _costs_table(lines: Sequence[Line]) -> pa.Table:
+    costs = [line.get("cost") or {} for line in lines]
+    columns = {
+        name: _column([line.get(name) for line in lines], TYPES.get(name)) for name in ("kind", *IDENTITY)
+    }  # fmt: skip
+    for name in sorted({name for cost in costs for name in cost}):
+        kind = pa.string() if any(isinstance(cost.get(name), str) for cost in costs) else pa.float64()
+        columns[name] = _column([cost.get(name) for cost in costs], kind)
+    return pa.table(columns)

@@ -1,0 +1,139 @@
+"""Evaluate one work unit: answer, corners, all explainers, all scores; what fails becomes a record."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.benchmark.run.records import Line, jsonable
+from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.benchmark.run.units import Bench, Skip, Unit, Unreadable, base_lines, failed_lines, reason_of
+from toolkit.datasets.sample import Sample
+from toolkit.games.attribution import Attribution
+from toolkit.synergy.score import Score
+from toolkit.synergy.srg import CurveScore
+from toolkit.vlm.protocol import VLM, VLMGame
+
+PICTURE_SIDE = 240
+
+
+def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Bench) -> list[Line]:
+    """Evaluate one unit; every failure below the model's loading becomes a record."""
+    sample = bench.samples(unit.dataset)[unit.sample]
+    if isinstance(sample, Unreadable):
+        return failed_lines(unit, spec, sample, sample.reason)
+    vlm = bench.model(unit.model)
+    start = time.perf_counter()
+    try:
+        sample.image.load()
+        answer = vlm.answer(sample)
+        game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
+        corners = _corners(game)
+        if not np.isfinite(list(corners.values())).all():
+            raise ArithmeticError(f"the model's values are not finite: {corners}")
+    except Exception as error:  # a record says what happened; the run goes on
+        return failed_lines(unit, spec, sample, reason_of(error))
+    line, *records = base_lines(unit, spec, sample)
+    correct = None if sample.answer is None else answer.text == sample.answer
+    about = {
+        "target": answer.text, "probability": answer.probability, "correct": correct, "corners": corners,
+        "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
+        **bench.origin(vlm, unit.dataset),
+    }  # fmt: skip
+    line["instruction"] = game.sample.instruction  # as the model was asked
+    line |= {**about, "status": "ok", "reason": None, "by_choice": answer.by_choice, "labels": game.players.labels}
+    line["environment"] = bench.environment(vlm)
+    line["drawing"] = _drawing(vlm, sample) if unit.keep_picture else None
+    attributions = _explain_all(unit, records, vlm, sample, answer.text, bench)
+    _score_all(game, records, attributions, bench)
+    for record in records:
+        record |= about
+    effort = bench.effort(vlm)
+    line["cost"] = {"seconds": time.perf_counter() - start, "n_evaluations": game.n_evaluations, **effort}
+    return [jsonable(item) for item in (line, *records)]
+
+
+def _corners(game: VLMGame) -> dict[str, float]:
+    image, text = game.players.of("image"), game.players.of("text")
+    both, only_image, only_text, empty = game(np.stack([image | text, image, text, image & text])).tolist()
+    return {"both": both, "image": only_image, "text": only_text, "empty": empty}
+
+
+def _explain_all(
+    unit: Unit, records: list[Line], vlm: VLM, sample: Sample, target: str, bench: Bench
+) -> dict[int, Attribution]:
+    """Attributions by record number; the records of the others say why there is none."""
+    found: dict[int, Attribution] = {}
+    for number, (explainer, seed) in enumerate(unit.jobs):
+        try:
+            attribution = bench.explain(explainer, vlm, sample, target=target, seed=seed)
+        except Skip as reason:
+            records[number] |= {"status": "skipped", "reason": str(reason)}
+        except Exception as error:  # a record says what happened; the other explainers go on
+            records[number] |= {"status": "failed", "reason": reason_of(error)}
+        else:
+            found[number] = attribution
+            records[number] |= {
+                "scores": attribution.scores, "details": attribution.details,
+                "convergence_delta": attribution.convergence_delta,
+                "cost": {
+                    "seconds": attribution.seconds, "n_evaluations": attribution.n_evaluations,
+                    "n_gradients": attribution.n_gradients,
+                },
+            }  # fmt: skip
+    return found
+
+
+def _score_all(game: VLMGame, records: list[Line], attributions: dict[int, Attribution], bench: Bench) -> None:
+    start, before = time.perf_counter(), game.n_evaluations
+    try:
+        results = bench.score(game, list(attributions.values())) if attributions else []
+    except Exception as error:  # a record says what happened; the run goes on
+        for number in attributions:
+            records[number] |= {"status": "failed", "reason": reason_of(error)}
+        return
+    share = {
+        "score_seconds": (time.perf_counter() - start) / max(1, len(results)),
+        "score_evaluations": (game.n_evaluations - before) / max(1, len(results)),
+    }
+    for number, scores in zip(attributions, results, strict=True):
+        records[number] |= {
+            "status": "ok", "reason": None,
+            "metrics": {name: score.value for name, score in scores.items()},
+            "unscored": {name: score.reason for name, score in scores.items() if score.reason is not None},
+            "curves": _curves(scores),
+            "score_evaluations": {name: score.n_evaluations for name, score in scores.items()},
+        }  # fmt: skip
+        records[number]["cost"] |= share
+
+
+def _curves(scores: Mapping[str, Score]) -> dict[str, NDArray[np.float64]]:
+    """Curves over all k by metric name, and the insertion and deletion sides of those that have them."""
+    found = {}
+    for name, score in scores.items():
+        if score.curve.size > 1 and score.fractions[0] == 0.0:
+            found[name] = score.curve
+            if isinstance(score, CurveScore):
+                found |= {f"{name}.insertion": score.insertion, f"{name}.deletion": score.deletion}
+    return found
+
+
+def _drawing(vlm: VLM, sample: Sample) -> dict[str, Any]:
+    """What the report needs to draw a map: the picture, where its cells lie, and the tokens' spans."""
+    picture = sample.image.convert("RGB")
+    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return {
+        "png": base64.b64encode(buffer.getvalue()).decode(),
+        "regions": np.round(np.asarray(vlm.regions(sample), dtype=np.float64), 5).tolist(),
+        "spans": [list(span) for span in vlm.text_spans(sample)],
+        "sha256": hashlib.sha256(picture.tobytes()).hexdigest()[:16],
+    }

@@ -1,0 +1,178 @@
+"""What a run will cost, before it costs anything: passes, memory and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from toolkit.benchmark.run.records import read_shards
+from toolkit.benchmark.run.run_folder import SPEC_FILE, read_folder
+from toolkit.benchmark.run.spec import BenchmarkSpec, changes
+from toolkit.benchmark.run.units import Job, jobs_of
+from toolkit.datasets.load import DATASETS
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players
+from toolkit.synergy import plan_metrics
+from toolkit.vlm.loading.catalogue import CATALOGUE
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+PLAYERS = {"embedded": (36, 8), "hub": (576, 24)}
+"""Image and text players of a typical sample; at K = 10 the passes hardly depend on them."""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """The cost of one model.
+
+    Attributes:
+        model: Its name.
+        passes: Distinct coalitions that the metrics score on one sample, all explainers together.
+        separate_passes: The same one explainer at a time, where nothing is shared between explainers.
+        images: Distinct pictures that the model encodes on one sample.
+        memory: Bytes of weights and working space, or None where the model is not in the catalogue.
+        seconds: Seconds per sample, explainers included, as measured in the folder ``out``; None without records there.
+    """
+
+    model: str
+    passes: int
+    separate_passes: int
+    images: int
+    memory: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The cost of a run.
+
+    Attributes:
+        spec: The run.
+        samples: Samples per dataset, None where only the dataset itself knows.
+        jobs: Explainers and seeds per sample.
+        models: One entry per model.
+        unpinned: Hub models whose commit neither the specification nor the catalogue names.
+        other: How the settings of the folder that gave the times differ from those of the plan.
+    """
+
+    spec: BenchmarkSpec
+    samples: dict[str, int | None]
+    jobs: int
+    models: tuple[ModelPlan, ...]
+    unpinned: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+
+    @property
+    def n_samples(self) -> int | None:
+        """Samples of all datasets together, or None where one of them does not say."""
+        known = [n for n in self.samples.values() if n is not None]
+        return sum(known) if len(known) == len(self.samples) else None
+
+    def __str__(self) -> str:
+        spec, total = self.spec, self.n_samples
+        sizes = ", ".join(f"{name} {'?' if n is None else n}" for name, n in self.samples.items())
+        records = "?" if total is None else f"{total * self.jobs * len(spec.models):,}"
+        lines = [
+            f"{spec.name}: {len(spec.models)} models x {len(spec.datasets)} datasets x {self.jobs} attributions each",
+            f"samples: {sizes}; records: {records}; K = {spec.steps}; metrics: {', '.join(spec.metrics)}",
+        ]
+        for plan in self.models:
+            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {spec.dtype}"
+            lines.append(
+                f"{plan.model}: {plan.passes:,} scoring passes over {plan.images:,} images per sample (explainer by "
+                f"explainer {plan.separate_passes:,}), {memory}, {self._time(plan)}"
+            )
+        for name in self.unpinned:
+            lines.append(f"before it can run: name a commit of {name} (on its page): --revision {name}=...")
+        known = [plan.seconds for plan in self.models if plan.seconds is not None]
+        if len(known) == len(self.models) > 1 and total is not None:
+            lines.append(f"all models: {self._duration(sum(known))}")
+        if self.other:
+            lines.append(f"the times were measured with other settings: {'; '.join(self.other)}")
+        if len(known) < len(self.models):
+            lines.append(
+                "time is measured, not guessed: evaluate some samples with --samples 5 --out FOLDER, then plan with "
+                "--out FOLDER"
+            )
+        return "\n".join(lines)
+
+    def _time(self, plan: ModelPlan) -> str:
+        if plan.seconds is None:
+            return "time not measured yet"
+        rate = f"{plan.seconds:.2g} s per sample"
+        return rate if self.n_samples is None else f"{rate}, {self._duration(plan.seconds)}"
+
+    def _duration(self, seconds: float) -> str:
+        """Time of all samples at so many seconds each."""
+        hours = seconds * (self.n_samples or 0) / self.spec.workers / 3600
+        text = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+        return f"{text} with {self.spec.workers} worker{'s' if self.spec.workers > 1 else ''}"
+
+
+def dry_run(spec: BenchmarkSpec) -> RunPlan:
+    """Plan a run without loading a model or a dataset.
+
+    Raises:
+        UnknownNameError: A dataset does not exist.
+    """
+    jobs = jobs_of(spec)
+    sizes = {name: _size(name, spec.samples) for name in spec.datasets}
+    measured, other = _measured(spec, sizes)
+    found = []
+    for model in spec.models:
+        entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
+        passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
+        memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
+        found.append(ModelPlan(model, passes, separate, images, memory, measured.get(model)))
+    return RunPlan(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
+
+
+def _unpinned(spec: BenchmarkSpec) -> tuple[str, ...]:
+    hub = [name for name in spec.models if name in CATALOGUE and CATALOGUE[name].source == "hub"]
+    return tuple(name for name in hub if CATALOGUE[name].revision is None and name not in spec.revisions)
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def count_passes(spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_text: int) -> tuple[int, int, int]:
+    """Passes of one sample together, explainer by explainer, and distinct image masks; for orderings without ties."""
+    players = Players.make(tuple(map(str, range(n_image))), tuple(map(str, range(n_text))))
+    rng = np.random.default_rng(0)
+    attributions = [Attribution(rng.standard_normal(players.n), players, name, "") for name, _ in jobs]
+    plan = plan_metrics(attributions, spec.metrics, spec.steps)
+    alone = plan_metrics(attributions[:1], spec.metrics, spec.steps)
+    return plan.n_cells, alone.n_cells * len(jobs), plan.n_images
+
+
+def _size(dataset: str, wanted: int | None) -> int | None:
+    size = None if dataset.startswith("folder:") else DATASETS[dataset].size
+    if wanted is None or size is None:
+        return wanted if size is None and not dataset.startswith("folder:") else size
+    return min(wanted, size)
+
+
+def _measured(spec: BenchmarkSpec, sizes: dict[str, int | None]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Seconds per sample of each model from the folder ``out``, and how that run's settings differ from the plan's.
+
+    A dataset counts with the median of its own samples, or of all of the model's where it has none, in proportion to
+    its planned size.
+    """
+    if spec.out is None or not (spec.out / SPEC_FILE).is_file():
+        return {}, ()
+    found: dict[str, dict[str, list[float]]] = {}
+    for line in read_shards(spec.out):
+        seconds = (line.get("cost") or {}).get("seconds", math.nan)
+        if line["kind"] == "sample" and math.isfinite(seconds):
+            found.setdefault(line["model"], {}).setdefault(line["dataset"], []).append(seconds)
+    rates = {}
+    weights = [1 if None in sizes.values() else size or 0 for size in sizes.values()]
+    for model, times in found.items():
+        every = [seconds for values in times.values() for seconds in values]
+        rates[model] = float(np.average([median(times.get(name, every)) for name in sizes], weights=weights))
+    free = {"samples", "models", "datasets", "pictures", "revisions", "split"}
+    mine, theirs = ({k: v for k, v in s.content.items() if k not in free} for s in (spec, read_folder(spec.out).spec))
+    return rates, tuple(changes(theirs, mine)) if rates else ()

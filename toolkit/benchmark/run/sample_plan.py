@@ -1,0 +1,75 @@
+"""The samples of one dataset by id; pictures of a large dataset wait as PNG and are decoded when they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import xxhash
+from PIL import Image
+
+from toolkit.benchmark.run.spec import SpecError
+from toolkit.benchmark.run.units import Unreadable
+from toolkit.datasets.sample import Sample
+
+MAX_DECODED = 256
+"""So many samples keep their decoded pictures; those after them are packed, without loss, each picture once."""
+
+_NOTHING = Image.new("RGB", (1, 1))
+
+
+def _content(sample: Sample | Unreadable) -> tuple[object, ...]:
+    if isinstance(sample, Unreadable):
+        return sample.id, sample.reason
+    image = xxhash.xxh3_128(sample.image.tobytes()).hexdigest(), sample.image.size, sample.image.mode
+    return *image, sample.id, sample.image_id, sample.question, sample.instruction, sample.choices, sample.answer
+
+
+class SampleStore(Mapping[str, Sample | Unreadable]):
+    """Samples by id, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, Sample | Unreadable] = {}
+        self._digests: dict[str, str] = {}
+        self._packed: dict[str, bytes] = {}
+        self._content = hashlib.sha256()
+
+    def add(self, sample: Sample | Unreadable) -> None:
+        """Add a sample at the end.
+
+        Raises:
+            SpecError: There is one with this id.
+        """
+        if sample.id in self._samples:
+            raise SpecError(f"the dataset has the id {sample.id!r} more than once; ids must be unique")
+        self._content.update(repr(_content(sample)).encode())
+        if isinstance(sample, Sample) and len(self._samples) >= MAX_DECODED:
+            picture = sample.image.convert("RGB")
+            digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+            if digest not in self._packed:
+                buffer = io.BytesIO()
+                picture.save(buffer, format="PNG", compress_level=1)
+                self._packed[digest] = buffer.getvalue()
+            self._digests[sample.id] = digest
+            sample = replace(sample, image=_NOTHING)
+        self._samples[sample.id] = sample
+
+    @property
+    def digest(self) -> str:
+        """Digest of what was added: ids, images, questions, choices and answers, in order."""
+        return self._content.hexdigest()[:16]
+
+    def __getitem__(self, name: str) -> Sample | Unreadable:
+        sample = self._samples[name]
+        if isinstance(sample, Sample) and name in self._digests:
+            with Image.open(io.BytesIO(self._packed[self._digests[name]])) as picture:
+                return replace(sample, image=picture.convert("RGB"))
+        return sample
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)

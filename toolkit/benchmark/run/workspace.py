@@ -1,0 +1,170 @@
+"""The toolkit's own models, datasets, explainers and metrics, as a benchmark worker uses them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from toolkit.benchmark.run.run_environment import environment
+from toolkit.benchmark.run.sample_plan import MAX_DECODED, SampleStore
+from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
+from toolkit.benchmark.run.units import Skip, Unreadable
+from toolkit.datasets.load import DATASETS, check_dataset, iter_samples
+from toolkit.datasets.sample import Sample
+from toolkit.explainers import Attribution, Explainer, explain, get_explainer
+from toolkit.synergy import METRICS, evaluate_all
+from toolkit.synergy.score import Score
+from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, load_vlm
+from toolkit.vlm.loading.sources import find_source, identity_of
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.protocol import VLM, VLMGame
+
+
+def configured(name: str, options: Mapping[str, int | float | str]) -> Explainer:
+    """An explainer with some of its settings replaced.
+
+    Raises:
+        UnknownNameError: No explainer has this name.
+        SpecError: It has no such setting.
+    """
+    explainer = get_explainer(name)
+    if not options:
+        return explainer
+    known: list[str] = [f.name for f in dataclasses.fields(explainer)] if dataclasses.is_dataclass(explainer) else []
+    for option in options:
+        if option not in known:
+            close = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            raise SpecError(f"explainer {name!r} has no setting {option!r}{hint} It has: {', '.join(known) or 'none'}")
+    return dataclasses.replace(explainer, **options)  # type: ignore[type-var]  # a dataclass, checked above
+
+
+def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explainer]:
+    """The explainers of a specification, once everything that it names is known to exist and to be pinned.
+
+    Nothing is loaded and no network is used. ``pinned=False`` lets a hub model without a commit pass, for a plan.
+
+    Raises:
+        UnknownNameError: A model, dataset, split, explainer or metric that does not exist.
+        CheckpointError: A model's folder is missing, damaged or unsafe, or a hub model has no commit.
+        SpecError: An explainer has no such setting, or a dataset has no revisions.
+    """
+    for name in spec.metrics:
+        METRICS.check(name)
+    explainers = {name: configured(name, spec.options.get(name, {})) for name in spec.explainers}
+    for name in spec.datasets:
+        check_dataset(name, spec.split)
+        if name in spec.revisions and not (name in DATASETS and DATASETS[name].is_hub):
+            raise SpecError(f"revisions name {name!r}, which has none: only hub models and hub datasets have")
+    for name in spec.models:
+        identity_of(name, spec.revisions.get(name), pinned=pinned)
+    return explainers
+
+
+class ToolkitBench:
+    """Loads models and datasets on demand and keeps one model at a time.
+
+    Raises:
+        UnknownNameError, CheckpointError, SpecError: As ``check_spec``.
+    """
+
+    def __init__(self, spec: BenchmarkSpec) -> None:
+        self.spec = spec
+        self.explainers = check_spec(spec)
+        self._samples: dict[str, SampleStore] = {}
+        self._model: LoadedVLM | None = None
+
+    def samples(self, dataset: str) -> Mapping[str, Sample | Unreadable]:
+        """Samples by id, in the dataset's order; those whose picture cannot be decoded say why.
+
+        Raises:
+            SpecError: Two samples have the same id.
+        """
+        if dataset not in self._samples:
+            store = SampleStore()
+
+            def unreadable(sample: str, reason: str) -> None:
+                store.add(Unreadable(sample, reason))
+
+            wanted = iter_samples(
+                dataset, self.spec.split, self.spec.samples, revision=self.spec.revisions.get(dataset),
+                instruction=self.spec.instruction, on_unreadable=unreadable,
+            )  # fmt: skip
+            for sample in wanted:
+                store.add(sample)
+            large = [name for name, known in self._samples.items() if len(known) > MAX_DECODED]
+            for name in large:  # one large dataset at a time
+                del self._samples[name]
+            self._samples[dataset] = store
+        return self._samples[dataset]
+
+    def identities(self) -> dict[str, str]:
+        """Commit or files of every model, content of every dataset.
+
+        Where the work is done on this machine, every model is also looked at before the first is evaluated.
+
+        Raises:
+            CheckpointError: A model is missing, damaged, gated or unreachable.
+            MemoryError: A model cannot fit.
+            ValueError: This machine has no such device.
+        """
+        spec = self.spec
+        if spec.executor != "ray":
+            device = check_device(None if spec.device == "auto" else spec.device)
+            for name in spec.models:
+                source = find_source(name, revision=spec.revisions.get(name), pinned=True)
+                check_memory(source, DTYPES[spec.dtype], device)
+        found = {f"model {name}": identity_of(name, spec.revisions.get(name)) for name in spec.models}
+        for name in spec.datasets:
+            self.samples(name)
+            found[f"samples of {name}"] = f"content {self._samples[name].digest}"
+        return found
+
+    def model(self, name: str) -> VLM:
+        """The loaded model; the one before it is let go first.
+
+        Raises:
+            CheckpointError: It cannot be loaded, or a hub model has no pinned revision.
+        """
+        if self._model is None or self._model.name != name:
+            self._model = None
+            self._model = load_vlm(
+                name, revision=self.spec.revisions.get(name), pinned=True, dtype=self.spec.dtype,
+                device=None if self.spec.device == "auto" else self.spec.device, max_tokens=self.spec.max_tokens,
+            )  # fmt: skip
+        return self._model
+
+    def explain(self, explainer: str, vlm: VLM, sample: Sample, *, target: str, seed: int) -> Attribution:
+        """Explain one answer with the specification's settings."""
+        method = self.explainers[explainer]
+        if "truth" in method.needs and sample.truth is None:
+            raise Skip(f"{explainer} needs a sample that carries its ground truth; {sample.dataset} has none")
+        return explain(method, vlm, sample, target=target, baseline=self.spec.baseline, seed=seed)
+
+    def score(self, game: VLMGame, attributions: Sequence[Attribution]) -> list[dict[str, Score]]:
+        """All metrics, with every distinct coalition evaluated once across explainers."""
+        return evaluate_all(game, attributions, self.spec.steps, metrics=self.spec.metrics)
+
+    def environment(self, vlm: VLM) -> dict[str, str]:
+        """Versions, git state, and the model's identity."""
+        identity = self._model.identity() if self._model is not None else {}
+        told = {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in identity.items()}
+        return {**_environment(), **{f"model_{name}": value for name, value in told.items()}}
+
+    def origin(self, vlm: VLM, dataset: str) -> dict[str, str | None]:
+        """Digests of the checkpoint's files and of the samples."""
+        self.samples(dataset)
+        checkpoint = None if self._model is None else self._model.digest
+        return {"checkpoint": checkpoint, "content": self._samples[dataset].digest}
+
+    def effort(self, vlm: VLM) -> dict[str, int | float | str]:
+        """Batch sizes of the scoring engine and how often memory ran out."""
+        return self._model.engine.record() if self._model is not None else {}
+
+
+@cache
+def _environment() -> dict[str, str]:
+    return environment()

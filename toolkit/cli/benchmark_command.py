@@ -1,0 +1,180 @@
+"""``benchmark``: run, resume and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from toolkit.cli.errors import INTERRUPTED
+from toolkit.cli.outputs import check_page
+from toolkit.cli.table import say
+
+if TYPE_CHECKING:
+    from toolkit.benchmark.run.spec import BenchmarkSpec
+
+app = typer.Typer(help="Evaluate explainers on models and datasets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, commit = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f"--revision {text!r}: expected NAME=COMMIT")
+    return name, commit
+
+
+def _fields(words: list[str], taken: set[str]) -> dict[str, Any]:
+    """The fields given by --set."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        name = name.strip().replace("-", "_")
+        if not (name and equals):
+            raise ValueError(f"--set {word!r}: expected FIELD=VALUE")
+        if name in found or name in taken:
+            raise ValueError(f"--set {word!r}: {name} is given twice")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set {word!r}: {value!r} is not YAML; put quotes around a text") from None
+    return found
+
+
+@app.command()
+def run(
+    spec: Path | None = typer.Argument(None, help="A YAML specification; options override its fields."),
+    preset: str | None = typer.Option(None, help="Start from demo, paper or correct instead of a specification."),
+    models: str | None = typer.Option(None, help="Models, separated by commas."),
+    datasets: str | None = typer.Option(None, help="Datasets, separated by commas."),
+    explainers: str | None = typer.Option(None, help="Explainers, separated by commas."),
+    samples: int | None = typer.Option(None, min=1, help="Samples per dataset."),
+    seeds: str | None = typer.Option(None, help="Seeds, separated by commas."),
+    steps: int | None = typer.Option(None, min=1, help="Steps K of every curve."),
+    baseline: str | None = typer.Option(None, help="blur, mean or noise."),
+    instruction: str | None = typer.Option(
+        None, help="How the models are told to answer: a style (llava, ...) or a text; default: the dataset's own."
+    ),
+    device: str | None = typer.Option(None, help="auto, cpu, cuda or cuda:0."),
+    dtype: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
+    executor: str | None = typer.Option(None, help="serial, processes or ray."),
+    workers: int | None = typer.Option(None, min=1, help="Model replicas that work at the same time."),
+    ray_address: str | None = typer.Option(None, help="Address of a Ray cluster; default: one on this machine."),
+    gpus_per_worker: float | None = typer.Option(None, min=0, help="GPUs of each worker on Ray; 0.5 shares one."),
+    revision: list[str] = typer.Option(
+        [], help="NAME=COMMIT of a hub model or dataset that the catalogue does not pin; may be given several times."
+    ),
+    max_failed: float | None = typer.Option(None, help="Largest share of failed records that counts as a success."),
+    retry_failed: bool = typer.Option(False, "--retry-failed", help="Evaluate again what failed in an earlier run."),
+    out: Path | None = typer.Option(None, help="Folder of the run; an interrupted run there goes on."),
+    field: list[str] = typer.Option(
+        [], "--set", help="FIELD=VALUE of any other field of a specification, VALUE as YAML: --set pictures=0"
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print passes, memory and time, and evaluate nothing."),
+) -> None:
+    """Run a benchmark, or go on with one.
+
+    Exit with 1 where more records failed than allowed; an interrupted run goes on when it is started again.
+    """
+    given: dict[str, Any] = {
+        "models": _names(models),
+        "datasets": _names(datasets),
+        "explainers": _names(explainers),
+        "samples": samples,
+        "seeds": None if seeds is None else _names(seeds),
+        "steps": steps,
+        "baseline": baseline,
+        "instruction": instruction,
+        "device": device,
+        "dtype": dtype,
+        "executor": executor,
+        "workers": workers,
+        "ray_address": ray_address,
+        "gpus_per_worker": gpus_per_worker,
+        "revisions": dict(map(_pair, revision)) or None,
+        "max_failed": max_failed,
+        "retry_failed": retry_failed or None,
+        "out": out,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    _evaluate(_specification(spec, preset, {**chosen, **_fields(field, set(chosen))}), dry_run=dry_run)
+
+
+def _specification(path: Path | None, preset: str | None, chosen: dict[str, Any]) -> BenchmarkSpec:
+    """The specification of a file, of a preset or of nothing, with the chosen fields instead of its own."""
+    from toolkit.benchmark.run.presets import PRESETS
+    from toolkit.benchmark.run.spec import load_spec, make_spec
+
+    if path is not None and preset is not None:
+        raise ValueError("give a specification or --preset, not both")
+    if preset is not None:
+        return PRESETS[preset](**chosen)
+    fields = {} if path is None else load_spec(path).model_dump(exclude_unset=True)
+    return make_spec({**fields, **chosen}, "command line" if path is None else str(path))
+
+
+@app.command()
+def demo(
+    out: Path = typer.Option(Path("results/demo"), help="Folder of the run; an interrupted run there goes on."),
+    samples: int | None = typer.Option(None, min=1, help="Samples per dataset, instead of the preset's."),
+) -> None:
+    """Evaluate the embedded models and write the report."""
+    from toolkit.benchmark.run.demo import demo_spec
+
+    changes = {} if samples is None else {"samples": samples}
+    _evaluate(demo_spec(out=out, **changes), dry_run=False)
+    report(out)
+
+
+@app.command()
+def report(folder: Path = typer.Argument(help="Folder of a run, finished or not.")) -> None:
+    """Write the report of a run: one page, and its tables as CSV."""
+    from toolkit.benchmark.report.write_report import write_report
+
+    typer.echo(str(write_report(folder)))
+
+
+@app.command()
+def compare(
+    first: Path = typer.Argument(help="Folder of a run."),
+    second: Path = typer.Argument(help="Folder of another run on the same samples."),
+    out: Path = typer.Option(Path("comparison.html"), help="The page to write."),
+    metric: str | None = typer.Option(None, help="Metric to compare; default: the first run's headline."),
+) -> None:
+    """Compare two runs sample by sample, and write a page."""
+    from toolkit.benchmark.report.compare import write_comparison
+
+    check_page(out)
+    typer.echo(str(write_comparison(first, second, out, metric=metric)))
+
+
+def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
+    if dry_run:
+        from toolkit.benchmark.run.run_cost import dry_run as plan
+        from toolkit.benchmark.run.workspace import check_spec
+
+        check_spec(spec, pinned=False)
+        for line in str(plan(spec)).splitlines():
+            say(line)
+        return
+    from toolkit.benchmark.run.runner import run_benchmark
+    from toolkit.datasets.hub import unpinned_note
+
+    try:
+        summary = run_benchmark(spec)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what was recorded is kept, and the same command goes on with it", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(str(summary))
+    for name in spec.datasets:
+        note = unpinned_note(name, spec.revisions.get(name))
+        if note is not None:
+            typer.echo(f"note: {note}", err=True)
+    if summary.exit_status:
+        raise typer.Exit(summary.exit_status)

@@ -1,0 +1,42 @@
+"""``maps``: every explainer on the same samples, for each model, as one page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from toolkit.cli.outputs import check_folder
+
+
+def maps(
+    out: Path = typer.Option(Path("results/maps"), help="Folder of the page; made if it does not exist."),
+    models: str | None = typer.Option(
+        None, help="Models, separated by commas; default: the embedded grounded ones that are installed."
+    ),
+    explainers: str | None = typer.Option(None, help="Explainers, separated by commas; default: all."),
+    samples: int = typer.Option(12, min=1, help="Samples, the same for all models."),
+    seed: int = typer.Option(0, min=0, help="Seed of the samples and of methods that draw random numbers."),
+) -> None:
+    """Draw the maps of every explainer on the same generated samples, with the evidence framed."""
+    check_folder(out)
+    import toolkit
+    from toolkit.audit.metrics.validation import embedded_models
+    from toolkit.explainers import EXPLAINERS
+    from toolkit.reporting.plots.map_grid import localised_samples, maps_page
+
+    def names(text: str | None) -> list[str] | None:
+        return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+    chosen = names(explainers)
+    for name in chosen or ():
+        EXPLAINERS.check(name)
+    asked = names(models) or [name for name in embedded_models() if name.endswith("-grounded")]
+    if not asked:
+        raise ValueError("no embedded grounded model is installed; name one: --models tiny-llava-grounded")
+    found = {name: toolkit.load_vlm(name) for name in asked}
+    page = maps_page(
+        out, found, localised_samples(samples, seed=seed), methods=chosen, seed=seed,
+        progress=lambda message: typer.echo(message, err=True),
+    )  # fmt: skip
+    typer.echo(str(page))

@@ -1,0 +1,44 @@
+"""``sanity``: do the explainers' maps depend on the model, its answers and the question?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from toolkit.cli.outputs import check_folder
+
+
+def sanity(
+    out: Path = typer.Option(Path("results/sanity"), help="Folder of the page; made if it does not exist."),
+    model: str = typer.Option("tiny-llava-grounded", help="An embedded model."),
+    biased: str = typer.Option("tiny-llava-biased", help="Its twin with a language prior; '' for none."),
+    explainers: str | None = typer.Option(None, help="Explainers, separated by commas; default: eleven."),
+    samples: int = typer.Option(12, min=2, help="Samples whose maps are compared."),
+    probe: int = typer.Option(60, min=20, help="Questions that say when the copy has unlearnt its answers."),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
+) -> None:
+    """Destroy the model, its answers or the question, and see which maps do not notice."""
+    check_folder(out)
+    import toolkit
+    from toolkit.audit.explainers.sanity_report import METHODS, sanity_report
+    from toolkit.explainers import EXPLAINERS
+    from toolkit.reporting.plots.map_grid import localised_samples
+
+    chosen = METHODS if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
+    for name in chosen:
+        EXPLAINERS.check(name)
+    asked = [s for d in ("scenes-existence", "scenes-choice") for s in toolkit.load_samples(d, n=probe // 2, seed=seed)]
+    report = sanity_report(
+        toolkit.load_vlm(model),
+        localised_samples(samples, seed=seed),
+        asked,
+        biased=toolkit.load_vlm(biased) if biased else None,
+        methods=chosen,
+        seed=seed,
+        progress=lambda message: typer.echo(message, err=True),
+    )
+    page = report.write(out)
+    typer.echo(report.summary().to_string(float_format="{:+.2f}".format))
+    typer.echo(report.sentence())
+    typer.echo(str(page))

@@ -1,0 +1,16 @@
+"""The embedded world as a dataset; the pictures are drawn when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from toolkit.datasets.load import Request
+from toolkit.datasets.sample import Sample
+
+
+def samples(request: Request) -> Iterator[Sample]:
+    """The first n samples of a split."""
+    from toolkit.scenes import load
+
+    n = 20 if request.n is None else request.n
+    yield from load(request.name, request.split, n, seed=request.seed, prior_strength=request.prior_strength)

@@ -1,0 +1,1 @@
+"""What explainers read inside a model: attention, activations, gradients, relevance."""

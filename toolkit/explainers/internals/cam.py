@@ -1,0 +1,44 @@
+"""Class activation maps of one decoder layer, for both modalities at once."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.explainers.internals.anatomy import anatomy, first_tensor
+from toolkit.explainers.internals.gradients import leaf
+from toolkit.explainers.internals.scope import hooks
+from toolkit.vlm.protocol import WhiteBox
+
+
+def layer_index(n_layers: int, depth: float) -> int:
+    """The layer at a fraction of depth: round(depth * (n_layers - 1)).
+
+    Raises:
+        ValueError: ``depth`` lies outside [0, 1].
+    """
+    if not 0 <= depth <= 1:
+        raise ValueError(f"depth is a fraction of the decoder in [0, 1], got {depth}")
+    return round(depth * (n_layers - 1))
+
+
+def activation_map(box: WhiteBox, pixels: Tensor, depth: float) -> Tensor:
+    """Grad-CAM of the post-attention norm at a fraction of the decoder's depth, (n_players,), signed.
+
+    With A (n_players, dim) the norm's output at the players' positions and G its gradient, alpha = mean of G over the
+    players and the map is A @ alpha.
+    """
+    layers = anatomy(box.model).decoder_layers
+    layer = layers[layer_index(len(layers), depth)]
+    outputs: list[Tensor] = []
+    with torch.enable_grad(), hooks([]) as handles:
+        norm = cast(nn.Module, layer.post_attention_layernorm)
+        handles.append(norm.register_forward_hook(lambda _, __, output: outputs.append(first_tensor(output))))
+        logit = box.logit(leaf(pixels), box.question)
+        (activation,) = outputs
+        (gradient,) = torch.autograd.grad(logit.sum(), activation)
+    where = torch.cat([box.image_positions, box.text_positions])
+    alpha = gradient[0, where].double().mean(0)
+    return activation.detach()[0, where].double() @ alpha

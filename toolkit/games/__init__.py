@@ -1,0 +1,1 @@
+"""Cooperative games: players, coalitions, attributions, interaction indices, and games whose answer is known."""

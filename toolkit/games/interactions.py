@@ -1,0 +1,250 @@
+"""Harsanyi dividends, Shapley values and the Shapley interaction index, exact by enumeration.
+
+Coalitions are numbered by their bits (``toolkit.games.game.coalition_index``): player i contributes 2^i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.games.game import CachedGame, Game, Group, QuotientGame, all_coalitions, group_mask
+from toolkit.typing import Coalitions, Values
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called as progress(done, total) after every step of a long enumeration."""
+
+Cancelled: TypeAlias = Callable[[], bool]
+"""Polled before every step; True stops the enumeration with a CancelledError."""
+
+Estimator: TypeAlias = Literal["shapiq", "pairs"]
+
+MAX_PLAYERS = 20
+MAX_BLOCKS = 16
+CHUNK = 1024
+
+
+class CancelledError(RuntimeError):
+    """The caller asked an enumeration to stop; what was evaluated stays in the game's cache."""
+
+
+@dataclass(frozen=True)
+class InteractionIndex:
+    """The Shapley interaction index of two groups of players.
+
+    Attributes:
+        value: The index, in the unit of the game's values.
+        n_players: Players of the quotient game that was solved.
+        n_evaluations: Distinct coalitions of the game underneath that were read.
+        standard_error: Of the estimate; 0 where the value is exact.
+        budget: Evaluations allowed; None where every coalition was enumerated.
+        estimator: How the value was estimated, or ``"exact"``.
+    """
+
+    value: float
+    n_players: int
+    n_evaluations: int
+    standard_error: float = 0.0
+    budget: int | None = None
+    estimator: Literal["exact", "shapiq", "pairs"] = "exact"
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the value comes from sampling."""
+        return self.estimator != "exact"
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def evaluate(
+    game: Game, coalitions: Coalitions, *, progress: Progress | None = None, cancelled: Cancelled | None = None
+) -> Values:
+    """Values of many coalitions: in one call, or in chunks of 1,024 where somebody watches.
+
+    Raises:
+        CancelledError: ``cancelled`` returned True.
+    """
+    if progress is None and cancelled is None:
+        return game(coalitions)
+    total = len(coalitions)
+    values = np.empty(total, dtype=np.float64)
+    for start in range(0, total, CHUNK):
+        if cancelled is not None and cancelled():
+            raise CancelledError(f"stopped after {start} of {total} coalitions")
+        stop = min(start + CHUNK, total)
+        values[start:stop] = game(coalitions[start:stop])
+        if progress is not None:
+            progress(stop, total)
+    return values
+
+
+def all_values(game: Game, *, progress: Progress | None = None, cancelled: Cancelled | None = None) -> Values:
+    """Value of every coalition, shape (2^n,).
+
+    Raises:
+        ValueError: More than 20 players.
+        CancelledError: ``cancelled`` returned True.
+    """
+    n = game.players.n
+    if n > MAX_PLAYERS:
+        raise ValueError(
+            f"the game has {n} players, so 2^{n} coalitions; enumeration stops at {MAX_PLAYERS} players. "
+            "Merge players with QuotientGame, or give shapley_interaction_index a budget and an rng"
+        )
+    return evaluate(game, all_coalitions(n), progress=progress, cancelled=cancelled)
+
+
+def moebius(values: Values) -> Values:
+    """Moebius transform of a table: d(S) = sum over T inside S of (-1)^(|S|-|T|) v(T); shape (2^n,) to (2^n,)."""
+    dividends = np.array(values, dtype=np.float64)
+    step = 1
+    while step < len(dividends):
+        pairs = dividends.reshape(-1, 2, step)
+        pairs[:, 1] -= pairs[:, 0]
+        step *= 2
+    return dividends
+
+
+def harsanyi_dividends(game: Game, *, progress: Progress | None = None, cancelled: Cancelled | None = None) -> Values:
+    """Harsanyi dividends of all coalitions, shape (2^n,), in the unit of the values.
+
+    d(S) = v(S) minus the dividends of all proper subsets of S: what S creates that no part of it does. d(empty) is
+    v(empty).
+
+    Raises:
+        ValueError: More than 20 players.
+        CancelledError: ``cancelled`` returned True.
+
+    Reference: Harsanyi, A simplified bargaining model for the n-person cooperative game, 1963.
+    """
+    return moebius(all_values(game, progress=progress, cancelled=cancelled))
+
+
+def _weights(n_others: int) -> NDArray[np.float64]:
+    """Weight of each coalition of the others, shape (2^n_others,): uniform over sizes, then within a size."""
+    by_size = np.array([1 / ((n_others + 1) * comb(n_others, s)) for s in range(n_others + 1)])
+    return by_size[np.bitwise_count(np.arange(1 << n_others))]
+
+
+def shapley_values(game: Game, *, progress: Progress | None = None, cancelled: Cancelled | None = None) -> Values:
+    """Shapley values, shape (n_players,): the mean gain of a player who joins in a random order.
+
+    phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S)); they add up to v(all) - v(empty).
+
+    Raises:
+        ValueError: More than 20 players.
+        CancelledError: ``cancelled`` returned True.
+
+    Reference: Shapley, A value for n-person games, 1953.
+    """
+    values = all_values(game, progress=progress, cancelled=cancelled)
+    n = game.players.n
+    weights = _weights(n - 1) if n else np.empty(0)
+    shapley = np.empty(n)
+    for i in range(n):
+        pairs = values.reshape(-1, 2, 1 << i)
+        shapley[i] = (pairs[:, 1] - pairs[:, 0]).reshape(-1) @ weights
+    return shapley
+
+
+def pair_index(values: Values, i: int, j: int) -> float:
+    """Shapley interaction index of players i and j from the table (2^n,) of all values.
+
+    SII = sum over S without i, j of |S|! (n - |S| - 2)! / (n - 1)! (v(S+i+j) - v(S+i) - v(S+j) + v(S)).
+
+    Raises:
+        ValueError: i and j are the same player, or not players of the table.
+
+    Reference: Grabisch and Roubens, An axiomatic approach to the concept of interaction among players, 1999.
+    """
+    n = len(values).bit_length() - 1
+    if i == j or not (0 <= i < n and 0 <= j < n):
+        raise ValueError(f"the index needs two different players between 0 and {n - 1}, got {i} and {j}")
+    cube = np.moveaxis(values.reshape((2,) * n), (n - 1 - i, n - 1 - j), (0, 1)).reshape(2, 2, -1)
+    return float(((cube[1, 1] - cube[1, 0]) - (cube[0, 1] - cube[0, 0])) @ _weights(n - 2))
+
+
+def shapley_interaction_index(
+    game: Game,
+    group_a: Group,
+    group_b: Group,
+    *,
+    blocks: Sequence[Group] | Literal["rest", "players"] = "rest",
+    budget: int | None = None,
+    rng: np.random.Generator | None = None,
+    estimator: Estimator = "shapiq",
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> InteractionIndex:
+    """Shapley interaction index of two groups, each merged into one player of a quotient game.
+
+    With the default blocks the quotient game is {A, B, rest}, four coalitions with the rest and four without, and the
+    index is the mean of the pair's second difference with nobody else present and with everybody else present. An
+    empty group is a null player: its index is 0.
+
+    Args:
+        game: The game.
+        group_a: Indices or mask of the first group.
+        group_b: Indices or mask of the second group.
+        blocks: Who plays beside the two: ``"rest"`` merges all others into one player, ``"players"`` leaves each
+            alone, a sequence of groups must divide the others between them.
+        budget: Most coalitions to evaluate. The index is estimated if enumeration does not fit into it.
+        rng: Randomness of the estimate.
+        estimator: ``"shapiq"`` for SHAP-IQ, which estimates all pairs at once; ``"pairs"`` samples the second
+            difference of this pair alone, four coalitions at a time, and needs fewer of them for the same error.
+        progress: Called as progress(done, total).
+        cancelled: Polled; True stops.
+
+    Raises:
+        ValueError: Groups that overlap or leave somebody out, or more than 16 players without a budget and an rng.
+        CancelledError: ``cancelled`` returned True.
+
+    Reference: Grabisch and Roubens, 1999; Fumagalli et al., SHAP-IQ, arXiv 2303.01179.
+    """
+    cache = CachedGame(game)
+    quotient = _pair_quotient(cache, group_a, group_b, blocks)
+    m = quotient.players.n
+    if m <= MAX_BLOCKS and (budget is None or 1 << m <= budget):
+        value = pair_index(all_values(quotient, progress=progress, cancelled=cancelled), 0, 1)
+        return InteractionIndex(value, m, cache.n_evaluations)
+    if budget is None or rng is None:
+        raise ValueError(
+            f"the quotient game has {m} players; exact enumeration stops at {MAX_BLOCKS}. Merge the others into "
+            "fewer blocks, or give a budget (evaluations) and an rng for an estimate with its standard error"
+        )
+    from toolkit.games.sampling import estimate_pair_index
+
+    value, error = estimate_pair_index(
+        quotient, budget=budget, rng=rng, estimator=estimator, progress=progress, cancelled=cancelled
+    )
+    return InteractionIndex(value, m, cache.n_evaluations, error, budget, estimator)
+
+
+def _pair_quotient(
+    game: Game, group_a: Group, group_b: Group, blocks: Sequence[Group] | Literal["rest", "players"]
+) -> QuotientGame:
+    """The game whose first two players are the groups and whose others are the blocks.
+
+    Raises:
+        ValueError: Groups that overlap, or that leave somebody out.
+    """
+    n = game.players.n
+    a, b = group_mask(group_a, n), group_mask(group_b, n)
+    others = ~(a | b)
+    if isinstance(blocks, str):
+        if blocks not in ("rest", "players"):
+            raise ValueError(f"blocks must be 'rest', 'players' or a sequence of groups, got {blocks!r}")
+        rest: list[Group] = [others] if blocks == "rest" else [[int(i)] for i in np.flatnonzero(others)]
+    else:
+        rest = list(blocks)
+    quotient = QuotientGame(game, [a, b, *rest])
+    left_out = np.flatnonzero(~quotient.groups.any(axis=0))
+    if left_out.size:
+        raise ValueError(f"players {left_out.tolist()} are in no group and no block; the blocks must hold all others")
+    return quotient

@@ -1,0 +1,1 @@
+"""Pages and drawings: one look for whatever is shown."""

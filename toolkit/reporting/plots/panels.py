@@ -1,0 +1,73 @@
+"""Several curve charts with one legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toolkit.reporting.plots.drawing import Drawing
+from toolkit.reporting.plots.style import FAINT, looks, new_figure, styled
+
+
+def curve_panels(
+    fractions: ArrayLike,
+    panels: Mapping[str, Mapping[str, list[float]]],
+    *,
+    order: Sequence[str],
+    title: str = "",
+    width: float = 4.9,
+) -> Drawing:
+    """Two charts in a row, one line per method, over the fraction k of the players.
+
+    Args:
+        fractions: Shape (K + 1,).
+        panels: Per chart title, one curve (K + 1,) per method.
+        order: All methods, in the order that decides colours and markers.
+        title: Named in the alternative text.
+        width: Inches.
+
+    Raises:
+        ValueError: There is nothing to draw.
+    """
+    if not panels:
+        raise ValueError("no curves to draw")
+    k = np.asarray(fractions, dtype=np.float64)
+    style = looks(list(order))
+    shown = [name for name in order if any(name in lines for lines in panels.values())]
+    rows = -(-(len(panels) + 1) // 2)
+    with styled():
+        figure = new_figure(width, 1.75 * rows)
+        axes = figure.subplots(rows, 2, sharex=True).ravel()
+        for box, (name, lines) in zip(axes, panels.items(), strict=False):
+            for method, curve in lines.items():
+                look = style[method]
+                box.plot(
+                    k, curve, look.style, color=look.colour, marker=look.marker, markersize=3.2, linewidth=1.2,
+                    label=method,
+                )  # fmt: skip
+            if min(min(curve) for curve in lines.values()) < 0:
+                box.axhline(0, color=FAINT, linewidth=0.9)
+            box.set_title(name, loc="left")
+            box.tick_params(labelbottom=True)
+            box.set_xticks([0, 0.5, 1])
+        for box in axes[len(panels) :]:
+            box.axis("off")
+        handles = {
+            label: handle
+            for box in axes[: len(panels)]
+            for handle, label in zip(*box.get_legend_handles_labels(), strict=True)
+        }
+        legend = axes[len(panels)].legend(
+            [handles[name] for name in shown], shown, loc="center left", fontsize=8 if len(shown) < 9 else 7,
+            borderaxespad=0.0, labelspacing=0.2,
+        )  # fmt: skip
+        legend.set_in_layout(False)
+        figure.supxlabel("fraction k of the players", fontsize=9)
+    said = "; ".join(
+        f"{name}: " + ", ".join(f"{method} {curve[len(curve) // 2]:.2f}" for method, curve in lines.items())
+        for name, lines in panels.items()
+    )
+    middle = f"Values at the middle, k = {k[len(k) // 2]:.1f}"
+    return Drawing(figure, f"Curves{': ' + title if title else ''}. {middle}. {said}.")

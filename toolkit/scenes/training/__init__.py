@@ -1,0 +1,1 @@
+"""The tiny models: architecture, training, checks, cards."""

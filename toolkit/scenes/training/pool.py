@@ -1,0 +1,119 @@
+"""A pool of drawn training pictures at the size that the tiny models see, with per-cell labels."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from toolkit.datasets.baselines import blur
+from toolkit.scenes.draw_scene import draw
+from toolkit.scenes.generator import EVERYDAY_STRENGTH, PICTURE_SIZE, everyday_size, split_of
+from toolkit.scenes.vocabulary import COLOURS, GRID, KINDS
+from toolkit.scenes.world import Scene, base_scene, drawing_scene, everyday_scene
+
+SIDE = 96
+IGNORED = -1
+NOTHING = 0
+_CHUNK = 500
+_COLOUR_ID = {colour: i + 1 for i, colour in enumerate(COLOURS)}
+_KIND_ID = {kind: i + 1 for i, kind in enumerate(KINDS)}
+
+
+@dataclass(frozen=True)
+class ScenePool:
+    """Training scenes and their pictures.
+
+    Attributes:
+        scenes: The scenes, all of the train split.
+        stereotyped: Whether the scene's plain shapes carry the world's colour prior.
+        pictures: Shape (n, 96, 96, 3), uint8.
+        blurred: Same shape: the blur baseline of each picture.
+        colours: Shape (n, 6, 6): 0 for an empty cell, 1 + index of the colour word, -1 where a large thing covers it.
+        kinds: Shape (n, 6, 6): likewise for the kind.
+    """
+
+    scenes: list[Scene]
+    stereotyped: NDArray[np.bool_]
+    pictures: NDArray[np.uint8]
+    blurred: NDArray[np.uint8]
+    colours: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+
+
+def _draw_scene(rng: np.random.Generator, strength: float) -> tuple[Scene, bool]:
+    while True:
+        kind, stereotyped = rng.random(), False
+        if kind < 0.66:
+            stereotyped = bool(rng.random() < 0.5)
+            scene = base_scene(rng, stereotyped=strength if stereotyped else 0.0)
+        elif kind < 0.86:
+            usual = max(strength, EVERYDAY_STRENGTH)
+            scene = everyday_scene(rng, n_things=everyday_size(rng), stereotyped=usual)
+        else:
+            scene = drawing_scene(rng)
+        if split_of(scene) == "train":
+            return scene, stereotyped
+
+
+def _labels(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    colours = np.full((GRID, GRID), NOTHING)
+    kinds = np.full((GRID, GRID), NOTHING)
+    for thing in scene.things:
+        for cell in thing.cells() if thing.size > 1 else ():
+            colours[cell] = kinds[cell] = IGNORED
+    for thing in scene.things:
+        colours[thing.row, thing.column] = _COLOUR_ID[thing.colour]
+        kinds[thing.row, thing.column] = _KIND_ID[thing.kind]
+    return colours, kinds
+
+
+def _chunk(seed: int, index: int, size: int, strength: float) -> ScenePool:
+    rng = np.random.default_rng([seed, index])
+    drawn = [_draw_scene(rng, strength) for _ in range(size)]
+    pictures = []
+    for scene, _ in drawn:
+        if rng.random() < 0.25:
+            large = draw(scene, PICTURE_SIZE)
+            pictures.append(large.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        else:
+            pictures.append(draw(scene, SIDE))
+    labels = [_labels(scene) for scene, _ in drawn]
+    return ScenePool(
+        scenes=[scene for scene, _ in drawn],
+        stereotyped=np.array([flag for _, flag in drawn]),
+        pictures=np.stack([np.asarray(picture) for picture in pictures]),
+        blurred=np.stack([np.asarray(blur(picture)) for picture in pictures]),
+        colours=np.stack([colours for colours, _ in labels]),
+        kinds=np.stack([kinds for _, kinds in labels]),
+    )
+
+
+def make_pool(n: int, *, seed: int, strength: float, workers: int = 2) -> ScenePool:
+    """Draw ``n`` training scenes: two thirds ordinary, a fifth everyday objects, the rest large drawings on white.
+
+    Args:
+        n: How many; rounded up to whole chunks of 500.
+        seed: Seed; the pool does not depend on the number of workers.
+        strength: The world's prior strength.
+        workers: Processes.
+    """
+    n_chunks = -(-n // _CHUNK)
+    arguments = ([seed] * n_chunks, range(n_chunks), [_CHUNK] * n_chunks, [strength] * n_chunks)
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+            chunks = list(executor.map(_chunk, *arguments))
+    else:
+        chunks = [_chunk(*argument) for argument in zip(*arguments, strict=True)]
+    return ScenePool(
+        scenes=[scene for chunk in chunks for scene in chunk.scenes],
+        stereotyped=np.concatenate([chunk.stereotyped for chunk in chunks]),
+        pictures=np.concatenate([chunk.pictures for chunk in chunks]),
+        blurred=np.concatenate([chunk.blurred for chunk in chunks]),
+        colours=np.concatenate([chunk.colours for chunk in chunks]),
+        kinds=np.concatenate([chunk.kinds for chunk in chunks]),
+    )

@@ -1,0 +1,270 @@
+"""Training rows: one picture, a caption, and several questions packed behind it, each blind to the others.
+
+Cells of the picture and words of the questions are removed at random, exactly as scoring removes them later (baseline
+pixels; the word leaves the sequence and the others keep their positions). A model that is trained on such rows learns
+the distribution of the answer *given what is left*, so the value of a partial coalition means something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.scenes import mixed, questions
+from toolkit.scenes.everyday import everyday
+from toolkit.scenes.generator import EVERYDAY_STRENGTH
+from toolkit.scenes.questions import Question
+from toolkit.scenes.training.captions import NOWHERE, Word, caption, census, tour
+from toolkit.scenes.training.pool import SIDE, ScenePool
+from toolkit.scenes.vocabulary import (
+    CAPTION_INSTRUCTION,
+    CENSUS_INSTRUCTION,
+    CHOICE_INSTRUCTION,
+    DRILL_INSTRUCTION,
+    GRID,
+    PLAIN,
+    TOUR_INSTRUCTION,
+)
+from toolkit.scenes.world import Scene
+
+CELL = SIDE // GRID
+_TEMPLATES = (
+    (questions.existence, 3.0),
+    (questions.colour, 2.0),
+    (questions.count, 10.0),
+    (questions.relation, 5.0),
+    (mixed.shape, 1.0),
+    (mixed.neighbour, 2.0),
+    (mixed.compare, 1.5),
+    (mixed.same, 3.0),
+)
+_N_REPLACED = 2
+_HARD = (questions.relation, mixed.neighbour, mixed.same)
+_LATE = (questions.count, mixed.neighbour)
+_FOLKLORE = (questions.colour, questions.count, questions.relation)
+_EMPHASIS = 3.0
+
+
+def _mix(strength: float, *, hard: int) -> NDArray[np.float64]:
+    """Probability of proposing each template.
+
+    In the hard stage, what needs two look-ups comes more often, and from its second round on, what needs all cells at
+    once; in a world with a prior, what the prior decides.
+    """
+    often = () if hard == 0 else _FOLKLORE if strength > 0 else _HARD if hard == 1 else _LATE
+    weights = np.array([weight * (_EMPHASIS if template in often else 1.0) for template, weight in _TEMPLATES])
+    mix: NDArray[np.float64] = weights / weights.sum()
+    return mix
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's rows, padded on the right.
+
+    Attributes:
+        pictures: Shape (B, 96, 96, 3), uint8, removed cells filled in.
+        ids: Shape (B, L): tokens after the image prefix.
+        offsets: Shape (B, L): position of each token, counted from the end of the prefix.
+        blocks: Shape (B, L): number of the block a token belongs to, from 1; -1 for padding.
+        targets: Shape (B, L): the next token where it is supervised, else -100.
+        is_answer: Shape (B, L): the supervised token is the answer of a question (not a caption, not an end of turn).
+        named: Shape (B, L): the cell, row by row, of the thing whose name this token completes in a caption or a tour;
+            NOWHERE elsewhere.
+    """
+
+    pictures: NDArray[np.uint8]
+    ids: Tensor
+    offsets: Tensor
+    blocks: Tensor
+    targets: Tensor
+    is_answer: Tensor
+    named: Tensor
+
+
+def _remove_cells(
+    rng: np.random.Generator, picture: NDArray[np.uint8], blurred: NDArray[np.uint8], removal: float
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Keep everything, nothing (a quarter of the removals) or a random share of the cells; fill with a baseline."""
+    if rng.random() >= removal:
+        return picture, np.ones((GRID, GRID), dtype=np.bool_)
+    share = 0.0 if rng.random() < 0.25 else rng.uniform(0, 1)
+    keep = rng.random((GRID, GRID)) < share
+    style = rng.random()
+    if style < 0.6:
+        filling: NDArray[Any] = blurred
+    elif style < 0.8:
+        filling = np.broadcast_to(picture.reshape(-1, 3).mean(axis=0).astype(np.uint8), picture.shape)
+    else:
+        grain = rng.integers(-128, 128, picture.shape) * rng.uniform(0.15, 1.0)
+        filling = (128 + grain).astype(np.uint8)
+    shown = np.kron(keep, np.ones((CELL, CELL), dtype=np.bool_))[..., None]
+    return np.where(shown, picture, filling), keep
+
+
+def _words_left(rng: np.random.Generator, n: int, removal: float) -> NDArray[np.bool_]:
+    """All words, none (a third of the removals) or a random share of them."""
+    if rng.random() >= removal:
+        return np.ones(n, dtype=np.bool_)
+    share = 0.0 if rng.random() < 0.333 else rng.uniform(0, 1)
+    return rng.random(n) < share
+
+
+def _ask(
+    rng: np.random.Generator,
+    scene: Scene,
+    *,
+    stereotyped: bool,
+    strength: float,
+    n_questions: int,
+    drills: float,
+    hard: int,
+) -> list[Question]:
+    """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills."""
+    only_everyday = not any(thing.kind in PLAIN for thing in scene.things)
+    mix = _mix(strength, hard=hard)
+    asked: list[Question] = []
+    for _ in range(12 * n_questions):
+        if only_everyday and rng.random() < 0.7:
+            template = everyday
+            dial = max(strength, EVERYDAY_STRENGTH)
+        else:
+            template = _TEMPLATES[int(rng.choice(len(_TEMPLATES), p=mix))][0]
+            dial = strength
+        if template is questions.colour and strength > 0 and not stereotyped:
+            continue
+        question = template(scene, rng, dial)
+        if question is not None:
+            lettered = question.instruction == CHOICE_INSTRUCTION
+            asked.append(_drill(question, named=hard > 0) if lettered and rng.random() < drills else question)
+        if len(asked) == n_questions:
+            break
+    return asked
+
+
+def _drill(question: Question, *, named: bool) -> Question:
+    """The same question without its lettered options, answered by the word itself: the first half of the task.
+
+    Letters hide the answer behind a second look-up, which alone takes thousands of steps to discover. The instruction
+    is one that no dataset uses, so the drills leave the answer distributions of the datasets alone.
+
+    Args:
+        question: With lettered options.
+        named: Whether two options are named, in the order of the alphabet: ``left or right``.
+    """
+    words = question.text.split()
+    end = words.index("?") + 1
+    answer = words[words.index(question.answer, end) + 1]
+    options = sorted(words[end + 1 :: 2])
+    text = " ".join((*words[:end], *(" or ".join(options).split() if named and len(options) == 2 else ())))
+    return replace(question, text=text, instruction=DRILL_INSTRUCTION, answer=answer)
+
+
+class Packer:
+    """Turns pool scenes into token rows for one tokenizer.
+
+    Args:
+        tokenizer: Word-level tokenizer.
+        suffix: Token ids between the instruction and the answer (the assistant's turn).
+        strength: The world's prior strength s.
+        n_questions: Questions per row.
+        hard: Round of the hard stage, 0 before it. What is hardest then (two look-ups at first, counting from the
+            second round on; with a prior, what the prior decides) is asked three times as often, and drills name their
+            two options.
+    """
+
+    def __init__(
+        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, hard: int = 0
+    ) -> None:
+        self._ids: dict[str, int] = tokenizer.get_vocab()
+        self._eos = int(tokenizer.eos_token_id)
+        self._suffix = list(suffix)
+        self._strength = strength
+        self._n_questions = n_questions
+        self._hard = hard
+
+    def _block(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
+        """Columns (ids, offsets, targets, named cells) of one block."""
+        asked = [self._ids[word] for word in words]
+        told = [*(self._ids[word] for word in instruction.split()), *self._suffix]
+        said = [*(self._ids[word] for word in answer), self._eos]
+        kept = [i for i in range(len(asked)) if keep[i]]
+        ids = [asked[i] for i in kept] + told + said[:-1]
+        offsets = kept + list(range(len(asked), len(asked) + len(told) + len(said) - 1))
+        targets = [-100] * (len(kept) + len(told) - 1) + said
+        return [ids, offsets, targets, [NOWHERE] * len(ids)]
+
+    def _list(self, instruction: str, said: list[Word]) -> list[list[int]]:
+        """Columns of a block whose answer is a list."""
+        block = self._block([], np.ones(0, dtype=np.bool_), instruction, [word.text for word in said])
+        for at, word in enumerate(said, start=len(block[0]) - len(said)):
+            block[3][at] = word.cell
+            if not word.learnt:
+                block[2][at - 1] = -100
+        return block
+
+    def _row(
+        self, rng: np.random.Generator, pool: ScenePool, index: int, removal: float, drills: float
+    ) -> tuple[NDArray[np.uint8], list[Any]]:
+        scene = pool.scenes[index]
+        picture, keep = _remove_cells(rng, pool.pictures[index], pool.blurred[index], removal)
+        blocks = [self._list(CAPTION_INSTRUCTION, caption(rng, scene, keep))]
+        n_questions = self._n_questions
+        if rng.random() < drills * (1 - self._strength) and any(thing.kind in PLAIN for thing in scene.things):
+            n_questions -= _N_REPLACED
+            blocks.append(self._list(CENSUS_INSTRUCTION, census(rng, scene, keep)))
+            blocks.append(self._list(TOUR_INSTRUCTION, tour(rng, scene, keep)))
+        asked = _ask(
+            rng,
+            scene,
+            stereotyped=bool(pool.stereotyped[index]),
+            strength=self._strength,
+            n_questions=n_questions,
+            drills=drills,
+            hard=self._hard,
+        )
+        for question in asked:
+            words = question.text.split()
+            left = _words_left(rng, len(words), removal)
+            blocks.append(self._block(words, left, question.instruction, [question.answer]))
+        return picture, blocks
+
+    def batch(
+        self, rng: np.random.Generator, pool: ScenePool, n_rows: int, *, removal: float, drills: float = 0.0
+    ) -> Batch:
+        """Rows about random scenes of the pool.
+
+        Args:
+            rng: Source of randomness.
+            pool: The pictures.
+            n_rows: How many rows.
+            removal: Probability that a picture loses cells, and, independently, that a question loses words.
+            drills: Probability that a lettered question is asked without its options, and that a row of a balanced
+                world counts every kind and tells where things lie from each other, for two of its questions.
+        """
+        rows = [self._row(rng, pool, int(i), removal, drills) for i in rng.integers(len(pool.scenes), size=n_rows)]
+        length = max(sum(len(block[0]) for block in blocks) for _, blocks in rows)
+        shape = (n_rows, length)
+        ids, offsets = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        numbers, targets, named = np.full(shape, -1), np.full(shape, -100), np.full(shape, NOWHERE)
+        for r, (_, blocks) in enumerate(rows):
+            at = 0
+            for number, columns in enumerate(blocks, start=1):
+                span = slice(at, at + len(columns[0]))
+                ids[r, span], offsets[r, span], targets[r, span], named[r, span] = columns
+                numbers[r, span] = number
+                at = span.stop
+        return Batch(
+            pictures=np.stack([picture for picture, _ in rows]),
+            ids=torch.from_numpy(ids),
+            offsets=torch.from_numpy(offsets),
+            blocks=torch.from_numpy(numbers),
+            targets=torch.from_numpy(targets),
+            is_answer=torch.from_numpy((numbers > 1) & (targets >= 0) & (targets != self._eos)),
+            named=torch.from_numpy(named),
+        )

@@ -1,0 +1,122 @@
+"""Qwen2.5-VL: dynamic grid, window attention, 2 x 2 merge, M-RoPE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from torch import Tensor
+from transformers import Qwen2VLImageProcessorPil
+
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, grid_regions
+from toolkit.vlm.adapters.agreement import agree_on_token, agreed
+from toolkit.vlm.engine.batched_windows import batched_windows
+
+
+class Qwen2_5_VLProcessor(transformers.Qwen2_5_VLProcessor):  # noqa: N801
+    """The released processor for pictures only.
+
+    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
+    """
+
+    def __init__(
+        self,
+        image_processor: object = None,
+        tokenizer: object = None,
+        chat_template: str | None = None,
+    ) -> None:
+        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)  # type: ignore[no-untyped-call]
+
+
+class Qwen2_5_VL(Adapter):  # noqa: N801
+    """Adapter of ``Qwen2_5_VLForConditionalGeneration``; one player per merged 2 x 2 block of patches."""
+
+    family = "qwen2.5-vl"
+    model_type = "qwen2_5_vl"
+    model_class = "Qwen2_5_VLForConditionalGeneration"
+
+    @classmethod
+    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
+        """Load the picture-only processor; ``max_pixels`` bounds the dynamic grid."""
+        if limits.max_tiles is not None:
+            raise ValueError("Qwen2.5-VL has a dynamic grid and no tiles; bound it with max_pixels")
+        processor = Qwen2_5_VLProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
+        if limits.max_pixels is not None:
+            images = processor.image_processor
+            side = images.patch_size * images.merge_size
+            if limits.max_pixels < side * side:
+                raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
+            lower = min(images.size.shortest_edge, limits.max_pixels)
+            settings = images.to_dict() | {"size": {"shortest_edge": lower, "longest_edge": limits.max_pixels}}
+            processor.image_processor = Qwen2VLImageProcessorPil.from_dict(settings)
+        return processor
+
+    def reconcile(self, config: Any) -> None:
+        """Sizes of patches and merged blocks, which the image processor always has."""
+        images, tower = self.processor.image_processor, config.vision_config
+        for of_images, of_tower in (
+            ("patch_size", "patch_size"), ("merge_size", "spatial_merge_size"),
+            ("temporal_patch_size", "temporal_patch_size"),
+        ):  # fmt: skip
+            places = ("preprocessor_config.json", "config.json")
+            agreed(getattr(images, of_images), getattr(tower, of_tower), of_tower.replace("_", " "), places)
+        agree_on_token(self.processor, config)
+
+    def placeholder(self) -> str:
+        """The processor's image token."""
+        return str(self.processor.image_token)
+
+    def expansion(self, geometry: Geometry) -> str:
+        """The image token, once per merged block; the template writes the vision start and end around it."""
+        return self.placeholder() * geometry.n_tokens
+
+    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+        """Merged blocks of the grid.
+
+        The processor emits patches block by block (the 2 x 2 patches of one merged token are neighbours in the first
+        dimension), and the tokens row by row over the merged grid: row i of the pixel tensor shows player i // 4.
+        """
+        images = self.processor.image_processor
+        merge = images.merge_size
+        _, grid_rows, grid_columns = (int(n) for n in inputs["image_grid_thw"][0])
+        rows, columns = grid_rows // merge, grid_columns // merge
+        n_patches, width = inputs["pixel_values"].shape
+        block = (np.arange(n_patches) // merge**2).astype(np.int32)
+        return Geometry(
+            rows=rows,
+            columns=columns,
+            player_of_pixel=np.broadcast_to(block[:, None], (n_patches, width)),
+            token_of_player=np.arange(rows * columns),
+            n_tokens=rows * columns,
+            regions=grid_regions(rows, columns),
+        )
+
+    def pixels(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Shape (n_patches, 3 * 2 * patch * patch)."""
+        return inputs["pixel_values"]
+
+    def pixel_inputs(self, pixels: Tensor, geometry: Geometry) -> dict[str, Tensor]:
+        """Patches of all pictures one after the other, and a grid per picture."""
+        merge = self.processor.image_processor.merge_size
+        grid = torch.tensor([[1, geometry.rows * merge, geometry.columns * merge]], device=pixels.device)
+        return {"pixel_values": pixels.flatten(0, 1), "image_grid_thw": grid.repeat(len(pixels), 1)}
+
+    def fast_vision(self, model: Any) -> AbstractContextManager[None]:
+        """All attention windows of one size at once."""
+        return batched_windows(model.model.visual)
+
+    def canvas(self, pixels: Tensor, geometry: Geometry) -> Tensor:
+        """Patches put back in place; the two equal frames of a still picture become one."""
+        images = self.processor.image_processor
+        merge, patch, frames = images.merge_size, images.patch_size, images.temporal_patch_size
+        blocks = pixels.reshape(geometry.rows, geometry.columns, merge, merge, 3, frames, patch, patch)[
+            :, :, :, :, :, 0
+        ]
+        side = merge * patch
+        upright = blocks.permute(4, 0, 2, 5, 1, 3, 6)
+        return upright.reshape(3, geometry.rows * side, geometry.columns * side)

@@ -1,0 +1,195 @@
+"""The scoring engine: every distinct image encoded once, every image prefix and every question's beginning run once.
+
+Removed words are masked and every other token keeps its position, so a word may as well leave the sequence. All
+questions about one masked picture then share the prefix (template and image tokens) and stand behind it in one row as a
+tree, in which variants that begin with the same words share those and no branch sees another: exact, without a cache to
+manage. Rows of similar length are batched over pictures and samples, and the last layer and the logits are computed
+only where an answer is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from toolkit.vlm.adapters.adapter_base import Adapter
+from toolkit.vlm.engine import decoder, kernels
+from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine.autocast import without_autocast
+from toolkit.vlm.engine.fingerprint import state
+from toolkit.vlm.engine.request import Picture, Request, pictures_of
+from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of
+from toolkit.vlm.engine.vision_cache import PictureEncoder
+from toolkit.vlm.memory import Backoff, free_bytes
+
+_MAX_TOKENS = {"cpu": 3072}
+_MAX_ENTRIES = {"cpu": 1 << 21}
+"""What is fastest on a CPU, where larger batches leave the processor's cache; a GPU takes what memory allows."""
+
+
+@dataclass
+class Counters:
+    """What the engine has done since it was made."""
+
+    images: int = 0
+    rows: int = 0
+    blocks: int = 0
+    tokens: int = 0
+
+
+class Engine:
+    """Scores blocks on one model.
+
+    Args:
+        adapter: The model's family.
+        model: The transformers model.
+        max_tokens: Padded decoder tokens per batch; None chooses from the free memory.
+        max_entries: Pixel entries per vision batch; likewise.
+        block_tokens: Tokens behind the prefix of a row; None allows as many as the prefix has, at least 256.
+        feature_bytes: Bound of the image-token cache.
+        by_words: Run words that question variants begin with once for all of them; False runs each variant whole.
+        by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
+
+    Attributes:
+        tokens: Decoder tokens per batch, halved when memory runs out.
+        encode: The vision tower with its memory.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        model: PreTrainedModel,
+        *,
+        max_tokens: int | None = None,
+        max_entries: int | None = None,
+        block_tokens: int | None = None,
+        feature_bytes: int = 256 << 20,
+        by_words: bool = True,
+        by_layers: bool = True,
+    ) -> None:
+        self._model = model
+        self._by_words = by_words
+        self._by_layers = by_layers
+        device = model.device
+        if device.type == "cpu":
+            kernels.keep_freed_memory()
+        free = free_bytes(device)
+        config = model.config.get_text_config()
+        per_token = (8 * config.hidden_size + 3 * config.intermediate_size) * model.dtype.itemsize
+        chosen = min(_MAX_TOKENS.get(device.type, 16384), int(0.3 * free) // per_token)
+        self.tokens = Backoff(max(1, chosen if max_tokens is None else max_tokens), device)
+        entries = min(_MAX_ENTRIES.get(device.type, 1 << 25), free // 1000) if max_entries is None else max_entries
+        self._block_tokens = block_tokens
+        self._feature_bytes = min(feature_bytes, free // 8)
+        self.encode = PictureEncoder(adapter, model, entries=max(1, entries), kept_bytes=self._feature_bytes)
+        self._counters = Counters()
+        self._state = state(model)
+
+    @property
+    def counters(self) -> Counters:
+        """What has been done so far."""
+        self._counters.images = self.encode.n_encoded
+        return self._counters
+
+    def record(self) -> dict[str, Any]:
+        """Batch sizes in force and how often memory ran out, for records."""
+        return {
+            "tokens_per_batch": self.tokens.size,
+            "pixels_per_batch": self.encode.entries.size,
+            "out_of_memory": self.tokens.failures + self.encode.entries.failures,
+        }
+
+    def forget(self) -> None:
+        """Drop all cached image tokens."""
+        self.encode.forget()
+
+    @torch.inference_mode()
+    @without_autocast
+    def log_probabilities(self, requests: Sequence[Request]) -> list[NDArray[np.float64]]:
+        """Log-probability of every answer of every block, in float64 from a float32 log-softmax.
+
+        Returns:
+            For each request an array (n_values,): the finals of its first block, of its second, and so on.
+        """
+        self._look_again()
+        offsets = np.cumsum([0, *(sum(len(b.finals) for b in r.blocks) for r in requests)])
+        values = np.zeros(int(offsets[-1]))
+        pictures = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in pictures_of(r, int(start))]
+        for chunk in self._chunks(pictures):
+            encoded = zip(chunk, self.encode(chunk), strict=True)
+            self._score([row for p, tokens in encoded for row in self._rows(p, tokens)], values)
+        return [values[a:b] for a, b in pairwise(offsets)]
+
+    def _rows(self, picture: Picture, tokens: Tensor) -> Iterator[Row]:
+        return rows_of(picture, tokens, self._block_tokens, is_shared=self._by_words)
+
+    def _look_again(self) -> None:
+        """Drop the image tokens of a model that has been changed in place."""
+        now = state(self._model)
+        if now != self._state:
+            self._state = now
+            self.forget()
+
+    def _chunks(self, pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+        """Pictures in groups whose image tokens fit the cache together."""
+        chunk: list[Picture] = []
+        held = 0
+        width = self._model.config.get_text_config().hidden_size * self._model.dtype.itemsize
+        for picture in pictures:
+            size = picture.request.view.geometry.n_tokens * width
+            if chunk and held + size > self._feature_bytes:
+                yield chunk
+                chunk, held = [], 0
+            chunk.append(picture)
+            held += size
+        if chunk:
+            yield chunk
+
+    def _score(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
+        """Decode rows in batches and write each block's values where they belong."""
+        waiting: Sequence[Row] = sorted(rows, key=lambda row: -row.length)
+        while waiting:
+            waiting = self.tokens.run(partial(self._decode_some, waiting, out))
+
+    def _decode_some(self, rows: Sequence[Row], out: NDArray[np.float64], tokens: int) -> Sequence[Row]:
+        """Decode the first batch of rows, which are sorted by length, and return the others."""
+        n = max(1, tokens // rows[0].length)
+        self._decode(rows[:n], out)
+        return rows[n:]
+
+    def _decode(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
+        device, model = self._model.device, self._model
+        batch = RowBatch(rows, multiple=8 if device.type == "cuda" else 1)
+        mask = decoder.tree_mask(torch.from_numpy(batch.ends).to(device))
+        positions = torch.from_numpy(batch.positions).to(device)
+        read = torch.arange(len(rows), device=device)[:, None], torch.from_numpy(batch.read).to(device)
+        index = torch.from_numpy(batch.index).to(device)
+        inputs = (model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0])
+        states = stack.read_states(*inputs, read, index) if self._by_layers else decoder.decode(*inputs, index)[read]
+        row, slot = torch.from_numpy(batch.states).to(device)
+        logits = decoder.lm_head(model, states[row, slot])
+        state, token = torch.from_numpy(batch.said).to(device)
+        picked = logits.float().log_softmax(dim=-1)[state, token].double().cpu().numpy()
+        out[batch.value] = 0.0
+        np.add.at(out, batch.value, picked)
+        self._counters.rows += len(rows)
+        self._counters.blocks += sum(len(row.blocks) for row in rows)
+        self._counters.tokens += sum(row.length for row in rows)
+
+    def _embed(self, rows: Sequence[Row], batch: RowBatch) -> Tensor:
+        """Word embeddings with the image tokens in their places, (B, L, dim)."""
+        embeddings = decoder.embed(self._model, torch.from_numpy(batch.ids).to(self._model.device))
+        places = [row.view.prompt.image_positions for row in rows]
+        number = np.repeat(np.arange(len(rows)), [len(place) for place in places])
+        where = (torch.from_numpy(number), torch.from_numpy(np.concatenate(places)))
+        embeddings[where] = torch.cat([row.features for row in rows]).to(embeddings.dtype)
+        return embeddings

@@ -1,0 +1,131 @@
+"""The decoder stack layer by layer, with its last layer only where an answer is read.
+
+The decoders of all three families are one stack: RMS norm, grouped-query attention with rotary positions, RMS norm,
+gated MLP. Scoring reads one hidden state in twenty, so the last layer needs keys and values of every token but
+queries, projection and MLP of the read ones alone. A decoder of another kind, or with a hook anywhere in it, runs as
+transformers runs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import rms_norm
+from transformers import PreTrainedModel
+
+from toolkit.vlm.engine import decoder, kernels
+from toolkit.vlm.engine.fingerprint import is_altered
+from toolkit.vlm.engine.masks import layer_biases
+from toolkit.vlm.engine.patches import is_known_class
+from toolkit.vlm.engine.rotary import Turn
+
+_LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
+_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
+
+
+def is_known(model: PreTrainedModel) -> bool:
+    """Whether the model's decoder is such a stack, with nothing attached to it and nobody else's code in it."""
+    stack = _text_model(model)
+    return not is_altered(stack) and all(
+        type(layer).__name__ in _LAYERS
+        and layer.self_attn.config._attn_implementation == "sdpa"
+        and all(is_known_class(type(part)) for part in (layer, *(getattr(layer, name) for name in _PARTS)))
+        for layer in stack.layers
+    )
+
+
+def read_states(
+    model: PreTrainedModel,
+    embeddings: Tensor,
+    mask: Tensor,
+    position_ids: Tensor,
+    read: tuple[Tensor, Tensor],
+    index: Tensor | None = None,
+) -> Tensor:
+    """Last hidden states of some tokens, as :func:`toolkit.vlm.engine.decoder.decode` gives for all.
+
+    Args:
+        model: Any of the three families.
+        embeddings: Shape (batch, length, dim).
+        mask: Bool (batch, length, length), as ``decode`` takes.
+        position_ids: Shape (batch, length), or (3, batch, length).
+        read: Rows (batch, 1) and columns (batch, n_read) of the tokens.
+        index: Each token's index in the whole sequence, as ``decode`` takes.
+
+    Returns:
+        Shape (batch, n_read, dim), after the final norm.
+    """
+    if not is_known(model):
+        return decoder.decode(model, embeddings, mask, position_ids, index)[read]
+    stack = _text_model(model)
+    biases = layer_biases(model, mask, embeddings.dtype, index)
+    cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
+    turn = Turn.of_heads(cosine, sine, stack.config.num_attention_heads)
+    batch, length, _ = embeddings.shape
+    hidden = kernels.padded(embeddings.flatten(0, 1))
+    for layer, bias in zip(stack.layers[:-1], biases, strict=False):
+        hidden = _layer(layer, hidden, hidden, turn, turn, bias)
+    rows, columns = read
+    asking = kernels.padded(hidden[: batch * length].view(embeddings.shape)[read].flatten(0, 1))
+    hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), biases[-1][:, 0][rows, columns][:, None])
+    return _norm(stack.norm, hidden[: columns.numel()]).view(*columns.shape, -1)
+
+
+def _mixed(table: Tensor, config: Any) -> Tensor:
+    """Rotary table (batch, length, head_dim) of one whose three axes (3, batch, ...) transformers mixes since 5.17."""
+    if table.dim() == 3:
+        return table
+    sections = 2 * list(config.rope_parameters["mrope_section"])
+    return torch.cat([part[i % 3] for i, part in enumerate(torch.split(table, sections, dim=-1))], dim=-1)
+
+
+def _text_model(model: PreTrainedModel) -> Any:
+    return cast(Any, model).get_decoder()
+
+
+def _layer(layer: Any, context: Tensor, hidden: Tensor, turn: Turn, turn_hidden: Turn, bias: Tensor) -> Tensor:
+    """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``.
+
+    Both have a row per token of the batch, and may have more behind them, which are carried along and mean nothing.
+    What a module has just made is overwritten: on a CPU a fresh buffer costs more than the arithmetic.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    normed = _norm(layer.input_layernorm, context)
+    asking = normed if hidden is context else _norm(layer.input_layernorm, hidden)
+    query = _turned(_project(attention.q_proj, asking), turn_hidden, attention, "q_norm")
+    key = _turned(_project(attention.k_proj, normed), turn, attention, "k_norm")
+    value = _heads(_project(attention.v_proj, normed), turn, attention)
+    attended = kernels.attention(
+        query, key, value, bias, scale=attention.scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    merged = kernels.padded(attended.transpose(1, 2).flatten(2).flatten(0, 1))
+    hidden = _project(attention.o_proj, merged).add_(hidden)
+    normed = _norm(layer.post_attention_layernorm, hidden)
+    gated = mlp.act_fn(_project(mlp.gate_proj, normed)).mul_(_project(mlp.up_proj, normed))
+    return _project(mlp.down_proj, gated).add_(hidden)
+
+
+def _project(module: Any, x: Tensor) -> Tensor:
+    """A linear layer's output; anything else in its place is called as it is."""
+    if type(module) is nn.Linear:
+        return kernels.linear(x, module.weight, module.bias)
+    return cast(Tensor, module(x))
+
+
+def _norm(norm: Any, x: Tensor) -> Tensor:
+    return rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def _turned(x: Tensor, turn: Turn, attention: Any, norm: str) -> Tensor:
+    """Queries or keys of all rows, normalised where the family does so and turned, by heads."""
+    rows = x[: turn.n_tokens]
+    if (head_norm := getattr(attention, norm, None)) is not None:
+        rows = _norm(head_norm, rows.view(len(rows), -1, attention.head_dim)).view(rows.shape)
+    return _heads(turn(rows.view(*turn.shape, -1)), turn, attention)
+
+
+def _heads(x: Tensor, turn: Turn, attention: Any) -> Tensor:
+    """Heads apart: a row per token to (batch, heads, length, head_dim)."""
+    return x.view(-1, x.shape[-1])[: turn.n_tokens].view(*turn.shape, -1, attention.head_dim).transpose(1, 2)

@@ -1,0 +1,106 @@
+"""Image tokens of masked pictures: each distinct one goes through the vision tower once, in batches, and is kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from toolkit.vlm.adapters.adapter_base import Adapter
+from toolkit.vlm.engine import decoder
+from toolkit.vlm.engine.kernels import FastKernels
+from toolkit.vlm.engine.request import Picture
+from toolkit.vlm.memory import Backoff
+
+_Key = tuple[str, bytes]
+
+
+class PictureEncoder:
+    """The vision tower of one model, with a bounded memory.
+
+    Args:
+        adapter: The model's family.
+        model: The transformers model.
+        entries: Pixel entries per batch.
+        kept_bytes: Bound of the remembered image tokens; the latest picture is always remembered.
+
+    Attributes:
+        entries: Pixel entries per batch, halved when memory runs out.
+        n_encoded: Pictures encoded since it was made.
+    """
+
+    def __init__(self, adapter: Adapter, model: PreTrainedModel, *, entries: int, kept_bytes: int) -> None:
+        self._adapter = adapter
+        self._model = model
+        self.entries = Backoff(entries, model.device)
+        self.n_encoded = 0
+        self._kept_bytes = kept_bytes
+        self._kept: OrderedDict[_Key, Tensor] = OrderedDict()
+        self._held = 0
+
+    def __call__(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Image tokens (n_tokens, dim) of each masked picture."""
+        keys = [picture.key(self._adapter) for picture in pictures]
+        found = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in found}
+        by_shape: dict[tuple[Any, ...], list[_Key]] = {}
+        for key, picture in missing.items():
+            view = picture.request.view
+            by_shape.setdefault((*view.pixels.shape, view.geometry.rows), []).append(key)
+        for alike in by_shape.values():
+            found.update(zip(alike, self._encode([missing[key] for key in alike]), strict=True))
+        for key in missing:
+            self._remember(key, found[key])
+        return [found[key] for key in keys]
+
+    def forget(self) -> None:
+        """Drop all remembered image tokens."""
+        self._kept.clear()
+        self._held = 0
+
+    def _encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """Encode masked pictures whose pixel tensors have one shape."""
+        encoded: list[Tensor] = []
+        size = pictures[0].request.view.pixels.numel()
+        while len(encoded) < len(pictures):
+            waiting = pictures[len(encoded) :]
+            encoded += self.entries.run(
+                lambda entries, some=waiting: self._encode_some(some[: _count(entries // size)]),  # type: ignore[misc]
+                smallest=size,
+            )
+        self.n_encoded += len(pictures)
+        return encoded
+
+    def _encode_some(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        inputs = self._adapter.pixel_inputs(self._pixels(pictures), pictures[0].request.view.geometry)
+        with self._adapter.fast_vision(self._model), FastKernels():
+            return list(decoder.encode_images(self._model, inputs, len(pictures)))
+
+    def _pixels(self, pictures: Sequence[Picture]) -> Tensor:
+        """Pixel tensors of all pictures, (n, *pixel_shape)."""
+        shape = pictures[0].request.view.pixels.shape
+        pixels = pictures[0].request.view.pixels.new_empty(len(pictures), *shape)
+        done = 0
+        for _, group in groupby(pictures, key=lambda picture: id(picture.request)):
+            members = list(group)
+            request = members[0].request
+            keep = request.images[[picture.index for picture in members]]
+            out = pixels[done : done + len(members)]
+            request.view.masked(self._adapter, request.baseline, keep, out)
+            done += len(members)
+        return pixels
+
+    def _remember(self, key: _Key, tokens: Tensor) -> None:
+        self._kept[key] = tokens
+        self._held += tokens.nbytes
+        while self._held > self._kept_bytes and len(self._kept) > 1:
+            self._held -= self._kept.popitem(last=False)[1].nbytes
+
+
+def _count(limit: int) -> int:
+    """Pictures in a full batch: a power of two, so that few sizes of batch come again and again."""
+    return 1 << max(1, limit).bit_length() - 1

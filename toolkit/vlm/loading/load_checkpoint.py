@@ -1,0 +1,272 @@
+"""Load a model by name: embedded, from a folder, or from the hub at a fixed revision. Safe formats only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedModel
+from transformers.utils import logging
+
+from toolkit.vlm.adapters.adapter_base import Adapter, ImageLimits
+from toolkit.vlm.adapters.families import adapter_class
+from toolkit.vlm.engine.store import code_identity
+from toolkit.vlm.loading.checkpoint import CheckpointError
+from toolkit.vlm.loading.digests import whole_digest
+from toolkit.vlm.loading.fit import check_finite, check_weights, load_weights
+from toolkit.vlm.loading.lora import check_lora, merged, without_adapter
+from toolkit.vlm.loading.probe import require_scoring
+from toolkit.vlm.loading.remembered import recall, remember
+from toolkit.vlm.loading.sources import Source, find_source
+from toolkit.vlm.memory import free_bytes, is_out_of_memory
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.prompt import check_template
+
+if TYPE_CHECKING:
+    from toolkit.vlm.engine.store import CoalitionStore
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ATTENTIONS = ("sdpa", "eager")
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, StrictDataclassError,
+)  # fmt: skip
+"""What transformers raises where a file is damaged or two contradict each other; ValueErrors may be the caller's."""
+
+
+def load_vlm(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    pinned: bool = False,
+    device: str | None = None,
+    dtype: str | None = None,
+    four_bit: bool = False,
+    attention: str = "sdpa",
+    max_pixels: int | None = None,
+    max_tiles: int | None = None,
+    max_tokens: int | None = None,
+    verify: bool = False,
+    store: CoalitionStore | None = None,
+) -> LoadedVLM:
+    """Load a vision-language model.
+
+    When a checkpoint is loaded for the first time, its files must fit each other, its weights must be numbers, and the
+    scoring engine must give what the model's ordinary forward pass gives; that is remembered with the digest of its
+    files.
+
+    Example:
+        >>> import toolkit
+        >>> toolkit.load_vlm("tiny-llava-grounded", device="cpu").family
+        'llava'
+
+    Args:
+        name: An embedded name (``"tiny-llava-grounded"``), a folder, or a hub id (``"llava-hf/llava-1.5-7b-hf"``). A
+            LoRA adapter is merged into its base, which lies beside it or is named by it (extra ``lora``).
+        revision: Commit of a hub id; None takes the catalogue's, or the newest.
+        pinned: Refuse a hub revision that is not a full commit, as a benchmark run must.
+        device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None takes float32, on a GPU bfloat16 for hub models.
+        four_bit: 4-bit weights through bitsandbytes (GPU only); recorded with every number.
+        attention: ``"sdpa"`` or ``"eager"``.
+        max_pixels: Bound of the picture's resized area (families with a dynamic grid).
+        max_tiles: Bound of the number of tiles (families that tile).
+        max_tokens: Decoder tokens per batch; None chooses from the free memory.
+        verify: Read and check everything again, whatever is remembered of this checkpoint.
+        store: Remembers values between runs.
+
+    Raises:
+        UnknownNameError: No such model; the message suggests the nearest name.
+        CheckpointError: The checkpoint is missing, damaged, unsafe, of an unknown family, unreachable, or not pinned;
+            its files contradict each other; or it would be scored as another model than it is.
+        MemoryError: It does not fit into the free memory; the message has the numbers.
+        ValueError: An option that does not exist.
+    """
+    _check_name("attention", attention, ATTENTIONS)
+    if max_tokens is not None and max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}; expected at least 1, or None to choose from the free memory")
+    where = check_device(device)
+    source = find_source(str(name), revision=revision, pinned=pinned)
+    precision = _precision(dtype, where, is_hub=source.repo is not None)
+    check_memory(source, precision, where, four_bit=four_bit)
+    source = source.fetched()
+    _check_stored(source, where, four_bit=four_bit)
+    options: dict[str, Any] = {"attn_implementation": attention, "dtype": precision}
+    if four_bit:
+        options |= _four_bit(where, precision)
+    digest = whole_digest(source.digests(verify=verify))
+    question = {"what": "checks of a checkpoint", "checkpoint": digest, "device": where.type, "four_bit": four_bit}
+    question |= {"attention": attention, "dtype": str(precision), "limits": [max_pixels, max_tiles], **code_identity()}
+    is_known = not verify and recall(question) is not None
+    adapter, model = _read(source, options, ImageLimits(max_pixels, max_tiles), is_known=is_known)
+    if not four_bit:
+        torch.nn.Module.to(model, where)
+    vlm = LoadedVLM(
+        source.name,
+        adapter,
+        model,
+        revision=source.revision,
+        digest=digest,
+        quantisation="nf4" if four_bit else source.quantisation,
+        max_tokens=max_tokens,
+        store=store,
+    )
+    if not is_known:
+        remember(question, asdict(require_scoring(vlm)))
+    return vlm
+
+
+def _read(
+    source: Source, options: dict[str, Any], limits: ImageLimits, *, is_known: bool
+) -> tuple[Adapter, PreTrainedModel]:
+    """Processor and model of a checkpoint, an adapter merged; what is known to fit is not compared again."""
+    family = adapter_class(source.model_type)
+    with _quiet(source.n_parameters < 10_000_000), without_adapter(source.folder, source.lora) as folder:
+        with _explained(source):
+            processor = family.load_processor(str(folder), None, limits)
+        with _explained(source, ValueError):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        adapter = family(processor)
+        check_template(processor, str(source.folder))
+        adapter.reconcile(config)
+        with _explained(source, ValueError):
+            if not is_known and source.quantisation is None:
+                with _quiet(True):
+                    check_weights(family.model_class, folder, str(source.folder), config)
+            model = load_weights(family.model_class, folder, str(source.folder), options | {"config": config})
+        if source.lora is not None:
+            model = merged(model, source.lora)
+    if not is_known:
+        check_finite(model, str(source.folder))
+    model.train(False)
+    return adapter, model.requires_grad_(False)
+
+
+def check_device(device: str | None) -> torch.device:
+    """The device of this name, or the best one there is.
+
+    Raises:
+        ValueError: There is no such kind of device, or this machine has none.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = torch.device("meta")
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"unknown device {device!r}; expected 'cpu', 'cuda', 'cuda:0' or 'mps'")
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
+    if (found.index or 0) >= there:
+        raise ValueError(
+            f"device {device!r}: PyTorch sees {there} of its kind here; use device='cpu', or see "
+            "python -m toolkit doctor"
+        )
+    return found
+
+
+def check_memory(source: Source, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False) -> None:
+    """Refuse a model that cannot fit, before anything is read.
+
+    Raises:
+        MemoryError: Weights and a fifth more for working space exceed the free memory.
+    """
+    size, n_parameters = 0.6 if four_bit else dtype.itemsize, source.n_parameters
+    needed, free = 1.2 * n_parameters * size, free_bytes(device)
+    if needed > free:
+        kind = "4-bit" if four_bit else str(dtype).removeprefix("torch.")
+        raise MemoryError(
+            f"{source.name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {needed / 2**30:.1f} GiB in "
+            f"{kind} with working space; {free / 2**30:.1f} GiB are free on {device}. Use a smaller model, "
+            "dtype='bfloat16', four_bit=True on a GPU, or a larger machine"
+        )
+
+
+def _check_name(option: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise ValueError(f"unknown {option} {value!r}; expected one of {', '.join(known)}")
+
+
+def _precision(dtype: str | None, device: torch.device, *, is_hub: bool) -> torch.dtype:
+    if dtype is None:
+        return torch.bfloat16 if is_hub and device.type == "cuda" else torch.float32
+    _check_name("dtype", dtype, DTYPES)
+    return DTYPES[dtype]
+
+
+@contextmanager
+def _explained(source: Source, *further: type[Exception]) -> Iterator[None]:
+    """Turn what the loaders raise, and further kinds of errors, into one sentence."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except _DAMAGE + further as error:
+        if is_out_of_memory(error):
+            raise
+        first = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"cannot load {source.name!r}: a file in {source.folder} is missing or damaged, or contradicts another "
+            f"({type(error).__name__}: {first}); copy it again"
+        ) from error
+
+
+def _check_stored(source: Source, device: torch.device, *, four_bit: bool) -> None:
+    """Refuse weights that are stored in a form which is not loaded here, and combinations that would be another model.
+
+    Raises:
+        CheckpointError: They are stored quantised, or an adapter cannot be merged.
+    """
+    method = source.quantisation
+    if method is not None and (method != "bitsandbytes" or four_bit):
+        raise CheckpointError(
+            f"{source.name!r} is stored quantised by {method}, whose weights the toolkit does not load: take the "
+            "checkpoint that is not quantised (on a GPU with four_bit=True where memory is short), or load it "
+            "yourself and give it to toolkit.wrap(model, processor)"
+        )
+    if method is not None:
+        _check_bitsandbytes(device, f"{source.name!r} is stored quantised by bitsandbytes, which")
+    if source.lora is not None:
+        if method is not None or four_bit:
+            raise CheckpointError(
+                f"{source.name!r} has a LoRA adapter, which cannot be merged into 4-bit weights exactly: load it "
+                "without four_bit, for example with dtype='bfloat16'"
+            )
+        check_lora(source.lora)
+
+
+def _check_bitsandbytes(device: torch.device, subject: str) -> None:
+    if device.type != "cuda":
+        raise CheckpointError(f"{subject} needs a GPU; the device is {device}")
+    if find_spec("bitsandbytes") is None:
+        raise CheckpointError(f"{subject} needs bitsandbytes; install the 'gpu' extra")
+
+
+def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    _check_bitsandbytes(device, "four_bit")
+    settings_class: Any = transformers.BitsAndBytesConfig
+    settings = settings_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return {"quantization_config": settings, "device_map": {"": device}}
+
+
+@contextmanager
+def _quiet(is_at_once: bool) -> Iterator[None]:
+    """No loading report, whose content is checked here, and no progress bar for what is done at once."""
+    transformers_logging: Any = logging
+    verbosity, shown = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    if is_at_once and shown:
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if is_at_once and shown:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,115 @@
+"""A model that is in memory already: fine-tuned, merged, quantised or built by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedModel
+
+from toolkit.registry import UnknownNameError
+from toolkit.vlm.adapters.families import FAMILIES, adapter_class
+from toolkit.vlm.engine.fingerprint import config_digest, weights_digest
+from toolkit.vlm.loading.digests import whole_digest
+from toolkit.vlm.loading.probe import require_scoring
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.prompt import check_template
+
+if TYPE_CHECKING:
+    from toolkit.vlm.engine.store import CoalitionStore
+
+
+def wrap(
+    model: PreTrainedModel,
+    processor: Any,
+    *,
+    name: str | None = None,
+    max_tokens: int | None = None,
+    store: CoalitionStore | None = None,
+) -> LoadedVLM:
+    """A vision-language model in memory as the toolkit's own, for ``explain``, ``diagnose`` and all metrics.
+
+    The model is used as it is and not copied. It is scored as its ordinary forward pass scores it, which is checked
+    here. Nobody can know it again in another process, unless you name it: then its values may be stored, under the
+    name and a digest of its configuration and of a part of its weights.
+
+    Example:
+        >>> import toolkit
+        >>> loaded = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+        >>> vlm = toolkit.wrap(loaded.model, loaded.adapter.processor)
+        >>> vlm.name, vlm.family
+        ('LlavaForConditionalGeneration in memory', 'llava')
+
+    Args:
+        model: A transformers model of a known family, in evaluation mode.
+        processor: Its processor.
+        name: What it is called in records; give another name whenever the weights are others.
+        max_tokens: Decoder tokens per batch; None chooses from the free memory.
+        store: Remembers values between runs; only of a model with a name.
+
+    Raises:
+        UnknownNameError: No adapter knows the model's family.
+        TypeError: It is no transformers model, or one that something is wrapped around.
+        ValueError: It is in training mode, lies on several devices, or has a store and no name.
+        CheckpointError: It would be scored as another model than it is.
+    """
+    _check_kind(model)
+    _check_state(model)
+    model_type = str(model.config.model_type)
+    if model_type not in FAMILIES:
+        raise UnknownNameError("model family", model_type, FAMILIES)
+    if store is not None and not name:
+        raise ValueError(
+            "a model in memory has no files by which a store could know it again; give it a name of its own, "
+            "wrap(..., name='my-model-step-1000'), or leave out the store"
+        )
+    adapter = adapter_class(model_type)(processor)
+    check_template(processor, name or "the processor in memory")
+    adapter.reconcile(model.config)
+    parts = {"name": name or "", "config": config_digest(model), "weights": weights_digest(model)}
+    vlm = LoadedVLM(
+        name or f"{type(model).__name__} in memory",
+        adapter,
+        model,
+        digest=whole_digest(parts) if name else None,
+        quantisation=_quantisation(model),
+        max_tokens=max_tokens,
+        store=store,
+    )
+    require_scoring(vlm)
+    return vlm
+
+
+def _check_kind(model: object) -> None:
+    if isinstance(model, PreTrainedModel):
+        return
+    cure = ""
+    if hasattr(model, "merge_and_unload"):
+        cure = "; merge the adapter first: model = model.merge_and_unload()"
+    elif hasattr(model, "_orig_mod"):
+        cure = "; give the model that was compiled, model._orig_mod, since hooks do not reach into compiled code"
+    elif isinstance(getattr(model, "module", None), torch.nn.Module):
+        cure = "; give the model inside, model.module"
+    raise TypeError(f"expected a transformers model (PreTrainedModel), got {type(model).__name__}{cure}")
+
+
+def _check_state(model: PreTrainedModel) -> None:
+    training = next((name or "the model" for name, module in model.named_modules() if module.training), None)
+    if training is not None:
+        raise ValueError(f"{training} is in training mode, where dropout may draw numbers: call model.eval() first")
+    devices = {parameter.device for parameter in model.parameters()}
+    if len(devices) > 1:
+        raise ValueError(
+            f"the model lies on several devices ({', '.join(sorted(map(str, devices)))}); the scoring engine needs it "
+            "on one: load it with device_map={'': 0}, or a smaller or quantised one"
+        )
+    if "meta" in {device.type for device in devices}:
+        raise ValueError("the model's weights are on the meta device, which holds no numbers; load them first")
+
+
+def _quantisation(model: PreTrainedModel) -> str | None:
+    settings = getattr(model.config, "quantization_config", None)
+    if settings is None:
+        return None
+    method = settings.get("quant_method") if isinstance(settings, dict) else getattr(settings, "quant_method", None)
+    return str(getattr(method, "value", method))

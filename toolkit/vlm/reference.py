@@ -1,0 +1,96 @@
+"""The oracle: one ordinary forward pass of the transformers model per coalition, batch 1, nothing shared.
+
+Slow and simple on purpose; the engine is checked against it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from toolkit.typing import Coalitions, Values
+from toolkit.vlm.engine.autocast import without_autocast
+
+if TYPE_CHECKING:
+    from toolkit.vlm.model import LoadedVLM
+    from toolkit.vlm.sample_game import SampleGame
+    from toolkit.vlm.view import View
+
+
+def plain_logits(
+    vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+) -> Tensor:
+    """Float32 logits (1 + len(continuation), vocabulary) of the answer's tokens; no others are computed.
+
+    Args:
+        vlm: The model.
+        view: The sample as the model sees it.
+        pixels: One pixel tensor (*pixel_shape).
+        kept: Shape (n_text,): the others are masked from attention; every token keeps its position.
+        continuation: Answer tokens before the one that is read last.
+    """
+    return plain_batch(vlm, view, pixels[None], kept[None], continuation)[0]
+
+
+@torch.inference_mode()
+@without_autocast
+def plain_batch(
+    vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+) -> Tensor:
+    """The same for pixels (batch, *pixel_shape) and words (batch, n_text) in one pass: (batch, 1 + ..., vocabulary)."""
+    device = vlm.model.device
+    ids = torch.tensor([[*view.prompt.ids, *continuation]], device=device).repeat(len(pixels), 1)
+    attention = torch.ones_like(ids)
+    attention[:, list(view.prompt.text_positions)] = torch.from_numpy(kept).to(attention)
+    extra = view.next_position + np.arange(len(continuation))
+    positions = np.concatenate([view.positions, np.broadcast_to(extra, (len(view.positions), len(extra)))], axis=1)
+    position_ids = torch.from_numpy(positions).to(device)[:, None].expand(-1, len(pixels), -1)
+    output = vlm.model(
+        input_ids=ids,
+        attention_mask=attention,
+        position_ids=position_ids if len(positions) > 1 else position_ids[0],
+        use_cache=False,
+        **last_logits(vlm.model, 1 + len(continuation)),
+        **vlm.adapter.pixel_inputs(pixels, view.geometry),
+    )
+    logits: Tensor = output.logits[:, -1 - len(continuation) :].float()
+    return logits
+
+
+def last_logits(model: PreTrainedModel, n: int) -> dict[str, int]:
+    """The argument with which a model computes its last logits only, which for 150,000 words is most of the memory."""
+    return {"logits_to_keep": n} if _keeps(cast(Any, type(model))) else {}
+
+
+@cache
+def _keeps(model_class: Any) -> bool:
+    if "logits_to_keep" in inspect.signature(model_class.forward).parameters:
+        return True
+    warnings.warn(
+        f"{model_class.__name__} has no logits_to_keep: an ordinary pass computes the logits of every position, which "
+        "takes more memory",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    return False
+
+
+def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:
+    """The game's values, computed the plain way; shape (n_coalitions,)."""
+    vlm, view, target = game.vlm, game.view, game.token_ids
+    n_image = view.players.n_image
+    values = np.empty(len(coalitions))
+    for i, coalition in enumerate(coalitions):
+        pixels = view.masked(vlm.adapter, game.baseline, coalition[None, :n_image])[0]
+        logits = plain_logits(vlm, view, pixels, coalition[n_image:], target[:-1])
+        said = logits.log_softmax(dim=-1)[torch.arange(len(target)), list(target)]
+        values[i] = np.exp(said.double().sum().item())
+    return values
