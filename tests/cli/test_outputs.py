@@ -11,9 +11,9 @@ import pytest
 
 from toolkit.audit.explainers.report_card import ReportCard
 from toolkit.cli.outputs import GENERATOR, check_folder, check_model_folder, check_page
-from toolkit.redundancy.redundancy_report import _PAGE
 from toolkit.reporting.explain_page import MARK
 from toolkit.reporting.page import page
+from toolkit.reporting.redundancy_page import _PAGE
 
 
 def test_a_new_page_and_an_old_one_of_ours_may_be_written(tmp_path: Path) -> None:

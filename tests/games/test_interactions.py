@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
+from toolkit.games.enumerate import CancelledError, evaluate
 from toolkit.games.game import CachedGame, Players, QuotientGame, TableGame, all_coalitions
-from toolkit.games.interactions import (
-    CancelledError,
-    evaluate,
-    harsanyi_dividends,
-    pair_index,
-    shapley_interaction_index,
-    shapley_values,
-)
+from toolkit.games.interactions import harsanyi_dividends, pair_index, shapley_interaction_index, shapley_values
 
 TOLERANCE = 1e-12
 

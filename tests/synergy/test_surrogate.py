@@ -8,8 +8,8 @@ import pytest
 
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate
 from toolkit.games.attribution import Attribution
+from toolkit.games.enumerate import CancelledError
 from toolkit.games.game import Players, TableGame
-from toolkit.games.interactions import CancelledError
 from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
 from toolkit.synergy.macro_sii import background_blocks, macro_game_sii
 from toolkit.synergy.ordering import curve_fractions, top_coalitions

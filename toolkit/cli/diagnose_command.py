@@ -56,7 +56,9 @@ def diagnose(
     for name, reason in report.failures.items():
         typer.echo(f"not measured: {name}: {reason}", err=True)
     if out is not None:
-        report.to_html(out)
+        from toolkit.reporting.redundancy_page import redundancy_page
+
+        out.write_text(redundancy_page(report), encoding="utf-8")
         typer.echo(str(out))
 
 

@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 
 from toolkit.datasets.letters import LETTERS
 from toolkit.registry import UnknownNameError
-from toolkit.scenes.vocabulary import CHOICE_INSTRUCTION, EXISTENCE_INSTRUCTION, OPEN_INSTRUCTION
 
 Kind: TypeAlias = Literal["yes or no", "letters", "other"]
 """What the choices of a sample are; ``other`` is words of any sort, or a free answer."""
@@ -42,7 +41,10 @@ class Wording:
 
 _LLAVA = "LLaVA-1.5 (arXiv 2310.03744), haotian-liu/LLaVA: docs/Evaluation.md"
 _HARNESS = "EvolvingLMMs-Lab/lmms-eval: lmms_eval/tasks/"
-_SCENES = "toolkit/scenes/vocabulary.py"
+_SCENES = "the embedded world"
+EXISTENCE_INSTRUCTION = "answer yes or no"
+CHOICE_INSTRUCTION = "answer with the letter"
+OPEN_INSTRUCTION = "answer with one word"
 _SHORT = "Answer the question using a single word or phrase."
 _LETTER = "Answer with the option's letter from the given choices directly"
 _NOTE = "Note: You only need to respond with {choices} without providing any additional information.\n\n{question}"

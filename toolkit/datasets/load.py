@@ -68,7 +68,7 @@ for _name, _about in {
 }.items():
     DATASETS.add(
         _name,
-        DatasetEntry("toolkit.datasets.embedded", _about, None, "MIT", splits=("train", "validation", "test")),
+        DatasetEntry("toolkit.scenes.embedded", _about, None, "MIT", splits=("train", "validation", "test")),
     )
 
 _REPOPE = "COCO pictures: COCO terms; questions: MIT"

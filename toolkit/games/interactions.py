@@ -5,32 +5,20 @@ Coalitions are numbered by their bits (``toolkit.games.game.coalition_index``): 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.games.game import CachedGame, Game, Group, QuotientGame, all_coalitions, group_mask
-from toolkit.typing import Coalitions, Values
+from toolkit.games.enumerate import Cancelled, Progress, all_values
+from toolkit.games.game import CachedGame, Game, Group, QuotientGame, group_mask
+from toolkit.games.sampling import Estimator, estimate_pair_index
+from toolkit.typing import Values
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called as progress(done, total) after every step of a long enumeration."""
-
-Cancelled: TypeAlias = Callable[[], bool]
-"""Polled before every step; True stops the enumeration with a CancelledError."""
-
-Estimator: TypeAlias = Literal["shapiq", "pairs"]
-
-MAX_PLAYERS = 20
 MAX_BLOCKS = 16
-CHUNK = 1024
-
-
-class CancelledError(RuntimeError):
-    """The caller asked an enumeration to stop; what was evaluated stays in the game's cache."""
 
 
 @dataclass(frozen=True)
@@ -60,44 +48,6 @@ class InteractionIndex:
 
     def __float__(self) -> float:
         return self.value
-
-
-def evaluate(
-    game: Game, coalitions: Coalitions, *, progress: Progress | None = None, cancelled: Cancelled | None = None
-) -> Values:
-    """Values of many coalitions: in one call, or in chunks of 1,024 where somebody watches.
-
-    Raises:
-        CancelledError: ``cancelled`` returned True.
-    """
-    if progress is None and cancelled is None:
-        return game(coalitions)
-    total = len(coalitions)
-    values = np.empty(total, dtype=np.float64)
-    for start in range(0, total, CHUNK):
-        if cancelled is not None and cancelled():
-            raise CancelledError(f"stopped after {start} of {total} coalitions")
-        stop = min(start + CHUNK, total)
-        values[start:stop] = game(coalitions[start:stop])
-        if progress is not None:
-            progress(stop, total)
-    return values
-
-
-def all_values(game: Game, *, progress: Progress | None = None, cancelled: Cancelled | None = None) -> Values:
-    """Value of every coalition, shape (2^n,).
-
-    Raises:
-        ValueError: More than 20 players.
-        CancelledError: ``cancelled`` returned True.
-    """
-    n = game.players.n
-    if n > MAX_PLAYERS:
-        raise ValueError(
-            f"the game has {n} players, so 2^{n} coalitions; enumeration stops at {MAX_PLAYERS} players. "
-            "Merge players with QuotientGame, or give shapley_interaction_index a budget and an rng"
-        )
-    return evaluate(game, all_coalitions(n), progress=progress, cancelled=cancelled)
 
 
 def moebius(values: Values) -> Values:
@@ -218,8 +168,6 @@ def shapley_interaction_index(
             f"the quotient game has {m} players; exact enumeration stops at {MAX_BLOCKS}. Merge the others into "
             "fewer blocks, or give a budget (evaluations) and an rng for an estimate with its standard error"
         )
-    from toolkit.games.sampling import estimate_pair_index
-
     value, error = estimate_pair_index(
         quotient, budget=budget, rng=rng, estimator=estimator, progress=progress, cancelled=cancelled
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.games.enumerate import Cancelled, CancelledError, Progress, evaluate
 from toolkit.games.game import Game
-from toolkit.games.interactions import CancelledError, Estimator, evaluate
 
-if TYPE_CHECKING:
-    from toolkit.games.interactions import Cancelled, Progress
+Estimator: TypeAlias = Literal["shapiq", "pairs"]
 
 N_RUNS = 8
 

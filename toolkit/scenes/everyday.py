@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolkit.datasets.instructions import OPEN_INSTRUCTION
 from toolkit.datasets.sample import Corners
 from toolkit.scenes.questions import Question, boxes
-from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, KINDS, OPEN_INSTRUCTION
+from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, KINDS
 from toolkit.scenes.world import Scene, Thing
 
 _CHOICES = tuple(COLOURS)

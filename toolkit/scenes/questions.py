@@ -20,16 +20,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.datasets.instructions import CHOICE_INSTRUCTION, EXISTENCE_INSTRUCTION
 from toolkit.datasets.sample import Corners, Gate
-from toolkit.scenes.vocabulary import (
-    CHOICE_INSTRUCTION,
-    COLOURS,
-    EXISTENCE_INSTRUCTION,
-    KINDS,
-    LETTERS,
-    MAX_COUNT,
-    PLAIN,
-)
+from toolkit.scenes.vocabulary import COLOURS, KINDS, LETTERS, MAX_COUNT, PLAIN
 from toolkit.scenes.world import COMMON_PLAIN, RARE_PLAIN, Scene, Thing
 
 COLOUR_NAMES = tuple(COLOURS)

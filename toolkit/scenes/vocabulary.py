@@ -93,9 +93,6 @@ VOCABULARY: tuple[str, ...] = tuple(
 )
 """All words of the tiny models' tokenizer, special tokens first."""
 
-EXISTENCE_INSTRUCTION = "answer yes or no"
-CHOICE_INSTRUCTION = "answer with the letter"
-OPEN_INSTRUCTION = "answer with one word"
 DRILL_INSTRUCTION = "answer in one word"
 CAPTION_INSTRUCTION = "describe the picture"
 CENSUS_INSTRUCTION = "describe how many"

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
+from toolkit.games.enumerate import Cancelled, Progress, evaluate
 from toolkit.games.game import CachedGame, Game, Players, QuotientGame, all_coalitions
-from toolkit.games.interactions import MAX_BLOCKS, Cancelled, Progress, evaluate, pair_index
+from toolkit.games.interactions import MAX_BLOCKS, pair_index
 from toolkit.synergy.f_syn import PAPER
 from toolkit.synergy.ordering import check_attribution, curve_fractions, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score

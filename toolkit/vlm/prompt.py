@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -125,7 +124,9 @@ def check_template(processor: Any, where: str) -> None:
     try:
         if "?" not in apply_template(processor, "?"):
             raise ValueError("it leaves the question out")
-    except (ValueError, TypeError, jinja2.TemplateError) as error:
+    except Exception as error:
+        if not isinstance(error, ValueError | TypeError) and type(error).__module__.partition(".")[0] != "jinja2":
+            raise
         raise CheckpointError(
             f"{where}: its chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json) is "
             f"missing or damaged: {error}; copy it again"

@@ -20,13 +20,13 @@ from toolkit.typing import Coalitions, Values
 from toolkit.vlm.engine.autocast import without_autocast
 
 if TYPE_CHECKING:
-    from toolkit.vlm.model import LoadedVLM
     from toolkit.vlm.sample_game import SampleGame
+    from toolkit.vlm.scorable import Scorable
     from toolkit.vlm.view import View
 
 
 def plain_logits(
-    vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+    vlm: Scorable, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:
     """Float32 logits (1 + len(continuation), vocabulary) of the answer's tokens; no others are computed.
 
@@ -43,7 +43,7 @@ def plain_logits(
 @torch.inference_mode()
 @without_autocast
 def plain_batch(
-    vlm: LoadedVLM, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+    vlm: Scorable, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:
     """The same for pixels (batch, *pixel_shape) and words (batch, n_text) in one pass: (batch, 1 + ..., vocabulary)."""
     device = vlm.model.device

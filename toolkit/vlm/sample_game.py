@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,8 @@ from toolkit.typing import Coalitions, Values
 from toolkit.vlm.engine.fingerprint import State
 from toolkit.vlm.engine.request import Block, Request
 from toolkit.vlm.engine.store import code_identity
+from toolkit.vlm.scorable import Scorable
 from toolkit.vlm.view import View
-
-if TYPE_CHECKING:
-    from toolkit.vlm.model import LoadedVLM
 
 
 class SampleGame:
@@ -40,7 +37,7 @@ class SampleGame:
     """
 
     def __init__(
-        self, vlm: LoadedVLM, sample: Sample, view: View, *, target: str, token_ids: tuple[int, ...], baseline: str
+        self, vlm: Scorable, sample: Sample, view: View, *, target: str, token_ids: tuple[int, ...], baseline: str
     ) -> None:
         self.vlm = vlm
         self.sample = sample

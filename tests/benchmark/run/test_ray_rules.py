@@ -8,7 +8,7 @@ import pytest
 from support.toy_bench import ToyBench, spec, tables_digest
 
 from toolkit.benchmark.run import ray_executor
-from toolkit.benchmark.run.executors import WorkerError
+from toolkit.benchmark.run.outcomes import WorkerError
 from toolkit.benchmark.run.runner import run_benchmark
 
 

@@ -17,7 +17,7 @@ from support.toy_bench import TellsThreads, ToyBench, spec, tables_digest
 
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run import run_folder as folder_module
-from toolkit.benchmark.run.executors import WorkerError
+from toolkit.benchmark.run.outcomes import WorkerError
 from toolkit.benchmark.run.records import FolderError, read_shards
 from toolkit.benchmark.run.runner import default_folder, run_benchmark
 from toolkit.benchmark.run.spec import SpecError

@@ -1,7 +1,7 @@
 """What the scores say on games whose answer is known: the numbers behind ``CORRECTED_SCORE.md``.
 
-``python -m toolkit.audit.metrics.gate_games`` prints the tables that stand in that file between its marks; a test keeps both
-equal.
+``python -m toolkit.audit.metrics.gate_games`` prints the tables that stand in that file between its
+marks; a test keeps both equal.
 """
 
 from __future__ import annotations

@@ -146,7 +146,8 @@ def main(folder: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(
-            "usage: python -m toolkit.audit.metrics.shipped_panel FOLDER, what validate wrote, for example results/validity"
+            "usage: python -m toolkit.audit.metrics.shipped_panel FOLDER, what validate wrote, for example "
+            "results/validity"
         )
     try:
         main(sys.argv[1])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from toolkit.audit.metrics.game_checks import game_cells
 from toolkit.audit.metrics.model_checks import model_cells
+from toolkit.audit.metrics.panel_run import PanelRun, Study
 from toolkit.audit.metrics.study import (
     Plan,
     eligible,
@@ -26,14 +26,12 @@ from toolkit.audit.metrics.study import (
 )
 from toolkit.audit.metrics.two_player_macro import surrogate_rows
 from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.metrics.validity_report import ValidityReport
 from toolkit.audit.paper.ablation import ablate
 from toolkit.datasets.sample import Sample
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.recovered import SURFACE_RECOVERED
 from toolkit.vlm.protocol import VLM
-
-if TYPE_CHECKING:
-    from toolkit.audit.metrics.validity_report import ValidityReport
 
 JUDGED = (
     "srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-gain", "f-syn-recovered",
@@ -67,23 +65,6 @@ def resolve(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
     """
     found = [METRICS[metric] if isinstance(metric, str) else metric for metric in metrics]
     return {metric.spec.name: metric for metric in found}
-
-
-@dataclass(frozen=True)
-class Study:
-    """Everything measured on one model, as tables.
-
-    Attributes:
-        scores: One row per metric of an attribution of a sample under a setting.
-        diagnosis: Redundancy quantities per dataset.
-        surrogate: F_syn and the exact index at every k; empty where not asked for.
-        flaws: Ablation of flaws; empty where not asked for, as on a biased twin.
-    """
-
-    scores: pd.DataFrame
-    diagnosis: pd.DataFrame
-    surrogate: pd.DataFrame
-    flaws: pd.DataFrame
 
 
 def study(name: str, metrics: Mapping[str, Metric], plan: Plan, *, seed: int = 0, step: Progress) -> Study:
@@ -159,23 +140,6 @@ def studies(
     return found
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a validation computed.
-
-    Attributes:
-        panel: The judged cells.
-        studies: Tables by model.
-        plan: How many samples were asked.
-        seconds: Wall-clock time.
-    """
-
-    panel: Panel
-    studies: dict[str, Study] = field(repr=False)
-    plan: Plan
-    seconds: float
-
-
 def run_panel(
     metrics: Sequence[str | Metric] = JUDGED,
     *,
@@ -184,7 +148,7 @@ def run_panel(
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
-) -> Run:
+) -> PanelRun:
     """Judge metrics by every rule, on games and on the embedded models that are installed."""
     start = time.perf_counter()
     plan = Plan() if plan is None else plan
@@ -197,7 +161,7 @@ def run_panel(
     pairs = {name: PAIRS.get(name, "") for name in names if name not in PAIRS.values()}
     step("judging")
     cells += model_cells({name: s.scores for name, s in found.items()}, pairs, tuple(judged))
-    return Run(Panel.of(cells), found, plan, time.perf_counter() - start)
+    return PanelRun(Panel.of(cells), found, plan, time.perf_counter() - start)
 
 
 def validate_metric(
@@ -252,7 +216,6 @@ def validate(
         progress: Called with a message at every step.
     """
     from toolkit.audit.metrics.shipped_panel import measured, write_measured
-    from toolkit.audit.metrics.validity_report import ValidityReport
 
     plan, what = Plan().scaled(samples), measured()
     done = run_panel(metrics, models=models, plan=plan, seed=seed, workers=workers, progress=progress)

@@ -19,9 +19,9 @@ from toolkit.audit.metrics.claims import (
     unimodal_claims,
 )
 from toolkit.audit.metrics.panel_figure import draw_panel
+from toolkit.audit.metrics.panel_run import PanelRun
 from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.two_player_macro import surrogate_table
-from toolkit.audit.metrics.validation import Run
 from toolkit.audit.metrics.validity_panel import Panel
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.reporting.plots.drawing import Drawing
@@ -60,7 +60,7 @@ class ValidityReport:
     seconds: float
 
     @classmethod
-    def of(cls, run: Run) -> ValidityReport:
+    def of(cls, run: PanelRun) -> ValidityReport:
         """Everything that follows from what was measured."""
         tables = {name: study.scores for name, study in run.studies.items()}
         judged = set(run.panel.metrics)

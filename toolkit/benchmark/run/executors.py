@@ -12,28 +12,11 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from toolkit.benchmark.run.evaluate_unit import evaluate_unit
-from toolkit.benchmark.run.records import Line
+from toolkit.benchmark.run.outcomes import Outcome, WorkerError, after_death
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Bench, BenchFactory, Unit
 
 _METHODS = multiprocessing.get_all_start_methods()
-
-MAX_DEATHS = 2
-"""A unit whose worker died so many times is given up and recorded as failed."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished unit: its lines, or the reason why its workers never finished it."""
-
-    unit: Unit
-    worker: str
-    lines: list[Line] | None
-    reason: str | None = None
-
-
-class WorkerError(RuntimeError):
-    """A worker could not start its work at all, for example because a model cannot be loaded."""
 
 
 class Executor(Protocol):
@@ -159,17 +142,6 @@ def _give(worker: _Worker, todo: deque[Unit]) -> None:
             worker.pipe.send(worker.unit)
         except (BrokenPipeError, ConnectionResetError):
             return  # the worker is dead; reading from its pipe says so and the unit is done again
-
-
-def after_death(
-    unit: Unit, worker: str, reason: str, todo: deque[Unit], deaths: dict[Unit, int]
-) -> Outcome | None:  # fmt: skip
-    """Put the unit of a dead worker back to the front, or give it up after ``MAX_DEATHS``."""
-    deaths[unit] = deaths.get(unit, 0) + 1
-    if deaths[unit] < MAX_DEATHS:
-        todo.appendleft(unit)
-        return None
-    return Outcome(unit, worker, None, f"{reason}, {deaths[unit]} times")
 
 
 def make_executor(spec: BenchmarkSpec, factory: BenchFactory, bench: Bench) -> Executor:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit.benchmark.run.evaluate_unit import evaluate_unit
-from toolkit.benchmark.run.executors import MAX_DEATHS, Outcome, WorkerError, after_death
+from toolkit.benchmark.run.outcomes import MAX_DEATHS, Outcome, WorkerError, after_death
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
 from toolkit.benchmark.run.units import Bench, BenchFactory, Unit

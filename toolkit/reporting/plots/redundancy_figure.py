@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 
 from toolkit.datasets.sample import Corners
 from toolkit.redundancy.gates import GATES
+from toolkit.redundancy.redundancy_report import RedundancyReport
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
-
-if TYPE_CHECKING:
-    from toolkit.redundancy.redundancy_report import RedundancyReport
 
 _COLOURS = dict(zip(GATES, (PALETTE[2], PALETTE[3], PALETTE[1], PALETTE[0], FAINT), strict=True))
 _MARKERS = dict(zip(GATES, MARKERS, strict=False))

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toolkit.datasets.instructions import CHOICE_INSTRUCTION
 from toolkit.scenes import mixed, questions
 from toolkit.scenes.everyday import everyday
 from toolkit.scenes.generator import EVERYDAY_STRENGTH
@@ -25,7 +26,6 @@ from toolkit.scenes.training.pool import SIDE, ScenePool
 from toolkit.scenes.vocabulary import (
     CAPTION_INSTRUCTION,
     CENSUS_INSTRUCTION,
-    CHOICE_INSTRUCTION,
     DRILL_INSTRUCTION,
     GRID,
     PLAIN,

@@ -1,0 +1,49 @@
+"""What games, the reference path and the white box need of a model; none of them knows how it was loaded."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from transformers import PreTrainedModel
+
+from toolkit.datasets.sample import Sample
+from toolkit.vlm.adapters.adapter_base import Adapter
+from toolkit.vlm.engine.engine import Engine
+from toolkit.vlm.engine.fingerprint import State
+from toolkit.vlm.engine.store import CoalitionStore
+from toolkit.vlm.view import View
+
+
+class Scorable(Protocol):
+    """A model in memory behind its adapter and engine; see :class:`toolkit.vlm.model.LoadedVLM`."""
+
+    adapter: Adapter
+    model: PreTrainedModel
+    engine: Engine
+    store: CoalitionStore | None
+
+    @property
+    def pad_id(self) -> int:
+        """Token whose embedding stands for an absent word where gradients need one."""
+        ...
+
+    @property
+    def batch_class(self) -> str | int:
+        """What values depend on of the batch size."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """What values depend on."""
+        ...
+
+    def is_as_loaded(self) -> bool:
+        """Whether the model is the one that was put in here."""
+        ...
+
+    def current_state(self) -> State:
+        """What values belong to."""
+        ...
+
+    def view(self, sample: Sample) -> View:
+        """The sample as this model sees it."""
+        ...
