@@ -65,7 +65,7 @@ show(lesson.what_they_are(names)[["asks for", "cost"]])
 # and the underlined words are the truth.
 
 # %%
-from toolkit.reporting.plots.map_grid import map_grid, map_row
+from toolkit.audit.explainers.map_grid import map_grid, map_row
 
 samples = toolkit.load_samples("scenes-existence", split="test", n=16)
 chosen = next(sample for sample in samples if vlm.answer(sample).text == sample.answer == "yes")

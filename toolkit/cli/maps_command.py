@@ -21,9 +21,9 @@ def maps(
     """Draw the maps of every explainer on the same generated samples, with the evidence framed."""
     check_folder(out)
     import toolkit
+    from toolkit.audit.explainers.map_grid import localised_samples, maps_page
     from toolkit.audit.metrics.validation import embedded_models
     from toolkit.explainers import EXPLAINERS
-    from toolkit.reporting.plots.map_grid import localised_samples, maps_page
 
     def names(text: str | None) -> list[str] | None:
         return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -21,9 +21,9 @@ def sanity(
     """Destroy the model, its answers or the question, and see which maps do not notice."""
     check_folder(out)
     import toolkit
+    from toolkit.audit.explainers.map_grid import localised_samples
     from toolkit.audit.explainers.sanity_report import METHODS, sanity_report
     from toolkit.explainers import EXPLAINERS
-    from toolkit.reporting.plots.map_grid import localised_samples
 
     chosen = METHODS if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
     for name in chosen:

@@ -2,8 +2,9 @@
 
     score_i = sum over the inputs j of player i of  x_j * (d logit / d x_j under the rules)
 
-The rules, and what each promises, are in :mod:`toolkit.explainers.internals.lrp_rules`; how well the
-books balanced in this very run is kept in ``details["conservation_error"]``, the largest relative error over all blocks of both towers.
+The rules, and what each promises, are in :mod:`toolkit.explainers.internals.lrp_rules`; how well the books balanced
+in this very run is kept in ``details["conservation_error"]``, the largest relative error over all blocks of both
+towers.
 
 Reference: Achtibat et al., 2024, arXiv 2402.05602. Layer-wise relevance propagation is patented and free for personal
 and scientific use only.

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from toolkit.audit.explainers.map_grid import MapRow, hits, localised_samples, map_grid, map_row, maps_page, word_lines
 from toolkit.cli import app
 from toolkit.datasets import load_samples
 from toolkit.explainers import Attribution
 from toolkit.games.game import Players
 from toolkit.registry import UnknownNameError
-from toolkit.reporting.plots.map_grid import MapRow, hits, localised_samples, map_grid, map_row, maps_page, word_lines
 from toolkit.reporting.plots.style import DIVERGING
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY

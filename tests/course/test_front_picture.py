@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolkit.course.front_picture import front_picture
 from toolkit.datasets import load_samples
-from toolkit.reporting.plots.front import front_picture
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm.adapters.families import adapter_class
