@@ -59,9 +59,11 @@ test-newest: $(READY) ## Run the same tests on the newest transformers, whatever
 lab: $(READY) ## Open JupyterLab on the first notebook
 	$(OFFLINE) $(BIN)/jupyter lab $(firstword $(sort $(wildcard notebooks/*.ipynb)))
 
-check: $(READY) ## Lint, formatting and types
+check: $(READY) ## Lint, types, the rings and the declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry toolkit
 
 bench: $(READY) ## Measure the scoring engine
 	$(OFFLINE) $(BIN)/python -m tests.speed cpu --out $(RESULTS)/bench

@@ -10,7 +10,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import explain
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.maps import centred, overlay
-from toolkit.reporting.plots.style import DIVERGING, FAINT, looks, new_figure, styled
+from toolkit.reporting.plots.style import DIVERGING, FAINT, draw_line, looks, new_figure, styled
 from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.vlm.protocol import VLM
 
@@ -53,15 +53,7 @@ def front_picture(vlm: VLM, sample: Sample, explainers: tuple[str, ...]) -> Draw
         for name, look in looks(explainers).items():
             score = scores[name]
             label = f"{name}: {score.value:+.2f}"
-            curves.plot(
-                score.fractions,
-                score.curve,
-                look.style,
-                color=look.colour,
-                marker=look.marker,
-                markersize=4,
-                label=label,
-            )
+            draw_line(curves, score.fractions, score.curve, look, label=label, size=4)
         curves.axhline(0, color=FAINT, linewidth=0.8)
         curves.set(xlabel="fraction of cells and words")
         curves.set_title("what they do together", loc="left")

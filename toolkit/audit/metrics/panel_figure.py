@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from matplotlib.patches import Rectangle
+import seaborn as sns
+from matplotlib.colors import ListedColormap
 
 from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.validity_panel import Panel
@@ -20,25 +21,28 @@ def draw_panel(panel: Panel) -> Drawing:
     with styled():
         figure = new_figure(2.6 + 1.15 * len(metrics), 0.9 + 0.3 * len(RULES))
         axes = figure.add_subplot()
-        summary = panel.summary()
-        for row, rule in enumerate(RULES):
-            for column, metric in enumerate(metrics):
-                text = str(summary.loc[rule.check, metric])
-                passed, _, judged = text.partition("/")
-                colour = EMPTY if not text else PASS if passed == judged else FAIL if passed == "0" else MIXED
-                axes.add_patch(_box(column, row, colour))
-                word = "–" if not text else f"{'✓' if passed == judged else '✗'} {text}"
-                axes.text(column, row, word, ha="center", va="center", color="white" if text else "black", fontsize=8)
-        axes.set_xlim(-0.5, len(metrics) - 0.5)
-        axes.set_ylim(len(RULES) - 0.5, -0.5)
-        axes.set_yticks(range(len(RULES)), [rule.title for rule in RULES])
-        axes.set_xticks(range(len(metrics)), [textwrap.fill(m, 14) for m in metrics], fontsize=8)
+        shares = panel.summary().loc[[rule.check for rule in RULES], list(metrics)].astype(str)
+        sns.heatmap(
+            shares.map(_kind), annot=shares.map(_word), fmt="", ax=axes, cbar=False, linewidths=2, vmin=0, vmax=3,
+            cmap=ListedColormap([EMPTY, PASS, FAIL, MIXED]), annot_kws={"fontsize": 8},
+            yticklabels=[rule.title for rule in RULES], xticklabels=[textwrap.fill(m, 14) for m in metrics],
+        )  # fmt: skip
         axes.xaxis.tick_top()
+        axes.tick_params(axis="x", labelsize=8, rotation=0)
+        axes.tick_params(axis="y", rotation=0)
+        axes.set(xlabel="", ylabel="")
         axes.grid(visible=False)
         axes.tick_params(length=0)
         axes.spines[["left", "bottom"]].set_visible(False)
     return Drawing(figure, "Validity panel. " + " ".join(panel.verdict(metric) for metric in metrics))
 
 
-def _box(column: int, row: int, colour: str) -> Rectangle:
-    return Rectangle((column - 0.47, row - 0.44), 0.94, 0.88, color=colour)
+def _kind(share: str) -> int:
+    """Place in the colour map of a share such as ``"3/4"``."""
+    passed, _, judged = share.partition("/")
+    return 0 if not share else 1 if passed == judged else 2 if passed == "0" else 3
+
+
+def _word(share: str) -> str:
+    passed, _, judged = share.partition("/")
+    return "–" if not share else f"{'✓' if passed == judged else '✗'} {share}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import FAINT, looks, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, draw_line, looks, new_figure, styled
 
 
 def curves(
@@ -44,7 +44,7 @@ def curves(
         figure = new_figure(width, 2.7 + 0.19 * rows)
         axes = figure.add_subplot()
         for name, look in looks(list(found)).items():
-            axes.plot(k, found[name], look.style, color=look.colour, marker=look.marker, markersize=4.5, label=name)
+            draw_line(axes, k, found[name], look, label=name, size=4.5)
         if found and min(curve.min() for curve in found.values()) < 0:
             axes.axhline(0, color=FAINT, linewidth=0.9)
         axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.02, 1.02))

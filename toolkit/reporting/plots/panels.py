@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import FAINT, looks, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, draw_line, looks, new_figure, styled
 
 
 def curve_panels(
@@ -42,11 +42,7 @@ def curve_panels(
         axes = figure.subplots(rows, 2, sharex=True).ravel()
         for box, (name, lines) in zip(axes, panels.items(), strict=False):
             for method, curve in lines.items():
-                look = style[method]
-                box.plot(
-                    k, curve, look.style, color=look.colour, marker=look.marker, markersize=3.2, linewidth=1.2,
-                    label=method,
-                )  # fmt: skip
+                draw_line(box, k, curve, style[method], label=method, size=3.2, width=1.2)
             if min(min(curve) for curve in lines.values()) < 0:
                 box.axhline(0, color=FAINT, linewidth=0.9)
             box.set_title(name, loc="left")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import looks, new_figure, styled
+from toolkit.reporting.plots.style import draw_line, looks, new_figure, styled
 
 
 def rank_shift(
@@ -31,7 +31,7 @@ def rank_shift(
         axes = figure.add_subplot()
         for name, look in looks(names).items():
             places = [ranks[metric][name] for metric in metrics]
-            axes.plot(range(len(metrics)), places, look.style, color=look.colour, marker=look.marker, markersize=6)
+            draw_line(axes, range(len(metrics)), places, look, label=name, size=6)
         _names_beside(axes, ranks[metrics[0]], -0.08, "right")
         _names_beside(axes, ranks[metrics[-1]], len(metrics) - 0.92, "left")
         axes.set_xticks(range(len(metrics)), metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from toolkit.datasets.sample import Corners
@@ -34,20 +35,15 @@ def draw_report(report: RedundancyReport) -> Drawing:
 
 
 def _corner_plot(axes: Axes, report: RedundancyReport) -> None:
-    gates = np.array(report.gates)
     points = np.array([_place(record.corners) for record in report.records])
-    for gate in GATES:
-        at = points[gates == gate]
-        if len(at):
-            axes.scatter(
-                at[:, 0],
-                at[:, 1],
-                s=18,
-                alpha=0.7,
-                c=_COLOURS[gate],
-                marker=_MARKERS[gate],
-                label=f"{gate} ({len(at)})",
-            )
+    counts = {gate: report.gates.count(gate) for gate in GATES if gate in report.gates}
+    shown = {gate: f"{gate} ({n})" for gate, n in counts.items()}
+    kinds = [shown[gate] for gate in report.gates]
+    sns.scatterplot(
+        x=points[:, 0], y=points[:, 1], hue=kinds, style=kinds, hue_order=list(shown.values()),
+        style_order=list(shown.values()), palette={word: _COLOURS[gate] for gate, word in shown.items()},
+        markers={word: _MARKERS[gate] for gate, word in shown.items()}, s=30, alpha=0.7, ax=axes,
+    )  # fmt: skip
     for gate, (x, y) in _CORNERS.items():
         axes.annotate(gate, (x, y), xytext=(x, y + (0.09 if y else -0.12)), ha="center", color=FAINT, fontsize=8)
     axes.set(xlim=(-0.35, 1.35), ylim=(-0.35, 1.35))

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#8C6D31")
 """Okabe and Ito's colours, distinguishable with every common colour vision deficiency, without its yellow and black."""
@@ -64,3 +67,13 @@ def styled() -> Iterator[None]:
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure (inches) that belongs to no window and no global list."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_line(
+    axes: Axes, x: ArrayLike, y: ArrayLike, look: Look, *, label: str, size: float, width: float = 1.6
+) -> None:
+    """One explainer's line with a marker at every point; it may turn back in x."""
+    sns.lineplot(
+        x=x, y=y, ax=axes, label=label, color=look.colour, marker=look.marker, markersize=size, linewidth=width,
+        linestyle=look.style, markeredgecolor=look.colour, estimator=None, sort=False, legend=False,
+    )  # fmt: skip
