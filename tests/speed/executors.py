@@ -18,17 +18,17 @@ from toolkit.benchmark.run.evaluate_unit import evaluate_unit
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.runner import run_benchmark, toolkit_bench
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.benchmark.run.units import Bench, BenchFactory, Unit, plan_units
+from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory, plan_units
 
 Report = Callable[[str], None]
 
 
-def run_threads(spec: BenchmarkSpec, factory: BenchFactory) -> int:
+def run_threads(spec: BenchmarkSpec, factory: WorkspaceFactory) -> int:
     """Evaluate all units in ``spec.workers`` threads, each with models of its own; returns how many records failed.
 
     Not an executor of the toolkit: it is here to be measured.
     """
-    benches: SimpleQueue[Bench] = SimpleQueue()
+    benches: SimpleQueue[Workspace] = SimpleQueue()
     built = [factory(spec) for _ in range(spec.workers)]
     for bench in built:
         benches.put(bench)
@@ -51,12 +51,12 @@ def run_threads(spec: BenchmarkSpec, factory: BenchFactory) -> int:
     return sum(line.get("status") == "failed" for line in lines)
 
 
-def _run(spec: BenchmarkSpec, factory: BenchFactory) -> int:
+def _run(spec: BenchmarkSpec, factory: WorkspaceFactory) -> int:
     return run_benchmark(spec, bench=factory).failed
 
 
 def executor_rows(
-    spec: BenchmarkSpec, *, workers: Sequence[int], turns: int, report: Report, factory: BenchFactory | None = None
+    spec: BenchmarkSpec, *, workers: Sequence[int], turns: int, report: Report, factory: WorkspaceFactory | None = None
 ) -> list[dict[str, Any]]:
     """Seconds of the serial executor, of processes and of threads on the same units.
 

@@ -209,11 +209,11 @@ def spec(out: Path, **changes) -> BenchmarkSpec:
 
 def tables_digest(folder: Path) -> str:
     """Of everything that must not depend on how a run went: the parquet tables and all CSV tables but the costs."""
-    from toolkit.benchmark.report.report_data import Book
+    from toolkit.benchmark.report.report_data import ReportData
     from toolkit.benchmark.report.run_tables import load_run
     from toolkit.benchmark.report.write_report import write_tables
 
-    write_tables(Book(load_run(folder)))
+    write_tables(ReportData(load_run(folder)))
     found = hashlib.sha256()
     names = sorted(path for path in (folder / "tables").glob("*.csv") if path.name != "costs.csv")
     for path in (folder / "records.parquet", folder / "samples.parquet", *names):

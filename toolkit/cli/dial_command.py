@@ -31,7 +31,7 @@ def dial(
     from toolkit.audit.bias.bias_sweep import bias_dial
     from toolkit.audit.bias.twins_mixed import STRENGTHS, blends, check_twins
     from toolkit.audit.bias.twins_trained import between
-    from toolkit.audit.metrics.study import Plan, eligible, shared_samples
+    from toolkit.audit.metrics.study import StudySize, eligible, shared_samples
     from toolkit.scenes.training.recipes import RECIPES
 
     if train_steps:
@@ -50,7 +50,7 @@ def dial(
             f"The models in between are blends: with probability s the answer comes from {biased}, else from "
             f"{grounded}; both ends are the trained models."
         )
-    asked = eligible(first, shared_samples(Plan(controls=samples, methods=1), seed=seed), samples)
+    asked = eligible(first, shared_samples(StudySize(controls=samples, methods=1), seed=seed), samples)
     found = bias_dial(
         models,
         asked,

@@ -72,12 +72,12 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         raise
     except Exception as error:
         raise ExerciseError(
-            f"Your function stopped{place(function, error)} with {type(error).__name__}: {error}\n"
-            f"It was called with {shown(arguments)}."
+            f"Your function stopped{where(function, error)} with {type(error).__name__}: {error}\n"
+            f"It was called with {short_repr(arguments)}."
         ) from error
 
 
-def place(function: Callable[..., Any], error: Exception) -> str:
+def where(function: Callable[..., Any], error: Exception) -> str:
     """Where in the learner's function an exception left it, or "" where that is not known."""
     code = getattr(function, "__code__", None)
     if code is None:
@@ -88,10 +88,10 @@ def place(function: Callable[..., Any], error: Exception) -> str:
     return f" at its line {found[-1].lineno - code.co_firstlineno + 1}, `{found[-1].line}`,"
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """A value as a learner reads it: short, numbers rounded to six digits."""
     if isinstance(value, np.ndarray) and value.size > FEW:
-        first = ", ".join(map(shown, value.ravel()[:3].tolist()))
+        first = ", ".join(map(short_repr, value.ravel()[:3].tolist()))
         return f"array of shape {value.shape} that begins with {first}"
     if isinstance(value, np.ndarray):
         return f"array {np.array2string(value, precision=6)} of shape {value.shape}"
@@ -100,9 +100,9 @@ def shown(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return f"{float(value):.6g}"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {shown(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {short_repr(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list):
-        inside = ", ".join(shown(item) for item in value)
+        inside = ", ".join(short_repr(item) for item in value)
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
@@ -128,18 +128,18 @@ def difference(got: Any, expected: Any, tolerance: float, *, mirrored: bool = Tr
         return "it returned None; is there a `return`?"
     if isinstance(expected, str | bool) or (isinstance(expected, list) and expected and isinstance(expected[0], str)):
         value = list(got) if isinstance(expected, list) and not isinstance(got, str) else got
-        return "" if value == expected else f"it returned {shown(got)}, expected {shown(expected)}."
+        return "" if value == expected else f"it returned {short_repr(got)}, expected {short_repr(expected)}."
     try:
         number, right = np.asarray(got, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     except (TypeError, ValueError):
-        return f"it returned {shown(got)}, which is no number and no array of numbers."
+        return f"it returned {short_repr(got)}, which is no number and no array of numbers."
     if number.shape != right.shape:
         return f"it returned {counted(number)}, expected {counted(right)}."
     if np.allclose(number, right, rtol=0, atol=tolerance, equal_nan=True):
         return ""
     if mirrored and right.size and np.allclose(number, -right, rtol=0, atol=tolerance):
-        return f"it returned {shown(got)}, expected {shown(expected)}: the sign is the wrong way round."
-    return f"it returned {shown(got)}, expected {shown(expected)}."
+        return f"it returned {short_repr(got)}, expected {short_repr(expected)}: the sign is the wrong way round."
+    return f"it returned {short_repr(got)}, expected {short_repr(expected)}."
 
 
 def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: float = 1e-9, solved: str = "") -> Verdict:
@@ -158,7 +158,7 @@ def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: flo
         ExerciseError: A case fails.
     """
     if not callable(function):
-        raise ExerciseError(f"Expected your function, got {shown(function)}; pass its name without brackets.")
+        raise ExerciseError(f"Expected your function, got {short_repr(function)}; pass its name without brackets.")
     signed = False
     for number, case in enumerate(cases, 1):
         try:
@@ -172,7 +172,7 @@ def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: flo
             name = f" ({case.name})" if case.name else ""
             raise ExerciseError(
                 f"Case {number} of {len(cases)}{name}: {wrong}\n"
-                f"It was called with {shown(case.arguments)}.\nHint: {case.hint}"
+                f"It was called with {short_repr(case.arguments)}.\nHint: {case.hint}"
             )
         signed = signed or (not isinstance(case.expected, str | list) and bool(np.any(case.expected)))
     return Verdict(done=True, message=solved or f"All {len(cases)} cases are right.")

@@ -8,13 +8,13 @@ from toolkit.datasets.choices import parse_answer
 from toolkit.datasets.hub import cell_text, decode, rows
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.letters import LETTERS
-from toolkit.datasets.load import Request
+from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("image", "idx", "type", "task", "choices", "answer", "prompt")
 
 
-def samples(request: Request) -> Iterator[Sample]:
+def samples(request: DatasetRequest) -> Iterator[Sample]:
     """The dataset's own prompt, options inside; the answer is the letter."""
     for row in rows(request, COLUMNS):
         name = f"cv-bench-{row['type']}-{row['idx']}"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from toolkit.datasets.hub import subset
-from toolkit.datasets.load import Request
+from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.own_question import load_image_question
 from toolkit.datasets.picture import PictureError
 from toolkit.datasets.sample import Sample
@@ -25,7 +25,7 @@ _FILES = ("questions.csv", "questions.jsonl")
 Entry = Mapping[str, object]
 
 
-def samples(request: Request) -> Iterator[Sample]:
+def samples(request: DatasetRequest) -> Iterator[Sample]:
     """One sample per line of the question file; every error names the file and the line.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from toolkit.datasets.load import DATASETS, OnUnreadable, Request
+from toolkit.datasets.load import DATASETS, DatasetRequest, OnUnreadable
 from toolkit.datasets.picture import PictureError, decode_picture, open_picture
 
 Row = Mapping[str, Any]
@@ -25,7 +25,7 @@ class DatasetUnavailableError(OSError):
     """A hub dataset is neither cached nor reachable."""
 
 
-def rows(request: Request, columns: tuple[str, ...], keep: Callable[[Row], bool] | None = None) -> Iterator[Row]:
+def rows(request: DatasetRequest, columns: tuple[str, ...], keep: Callable[[Row], bool] | None = None) -> Iterator[Row]:
     """Yield the rows that a request asks for; the column ``image`` is left encoded.
 
     Args:
@@ -57,7 +57,7 @@ def rows(request: Request, columns: tuple[str, ...], keep: Callable[[Row], bool]
     yield from table.select([kept[i] for i in subset(request, len(kept))])
 
 
-def subset(request: Request, size: int) -> list[int]:
+def subset(request: DatasetRequest, size: int) -> list[int]:
     """Row numbers of the seeded subset, in the dataset's order.
 
     Raises:
@@ -71,7 +71,7 @@ def subset(request: Request, size: int) -> list[int]:
     return sorted(int(i) for i in chosen)
 
 
-def parquet_files(request: Request) -> list[Path]:
+def parquet_files(request: DatasetRequest) -> list[Path]:
     """The dataset's parquet files on this machine, downloaded if they are not.
 
     Raises:
@@ -95,18 +95,18 @@ def unpinned_note(name: str, revision: str | None) -> str | None:
     """
     if name not in DATASETS or not DATASETS[name].is_hub or revision or DATASETS[name].revision:
         return None
-    folder = _cached(Request(name, "test", None, 0))
+    folder = _cached(DatasetRequest(name, "test", None, 0))
     return (
         f"{name} is not pinned; what was read is commit {folder.name} (on the dataset's page: Files, History). "
         f"To repeat it: --revision {name}={folder.name}"
     )
 
 
-def _revision(request: Request) -> str | None:
+def _revision(request: DatasetRequest) -> str | None:
     return request.revision or DATASETS[request.name].revision or None
 
 
-def _cached(request: Request) -> Path:
+def _cached(request: DatasetRequest) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -125,7 +125,7 @@ def _cached(request: Request) -> Path:
         ) from error
 
 
-def _remote_files(request: Request) -> list[str]:
+def _remote_files(request: DatasetRequest) -> list[str]:
     revision = _revision(request) or "main"
     return [f"hf://datasets/{DATASETS[request.name].origin}@{revision}/**.parquet"]
 

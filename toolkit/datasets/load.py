@@ -16,7 +16,7 @@ OnUnreadable = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class DatasetRequest:
     """What somebody asked of a dataset."""
 
     name: str
@@ -142,7 +142,7 @@ def iter_samples(
         PictureError: A picture cannot be decoded and ``on_unreadable`` is None.
         DatasetUnavailableError: A hub dataset is neither cached nor reachable.
     """
-    request = Request(
+    request = DatasetRequest(
         name=name,
         split=split,
         n=n,
@@ -205,7 +205,7 @@ def check_dataset(name: str, split: str = "test") -> DatasetEntry:
     return entry
 
 
-def _module(request: Request) -> str:
+def _module(request: DatasetRequest) -> str:
     """Check what does not depend on the data and find the dataset's module."""
     if request.n is not None and (not isinstance(request.n, int) or request.n < 1):
         raise ValueError(f"n must be a whole number of at least 1, or None for all, got {request.n!r}")

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from toolkit.datasets.hub import cell_text, decode, rows
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.letters import read_letters
-from toolkit.datasets.load import Request
+from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("index", "question", "image", "answer", "category", "meta_info")
 FOUR = ("A", "B", "C", "D")
 
 
-def samples(request: Request) -> Iterator[Sample]:
+def samples(request: DatasetRequest) -> Iterator[Sample]:
     """The question with its options inside; the answer is the letter.
 
     The letters are read off the question; where its options are not marked in a known way they are the four letters

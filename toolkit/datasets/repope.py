@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from toolkit.datasets.hub import Row, cell_text, decode, rows
 from toolkit.datasets.instructions import YES_NO, make_instruction
-from toolkit.datasets.load import Request
+from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.sample import Sample
 
 COLUMNS = ("image", "image_id", "question", "answer", "category")
 _PREFIX = "repope-"
 
 
-def samples(request: Request) -> Iterator[Sample]:
+def samples(request: DatasetRequest) -> Iterator[Sample]:
     """The questions of one subset, or of all three without repetitions; asked as POPE is in the common harness."""
     subset = request.name.removeprefix(_PREFIX) if request.name.startswith(_PREFIX) else None
     asked: set[tuple[str, str]] = set()

@@ -90,7 +90,7 @@ def check_explainer(
             for _ in range(2)
         )
     except Exception as error:  # whatever somebody else's code raises
-        return [Check("shape", False, told(error))]
+        return [Check("shape", False, format_error(error))]
     drew = drawn_before != _random_state()
     changed = [*leftovers(before, fingerprint(box.model)), *_different(behaved_before, _behaviour(box))]
     checks = [Check("shape", True, f"{first.players.n} finite scores")]
@@ -149,7 +149,7 @@ def _different(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]
     return [n for n in names if float((after[n] - before[n]).abs().max()) > 1e-3 * float(before[n].abs().max())]
 
 
-def told(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """The error, with the line of the explainer's own code that led to it."""
     ours = Path(__file__).parents[1]
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not Path(f.filename).is_relative_to(ours)]

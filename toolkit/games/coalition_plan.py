@@ -15,7 +15,7 @@ from toolkit.typing import Coalitions, Values
 
 
 @dataclass(frozen=True)
-class Plan:
+class CoalitionPlan:
     """Distinct coalitions, sorted so that those which show the same image stand together.
 
     Attributes:
@@ -58,7 +58,7 @@ class Plan:
         return values[self.inverse]
 
 
-def plan_coalitions(coalitions: Coalitions, players: Players) -> Plan:
+def plan_coalitions(coalitions: Coalitions, players: Players) -> CoalitionPlan:
     """Plan any set of coalitions, shape (n_requested, n_players).
 
     Raises:
@@ -72,4 +72,4 @@ def plan_coalitions(coalitions: Coalitions, players: Players) -> Plan:
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     _, starts = np.unique(image_keys[first], axis=0, return_index=True)
     cells = coalitions[first]
-    return Plan(players, cells, inverse.reshape(-1), cells[starts, :n_image], np.append(starts, len(cells)))
+    return CoalitionPlan(players, cells, inverse.reshape(-1), cells[starts, :n_image], np.append(starts, len(cells)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolkit.datasets.load import Request
+from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.sample import Sample
 
 
-def samples(request: Request) -> Iterator[Sample]:
+def samples(request: DatasetRequest) -> Iterator[Sample]:
     """The first n samples of a split."""
     from toolkit.scenes import load
 

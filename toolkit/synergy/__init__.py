@@ -1,6 +1,6 @@
 """Metrics of explanations over games: curves, symmetric relevance gain, synergistic faithfulness and its relatives."""
 
-from toolkit.games.coalition_plan import Plan, plan_coalitions
+from toolkit.games.coalition_plan import CoalitionPlan, plan_coalitions
 from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, total_interaction
 from toolkit.synergy.gain import GainScore, synergy_gain
@@ -16,11 +16,11 @@ from toolkit.synergy.surface import SynergySurface, synergy_surface
 __all__ = [
     "DEFAULT_METRICS",
     "METRICS",
+    "CoalitionPlan",
     "GainScore",
     "InsertionDeletion",
     "Metric",
     "MetricSpec",
-    "Plan",
     "RecoveredScore",
     "Score",
     "SynergyScore",

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.coalition_plan import Plan, plan_coalitions
+from toolkit.games.coalition_plan import CoalitionPlan, plan_coalitions
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS
 
 
 def plan_metrics(
     attributions: Sequence[Attribution], metrics: Sequence[str] = DEFAULT_METRICS, steps: int = 10
-) -> Plan:
+) -> CoalitionPlan:
     """Plan the coalitions that some metrics of some attributions of one sample need together.
 
     Raises:

@@ -8,7 +8,7 @@ from toolkit.widgets.leaderboard_explorer import LeaderboardExplorer
 from toolkit.widgets.playground import CoalitionPlayground
 from toolkit.widgets.run_panel import RunPanel
 from toolkit.widgets.sample_browser import SampleBrowser
-from toolkit.widgets.widget_panel import Panel
+from toolkit.widgets.widget_panel import WidgetPanel
 
 __all__ = [
     "BeatTheExplainer",
@@ -17,7 +17,7 @@ __all__ = [
     "CurveExplorer",
     "GateExplorer",
     "LeaderboardExplorer",
-    "Panel",
     "RunPanel",
     "SampleBrowser",
+    "WidgetPanel",
 ]

@@ -21,7 +21,7 @@ from toolkit.widgets.picker import SIDE, Picker
 from toolkit.widgets.views import plural
 from toolkit.widgets.widget_panel import (
     TIGHT,
-    Panel,
+    WidgetPanel,
     button,
     column,
     dropdown,
@@ -85,7 +85,7 @@ def rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     ]
 
 
-class BeatTheExplainer(Panel):
+class BeatTheExplainer(WidgetPanel):
     """Choose a few cells and words, then compare.
 
     Args:

@@ -19,8 +19,8 @@ from toolkit.widgets.stage import Stage
 from toolkit.widgets.views import png
 from toolkit.widgets.widget_panel import (
     TIGHT,
-    Panel,
     Picture,
+    WidgetPanel,
     button,
     column,
     dropdown,
@@ -136,7 +136,7 @@ class DialFigure:
         return f"Over prior strengths {', '.join(f'{p.strength:g}' for p in self.points)}: {said}."
 
 
-class BiasDial(Panel):
+class BiasDial(WidgetPanel):
     """A dial for the prior strength of the world, and what two models make of it.
 
     Nothing is measured until Run is pressed (or :meth:`measure` is called); the dial then only looks things up.

@@ -14,8 +14,8 @@ from toolkit.widgets.stage import DPI
 from toolkit.widgets.trace import Removal, Trace, trace
 from toolkit.widgets.views import bar_html, masked_picture, plural, png, words_html
 from toolkit.widgets.widget_panel import (
-    Panel,
     Picture,
+    WidgetPanel,
     choice,
     column,
     dropdown,
@@ -110,7 +110,7 @@ class Pane:
         return f"<div>{shown}{self.words.value}<p>{said}</p>{curves}</div>"
 
 
-class CurveExplorer(Panel):
+class CurveExplorer(WidgetPanel):
     """Remove the best-ranked cells and words and watch the answer.
 
     Args:

@@ -14,8 +14,8 @@ from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness
 from toolkit.widgets.stage import Stage
 from toolkit.widgets.views import png
 from toolkit.widgets.widget_panel import (
-    Panel,
     Picture,
+    WidgetPanel,
     choice,
     column,
     figure_html,
@@ -107,7 +107,7 @@ def describe(corners: Corners, score: SynergyScore) -> str:
     )
 
 
-class GateExplorer(Panel):
+class GateExplorer(WidgetPanel):
     """Corners, explainer quality and noise by slider; dividend, signed F_syn and the published view follow."""
 
     def __init__(self) -> None:

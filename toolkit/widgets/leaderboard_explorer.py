@@ -9,12 +9,12 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from toolkit.benchmark.report.run_tables import Run, leaderboards, load_run, rank_test
+from toolkit.benchmark.report.run_tables import FinishedRun, leaderboards, load_run, rank_test
 from toolkit.reporting.plots import critical_difference, leaderboard
 from toolkit.widgets.stage import DPI, rendered
 from toolkit.widgets.widget_panel import (
-    Panel,
     Picture,
+    WidgetPanel,
     column,
     dropdown,
     figure_html,
@@ -39,7 +39,7 @@ class View:
     said: str
 
 
-class LeaderboardExplorer(Panel):
+class LeaderboardExplorer(WidgetPanel):
     """Look at a finished or running benchmark from any side.
 
     Args:
@@ -49,8 +49,8 @@ class LeaderboardExplorer(Panel):
         FolderError: The folder is not that of a run.
     """
 
-    def __init__(self, run: Run | Path | str) -> None:
-        self.run = run if isinstance(run, Run) else load_run(run)
+    def __init__(self, run: FinishedRun | Path | str) -> None:
+        self.run = run if isinstance(run, FinishedRun) else load_run(run)
         self.table = leaderboards(self.run)
         self._drawn: dict[tuple[str, str, str], View] = {}
         spec = self.run.spec

@@ -20,8 +20,8 @@ from toolkit.widgets.picker import SIDE, Picker
 from toolkit.widgets.views import bar_html, png, words_html
 from toolkit.widgets.widget_panel import (
     TIGHT,
-    Panel,
     Picture,
+    WidgetPanel,
     button,
     column,
     dropdown,
@@ -37,7 +37,7 @@ from toolkit.widgets.widget_panel import (
 COLUMNS = ("value of", "rest absent", "rest present")
 
 
-class CoalitionPlayground(Panel):
+class CoalitionPlayground(WidgetPanel):
     """Choose a coalition by hand and read its game.
 
     Args:

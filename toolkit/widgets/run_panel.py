@@ -22,7 +22,7 @@ from toolkit.benchmark.run.records import read_shards, write_atomically
 from toolkit.benchmark.run.runner import default_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import jobs_of
-from toolkit.widgets.widget_panel import TIGHT, Panel, button, column, on_click, row, status_html, table_html
+from toolkit.widgets.widget_panel import TIGHT, WidgetPanel, button, column, on_click, row, status_html, table_html
 
 PATIENCE = 10.0
 """Seconds that an interrupted run gets to end by itself."""
@@ -89,7 +89,7 @@ def remaining(done: int, total: int, begun: int, seconds: float) -> str:
     return f"about {left / 60:.0f} minutes left" if left >= 90 else f"about {left:.0f} seconds left"
 
 
-class RunPanel(Panel):
+class RunPanel(WidgetPanel):
     """Plan, run, stop and resume a benchmark.
 
     Args:

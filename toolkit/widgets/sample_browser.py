@@ -13,8 +13,8 @@ from toolkit.scenes.generator import default_strength, sample_at
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.views import png
 from toolkit.widgets.widget_panel import (
-    Panel,
     Picture,
+    WidgetPanel,
     column,
     dropdown,
     figure_html,
@@ -71,7 +71,7 @@ def truth_rows(sample: Sample) -> list[tuple[str, str]]:
     return rows
 
 
-class SampleBrowser(Panel):
+class SampleBrowser(WidgetPanel):
     """Leaf through samples of the embedded world.
 
     Args:

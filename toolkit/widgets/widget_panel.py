@@ -23,7 +23,7 @@ TIGHT = "4px"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?")
 
 
-class Panel(ABC):
+class WidgetPanel(ABC):
     """A widget with a static stand-in.
 
     Attributes:

@@ -95,11 +95,11 @@ def test_a_model_that_knows_nothing_has_nothing_to_unlearn() -> None:
 def test_an_embedded_model_unlearns_and_its_maps_show_it() -> None:
     """The trained model is right well above a guess, its copy is not; occlusion notices, the original is as it was."""
     import toolkit
-    from toolkit.audit.metrics.study import Plan, shared_samples
+    from toolkit.audit.metrics.study import StudySize, shared_samples
     from toolkit.explainers.internals.scope import fingerprint, leftovers
 
     vlm = toolkit.load_vlm("tiny-llava-grounded")
-    probe = shared_samples(Plan(controls=40, methods=1))[:60]
+    probe = shared_samples(StudySize(controls=40, methods=1))[:60]
     before = fingerprint(vlm.model)
     found = shuffled_twin(vlm, probe, steps=40, max_steps=200)
     assert found.before == share_right(vlm, probe) > found.chance + 0.2

@@ -5,7 +5,7 @@ import pytest
 
 from toolkit.audit.metrics.controls import CONTROLS, control, kept_share, localised
 from toolkit.audit.metrics.rules import RULES, rule_of
-from toolkit.audit.metrics.validity_panel import Panel, judge
+from toolkit.audit.metrics.validity_panel import ValidityPanel, judge
 from toolkit.games.game import Players
 
 PLAYERS = Players.make(("c0", "c1", "c2"), ("w0", "w1"))
@@ -72,11 +72,11 @@ def test_a_verdict_is_a_plain_bool_whatever_the_numbers_are():
     low = np.float64(-0.1)
     cell = judge("m", "gate OR", "OR", np.float64(0.1), low, np.float64(0.3), 40)
     assert cell.passed is False
-    assert Panel.of([cell]).failed("m") == (cell,)
+    assert ValidityPanel.of([cell]).failed("m") == (cell,)
 
 
 def test_panel_counts_only_what_was_judged():
-    panel = Panel.of(
+    panel = ValidityPanel.of(
         [
             judge("m", "twins", "pair b", 0.5, 0.4, 0.6, 60),
             judge("m", "gate AND", "AND", 0.5, 0.4, 0.6, 40),

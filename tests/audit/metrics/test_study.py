@@ -4,7 +4,7 @@ from scipy import stats
 from support.known_vlm import KnownVLM, known_sample
 
 import toolkit
-from toolkit.audit.metrics import Plan, validate_metric, validation
+from toolkit.audit.metrics import StudySize, validate_metric, validation
 from toolkit.audit.metrics import shipped_panel as passes
 from toolkit.audit.metrics.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
 from toolkit.audit.metrics.model_checks import (
@@ -22,7 +22,7 @@ from toolkit.audit.metrics.two_player_macro import surrogate_rows, surrogate_tab
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.synergy.metrics import METRICS
 
-PLAN = Plan(controls=12, halves=6, weights=0, methods=6, settings=2, diagnosis=8, surrogate=2, flaws=2,
+PLAN = StudySize(controls=12, halves=6, weights=0, methods=6, settings=2, diagnosis=8, surrogate=2, flaws=2,
             explainers=("occlusion", "random", "oracle", "anti-oracle"))  # fmt: skip
 NAMES = ("srg-image", "srg-text", "f-syn", "f-syn-recovered")
 METRICS_HERE = {name: METRICS[name] for name in NAMES}
@@ -90,7 +90,7 @@ def test_a_failing_method_is_a_row_with_a_reason():
     def broken(vlm, sample):
         raise ValueError("no gradient")
 
-    plan = Plan(methods=2, settings=0, explainers=("random", "occlusion", broken))
+    plan = StudySize(methods=2, settings=0, explainers=("random", "occlusion", broken))
     table = frame(study_methods(KnownVLM(), [known_sample(0)], METRICS_HERE, plan, quiet))
     failed = table[table["part"] == "failures"]
     assert failed["reason"].tolist() == ["ValueError: no gradient"]
@@ -182,7 +182,7 @@ def test_validate_writes_a_report(tmp_path, monkeypatch):
     monkeypatch.setattr(toolkit, "load_vlm", KnownVLM, raising=False)
     monkeypatch.setattr(validation, "shared_samples", lambda plan, seed=0: [known_sample(i) for i in range(14)])
     monkeypatch.setattr(validation, "_dataset", lambda name, n, seed: [known_sample(i) for i in range(n)])
-    monkeypatch.setattr(Plan, "scaled", lambda self, controls: PLAN)
+    monkeypatch.setattr(StudySize, "scaled", lambda self, controls: PLAN)
     messages = []
     changing = iter(["before", "after"])
     monkeypatch.setattr(passes, "weights", lambda: {GROUNDED: next(changing)})  # a training ends meanwhile
@@ -250,23 +250,23 @@ def test_small_statistics():
 
 
 def test_shared_samples_take_turns_and_suffice():
-    plan = Plan(controls=4, methods=2)
+    plan = StudySize(controls=4, methods=2)
     samples = validation.shared_samples(plan)
     assert [s.dataset for s in samples[:4]] == ["scenes-existence", "scenes-choice"] * 2
     assert len(samples) == 8
 
 
 def test_a_smaller_plan_shrinks_every_part_and_a_twin_is_asked_less():
-    small = Plan().scaled(20)
+    small = StudySize().scaled(20)
     assert (small.controls, small.halves, small.methods) == (20, 4, 4)
-    assert Plan().scaled(400).methods == Plan().methods
-    assert Plan().for_biased().controls == 60
-    assert Plan().for_biased().weights == 0
-    assert Plan().for_biased().settings == 0
+    assert StudySize().scaled(400).methods == StudySize().methods
+    assert StudySize().for_biased().controls == 60
+    assert StudySize().for_biased().weights == 0
+    assert StudySize().for_biased().settings == 0
 
 
 def test_the_full_plan_asks_enough_for_every_rule():
-    plan = Plan()
+    plan = StudySize()
     asked = {
         "controls": plan.controls, "half right, models": plan.halves, "twins": plan.for_biased().controls,
         "random weights": plan.weights, "seeds": plan.methods,
@@ -277,7 +277,7 @@ def test_the_full_plan_asks_enough_for_every_rule():
 
 
 def test_flaws_and_exact_index_are_measured_on_every_grounded_model_and_one_twin():
-    plans = validation._plans([name for pair in validation.PAIRS.items() for name in pair], Plan())
+    plans = validation._plans([name for pair in validation.PAIRS.items() for name in pair], StudySize())
     assert {name for name, plan in plans.items() if plan.flaws} == set(validation.PAIRS)
     assert {name for name, plan in plans.items() if plan.surrogate} == {*validation.PAIRS, BIASED}
-    assert validation._plans([], Plan()) == {}
+    assert validation._plans([], StudySize()) == {}

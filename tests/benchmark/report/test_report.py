@@ -17,7 +17,7 @@ from toolkit.benchmark.report import sections
 from toolkit.benchmark.report.compare import compare_runs, write_comparison
 from toolkit.benchmark.report.examples import choose, examples
 from toolkit.benchmark.report.published_numbers import beside, load_reference
-from toolkit.benchmark.report.report_data import Book
+from toolkit.benchmark.report.report_data import ReportData
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.report.section_validity import validity
 from toolkit.benchmark.report.write_report import report_html, write_report
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def html(run):
-    return report_html(Book(run))
+    return report_html(ReportData(run))
 
 
 def test_the_leaderboard_averages_seeds_before_samples(run):
@@ -118,7 +118,7 @@ def test_an_unfinished_run_shows_what_is_missing(tmp_path):
         run_benchmark(wanted, bench=ToyBench)
     unfinished = load_run(wanted.out)
     assert tables.failures(unfinished)["n"].sum() == 16
-    assert "This run is not finished:</b> 16 of 24" in report_html(Book(unfinished))
+    assert "This run is not finished:</b> 16 of 24" in report_html(ReportData(unfinished))
 
 
 class Outline(HTMLParser):
@@ -182,7 +182,7 @@ def test_what_a_mean_does_not_cover_stands_under_the_name(html):
 
 
 def test_methods_with_one_mean_share_the_better_place(run):
-    book = Book(run)
+    book = ReportData(run)
     mine = book.leaderboards["explainer"].isin(["random", "good"])
     book.leaderboards.loc[mine, ["mean", "rank"]] = 5.0, 1.5
     shown = sections.leaderboards(book).body
@@ -204,7 +204,7 @@ def test_long_reasons_are_broken_into_lines():
 
 
 def test_a_validity_panel_beside_the_run_is_shown(run):
-    without = validity(Book(run)).body
+    without = validity(ReportData(run)).body
     assert "toolkit validate" in without
     folder = run.folder / "validity"
     folder.mkdir()
@@ -213,20 +213,20 @@ def test_a_validity_panel_beside_the_run_is_shown(run):
         ("srg-text", "noise", None),
     ]  # fmt: skip
     pd.DataFrame(cells, columns=["metric", "check", "passed"]).to_csv(folder / "panel.csv", index=False)
-    shown = validity(Book(run)).body
+    shown = validity(ReportData(run)).body
     assert '<span class="bad">1/2</span>' in shown
     assert '<span class="good">1/1</span>' in shown
     assert "toolkit validate" not in shown
 
 
 def test_sanity_checks_beside_the_run_are_shown(run):
-    assert "toolkit sanity" in validity(Book(run)).body
+    assert "toolkit sanity" in validity(ReportData(run)).body
     folder = run.folder / "sanity"
     folder.mkdir()
     lines = [("rollout", 0.93, -0.01, 4, "random weights", "tiny"), ("occlusion", math.nan, 0.1, 44, "none", "tiny")]
     columns = ["method", "random weights", "shift to words", "passes", "survives", "model"]
     pd.DataFrame(lines, columns=columns).to_csv(folder / "sanity.csv", index=False)
-    shown = validity(Book(run)).body
+    shown = validity(ReportData(run)).body
     assert '<span class="bad">random weights</span>' in shown
     assert '<span class="good">none</span>' in shown
     assert "+0.93" in shown
@@ -241,7 +241,7 @@ def test_words_of_the_data_are_escaped(tmp_path):
 
     wanted = spec(tmp_path / "run", models=["gate-and"], samples=2)
     run_benchmark(wanted, bench=Evil)
-    assert "<b>there</b>" not in report_html(Book(load_run(wanted.out)))
+    assert "<b>there</b>" not in report_html(ReportData(load_run(wanted.out)))
 
 
 def test_an_example_says_how_the_model_was_told_to_answer(run):

@@ -12,7 +12,7 @@ from toolkit.benchmark.run import workspace as bench_module
 from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.benchmark.run.spec import SpecError, make_spec
 from toolkit.benchmark.run.units import Skip, Unreadable
-from toolkit.benchmark.run.workspace import ToolkitBench, configured
+from toolkit.benchmark.run.workspace import ToolkitWorkspace, configured
 from toolkit.paths import models_dir
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.loading import load_checkpoint as loading
@@ -35,7 +35,7 @@ GOOD = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "ex
 )
 def test_unknown_names_are_refused_with_a_suggestion(changed, message):
     with pytest.raises(UnknownNameError, match=message):
-        ToolkitBench(make_spec({**GOOD, **changed}))
+        ToolkitWorkspace(make_spec({**GOOD, **changed}))
 
 
 def test_settings_reach_the_explainer():
@@ -53,9 +53,9 @@ PINNED = next(name for name in CATALOGUE if CATALOGUE[name].source == "hub" and 
 
 def test_a_hub_model_without_a_commit_is_refused_before_anything_is_evaluated():
     with pytest.raises(CheckpointError, match=r"revision None of .* needs a commit of 40 hexadecimal digits"):
-        ToolkitBench(make_spec({**GOOD, "models": ["tiny-llava-grounded", UNPINNED]}))
+        ToolkitWorkspace(make_spec({**GOOD, "models": ["tiny-llava-grounded", UNPINNED]}))
     named = {**GOOD, "models": [UNPINNED, PINNED], "revisions": {UNPINNED: "a" * 40}, "executor": "ray"}
-    found = ToolkitBench(make_spec(named)).identities()
+    found = ToolkitWorkspace(make_spec(named)).identities()
     assert found[f"model {UNPINNED}"] == f"commit {'a' * 40}"
     assert found[f"model {PINNED}"] == f"commit {CATALOGUE[PINNED].revision}"
 
@@ -63,19 +63,19 @@ def test_a_hub_model_without_a_commit_is_refused_before_anything_is_evaluated():
 def test_a_run_on_this_machine_looks_at_every_model_first(monkeypatch):
     spec = make_spec({**GOOD, "models": ["tiny-llava-grounded", PINNED]})
     with pytest.raises(CheckpointError, match="the hub cannot be reached"):
-        ToolkitBench(spec).identities()
+        ToolkitWorkspace(spec).identities()
     monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << 20)
     with pytest.raises(MemoryError, match=r"'tiny-llava-grounded' has 0.00 billion weights"):
-        ToolkitBench(spec).identities()
+        ToolkitWorkspace(spec).identities()
     with pytest.raises(ValueError, match="PyTorch sees [0-9]+ of its kind"):
-        ToolkitBench(spec.model_copy(update={"device": "cuda:99"})).identities()
+        ToolkitWorkspace(spec.model_copy(update={"device": "cuda:99"})).identities()
 
 
 def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
     asked = {}
     monkeypatch.setattr(bench_module, "load_vlm", lambda name, **options: asked.update({name: options}))
     spec = make_spec({**GOOD, "models": [UNPINNED], "revisions": {UNPINNED: "b" * 40}})
-    ToolkitBench(spec).model(UNPINNED)
+    ToolkitWorkspace(spec).model(UNPINNED)
     assert asked[UNPINNED]["pinned"] is True
     assert asked[UNPINNED]["revision"] == "b" * 40
 
@@ -85,20 +85,20 @@ def test_folders_are_identified_by_their_files_and_datasets_by_their_content(tmp
     (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
     name = f"folder:{tmp_path}"
     spec = make_spec({**GOOD, "datasets": [name], "explainers": ["random"], "samples": None})
-    before = ToolkitBench(spec).identities()
+    before = ToolkitWorkspace(spec).identities()
     digests = check_folder(models_dir() / "tiny-llava-grounded").digests()
     assert before["model tiny-llava-grounded"] == listed(digests)
     assert {"config.json", "tokenizer.json", "model.safetensors"} < set(digests)
-    assert ToolkitBench(spec).identities() == before
+    assert ToolkitWorkspace(spec).identities() == before
     Image.new("RGB", (64, 64), "blue").save(tmp_path / "a.png")
-    after = ToolkitBench(spec).identities()
+    after = ToolkitWorkspace(spec).identities()
     assert [key for key in before if before[key] != after[key]] == [f"samples of {name}"]
 
 
 @pytest.mark.parametrize("name", ["tiny-llava-grounded", "scenes-existence"])
 def test_what_has_no_revisions_takes_none(name):
     with pytest.raises((CheckpointError, SpecError), match="has no revisions|which has none"):
-        ToolkitBench(make_spec({**GOOD, "revisions": {name: "a" * 40}}))
+        ToolkitWorkspace(make_spec({**GOOD, "revisions": {name: "a" * 40}}))
 
 
 def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
@@ -110,7 +110,7 @@ def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
 
     monkeypatch.setattr(bench_module, "iter_samples", iter_samples)
     spec = make_spec({**GOOD, "datasets": ["repope"], "revisions": {"repope": "c" * 40}})
-    ToolkitBench(spec).samples("repope")
+    ToolkitWorkspace(spec).samples("repope")
     assert asked == {"repope": "c" * 40}
 
 
@@ -132,7 +132,7 @@ def test_an_oracle_without_truth_is_skipped():
     sample = make_sample("toys", 1)
     bare = sample.__class__(**{**vars(sample), "truth": None})
     with pytest.raises(Skip, match="carries its ground truth"):
-        ToolkitBench(make_spec(GOOD)).explain("oracle", None, bare, target="yes", seed=0)
+        ToolkitWorkspace(make_spec(GOOD)).explain("oracle", None, bare, target="yes", seed=0)
 
 
 def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
@@ -159,7 +159,7 @@ def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):
         yield make_sample("toys", 2)
 
     monkeypatch.setattr(bench_module, "iter_samples", iter_samples)
-    found = ToolkitBench(make_spec(GOOD)).samples("scenes-existence")
+    found = ToolkitWorkspace(make_spec(GOOD)).samples("scenes-existence")
     assert list(found) == ["toys-0", "toys-1", "toys-2"]
     assert found["toys-1"] == Unreadable("toys-1", "truncated")
 
@@ -167,7 +167,7 @@ def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):
 def test_repeated_ids_are_refused(monkeypatch):
     monkeypatch.setattr(bench_module, "iter_samples", lambda *a, **k: iter([make_sample("a", 1), make_sample("a", 1)]))
     with pytest.raises(SpecError, match="the id 'a-1' more than once"):
-        ToolkitBench(make_spec(GOOD)).samples("scenes-existence")
+        ToolkitWorkspace(make_spec(GOOD)).samples("scenes-existence")
 
 
 def test_a_run_does_not_go_on_with_a_folder_that_was_edited_and_names_the_file(tmp_path):

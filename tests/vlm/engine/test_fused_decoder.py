@@ -11,7 +11,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine import fused_decoder as stack
-from toolkit.vlm.engine.rotary import Turn
+from toolkit.vlm.engine.rotary import RotaryTable
 from toolkit.vlm.model import LoadedVLM
 
 
@@ -105,7 +105,7 @@ def test_turning_all_heads_at_once_is_the_rotary_embedding() -> None:
     cosine, sine = (torch.cat((f, f), dim=-1) for f in (angles.cos(), angles.sin()))
     query, key = torch.randn(2, 7, 6, 8, generator=generator), torch.randn(2, 7, 3, 8, generator=generator)
     expected = apply_rotary_pos_emb(query, key, cosine, sine, unsqueeze_dim=2)
-    turn = Turn.of_heads(cosine, sine, 6)
+    turn = RotaryTable.of_heads(cosine, sine, 6)
     for x, e in zip((query, key), expected, strict=True):
         torch.testing.assert_close(turn(x.flatten(2).clone()).view(x.shape), e)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from toolkit.audit.metrics.study import Plan, eligible, frame, study_methods
+from toolkit.audit.metrics.study import StudySize, eligible, frame, study_methods
 from toolkit.audit.paper.collapse import collapse_table
 from toolkit.datasets.sample import Sample
 from toolkit.redundancy import diagnose
@@ -124,7 +124,7 @@ def bias_dial(
     Raises:
         ValueError: No samples with localised evidence.
     """
-    plan = replace(Plan(), methods=len(samples), settings=0, explainers=tuple(explainers))
+    plan = replace(StudySize(), methods=len(samples), settings=0, explainers=tuple(explainers))
     rows: list[dict[str, Any]] = []
     for strength, vlm in sorted(models.items()):
         if progress is not None:

@@ -18,7 +18,7 @@ from toolkit.audit.explainers.plausibility import plausibility
 from toolkit.audit.explainers.sensitivity import sensitivity
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Method, explain, get_explainer
-from toolkit.explainers.plugin import Check, check_explainer, told
+from toolkit.explainers.plugin import Check, check_explainer, format_error
 from toolkit.stats.rank_agreement import mean_and_error
 from toolkit.synergy import evaluate_all
 from toolkit.vlm.protocol import VLM
@@ -144,7 +144,7 @@ def every_sample(method: Method, vlm: VLM, samples: Sequence[Sample], *, seed: i
         try:
             explain(method, vlm, sample, seed=seed)
         except Exception as error:  # whatever somebody else's code raises
-            failed.append(f"{sample.id}: {told(error)}")
+            failed.append(f"{sample.id}: {format_error(error)}")
     if not failed:
         return Check("every sample", True, f"{len(samples)} samples explained")
     return Check("every sample", False, f"fails on {len(failed)} of {len(samples)} samples; first {failed[0]}")

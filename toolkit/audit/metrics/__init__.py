@@ -1,18 +1,18 @@
 """Can a metric be trusted? A panel of rules with known answers, and every claim of the paper against the numbers."""
 
 from toolkit.audit.metrics.rules import RULES, Rule
-from toolkit.audit.metrics.study import Plan
+from toolkit.audit.metrics.study import StudySize
 from toolkit.audit.metrics.validation import JUDGED, run_panel, validate, validate_metric
-from toolkit.audit.metrics.validity_panel import Cell, Panel
+from toolkit.audit.metrics.validity_panel import JudgedCell, ValidityPanel
 from toolkit.synergy.recovered import recovered_synergy
 
 __all__ = [
     "JUDGED",
     "RULES",
-    "Cell",
-    "Panel",
-    "Plan",
+    "JudgedCell",
     "Rule",
+    "StudySize",
+    "ValidityPanel",
     "recovered_synergy",
     "run_panel",
     "validate",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from toolkit.audit.metrics.model_checks import one_sided_p, ranked
 from toolkit.audit.metrics.salience import SALIENCE
-from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.metrics.validity_panel import ValidityPanel
 
 REPRODUCED, BIAS_ONLY, NOT, MIXED, UNKNOWN = (
     "reproduced", "only under bias", "not reproduced", "mixed", "not measured",
@@ -124,7 +124,7 @@ def unimodal_claims(tables: Mapping[str, pd.DataFrame], metrics: tuple[str, ...]
     return claims
 
 
-def metric_claims(panel: Panel, surrogates: Mapping[str, pd.DataFrame]) -> list[Claim]:
+def metric_claims(panel: ValidityPanel, surrogates: Mapping[str, pd.DataFrame]) -> list[Claim]:
     """Claim 3: F_syn isolates the joint dividend, as a surrogate of the exact index, at 1/24 of its cost."""
     gates = {"gate AND", "gate additive", "gate OR", "gate XOR", "noise alone", "redundancy visible"}
     claims = []

@@ -10,7 +10,7 @@ from scipy import stats
 
 from toolkit.audit.metrics.controls import control, kept_share
 from toolkit.audit.metrics.gate_games import GAMES, N_IMAGE, N_TEXT, NOISE_SD, STEPS, evidence, players
-from toolkit.audit.metrics.validity_panel import Cell, judge
+from toolkit.audit.metrics.validity_panel import JudgedCell, judge
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames
 from toolkit.games.derived import RenamedGame, random_order
 from toolkit.games.game import CachedGame, Game
@@ -36,7 +36,7 @@ def _draws(metric: Metric, game: Game) -> Floats:
     return np.array([_score(metric, game, "random", seed=seed) for seed in range(1, N_DRAWS + 1)])
 
 
-def gate_cells(metric: Metric) -> list[Cell]:
+def gate_cells(metric: Metric) -> list[JudgedCell]:
     """Oracle > random > anti-oracle on AND, OR and XOR; nothing on an additive game; redundancy visible."""
     name, cells = metric.spec.name, []
     for check in ("gate AND", "gate OR", "gate XOR"):
@@ -56,7 +56,7 @@ def gate_cells(metric: Metric) -> list[Cell]:
     return cells
 
 
-def _additive_cell(metric: Metric) -> Cell:
+def _additive_cell(metric: Metric) -> JudgedCell:
     """A metric that gives no score where nothing is joint, and says why, is as right as one that gives 0."""
     game = _gate("gate additive")
     scores = [
@@ -68,7 +68,7 @@ def _additive_cell(metric: Metric) -> Cell:
     return judge(metric.spec.name, "gate additive", "additive", value, value, value, 3, "; ".join(reasons))
 
 
-def half_right_cell(metric: Metric) -> Cell:
+def half_right_cell(metric: Metric) -> JudgedCell:
     """What right words with wrong cells, and the reverse, keep of the oracle's advantage on an AND gate."""
     game = _gate("gate AND")
     words, cells, oracle, anti = (
@@ -79,7 +79,7 @@ def half_right_cell(metric: Metric) -> Cell:
     return judge(metric.spec.name, "half right, games", "AND", kept, kept, kept, 1, note)
 
 
-def noise_cells(metrics: Sequence[Metric]) -> list[Cell]:
+def noise_cells(metrics: Sequence[Metric]) -> list[JudgedCell]:
     """Mean score over games that are independent noise, in standard errors; every other map is binary."""
     nothing = SumOfUnanimityGames(players(), {})
     values = np.full((len(metrics), N_NOISE), np.nan)
@@ -97,7 +97,7 @@ def noise_cells(metrics: Sequence[Metric]) -> list[Cell]:
     return cells
 
 
-def ties_cell(metric: Metric) -> Cell:
+def ties_cell(metric: Metric) -> JudgedCell:
     """How much a binary map's score depends on how the players happen to be numbered.
 
     The game is a sum of cell x word synergies, strong between evidence and evidence and weak elsewhere, so that the
@@ -125,7 +125,7 @@ def ties_cell(metric: Metric) -> Cell:
     return judge(metric.spec.name, "ties", "sum of synergies", share, low, high, N_RENAMED, note)
 
 
-def game_cells(metrics: Sequence[Metric]) -> list[Cell]:
+def game_cells(metrics: Sequence[Metric]) -> list[JudgedCell]:
     """All cells that need no model."""
     cells = noise_cells(metrics)
     for metric in metrics:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from toolkit.audit.metrics.controls import kept_share
 from toolkit.audit.metrics.study import SETTINGS, values
-from toolkit.audit.metrics.validity_panel import Cell, judge
+from toolkit.audit.metrics.validity_panel import JudgedCell, judge
 from toolkit.stats.estimates import paired_test
 
 N_RESAMPLES = 1000
@@ -69,7 +69,7 @@ def interval_of_p(differences: Sequence[Floats], *, seed: int = 0) -> tuple[floa
     return low, high
 
 
-def controls_cell(table: pd.DataFrame, metric: str, model: str) -> Cell:
+def controls_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
     """Oracle > random > anti-oracle on one grounded model."""
     oracle, random, anti = _paired(table, metric, ("oracle", "random", "anti-oracle"))
     if oracle.size < 2:
@@ -85,7 +85,7 @@ def controls_cell(table: pd.DataFrame, metric: str, model: str) -> Cell:
     return judge(metric, "controls", model, p, low, high, oracle.size, note)
 
 
-def halves_cell(table: pd.DataFrame, metric: str, model: str) -> Cell:
+def halves_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
     """What half-right maps keep on one grounded model."""
     found = _paired(table, metric, ("words only", "cells only", "oracle", "anti-oracle"))
     n = found[0].size
@@ -110,7 +110,7 @@ def auroc(positive: Floats, negative: Floats) -> float:
     return float((ranks - positive.size * (positive.size + 1) / 2) / (positive.size * negative.size))
 
 
-def twins_cell(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subject: str) -> Cell:
+def twins_cell(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subject: str) -> JudgedCell:
     """AUROC of the oracle's score between twins, on the samples that both were asked."""
     asked = set(grounded.loc[grounded["part"] == "controls", "sample"])
     shared = asked & set(biased.loc[biased["part"] == "controls", "sample"])
@@ -124,7 +124,7 @@ def twins_cell(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subjec
     return judge(metric, "twins", subject, auroc(high, low), ends[0], ends[1], n, note)
 
 
-def weights_cell(table: pd.DataFrame, metric: str, model: str) -> Cell:
+def weights_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
     """What is left of oracle - random when the model's weights are shuffled."""
     rows = table[(table["metric"] == metric) & (table["part"] == "weights")]
     asked = rows["sample"].unique()
@@ -180,7 +180,7 @@ def _agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float, float, int
     return smallest(np.arange(len(shared))), *interval(smallest, len(shared)), len(shared)
 
 
-def agreement_cells(table: pd.DataFrame, metric: str, model: str) -> list[Cell]:
+def agreement_cells(table: pd.DataFrame, metric: str, model: str) -> list[JudgedCell]:
     """Rank agreement over baselines, steps, granularity, and over random halves of the samples."""
     wanted = {
         "baselines": ("default", *SETTINGS[:2]),
@@ -208,7 +208,7 @@ def agreement_cells(table: pd.DataFrame, metric: str, model: str) -> list[Cell]:
     return cells
 
 
-def model_cells(tables: dict[str, pd.DataFrame], pairs: dict[str, str], metrics: Sequence[str]) -> list[Cell]:
+def model_cells(tables: dict[str, pd.DataFrame], pairs: dict[str, str], metrics: Sequence[str]) -> list[JudgedCell]:
     """All model cells.
 
     Args:
@@ -216,7 +216,7 @@ def model_cells(tables: dict[str, pd.DataFrame], pairs: dict[str, str], metrics:
         pairs: Grounded model name to the name of its biased twin, which may be missing from ``tables``.
         metrics: Names of the judged metrics.
     """
-    cells: list[Cell] = []
+    cells: list[JudgedCell] = []
     for metric in metrics:
         for grounded, biased in pairs.items():
             if grounded not in tables:

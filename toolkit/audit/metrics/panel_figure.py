@@ -8,14 +8,14 @@ import seaborn as sns
 from matplotlib.colors import ListedColormap
 
 from toolkit.audit.metrics.rules import RULES
-from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import PALETTE, new_figure, styled
 
 PASS, FAIL, MIXED, EMPTY = PALETTE[0], PALETTE[1], PALETTE[5], "#f1f3f5"
 
 
-def draw_panel(panel: Panel) -> Drawing:
+def draw_panel(panel: ValidityPanel) -> Drawing:
     """Share of passed cells per rule and metric; blue passes everything, red nothing, grey was not judged."""
     metrics = panel.metrics
     with styled():

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from toolkit.audit.metrics.study import Plan
-from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.metrics.study import StudySize
+from toolkit.audit.metrics.validity_panel import ValidityPanel
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PanelRun:
         seconds: Wall-clock time.
     """
 
-    panel: Panel
+    panel: ValidityPanel
     studies: dict[str, Study] = field(repr=False)
-    plan: Plan
+    plan: StudySize
     seconds: float

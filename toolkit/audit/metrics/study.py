@@ -40,7 +40,7 @@ Step: TypeAlias = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudySize:
     """How many samples each part of a study looks at.
 
     Attributes:
@@ -69,14 +69,14 @@ class Plan:
     datasets: tuple[str, ...] = ("scenes-existence", "scenes-choice")
     explainers: tuple[str, ...] = METHODS
 
-    def scaled(self, controls: int) -> Plan:
+    def scaled(self, controls: int) -> StudySize:
         """The same plan for another number of control samples; below 200 all parts shrink with it."""
         share = min(1.0, controls / self.controls)
         least = {"halves": 2, "weights": 2, "methods": 4, "settings": 2, "diagnosis": 8, "surrogate": 2, "flaws": 2}
         sizes = {name: max(floor, round(share * getattr(self, name))) for name, floor in least.items()}
         return replace(self, controls=controls, **sizes)
 
-    def for_biased(self) -> Plan:
+    def for_biased(self) -> StudySize:
         """What a biased twin is asked: enough for the twin rule and for its own rankings, under the default setting."""
         return replace(
             self, controls=min(self.controls, 60), methods=min(self.methods, 12), halves=0, weights=0, settings=0
@@ -121,7 +121,7 @@ def eligible(vlm: VLM, samples: Sequence[Sample], n: int) -> list[Sample]:
 
 
 def study_controls(
-    vlm: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: Plan, step: Step
+    vlm: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: StudySize, step: Step
 ) -> list[Row]:
     """Oracle, random, anti-oracle, and on the first samples the half-right maps."""
     rows: list[Row] = []
@@ -148,7 +148,7 @@ def explain_all(vlm: VLM, sample: Sample, names: Sequence[str], *, seed: int) ->
 
 
 def study_methods(
-    vlm: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: Plan, step: Step
+    vlm: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: StudySize, step: Step
 ) -> list[Row]:
     """The ranked methods under the default setting, and on the first samples under every other one.
 
@@ -186,7 +186,7 @@ def _under(
 
 
 def study_weights(
-    vlm: VLM, shuffled: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: Plan, step: Step
+    vlm: VLM, shuffled: VLM, samples: Sequence[Sample], metrics: Mapping[str, Metric], plan: StudySize, step: Step
 ) -> list[Row]:
     """Oracle and random on the same samples and for the same answers, by a model with shuffled weights."""
     rows: list[Row] = []
@@ -221,7 +221,7 @@ def shuffle_weights(vlm: VLM, *, seed: int = 0) -> VLM:
     return vlm
 
 
-def shared_samples(plan: Plan, *, seed: int = 0) -> list[Sample]:
+def shared_samples(plan: StudySize, *, seed: int = 0) -> list[Sample]:
     """Samples of the plan's datasets, taking turns; enough that the localised ones among them suffice."""
     from toolkit.scenes import load
 

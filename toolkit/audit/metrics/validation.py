@@ -15,7 +15,7 @@ from toolkit.audit.metrics.game_checks import game_cells
 from toolkit.audit.metrics.model_checks import model_cells
 from toolkit.audit.metrics.panel_run import PanelRun, Study
 from toolkit.audit.metrics.study import (
-    Plan,
+    StudySize,
     eligible,
     frame,
     shared_samples,
@@ -25,7 +25,7 @@ from toolkit.audit.metrics.study import (
     study_weights,
 )
 from toolkit.audit.metrics.two_player_macro import surrogate_rows
-from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.audit.metrics.validity_report import ValidityReport
 from toolkit.audit.paper.ablation import ablate
 from toolkit.datasets.sample import Sample
@@ -67,7 +67,7 @@ def resolve(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
     return {metric.spec.name: metric for metric in found}
 
 
-def study(name: str, metrics: Mapping[str, Metric], plan: Plan, *, seed: int = 0, step: Progress) -> Study:
+def study(name: str, metrics: Mapping[str, Metric], plan: StudySize, *, seed: int = 0, step: Progress) -> Study:
     """Study one embedded model; a biased twin is asked less."""
     import toolkit
 
@@ -88,7 +88,7 @@ def study(name: str, metrics: Mapping[str, Metric], plan: Plan, *, seed: int = 0
     return Study(frame(rows), pd.concat(diagnosis, ignore_index=True), surrogate, flaws)
 
 
-def _diagnosis(vlm: VLM, dataset: str, plan: Plan, seed: int) -> pd.DataFrame:
+def _diagnosis(vlm: VLM, dataset: str, plan: StudySize, seed: int) -> pd.DataFrame:
     from toolkit.redundancy import diagnose
 
     report = diagnose(vlm, _dataset(dataset, plan.diagnosis, seed), seed=seed)
@@ -101,7 +101,7 @@ def _dataset(name: str, n: int, seed: int) -> list[Sample]:
     return load(name, "test", n, seed=seed)
 
 
-def _plans(models: Sequence[str], plan: Plan) -> dict[str, Plan]:
+def _plans(models: Sequence[str], plan: StudySize) -> dict[str, StudySize]:
     """Who is asked what: flaws and the exact index on the grounded models, the index on the first twin too."""
     grounded = [name for name in models if name in PAIRS] or list(models)
     indexed = {*grounded, PAIRS.get(grounded[0], "")} if grounded else set()
@@ -113,7 +113,7 @@ def _plans(models: Sequence[str], plan: Plan) -> dict[str, Plan]:
     }
 
 
-def _study_by_name(name: str, metrics: tuple[str, ...], plan: Plan, seed: int) -> Study:
+def _study_by_name(name: str, metrics: tuple[str, ...], plan: StudySize, seed: int) -> Study:
     """A study in a worker process, which finds metrics by their registered names."""
     import torch
 
@@ -122,7 +122,7 @@ def _study_by_name(name: str, metrics: tuple[str, ...], plan: Plan, seed: int) -
 
 
 def studies(
-    models: Sequence[str], metrics: Mapping[str, Metric], plan: Plan, *, seed: int, workers: int, step: Progress
+    models: Sequence[str], metrics: Mapping[str, Metric], plan: StudySize, *, seed: int, workers: int, step: Progress
 ) -> dict[str, Study]:
     """Studies of several models; in worker processes if there are several workers and all metrics are registered."""
     plans = _plans(models, plan)
@@ -144,14 +144,14 @@ def run_panel(
     metrics: Sequence[str | Metric] = JUDGED,
     *,
     models: Sequence[str] | None = None,
-    plan: Plan | None = None,
+    plan: StudySize | None = None,
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> PanelRun:
     """Judge metrics by every rule, on games and on the embedded models that are installed."""
     start = time.perf_counter()
-    plan = Plan() if plan is None else plan
+    plan = StudySize() if plan is None else plan
     step = progress if progress is not None else lambda message: None
     judged = resolve(metrics)
     names = embedded_models() if models is None else tuple(models)
@@ -161,18 +161,18 @@ def run_panel(
     pairs = {name: PAIRS.get(name, "") for name in names if name not in PAIRS.values()}
     step("judging")
     cells += model_cells({name: s.scores for name, s in found.items()}, pairs, tuple(judged))
-    return PanelRun(Panel.of(cells), found, plan, time.perf_counter() - start)
+    return PanelRun(ValidityPanel.of(cells), found, plan, time.perf_counter() - start)
 
 
 def validate_metric(
     metric: str | Metric,
     *,
     models: Sequence[str] | None = None,
-    plan: Plan | None = None,
+    plan: StudySize | None = None,
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
-) -> Panel:
+) -> ValidityPanel:
     """Judge one metric, yours or ours, by every rule of the validity panel.
 
     Args:
@@ -190,7 +190,7 @@ def validate_metric(
         UnknownNameError: No such metric.
         CheckpointError: A model that is not installed.
     """
-    plan = replace(Plan() if plan is None else plan, surrogate=0, flaws=0)
+    plan = replace(StudySize() if plan is None else plan, surrogate=0, flaws=0)
     return run_panel([metric], models=models, plan=plan, seed=seed, workers=workers, progress=progress).panel
 
 
@@ -217,7 +217,7 @@ def validate(
     """
     from toolkit.audit.metrics.shipped_panel import measured, write_measured
 
-    plan, what = Plan().scaled(samples), measured()
+    plan, what = StudySize().scaled(samples), measured()
     done = run_panel(metrics, models=models, plan=plan, seed=seed, workers=workers, progress=progress)
     report = ValidityReport.of(done)
     report.write(out)

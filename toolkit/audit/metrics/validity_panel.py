@@ -12,7 +12,7 @@ from toolkit.audit.metrics.rules import RULES, Rule, rule_of
 
 
 @dataclass(frozen=True)
-class Cell:
+class JudgedCell:
     """One rule applied to one metric on one subject.
 
     Attributes:
@@ -45,30 +45,32 @@ class Cell:
         return rule_of(self.check)
 
 
-def judge(metric: str, check: str, subject: str, value: float, low: float, high: float, n: int, note: str = "") -> Cell:
+def judge(
+    metric: str, check: str, subject: str, value: float, low: float, high: float, n: int, note: str = ""
+) -> JudgedCell:
     """A cell with the verdict of its rule; without one where there is no number or there are too few samples."""
     rule = rule_of(check)
     value, low, high = float(value), float(low), float(high)
     if not math.isfinite(value):
-        return Cell(metric, check, subject, math.nan, math.nan, math.nan, n, None, note, note or "no number")
+        return JudgedCell(metric, check, subject, math.nan, math.nan, math.nan, n, None, note, note or "no number")
     if n < rule.n_min:
         reason = f"the rule needs {rule.n_min} samples, there are {n}"
-        return Cell(metric, check, subject, value, low, high, n, None, note, reason)
-    return Cell(metric, check, subject, value, low, high, n, rule.judge(value, low, high), note)
+        return JudgedCell(metric, check, subject, value, low, high, n, None, note, reason)
+    return JudgedCell(metric, check, subject, value, low, high, n, rule.judge(value, low, high), note)
 
 
 @dataclass(frozen=True)
-class Panel:
+class ValidityPanel:
     """All cells; one or several metrics.
 
     Attributes:
         cells: In the order of the rules.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[JudgedCell, ...]
 
     @classmethod
-    def of(cls, cells: Iterable[Cell]) -> Panel:
+    def of(cls, cells: Iterable[JudgedCell]) -> ValidityPanel:
         """A panel with its cells in the order of the rules."""
         order = [rule.check for rule in RULES]
         return cls(tuple(sorted(cells, key=lambda cell: (cell.metric, order.index(cell.check), cell.subject))))
@@ -102,7 +104,7 @@ class Panel:
                 row[metric] = f"{sum(found)}/{len(found)}" if found else ""
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(self.metrics))
 
-    def failed(self, metric: str) -> tuple[Cell, ...]:
+    def failed(self, metric: str) -> tuple[JudgedCell, ...]:
         """Cells that the metric does not pass."""
         return tuple(cell for cell in self.cells if cell.metric == metric and cell.passed is False)
 

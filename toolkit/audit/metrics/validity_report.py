@@ -22,7 +22,7 @@ from toolkit.audit.metrics.panel_figure import draw_panel
 from toolkit.audit.metrics.panel_run import PanelRun
 from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.two_player_macro import surrogate_table
-from toolkit.audit.metrics.validity_panel import Panel
+from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.ranks import rank_shift
@@ -49,7 +49,7 @@ class ValidityReport:
         seconds: Wall-clock time of the run.
     """
 
-    panel: Panel
+    panel: ValidityPanel
     claims: pd.DataFrame = field(repr=False)
     collapse: pd.DataFrame = field(repr=False)
     surrogate: dict[str, pd.DataFrame] = field(repr=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from toolkit.benchmark.report.report_data import limits_of, rows_of
-from toolkit.benchmark.report.run_tables import Run, load_run, seeded
+from toolkit.benchmark.report.run_tables import FinishedRun, load_run, seeded
 from toolkit.benchmark.run.records import write_atomically
 from toolkit.benchmark.run.spec import changes
 from toolkit.reporting.page import (
@@ -30,7 +30,7 @@ from toolkit.stats.estimates import clustered_mean, holm, paired_test
 KEYS = ["model", "dataset", "explainer"]
 
 
-def compare_runs(first: Run, second: Run, metric: str) -> pd.DataFrame:
+def compare_runs(first: FinishedRun, second: FinishedRun, metric: str) -> pd.DataFrame:
     """Second minus first on the samples that both have, per model, dataset and explainer.
 
     Seeds are averaged first; intervals resample pictures, p-values are Wilcoxon's over pictures with Holm's correction
@@ -101,7 +101,7 @@ def write_comparison(first: Path | str, second: Path | str, path: Path | str, *,
     return path
 
 
-def _differences(first: Run, second: Run) -> Section:
+def _differences(first: FinishedRun, second: FinishedRun) -> Section:
     """In what the runs themselves differ: settings, weights, contents, version."""
     found = changes(first.spec.content, second.spec.content) + changes(first.identities, second.identities)
     found += changes({"toolkit": first.toolkit}, {"toolkit": second.toolkit})
@@ -110,7 +110,7 @@ def _differences(first: Run, second: Run) -> Section:
     return Section("settings", "What differs between the runs", body)
 
 
-def _section(frame: pd.DataFrame, metric: str, run: Run) -> Section:
+def _section(frame: pd.DataFrame, metric: str, run: FinishedRun) -> Section:
     """One card per model and dataset, the explainers in the order of the first run."""
     limits = limits_of(frame["low"], frame["high"], frame["change"])
     order = list(dict.fromkeys([*run.spec.explainers, *frame["explainer"]]))

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image
 
 from toolkit.benchmark.report import run_tables as tables
-from toolkit.benchmark.report.run_tables import Run
+from toolkit.benchmark.report.run_tables import FinishedRun
 from toolkit.benchmark.run.records import Line
 from toolkit.reporting.page import Section, number, paragraph, table, text
 from toolkit.reporting.plots.drawing import image_html
 from toolkit.reporting.plots.maps import overlay, png_bytes, ranked_players, tokens_html
 
 
-def choose(run: Run, model: str) -> list[tuple[str, Line]]:
+def choose(run: FinishedRun, model: str) -> list[tuple[str, Line]]:
     """Best and worst sample of a model by the headline metric, mean over the explainers that compete.
 
     Only samples whose picture was kept are candidates.
@@ -32,7 +32,7 @@ def choose(run: Run, model: str) -> list[tuple[str, Line]]:
     return [("highest", drawn[means.index[-1]]), *found] if len(means) > 1 else found
 
 
-def examples(run: Run) -> Section:
+def examples(run: FinishedRun) -> Section:
     """Maps of all explainers on the best and the worst sample of every model."""
     parts = []
     for model in run.spec.models:
@@ -47,7 +47,7 @@ def examples(run: Run) -> Section:
     return Section("examples", "Best and worst samples", body + "".join(parts) if parts else body)
 
 
-def _example(run: Run, model: str, kind: str, sample: Line) -> str:
+def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
     drawing = sample["drawing"]
     picture = Image.open(io.BytesIO(base64.b64decode(drawing["png"])))
     records = [
@@ -73,7 +73,7 @@ def _example(run: Run, model: str, kind: str, sample: Line) -> str:
     )
 
 
-def _map(run: Run, record: Line, sample: Line, picture: Image.Image) -> str:
+def _map(run: FinishedRun, record: Line, sample: Line, picture: Image.Image) -> str:
     scores = np.asarray(record["scores"], dtype=np.float64)
     n_image = int(record["n_image"])
     drawing = sample["drawing"]

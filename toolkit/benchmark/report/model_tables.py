@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from toolkit.benchmark.report.run_tables import Run, blocks, cells, seeded
+from toolkit.benchmark.report.run_tables import FinishedRun, blocks, cells, seeded
 from toolkit.stats.estimates import clustered_mean, paired_test
 
 MIN_PICTURES = 6
@@ -16,7 +16,7 @@ MIN_PICTURES = 6
 CORNERS = ("both", "image", "text", "empty")
 
 
-def corners(run: Run) -> pd.DataFrame:
+def corners(run: FinishedRun) -> pd.DataFrame:
     """Per model and dataset: accuracy, mean value of the four corner coalitions, total interaction with interval.
 
     The value is the probability of the model's own answer; ``synergistic`` and ``redundant`` are the shares of samples
@@ -45,7 +45,7 @@ def corners(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def controls(run: Run, *, alpha: float = 0.05) -> pd.DataFrame:
+def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
     """Does each metric order the known answers: oracle > random > anti-oracle, each step with p < alpha?
 
     One row per model, dataset and metric. ``verdict`` is ``passes``, ``fails`` or ``not tested`` where the run has no
@@ -75,7 +75,7 @@ def controls(run: Run, *, alpha: float = 0.05) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def costs(run: Run) -> pd.DataFrame:
+def costs(run: FinishedRun) -> pd.DataFrame:
     """Median seconds and passes per attribution; these numbers differ from run to run."""
     rows = []
     for record in run.records:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from toolkit.benchmark.report import model_tables as truths
 from toolkit.benchmark.report import run_tables as tables
-from toolkit.benchmark.report.run_tables import Run
+from toolkit.benchmark.report.run_tables import FinishedRun
 from toolkit.benchmark.report.two_step import mixed_models
 from toolkit.reporting.plots.drawing import Drawing, image_html
 
 
 @dataclass(frozen=True)
-class Book:
+class ReportData:
     """A run with its tables, each computed once, and the figures drawn so far.
 
     Attributes:
@@ -25,7 +25,7 @@ class Book:
         figures: SVG by file name without suffix.
     """
 
-    run: Run
+    run: FinishedRun
     figures: dict[str, str] = field(default_factory=dict)
 
     def draw(self, kind: str, names: tuple[str, ...], drawing: Drawing) -> str:

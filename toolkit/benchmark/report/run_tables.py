@@ -33,7 +33,7 @@ STATUSES = ("ok", "failed", "skipped", "missing")
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A run read from its folder.
 
     Attributes:
@@ -57,7 +57,7 @@ class Run:
     frame: pd.DataFrame
 
 
-def load_run(folder: Path | str) -> Run:
+def load_run(folder: Path | str) -> FinishedRun:
     """Read a run, finished or not.
 
     Raises:
@@ -85,7 +85,7 @@ def load_run(folder: Path | str) -> Run:
     records.sort(key=lambda line: place[line["key"]])
     samples = [line for line in lines if line["kind"] == "sample"]
     frame = _frame(records, about.spec)
-    return Run(about.folder, about.spec, about.toolkit, about.identities, units, samples, records, frame)
+    return FinishedRun(about.folder, about.spec, about.toolkit, about.identities, units, samples, records, frame)
 
 
 def _frame(records: list[Line], spec: BenchmarkSpec) -> pd.DataFrame:
@@ -104,22 +104,22 @@ def seeded(*words: str) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(word.encode()) for word in words])
 
 
-def competitors(run: Run) -> list[str]:
+def competitors(run: FinishedRun) -> list[str]:
     """Explainers that take part in rankings."""
     return [name for name in run.spec.explainers if name not in CONTROLS]
 
 
-def cells(run: Run) -> list[tuple[str, str]]:
+def cells(run: FinishedRun) -> list[tuple[str, str]]:
     """Model and dataset of every leaderboard."""
     return [(model, dataset) for model in run.spec.models for dataset in run.spec.datasets]
 
 
-def cell_frame(run: Run, model: str, dataset: str) -> pd.DataFrame:
+def cell_frame(run: FinishedRun, model: str, dataset: str) -> pd.DataFrame:
     """The records of one leaderboard."""
     return run.frame[(run.frame["model"] == model) & (run.frame["dataset"] == dataset)]
 
 
-def leaderboards(run: Run) -> pd.DataFrame:
+def leaderboards(run: FinishedRun) -> pd.DataFrame:
     """One row per model, dataset, explainer and metric: mean over samples (seeds averaged first), interval, counts."""
     rows = []
     for model, dataset in cells(run):
@@ -148,7 +148,7 @@ def leaderboards(run: Run) -> pd.DataFrame:
     return table
 
 
-def blocks(run: Run, model: str, dataset: str, metric: str, explainers: Iterable[str]) -> pd.DataFrame:
+def blocks(run: FinishedRun, model: str, dataset: str, metric: str, explainers: Iterable[str]) -> pd.DataFrame:
     """One row per picture, one column per explainer: mean over the picture's samples and seeds; NaN where missing."""
     cell = cell_frame(run, model, dataset)
     table = cell.pivot_table(index="image_id", columns="explainer", values=metric, aggfunc="mean", sort=True)
@@ -173,13 +173,13 @@ def complete(table: pd.DataFrame) -> Complete:
     return Complete(whole.to_numpy(dtype=np.float64), names, len(table) - len(whole), absent)
 
 
-def rank_test(run: Run, model: str, dataset: str, metric: str) -> tuple[Complete, RankTest]:
+def rank_test(run: FinishedRun, model: str, dataset: str, metric: str) -> tuple[Complete, RankTest]:
     """Friedman and Nemenyi over the pictures of one leaderboard."""
     part = complete(blocks(run, model, dataset, metric, competitors(run)))
     return part, friedman_nemenyi(part.values)
 
 
-def rank_tests(run: Run) -> pd.DataFrame:
+def rank_tests(run: FinishedRun) -> pd.DataFrame:
     """One row per model, dataset and explainer: mean rank by the headline metric, and the test over all of them."""
     rows = []
     for model, dataset in cells(run):
@@ -198,7 +198,7 @@ def rank_tests(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pairwise_tests(run: Run) -> pd.DataFrame:
+def pairwise_tests(run: FinishedRun) -> pd.DataFrame:
     """Wilcoxon's signed-rank test of all pairs of explainers by the headline metric; Holm within a leaderboard."""
     rows = []
     for model, dataset in cells(run):
@@ -218,7 +218,7 @@ def pairwise_tests(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "cohens_dz", "n_blocks"])
 
 
-def taus(run: Run) -> pd.DataFrame:
+def taus(run: FinishedRun) -> pd.DataFrame:
     """Kendall's tau between the rankings of every two metrics, per leaderboard, with interval over pictures."""
     metrics = [name for name in run.spec.metrics if name != "total-interaction"]
     rows = []
@@ -235,7 +235,7 @@ def taus(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _tau(run: Run, both: Floats, k: int, row: dict[str, str]) -> dict[str, float | str]:
+def _tau(run: FinishedRun, both: Floats, k: int, row: dict[str, str]) -> dict[str, float | str]:
     if k < 2 or len(both) == 0:
         return {"tau": math.nan, "p": math.nan, "low": math.nan, "high": math.nan, "method": "undefined"}
     tau = clustered_tau(
@@ -247,7 +247,7 @@ def _tau(run: Run, both: Floats, k: int, row: dict[str, str]) -> dict[str, float
     }  # fmt: skip
 
 
-def failures(run: Run) -> pd.DataFrame:
+def failures(run: FinishedRun) -> pd.DataFrame:
     """Records that are not ok, counted by explainer and reason."""
     bad = run.frame[run.frame["status"] != "ok"]
     keys = ["model", "dataset", "explainer", "status", "reason"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from toolkit.benchmark.report import run_tables as tables
-from toolkit.benchmark.report.report_data import Book, rows_of
+from toolkit.benchmark.report.report_data import ReportData, rows_of
 from toolkit.reporting.page import Section, card, details, grid, number, p_value, paragraph, table, text
 from toolkit.reporting.plots import critical_difference
 
 
-def tests(book: Book) -> Section:
+def tests(book: ReportData) -> Section:
     """Critical-difference diagrams and pairwise tests."""
     run, cards = book.run, []
     for model, dataset in tables.cells(run):
@@ -50,7 +50,7 @@ def tests(book: Book) -> Section:
     return Section("tests", "Which differences are more than chance?", body)
 
 
-def _mixed(book: Book) -> str:
+def _mixed(book: ReportData) -> str:
     found = book.mixed_models
     fitted = found[found["note"].isna()]
     broken = [

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from toolkit.benchmark.report.report_data import Book, rows_of
+from toolkit.benchmark.report.report_data import ReportData, rows_of
 from toolkit.reporting.page import Section, details, number, p_value, paragraph, table, text
 
 VERDICT = {"passes": "good", "fails": "bad", "not tested": "none"}
 
 
-def validity(book: Book) -> Section:
+def validity(book: ReportData) -> Section:
     """Do the metrics order the controls?"""
     found = book.controls
     rows = [

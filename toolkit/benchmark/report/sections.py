@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from toolkit.benchmark.report import run_tables as tables
-from toolkit.benchmark.report.report_data import Book, limits_of, rows_of
-from toolkit.benchmark.report.run_tables import CONTROLS, Run
+from toolkit.benchmark.report.report_data import ReportData, limits_of, rows_of
+from toolkit.benchmark.report.run_tables import CONTROLS, FinishedRun
 from toolkit.reporting.page import (
     Section,
     card,
@@ -39,7 +39,7 @@ def _interval(low: float, high: float, digits: int = 2) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]" if math.isfinite(low) and math.isfinite(high) else "–"
 
 
-def corners(book: Book) -> Section:
+def corners(book: ReportData) -> Section:
     """How much of the answers comes from both modalities together."""
     rows = []
     shown = book.corners
@@ -68,7 +68,7 @@ def corners(book: Book) -> Section:
     return Section("modalities", "Synergy or redundancy: do the models need both?", body)
 
 
-def leaderboards(book: Book) -> Section:
+def leaderboards(book: ReportData) -> Section:
     """One card per model and dataset."""
     spec = book.run.spec
     others = [name for name in ("srg-image", "srg-text") if name in spec.metrics and name != spec.headline]
@@ -110,7 +110,7 @@ def _missing(row: pd.Series) -> str:
     return f'<br><span class="bad">{", ".join(bad)}</span>' if bad else ""
 
 
-def collapse(book: Book) -> Section:
+def collapse(book: ReportData) -> Section:
     """The rankings by image and by text beside each other."""
     run = book.run
     wanted = [name for name in ("srg-image", run.spec.headline, "srg-text") if name in run.spec.metrics]
@@ -146,7 +146,7 @@ def collapse(book: Book) -> Section:
     return Section("collapse", "Do the rankings agree?", body)
 
 
-def mean_curve(run: Run, model: str, dataset: str, explainer: str, name: str) -> list[float] | None:
+def mean_curve(run: FinishedRun, model: str, dataset: str, explainer: str, name: str) -> list[float] | None:
     """Mean over the records of a cell of one curve, or None where there is none."""
     found = [
         record["curves"][name]
@@ -157,7 +157,7 @@ def mean_curve(run: Run, model: str, dataset: str, explainer: str, name: str) ->
     return np.mean(np.asarray(found, dtype=np.float64), axis=0).tolist() if found else None
 
 
-def curves(book: Book) -> Section:
+def curves(book: ReportData) -> Section:
     """Insertion, deletion and synergy curves of every leaderboard."""
     run = book.run
     fractions = np.linspace(0, 1, run.spec.steps + 1)
@@ -180,7 +180,7 @@ def curves(book: Book) -> Section:
     return Section("curves", "Curves", body)
 
 
-def speed(book: Book) -> Section:
+def speed(book: ReportData) -> Section:
     """Seconds per attribution against the headline metric."""
     run, cards = book.run, []
     for model in run.spec.models:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from toolkit.benchmark.report.run_tables import Run, cell_frame, cells, competitors
+from toolkit.benchmark.report.run_tables import FinishedRun, cell_frame, cells, competitors
 
 
 def mixed_model(values: ArrayLike, methods: ArrayLike, groups: ArrayLike, *, reference: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def mixed_model(values: ArrayLike, methods: ArrayLike, groups: ArrayLike, *, ref
     return {"converged": True, "reason": None, "effects": effects}
 
 
-def mixed_models(run: Run) -> pd.DataFrame:
+def mixed_models(run: FinishedRun) -> pd.DataFrame:
     """One row per model, dataset and explainer: difference to random, by the headline metric.
 
     Where random did not take part the first explainer is the reference. A model that did not converge has one row that

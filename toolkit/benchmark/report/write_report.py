@@ -11,8 +11,8 @@ import pandas as pd
 from toolkit.benchmark.report import sections
 from toolkit.benchmark.report.examples import examples
 from toolkit.benchmark.report.published_numbers import beside, load_reference
-from toolkit.benchmark.report.report_data import Book
-from toolkit.benchmark.report.run_tables import STATUSES, Run, load_run
+from toolkit.benchmark.report.report_data import ReportData
+from toolkit.benchmark.report.run_tables import STATUSES, FinishedRun, load_run
 from toolkit.benchmark.report.section_tests import tests
 from toolkit.benchmark.report.section_validity import validity
 from toolkit.benchmark.run.records import write_atomically
@@ -33,7 +33,7 @@ def write_report(folder: Path | str) -> Path:
         SpecError: Its specification is damaged or of another schema.
         DamagedRecordsError: A record is damaged.
     """
-    book = Book(load_run(folder))
+    book = ReportData(load_run(folder))
     write_tables(book)
     path = book.run.folder / REPORT
     write_atomically(path, report_html(book).encode())
@@ -44,7 +44,7 @@ def write_report(folder: Path | str) -> Path:
     return path
 
 
-def write_tables(book: Book) -> dict[str, Path]:
+def write_tables(book: ReportData) -> dict[str, Path]:
     """Write every table as CSV; all but ``costs.csv`` depend on the measurements only, to the byte."""
     folder = book.run.folder / "tables"
     folder.mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def write_tables(book: Book) -> dict[str, Path]:
     return paths
 
 
-def report_html(book: Book) -> str:
+def report_html(book: ReportData) -> str:
     """The whole report as one document."""
     run = book.run
     parts = [
@@ -74,7 +74,7 @@ def report_html(book: Book) -> str:
     return page(title, _lead(book), parts, _footer(run))
 
 
-def _lead(book: Book) -> str:
+def _lead(book: ReportData) -> str:
     run = book.run
     counts = Counter(record["status"] for record in run.records)
     chips = "".join(
@@ -107,7 +107,7 @@ def _plural(n: int, noun: str) -> str:
     return noun if n == 1 else f"{noun}s"
 
 
-def _published(book: Book) -> Section:
+def _published(book: ReportData) -> Section:
     known = load_reference()
     joined = beside(book.leaderboards, known)
     if joined.empty:
@@ -121,7 +121,7 @@ def _published(book: Book) -> Section:
     return Section("published", "Published numbers", body + details("All published numbers", frame_table(known)))
 
 
-def _failures(book: Book) -> Section:
+def _failures(book: ReportData) -> Section:
     found = book.failures
     if found.empty:
         return Section("failures", "What failed", paragraph("Nothing: every planned record is there and ok.", "good"))
@@ -129,7 +129,7 @@ def _failures(book: Book) -> Section:
     return Section("failures", "What failed", body)
 
 
-def _provenance(run: Run) -> Section:
+def _provenance(run: FinishedRun) -> Section:
     environments = pd.DataFrame([sample["environment"] for sample in run.samples if sample.get("environment")])
     distinct = environments.drop(columns=["model_name"], errors="ignore").drop_duplicates()
     rows = [
@@ -150,7 +150,7 @@ def _provenance(run: Run) -> Section:
     return Section("provenance", "Where these numbers come from", body)
 
 
-def _footer(run: Run) -> str:
+def _footer(run: FinishedRun) -> str:
     return (
         f"Synergy Toolkit {text(run.toolkit)}. Metrics after Ky, Ghamizi and Cordy, <em>Measuring Cross-Modal "
         "Synergy</em>, "

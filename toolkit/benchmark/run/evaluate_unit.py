@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.run.records import Line, jsonable
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.benchmark.run.units import Bench, Skip, Unit, Unreadable, base_lines, failed_lines, reason_of
+from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines, reason_of
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.synergy.score import Score
@@ -24,7 +24,7 @@ from toolkit.vlm.protocol import VLM, VLMGame
 PICTURE_SIDE = 240
 
 
-def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Bench) -> list[Line]:
+def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Workspace) -> list[Line]:
     """Evaluate one unit; every failure below the model's loading becomes a record."""
     sample = bench.samples(unit.dataset)[unit.sample]
     if isinstance(sample, Unreadable):
@@ -67,7 +67,7 @@ def _corners(game: VLMGame) -> dict[str, float]:
 
 
 def _explain_all(
-    unit: Unit, records: list[Line], vlm: VLM, sample: Sample, target: str, bench: Bench
+    unit: Unit, records: list[Line], vlm: VLM, sample: Sample, target: str, bench: Workspace
 ) -> dict[int, Attribution]:
     """Attributions by record number; the records of the others say why there is none."""
     found: dict[int, Attribution] = {}
@@ -91,7 +91,7 @@ def _explain_all(
     return found
 
 
-def _score_all(game: VLMGame, records: list[Line], attributions: dict[int, Attribution], bench: Bench) -> None:
+def _score_all(game: VLMGame, records: list[Line], attributions: dict[int, Attribution], bench: Workspace) -> None:
     start, before = time.perf_counter(), game.n_evaluations
     try:
         results = bench.score(game, list(attributions.values())) if attributions else []

@@ -14,7 +14,7 @@ from typing import Protocol
 from toolkit.benchmark.run.evaluate_unit import evaluate_unit
 from toolkit.benchmark.run.outcomes import Outcome, WorkerError, after_death
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.benchmark.run.units import Bench, BenchFactory, Unit
+from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory
 
 _METHODS = multiprocessing.get_all_start_methods()
 
@@ -30,7 +30,7 @@ class Executor(Protocol):
 class SerialExecutor:
     """Everything in this process: no copies of the model, all threads for one forward pass."""
 
-    def __init__(self, spec: BenchmarkSpec, bench: Bench) -> None:
+    def __init__(self, spec: BenchmarkSpec, bench: Workspace) -> None:
         self.spec = spec
         self.bench = bench
 
@@ -40,7 +40,7 @@ class SerialExecutor:
             yield Outcome(unit, "worker0", evaluate_unit(unit, self.spec, self.bench))
 
 
-def _work(pipe: Connection, spec: BenchmarkSpec, factory: BenchFactory, variables: dict[str, str]) -> None:
+def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, variables: dict[str, str]) -> None:
     """Main loop of a worker process: ends when the caller closes the pipe, dies, or sends None.
 
     The fork server remembers the environment variables of its first caller; ``variables`` are those of now. The
@@ -78,7 +78,7 @@ class ProcessExecutor:
         factory: An importable callable, because it travels to the workers by name.
     """
 
-    def __init__(self, spec: BenchmarkSpec, factory: BenchFactory) -> None:
+    def __init__(self, spec: BenchmarkSpec, factory: WorkspaceFactory) -> None:
         self.spec = spec
         self.factory = factory
         spawn = multiprocessing.get_context("spawn")
@@ -144,7 +144,7 @@ def _give(worker: _Worker, todo: deque[Unit]) -> None:
             return  # the worker is dead; reading from its pipe says so and the unit is done again
 
 
-def make_executor(spec: BenchmarkSpec, factory: BenchFactory, bench: Bench) -> Executor:
+def make_executor(spec: BenchmarkSpec, factory: WorkspaceFactory, bench: Workspace) -> Executor:
     """The executor that the specification names; ``bench`` is this process's own, ``factory`` builds the workers'."""
     if spec.executor == "serial":
         return SerialExecutor(spec, bench)

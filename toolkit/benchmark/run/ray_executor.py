@@ -17,7 +17,7 @@ from toolkit.benchmark.run.evaluate_unit import evaluate_unit
 from toolkit.benchmark.run.outcomes import MAX_DEATHS, Outcome, WorkerError, after_death
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
-from toolkit.benchmark.run.units import Bench, BenchFactory, Unit
+from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory
 
 START_SECONDS = 600.0
 """So long a run waits for its first worker; a cluster that grows on demand needs minutes for a machine."""
@@ -26,10 +26,10 @@ START_SECONDS = 600.0
 class Replica:
     """One worker of the cluster; builds its bench with its first unit, so that a failure to do so can be told."""
 
-    def __init__(self, spec: BenchmarkSpec, factory: BenchFactory) -> None:
+    def __init__(self, spec: BenchmarkSpec, factory: WorkspaceFactory) -> None:
         self.spec = spec
         self.factory = factory
-        self.bench: Bench | None = None
+        self.bench: Workspace | None = None
 
     def ready(self) -> bool:
         """Answers as soon as the cluster has found room for this worker."""
@@ -103,7 +103,7 @@ class RayExecutor:
         SpecError: A remote address without token authentication.
     """
 
-    def __init__(self, spec: BenchmarkSpec, factory: BenchFactory) -> None:
+    def __init__(self, spec: BenchmarkSpec, factory: WorkspaceFactory) -> None:
         try:
             import ray
         except ModuleNotFoundError:

@@ -24,7 +24,7 @@ PLAYERS = {"embedded": (36, 8), "hub": (576, 24)}
 
 
 @dataclass(frozen=True)
-class ModelPlan:
+class ModelCost:
     """The cost of one model.
 
     Attributes:
@@ -45,7 +45,7 @@ class ModelPlan:
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class RunCost:
     """The cost of a run.
 
     Attributes:
@@ -60,7 +60,7 @@ class RunPlan:
     spec: BenchmarkSpec
     samples: dict[str, int | None]
     jobs: int
-    models: tuple[ModelPlan, ...]
+    models: tuple[ModelCost, ...]
     unpinned: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
 
@@ -98,7 +98,7 @@ class RunPlan:
             )
         return "\n".join(lines)
 
-    def _time(self, plan: ModelPlan) -> str:
+    def _time(self, plan: ModelCost) -> str:
         if plan.seconds is None:
             return "time not measured yet"
         rate = f"{plan.seconds:.2g} s per sample"
@@ -111,7 +111,7 @@ class RunPlan:
         return f"{text} with {self.spec.workers} worker{'s' if self.spec.workers > 1 else ''}"
 
 
-def dry_run(spec: BenchmarkSpec) -> RunPlan:
+def dry_run(spec: BenchmarkSpec) -> RunCost:
     """Plan a run without loading a model or a dataset.
 
     Raises:
@@ -125,8 +125,8 @@ def dry_run(spec: BenchmarkSpec) -> RunPlan:
         entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
         passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
         memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
-        found.append(ModelPlan(model, passes, separate, images, memory, measured.get(model)))
-    return RunPlan(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
+        found.append(ModelCost(model, passes, separate, images, memory, measured.get(model)))
+    return RunCost(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
 
 
 def _unpinned(spec: BenchmarkSpec) -> tuple[str, ...]:

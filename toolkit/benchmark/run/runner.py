@@ -16,7 +16,7 @@ from toolkit.benchmark.run.records import Line, Shard, read_statuses
 from toolkit.benchmark.run.run_environment import toolkit_version
 from toolkit.benchmark.run.run_folder import locked, open_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.benchmark.run.units import Bench, BenchFactory, Unit, failed_lines, plan_units, unit_keys
+from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory, failed_lines, plan_units, unit_keys
 
 _REASONS = 3
 """So many reasons of failures are told at the end of a run; the report has them all."""
@@ -60,11 +60,11 @@ class RunSummary:
         return "\n".join([counts, *(f"{n} failed: {reason}" for reason, n in self.reasons)])
 
 
-def toolkit_bench() -> BenchFactory:
+def toolkit_bench() -> WorkspaceFactory:
     """The toolkit's own bench; imported here, because it loads torch."""
-    from toolkit.benchmark.run.workspace import ToolkitBench
+    from toolkit.benchmark.run.workspace import ToolkitWorkspace
 
-    return ToolkitBench
+    return ToolkitWorkspace
 
 
 def default_folder(spec: BenchmarkSpec) -> Path:
@@ -72,7 +72,7 @@ def default_folder(spec: BenchmarkSpec) -> Path:
     return Path("runs") / f"{spec.name}-{spec.fingerprint}"
 
 
-def run_benchmark(spec: BenchmarkSpec, *, bench: BenchFactory | None = None) -> RunSummary:
+def run_benchmark(spec: BenchmarkSpec, *, bench: WorkspaceFactory | None = None) -> RunSummary:
     """Evaluate everything that the folder of the run does not hold yet.
 
     Ctrl-C and kills lose at most the units in progress; run again with the same folder to resume.
@@ -129,7 +129,7 @@ def _again(status: str, spec: BenchmarkSpec) -> bool:
 
 
 def _outcomes(
-    todo: list[Unit], spec: BenchmarkSpec, factory: BenchFactory, driver: Bench
+    todo: list[Unit], spec: BenchmarkSpec, factory: WorkspaceFactory, driver: Workspace
 ) -> Iterator[tuple[str, list[Line]]]:
     if not todo:
         return

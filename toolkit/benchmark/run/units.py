@@ -46,7 +46,7 @@ class Skip(Exception):  # noqa: N818 - not an error: the record says why there i
     """Raised where an explainer does not apply to a sample; the record is ``skipped`` with this reason."""
 
 
-class Bench(Protocol):
+class Workspace(Protocol):
     """What a worker needs: samples, models, explainers and metrics. Built once per worker from the specification."""
 
     def identities(self) -> Mapping[str, str]:
@@ -90,7 +90,7 @@ class Bench(Protocol):
         ...
 
 
-BenchFactory: TypeAlias = Callable[[BenchmarkSpec], Bench]
+WorkspaceFactory: TypeAlias = Callable[[BenchmarkSpec], Workspace]
 
 
 DETERMINISTIC = frozenset(

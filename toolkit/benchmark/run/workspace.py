@@ -64,7 +64,7 @@ def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explain
     return explainers
 
 
-class ToolkitBench:
+class ToolkitWorkspace:
     """Loads models and datasets on demand and keeps one model at a time.
 
     Raises:

@@ -18,7 +18,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
 from toolkit.vlm.engine.fingerprint import is_altered
-from toolkit.vlm.engine.rotary import Turn
+from toolkit.vlm.engine.rotary import RotaryTable
 
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, bounds: list[int], scaling: float) -> Tensor:
@@ -82,7 +82,7 @@ def _attend(
     """The attention's own forward, with positions turned in place and windows in batches; shape (length, dim)."""
     heads = attention.num_heads
     cosine, sine = position_embeddings
-    turn = Turn.of_heads(cosine.float(), sine.float(), heads)
+    turn = RotaryTable.of_heads(cosine.float(), sine.float(), heads)
     query, key, value = attention.qkv(hidden_states).view(len(hidden_states), 3, -1).unbind(1)
     query, key = (turn(x.float()).to(x.dtype) for x in (query, key))
     query, key, value = (x.unflatten(-1, (heads, -1)) for x in (query, key, value))

@@ -19,7 +19,7 @@ from toolkit.vlm.engine import decoder, kernels
 from toolkit.vlm.engine.fingerprint import is_altered
 from toolkit.vlm.engine.masks import layer_biases
 from toolkit.vlm.engine.patches import is_known_class
-from toolkit.vlm.engine.rotary import Turn
+from toolkit.vlm.engine.rotary import RotaryTable
 
 _LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
 _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
@@ -62,7 +62,7 @@ def read_states(
     stack = _text_model(model)
     biases = layer_biases(model, mask, embeddings.dtype, index)
     cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
-    turn = Turn.of_heads(cosine, sine, stack.config.num_attention_heads)
+    turn = RotaryTable.of_heads(cosine, sine, stack.config.num_attention_heads)
     batch, length, _ = embeddings.shape
     hidden = kernels.padded(embeddings.flatten(0, 1))
     for layer, bias in zip(stack.layers[:-1], biases, strict=False):
@@ -85,7 +85,9 @@ def _text_model(model: PreTrainedModel) -> Any:
     return cast(Any, model).get_decoder()
 
 
-def _layer(layer: Any, context: Tensor, hidden: Tensor, turn: Turn, turn_hidden: Turn, bias: Tensor) -> Tensor:
+def _layer(
+    layer: Any, context: Tensor, hidden: Tensor, turn: RotaryTable, turn_hidden: RotaryTable, bias: Tensor
+) -> Tensor:
     """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``.
 
     Both have a row per token of the batch, and may have more behind them, which are carried along and mean nothing.
@@ -118,7 +120,7 @@ def _norm(norm: Any, x: Tensor) -> Tensor:
     return rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
-def _turned(x: Tensor, turn: Turn, attention: Any, norm: str) -> Tensor:
+def _turned(x: Tensor, turn: RotaryTable, attention: Any, norm: str) -> Tensor:
     """Queries or keys of all rows, normalised where the family does so and turned, by heads."""
     rows = x[: turn.n_tokens]
     if (head_norm := getattr(attention, norm, None)) is not None:
@@ -126,6 +128,6 @@ def _turned(x: Tensor, turn: Turn, attention: Any, norm: str) -> Tensor:
     return _heads(turn(rows.view(*turn.shape, -1)), turn, attention)
 
 
-def _heads(x: Tensor, turn: Turn, attention: Any) -> Tensor:
+def _heads(x: Tensor, turn: RotaryTable, attention: Any) -> Tensor:
     """Heads apart: a row per token to (batch, heads, length, head_dim)."""
     return x.view(-1, x.shape[-1])[: turn.n_tokens].view(*turn.shape, -1, attention.head_dim).transpose(1, 2)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Turn:
+class RotaryTable:
     """Rotary positions of tokens, repeated over the heads, with the sign of the swapped half in the sine.
 
     A head x = (a, b) of two halves becomes (a cos - b sin, b cos + a sin): Su et al., RoFormer, arXiv 2104.09864, in
@@ -36,16 +36,16 @@ class Turn:
         return self.shape.numel()
 
     @classmethod
-    def of_heads(cls, cosine: Tensor, sine: Tensor, heads: int) -> Turn:
+    def of_heads(cls, cosine: Tensor, sine: Tensor, heads: int) -> RotaryTable:
         """From the tables (..., head_dim) that a rotary embedding of transformers returns."""
         half = cosine.shape[-1] // 2
         signed = torch.cat((-sine[..., :half], sine[..., half:]), dim=-1)
         times = (1,) * (cosine.dim() - 1) + (heads,)
         return cls(cosine.repeat(times), signed.repeat(times), cosine.shape[-1])
 
-    def at(self, read: tuple[Tensor, ...]) -> Turn:
+    def at(self, read: tuple[Tensor, ...]) -> RotaryTable:
         """The positions of some tokens, picked by an index of the leading axes."""
-        return Turn(self.cosine[read], self.sine[read], self.head_dim)
+        return RotaryTable(self.cosine[read], self.sine[read], self.head_dim)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Queries or keys (..., width) turned by their positions, in place; fewer heads than in the tables will do."""
