@@ -342,7 +342,7 @@ def test_a_method_that_cannot_fit_is_refused_before_it_runs(
     method: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("attention", "gradients"):
-        monkeypatch.setattr(f"toolkit.explainers.{module}.free_bytes", lambda device: 1000)
+        monkeypatch.setattr(f"toolkit.explainers.internals.{module}.free_bytes", lambda device: 1000)
     with pytest.raises(MemoryError, match=rf"{what}.*GiB"):
         explain(method, tiny_vlm("llava"), tiny_sample(), target="yes")
     explain("tam", tiny_vlm("llava"), tiny_sample(), target="yes")

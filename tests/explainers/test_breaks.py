@@ -169,7 +169,7 @@ BREAKS: dict[str, Break] = {
         "to_scores(box, box.pixels * by_pixel,", "to_scores(box, by_pixel,", ("SmoothGrad",),
         closed_form(smoothed, 0.02)),
     "grad-cam": Break(
-        "a channel counts with its signed mean gradient", "cam",
+        "a channel counts with its signed mean gradient", "internals.cam",
         "gradient[0, where].double().mean(0)", "gradient[0, where].double().abs().mean(0)", ("activation_map",),
         check_grad_cam),
     "llava-cam": Break(
@@ -177,13 +177,13 @@ BREAKS: dict[str, Break] = {
         "noisy(box.pixels, self.samples, self.level, rng)", "noisy(box.pixels, self.samples, 0.0, rng)", ("LlavaCam",),
         check_llava_cam),
     "attn-lrp": Break(
-        "a gated MLP hands each factor half", "lrp_rules",
+        "a gated MLP hands each factor half", "internals.lrp_rules",
         "scale_gradient(args[0], 0.5)", "scale_gradient(args[0], 1.0)", ("_half",), check_conservation),
     "rollout": Break(
-        "the residual stream is the identity", "attention",
+        "the residual stream is the identity", "internals.attention",
         "mixed = mixed + torch.eye(", "mixed = mixed + 0 * torch.eye(", ("mixing",), check_rollout),
     "grad-rollout": Break(
-        "what speaks against the answer is cut off", "attention",
+        "what speaks against the answer is cut off", "internals.attention",
         "(weights * call.weights_gradient()).clamp(min=0)", "(weights * call.weights_gradient()).abs()", ("mixing",),
         check_grad_rollout),
     "attention-last": Break(
