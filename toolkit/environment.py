@@ -94,7 +94,13 @@ def _hanging(start: str, words: str, width: int | None) -> list[str]:
 
 
 def doctor() -> Diagnosis:
-    """Look at versions, torchvision, device, memory, network, cache, widgets and the embedded models."""
+    """Look at versions, torchvision, device, memory, network, cache, widgets and the embedded models.
+
+    Example:
+        >>> import toolkit
+        >>> {check.name for check in toolkit.doctor().checks} >= {"python", "device", "memory"}
+        True
+    """
     return Diagnosis(
         (
             check_python(),

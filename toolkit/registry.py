@@ -1,12 +1,21 @@
-"""Registries of named things: no silent overwrite, and a suggestion for a mistyped name."""
+"""Registries of named things: no silent overwrite, a suggestion for a mistyped name, and the plug-ins' things.
+
+A name may also be ``"module:attribute"``, which is imported when it is asked for. Installed packages register theirs
+through an entry point of the group ``synergy_toolkit.plugins`` that names a module; it is imported when a registry is
+listed, or asked for a name that it does not know.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib import import_module, metadata
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+GROUP = "synergy_toolkit.plugins"
 
 
 class UnknownNameError(KeyError):
@@ -23,15 +32,58 @@ class UnknownNameError(KeyError):
         return self.message
 
 
+class PluginError(ValueError):
+    """A plug-in that cannot be imported, or that has not what was asked of it; the message says how to mend it."""
+
+
+def import_plugin(name: str) -> Any:
+    """The module of this name, or for ``"module:attribute"`` what it holds.
+
+    Raises:
+        PluginError: The module or the attribute does not exist.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise PluginError(f"cannot import {module_name!r} ({error}); run from its folder, or install it") from error
+    if not attribute:
+        return module
+    if not hasattr(module, attribute):
+        public = ", ".join(known for known in vars(module) if not known.startswith("_")) or "nothing"
+        raise PluginError(f"{module_name!r} has no {attribute!r}; it has {public}")
+    return getattr(module, attribute)
+
+
+@cache
+def import_installed() -> None:
+    """Import what installed packages offer, once; each registers its things.
+
+    Raises:
+        PluginError: A package's plug-in cannot be imported.
+    """
+    for point in metadata.entry_points(group=GROUP):
+        try:
+            import_module(point.value)
+        except Exception as error:  # whatever somebody else's module raises
+            owner = point.dist.name if point.dist is not None else "an installed package"
+            raise PluginError(
+                f"the plug-in {point.name!r} of {owner} cannot be imported ({type(error).__name__}: {error}); mend or "
+                "uninstall it"
+            ) from error
+
+
 class Registry(Generic[T]):
     """A mapping from names to entries of one kind.
 
     Args:
         kind: The singular noun used in error messages, for example ``"explainer"``.
+        from_path: Makes an entry of ``"module:attribute"``; None where such names have no meaning.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, from_path: Callable[[str], T] | None = None) -> None:
         self.kind = kind
+        self._from_path = from_path
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
@@ -54,7 +106,14 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: It is not; the message suggests the nearest one.
+            PluginError: It is ``"module:attribute"``, and there is no such thing.
         """
+        if name in self._entries:
+            return name
+        if ":" in name and self._from_path is not None:
+            self._entries[name] = self._from_path(name)
+            return name
+        import_installed()
         if name not in self._entries:
             raise UnknownNameError(self.kind, name, self._entries)
         return name
@@ -66,7 +125,9 @@ class Registry(Generic[T]):
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        """The names that are registered; those read off a path are not listed."""
+        import_installed()
+        return iter([name for name in self._entries if ":" not in name])
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(list(iter(self)))

@@ -16,14 +16,14 @@ from support.tokenizer import bpe
 from toolkit.vlm.adapters.adapter_base import Adapter
 
 DOCUMENT = Path(__file__).parents[2] / "CONTRIBUTING.md"
-MODULE = "toolkit.vlm.smolvlm"
+MODULE = "toolkit.vlm.adapters.smolvlm"
 
 
 @cache
 def blocks() -> tuple[str, str]:
     """The adapter's file and the registry's line, out of the document."""
     found = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    (file,) = [block for block in found if block.startswith("# toolkit/vlm/smolvlm.py\n")]
+    (file,) = [block for block in found if block.startswith("# toolkit/vlm/adapters/smolvlm.py\n")]
     (line,) = [block for block in found if block.startswith("FAMILIES.add(")]
     return file, line
 

@@ -54,5 +54,13 @@ def badges(
         typer.echo("no repository was named, so there are no badges now; make badges REPO=owner/name sets them")
 
 
+@app.command()
+def architecture(notebooks: Folder = Path("notebooks")) -> None:
+    """Draw the picture of the architecture's page."""
+    from toolkit.course.architecture import architecture as draw
+
+    typer.echo(draw().save(notebooks / "images" / "architecture.png"))
+
+
 if __name__ == "__main__":
     app()

@@ -173,7 +173,13 @@ def load_samples(
     instruction: str | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> list[Sample]:
-    """Load samples of any dataset; arguments and errors as in ``iter_samples``."""
+    """Load samples of any dataset; arguments and errors as in ``iter_samples``.
+
+    Example:
+        >>> import toolkit
+        >>> [sample.question for sample in toolkit.load_samples("scenes-existence", n=1)]
+        ['is there a ...']
+    """
     return list(
         iter_samples(
             name,

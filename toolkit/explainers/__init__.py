@@ -1,7 +1,7 @@
 """Explainers: one method per file, one call for all of them."""
 
 from toolkit.explainers.base import EXPLAINERS, Explainer, draws, explain, get_explainer
-from toolkit.explainers.plugin import check_explainer, load_explainer, register
+from toolkit.explainers.plugin import check_explainer, explainer, load_explainer, register
 from toolkit.games.attribution import Attribution
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "check_explainer",
     "draws",
     "explain",
+    "explainer",
     "get_explainer",
     "load_explainer",
     "register",

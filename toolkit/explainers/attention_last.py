@@ -33,6 +33,7 @@ class AttentionLast:
     reference: ClassVar[str] = "control; Jain and Wallace 2019, arXiv 1902.10186"
     cost: ClassVar[str] = "1 forward, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

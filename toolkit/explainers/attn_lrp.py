@@ -60,6 +60,7 @@ class AttnLrp:
     reference: ClassVar[str] = "Achtibat et al. 2024, arXiv 2402.05602"
     cost: ClassVar[str] = "2 forwards, 2 backwards, explicit attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "attention"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

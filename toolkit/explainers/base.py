@@ -32,7 +32,8 @@ class Explainer(Protocol):
     """Turns a model's answer to a sample into one signed score per player.
 
     ``needs`` lists what it asks for: ``"game"`` (forward passes only), ``"gradients"``, ``"activations"``,
-    ``"attention"``, or the sample's ``"truth"``.
+    ``"attention"``, or the sample's ``"truth"``. One that draws no random numbers says ``deterministic = True`` and
+    runs with the first seed only.
     """
 
     @property
@@ -89,7 +90,14 @@ def _load(path: str) -> Explainer:
     return cast("Explainer", getattr(importlib.import_module(f"toolkit.explainers.{module}"), name)())
 
 
-EXPLAINERS: Registry[Callable[[], Explainer]] = Registry("explainer")
+def _from_path(path: str) -> Callable[[], Explainer]:
+    """What makes the explainer ``"module:attribute"``, which is checked on first use like a registered one."""
+    plugin = importlib.import_module("toolkit.explainers.plugin")
+    checked = plugin.CheckedExplainer(plugin.load_explainer(path), path)
+    return lambda: cast("Explainer", checked)
+
+
+EXPLAINERS: Registry[Callable[[], Explainer]] = Registry("explainer", from_path=_from_path)
 for _name, _path in _BUILT_IN.items():
     EXPLAINERS.add(_name, partial(_load, _path))
 
@@ -107,6 +115,11 @@ class FunctionExplainer:
     reference: str = "user's own"
     cost: str = "unknown"
     needs: frozenset[Need] = frozenset()
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it does without random numbers: a function that draws names ``rng``."""
+        return "rng" not in inspect.signature(self.function).parameters
 
     def __post_init__(self) -> None:
         parameters = inspect.signature(self.function).parameters
@@ -151,6 +164,11 @@ def get_explainer(method: Method) -> Explainer:
     raise TypeError(f"expected an explainer's name, object or function, got {method!r}{hint}")
 
 
+def is_deterministic(method: Method) -> bool:
+    """Whether one seed is all seeds; an explainer that does not say ``deterministic`` may draw."""
+    return bool(getattr(get_explainer(method), "deterministic", False))
+
+
 def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:
     """The explained answer: the given one, or the model's own."""
     return vlm.answer(sample).text if target is None else target
@@ -183,6 +201,14 @@ def explain(
     Raises:
         UnknownNameError: No explainer has this name.
         ValueError: The attribution has the wrong length, a NaN, or explains another target.
+
+    Example:
+        >>> import toolkit
+        >>> vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+        >>> sample = toolkit.load_samples("scenes-existence", n=1)[0]
+        >>> found = toolkit.explain("occlusion", vlm, sample)
+        >>> found.scores.shape == (found.players.n,)
+        True
     """
     explainer = get_explainer(method)
     target = resolve_target(vlm, sample, target)

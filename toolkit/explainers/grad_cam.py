@@ -50,6 +50,7 @@ class GradCam:
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv 1610.02391"
     cost: ClassVar[str] = "1 forward, 1 backward"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "activations"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

@@ -38,6 +38,7 @@ class GradRollout:
     reference: ClassVar[str] = "Chefer et al. 2021, arXiv 2103.15679"
     cost: ClassVar[str] = "3 forwards, 1 backward, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"attention", "gradients"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

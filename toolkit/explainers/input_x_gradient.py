@@ -31,6 +31,7 @@ class InputXGradient:
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv 1605.01713"
     cost: ClassVar[str] = "1 forward, 1 backward"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

@@ -51,6 +51,7 @@ class IntegratedGradients:
     reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv 1703.01365"
     cost: ClassVar[str] = "8 to 504 forward and backward rows, by the convergence delta"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
+    deterministic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not (self.tolerance > 0 and self.floor > 0 and 1 <= self.first_steps <= self.max_steps):

@@ -29,6 +29,7 @@ class Occlusion:
     reference: ClassVar[str] = "Zeiler and Fergus 2014, arXiv 1311.2901"
     cost: ClassVar[str] = "n_players + 1 forward rows"
     needs: ClassVar[frozenset[Need]] = frozenset({"game"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

@@ -83,6 +83,7 @@ class Oracle:
     reference: ClassVar[str] = "control"
     cost: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset({"truth"})
+    deterministic: ClassVar[bool] = True
     sign: ClassVar[float] = 1.0
 
     def attribute(

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -34,14 +35,19 @@ from toolkit.explainers.base import (
     Method,
     Need,
     get_explainer,
+    is_deterministic,
     resolve_target,
     rng_for,
 )
 from toolkit.games.attribution import Attribution
+from toolkit.registry import import_plugin
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+Made = TypeVar("Made", bound=Callable[..., object])
 
 
 class ExplainerCheckError(ValueError):
@@ -187,6 +193,11 @@ class CheckedExplainer:
         """The explainer's own."""
         return self.inner.needs
 
+    @property
+    def deterministic(self) -> bool:
+        """The explainer's own."""
+        return is_deterministic(self.inner)
+
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
@@ -228,24 +239,53 @@ def register(name: str, method: Explainer | Callable[..., object]) -> CheckedExp
     return checked
 
 
+def explainer(
+    name: str, *, reference: str = "user's own", cost: str = "unknown", needs: Iterable[Need] = ()
+) -> Callable[[Made], Made]:
+    """Register an explainer: written above a function ``(vlm, sample) -> scores`` or a class, which stays as it is.
+
+    A class says ``reference``, ``cost``, ``needs`` and ``deterministic`` itself; a function is deterministic unless it
+    asks for ``rng``.
+
+    Args:
+        name: The name; must be free.
+        reference: Paper and year, arXiv id.
+        cost: Passes and memory, in words.
+        needs: What it asks of the model.
+
+    Raises:
+        ValueError: The name is taken, or is not a plain word.
+        TypeError: It is no explainer.
+
+    Example:
+        >>> import numpy as np
+        >>> from toolkit.explainers import EXPLAINERS, explainer
+        >>> @explainer("in-order", cost="nothing")
+        ... def in_order(vlm, sample):
+        ...     return -np.arange(vlm.players(sample).n)
+        >>> EXPLAINERS["in-order"]().cost
+        'nothing'
+        >>> EXPLAINERS.remove("in-order")
+    """
+
+    def decorate(made: Made) -> Made:
+        if inspect.isclass(made):
+            register(name, cast("Explainer", made()))
+        else:
+            register(name, FunctionExplainer(made, name, reference, cost, frozenset(needs)))
+        return made
+
+    return decorate
+
+
 def load_explainer(path: str) -> Explainer:
     """An explainer named ``"module:attribute"``, importable from the current folder, or by its registry name.
 
     Raises:
-        ValueError: The module or the attribute does not exist.
+        PluginError: The module or the attribute does not exist.
         UnknownNameError: A plain name that no explainer has.
     """
-    import importlib
-
     if ":" not in path:
         return get_explainer(path)
-    module_name, _, attribute = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"cannot import {module_name!r} ({error}); run from its folder, or install it") from error
-    if not hasattr(module, attribute):
-        public = ", ".join(name for name in vars(module) if not name.startswith("_")) or "nothing"
-        raise ValueError(f"{module_name!r} has no {attribute!r}; it has {public}")
-    found = getattr(module, attribute)
+    found = import_plugin(path)
     return get_explainer(found() if isinstance(found, type) else found)

@@ -38,6 +38,7 @@ class Rollout:
     reference: ClassVar[str] = "Abnar and Zuidema 2020, arXiv 2005.00928"
     cost: ClassVar[str] = "2 forwards, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

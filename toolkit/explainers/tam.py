@@ -181,6 +181,7 @@ class Tam:
     reference: ClassVar[str] = "Li et al. 2025, arXiv 2506.23270"
     cost: ClassVar[str] = "1 forward"
     needs: ClassVar[frozenset[Need]] = frozenset({"activations"})
+    deterministic: ClassVar[bool] = True
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

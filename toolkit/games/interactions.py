@@ -156,6 +156,12 @@ def shapley_interaction_index(
         CancelledError: ``cancelled`` returned True.
 
     Reference: Grabisch and Roubens, 1999; Fumagalli et al., SHAP-IQ, arXiv 2303.01179.
+
+    Example:
+        >>> import toolkit
+        >>> from toolkit.games.analytic import and_gate
+        >>> toolkit.shapley_interaction_index(and_gate(2, 1), [0, 1], [2]).value
+        1.0
     """
     cache = CachedGame(game)
     quotient = _pair_quotient(cache, group_a, group_b, blocks)

@@ -41,6 +41,13 @@ def diagnose(
 
     Reference: MM-SHAP, arXiv 2212.08158 (shares); Bertschinger et al., 2014 and arXiv 2302.12247 (information);
     arXiv 2605.22168 (the claim that is measured here).
+
+    Example:
+        >>> import toolkit
+        >>> vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+        >>> report = toolkit.diagnose(vlm, toolkit.load_samples("scenes-existence", n=6))
+        >>> report["gate, synergy"].value
+        1.0
     """
     for name in (baseline, *baselines):
         KNOWN_BASELINES.check(name)

@@ -6,7 +6,7 @@ from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, total_
 from toolkit.synergy.gain import GainScore, synergy_gain
 from toolkit.synergy.macro_sii import macro_game_sii
 from toolkit.synergy.metric_plan import plan_metrics
-from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric
+from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric, metric
 from toolkit.synergy.ordering import top_coalitions
 from toolkit.synergy.recovered import RecoveredScore, recovered_synergy
 from toolkit.synergy.score import MetricSpec, Score
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate_all",
     "insertion_deletion",
     "macro_game_sii",
+    "metric",
     "plan_coalitions",
     "plan_metrics",
     "recovered_synergy",

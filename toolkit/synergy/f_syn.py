@@ -150,6 +150,14 @@ def synergistic_faithfulness(
         ValueError: The attribution explains something else, or the steps or seeds are not valid.
 
     Reference: arXiv 2605.22168; Grabisch and Roubens, 1999.
+
+    Example:
+        >>> import numpy as np, toolkit
+        >>> from toolkit.games.analytic import and_gate
+        >>> game = and_gate(4, 2, image=[0], text=[1])
+        >>> found = toolkit.Attribution(np.array([1.0, 0, 0, 0, 0, 1.0]), game.players, "mine", "yes")
+        >>> round(toolkit.synergistic_faithfulness(game, found).value, 3)
+        0.75
     """
     check_attribution(game, attribution)
     fractions = curve_fractions(steps)
@@ -187,6 +195,12 @@ def total_interaction(game: Game) -> Score:
     explainer, so it tells samples apart, never explainers.
 
     Reference: arXiv 2605.22168; InterSHAP, arXiv 2412.15828.
+
+    Example:
+        >>> import toolkit
+        >>> from toolkit.games.analytic import and_gate
+        >>> toolkit.total_interaction(and_gate(4, 2)).value
+        1.0
     """
     cache = CachedGame(game)
     values = cache(corner_cells(game.players))

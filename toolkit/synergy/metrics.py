@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game
-from toolkit.registry import Registry
+from toolkit.registry import PluginError, Registry, import_plugin
 from toolkit.synergy.f_syn import (
     F_SYN,
     F_SYN_INTERIOR,
@@ -43,7 +43,53 @@ class Metric:
     score: Callable[[Game, Attribution, int], Score]
 
 
-METRICS: Registry[Metric] = Registry("metric")
+def _from_path(path: str) -> Metric:
+    """The metric ``"module:attribute"``.
+
+    Raises:
+        PluginError: There is none of this name.
+    """
+    found = import_plugin(path)
+    if not isinstance(found, Metric):
+        raise PluginError(f"{path!r} is {type(found).__name__}, not a Metric; decorate its score function with @metric")
+    return found
+
+
+METRICS: Registry[Metric] = Registry("metric", from_path=_from_path)
+
+
+def metric(
+    spec: MetricSpec, *, coalitions: Callable[[Attribution, int], Coalitions]
+) -> Callable[[Callable[[Game, Attribution, int], Score]], Metric]:
+    """Register a metric: written above its score function, which it turns into the metric.
+
+    Args:
+        spec: What it is called and how to read it.
+        coalitions: Shape (n_coalitions, n_players): what it asks for, from an attribution and a number of steps.
+
+    Raises:
+        ValueError: The name is taken.
+
+    Example:
+        >>> import numpy as np
+        >>> from toolkit.synergy import METRICS, MetricSpec, Score, metric
+        >>> spec = MetricSpec("whole", 1, (0.0, 1.0), "probability", "none")
+        >>> def everybody(attribution, steps):
+        ...     return np.ones((1, attribution.players.n), dtype=bool)
+        >>> @metric(spec, coalitions=everybody)
+        ... def whole(game, attribution, steps):
+        ...     value = game(everybody(attribution, steps))
+        ...     return Score(spec, float(value[0]), np.ones(1), value, 1)
+        >>> METRICS["whole"] is whole
+        True
+        >>> METRICS.remove("whole")
+    """
+
+    def decorate(score: Callable[[Game, Attribution, int], Score]) -> Metric:
+        return METRICS.add(spec.name, Metric(spec, coalitions, score))
+
+    return decorate
+
 
 DEFAULT_METRICS = ("srg-image", "srg-text", "f-syn", "f-syn-paper", "f-syn-interior", "total-interaction")
 """The paper's metrics and their signed counterparts: at K = 10 exactly 76 coalitions over 20 images together."""

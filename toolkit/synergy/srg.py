@@ -108,6 +108,14 @@ def insertion_deletion(
         ValueError: The attribution explains something else, or the steps or seeds are not valid.
 
     Reference: Petsiuk et al., RISE, arXiv 1806.07421; Bluecher et al., arXiv 2401.06654.
+
+    Example:
+        >>> import numpy as np, toolkit
+        >>> from toolkit.games.analytic import and_gate
+        >>> game = and_gate(4, 2, image=[0])
+        >>> found = toolkit.Attribution(np.array([1.0, 0, 0, 0, 0, 0]), game.players, "mine", "yes")
+        >>> round(toolkit.insertion_deletion(game, found, modality="image").srg.value, 3)
+        0.7
     """
     check_attribution(game, attribution)
     fractions = curve_fractions(steps)

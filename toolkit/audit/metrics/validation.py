@@ -189,6 +189,12 @@ def validate_metric(
     Raises:
         UnknownNameError: No such metric.
         CheckpointError: A model that is not installed.
+
+    Example:
+        >>> import toolkit
+        >>> panel = toolkit.validate_metric("f-syn", models=[])  # on games alone
+        >>> panel.metrics
+        ('f-syn',)
     """
     plan = replace(StudySize() if plan is None else plan, surrogate=0, flaws=0)
     return run_panel([metric], models=models, plan=plan, seed=seed, workers=workers, progress=progress).panel

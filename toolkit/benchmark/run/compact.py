@@ -66,7 +66,7 @@ def _names(records: Sequence[Line], field: str) -> list[str]:
 def _records_table(records: Sequence[Line], environments: dict[tuple[str, str, str], dict[str, str]]) -> pa.Table:
     columns = {
         name: _column([record.get(name) for record in records], TYPES.get(name))
-        for name in (*IDENTITY, *COMMON, "n_image", "n_text", "convergence_delta")
+        for name in (*IDENTITY, *COMMON, "checkpoint", "content", "n_image", "n_text", "convergence_delta")
     }
     for corner in CORNERS:
         values = [(record.get("corners") or {}).get(corner) for record in records]

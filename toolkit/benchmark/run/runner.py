@@ -88,6 +88,15 @@ def run_benchmark(spec: BenchmarkSpec, *, bench: WorkspaceFactory | None = None)
         SpecError: An empty dataset, or a folder that holds a run with other settings, samples or weights.
         FolderError: The folder cannot be written, the disk is full, or another run holds it.
         WorkerError: A worker cannot load its model.
+
+    Example:
+        >>> import tempfile, toolkit
+        >>> spec = toolkit.BenchmarkSpec(
+        ...     models=["tiny-llava-grounded"], datasets=["scenes-existence"], explainers=["random"], samples=1, steps=2,
+        ...     out=f"{tempfile.mkdtemp()}/run", progress=False,
+        ... )
+        >>> toolkit.run_benchmark(spec).ok
+        1
     """
     if not isinstance(spec, BenchmarkSpec):
         raise TypeError(f"expected a BenchmarkSpec, got {type(spec).__name__}; read a YAML file with load_spec")

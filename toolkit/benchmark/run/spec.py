@@ -19,7 +19,7 @@ from toolkit.synergy.metrics import DEFAULT_METRICS
 
 EXECUTION_FIELDS = frozenset(
     {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "max_failed", "retry_failed",
-     "bootstrap", "level", "headline", "progress"}
+     "bootstrap", "level", "headline", "plugins", "progress"}
 )  # fmt: skip
 """Fields that may change between two runs of one folder: they say how to run or summarise, not what to measure."""
 
@@ -77,6 +77,7 @@ class BenchmarkSpec(BaseModel):
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"`` or ``"mps"``.
         max_tokens: Most decoder tokens in one forward pass, or None to choose from the free memory.
         pictures: For so many samples of each dataset the picture is kept for the report.
+        plugins: Modules that every process imports first; each registers explainers, metrics or datasets of its own.
         out: Folder of the run.
         executor: ``"serial"`` (this process), ``"processes"`` or ``"ray"``.
         workers: Number of model replicas that work at the same time.
@@ -110,6 +111,7 @@ class BenchmarkSpec(BaseModel):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     max_tokens: int | None = Field(default=None, ge=1)
     pictures: int = Field(default=24, ge=0)
+    plugins: tuple[str, ...] = ()
     out: Path | None = None
     executor: Literal["serial", "processes", "ray"] = "serial"
     workers: int = Field(default=1, ge=1, le=1024)

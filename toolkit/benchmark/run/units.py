@@ -13,7 +13,9 @@ from typing import Protocol, TypeAlias
 from toolkit.benchmark.run.records import Line, content_key, jsonable
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
 from toolkit.datasets.sample import Sample
+from toolkit.explainers.base import is_deterministic
 from toolkit.games.attribution import Attribution
+from toolkit.registry import UnknownNameError
 from toolkit.synergy.score import Score
 from toolkit.vlm.protocol import VLM, VLMGame
 
@@ -93,20 +95,21 @@ class Workspace(Protocol):
 WorkspaceFactory: TypeAlias = Callable[[BenchmarkSpec], Workspace]
 
 
-DETERMINISTIC = frozenset(
-    {"integrated-gradients", "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "attention-last",
-     "tam", "occlusion", "oracle", "anti-oracle"}
-)  # fmt: skip
-"""Explainers that draw no random numbers: one seed is all seeds."""
-
-
 def jobs_of(spec: BenchmarkSpec) -> tuple[Job, ...]:
     """Explainer and seed of every record of a sample; methods that draw nothing run with the first seed only."""
     return tuple(
         (explainer, seed)
         for explainer in spec.explainers
-        for seed in (spec.seeds[:1] if explainer in DETERMINISTIC else spec.seeds)
+        for seed in (spec.seeds[:1] if _draws_nothing(explainer) else spec.seeds)
     )
+
+
+def _draws_nothing(explainer: str) -> bool:
+    """Whether it is known to; what a workspace knows under a name of its own may draw."""
+    try:
+        return is_deterministic(explainer)
+    except UnknownNameError:
+        return False
 
 
 def plan_units(spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]]) -> list[Unit]:

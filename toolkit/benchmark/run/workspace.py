@@ -15,6 +15,8 @@ from toolkit.benchmark.run.units import Skip, Unreadable
 from toolkit.datasets.load import DATASETS, check_dataset, iter_samples
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import Attribution, Explainer, explain, get_explainer
+from toolkit.explainers.base import FunctionExplainer
+from toolkit.registry import import_plugin
 from toolkit.synergy import METRICS, evaluate_all
 from toolkit.synergy.score import Score
 from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, load_vlm
@@ -50,11 +52,15 @@ def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explain
     Raises:
         UnknownNameError: A model, dataset, split, explainer or metric that does not exist.
         CheckpointError: A model's folder is missing, damaged or unsafe, or a hub model has no commit.
-        SpecError: An explainer has no such setting, or a dataset has no revisions.
+        SpecError: An explainer has no such setting or is not known to the workers, or a dataset has no revisions.
+        PluginError: A plug-in cannot be imported.
     """
+    for module in spec.plugins:
+        import_plugin(module)
     for name in spec.metrics:
         METRICS.check(name)
     explainers = {name: configured(name, spec.options.get(name, {})) for name in spec.explainers}
+    _check_reach(spec, explainers)
     for name in spec.datasets:
         check_dataset(name, spec.split)
         if name in spec.revisions and not (name in DATASETS and DATASETS[name].is_hub):
@@ -62,6 +68,28 @@ def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explain
     for name in spec.models:
         identity_of(name, spec.revisions.get(name), pinned=pinned)
     return explainers
+
+
+def _check_reach(spec: BenchmarkSpec, explainers: Mapping[str, Explainer]) -> None:
+    """Refuse for other processes what only this session knows.
+
+    Raises:
+        SpecError: An explainer or a metric was written in a notebook or script.
+    """
+    made: dict[str, object] = {name: getattr(found, "inner", found) for name, found in explainers.items()}
+    made |= {name: METRICS[name].score for name in spec.metrics}
+    here = [name for name, found in made.items() if _home(found) == "__main__"]
+    if here and spec.executor != "serial":
+        raise SpecError(
+            f"{', '.join(here)}: registered in this session, which the workers of executor {spec.executor!r} do not "
+            "see; write it into a module and name it 'module:attribute', or list the module under plugins"
+        )
+
+
+def _home(made: object) -> str:
+    """The module in which somebody wrote it."""
+    code = made.function if isinstance(made, FunctionExplainer) else made
+    return str(getattr(code, "__module__", type(code).__module__))
 
 
 class ToolkitWorkspace:
