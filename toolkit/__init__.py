@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from toolkit.audit.metrics import validate_metric as validate_metric
+    from toolkit.audit.validation import validate_metric as validate_metric
     from toolkit.benchmark import BenchmarkSpec as BenchmarkSpec
     from toolkit.benchmark import run_benchmark as run_benchmark
     from toolkit.datasets import load_image_question as load_image_question
@@ -62,7 +62,7 @@ _HOME = {
     "shapley_interaction_index": "toolkit.games.interactions",
     "synergistic_faithfulness": "toolkit.synergy",
     "total_interaction": "toolkit.synergy",
-    "validate_metric": "toolkit.audit.metrics",
+    "validate_metric": "toolkit.audit.validation",
     "wrap": "toolkit.vlm",
 }
 

@@ -22,7 +22,7 @@ def maps(
     check_folder(out)
     import toolkit
     from toolkit.audit.explainers.map_grid import localised_samples, maps_page
-    from toolkit.audit.metrics.validation import embedded_models
+    from toolkit.audit.validation import embedded_models
     from toolkit.explainers import EXPLAINERS
 
     def names(text: str | None) -> list[str] | None:

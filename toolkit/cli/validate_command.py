@@ -22,8 +22,8 @@ def validate(
 ) -> None:
     """Judge every metric by controls with a known answer."""
     check_folder(out)
-    from toolkit.audit.metrics import JUDGED
-    from toolkit.audit.metrics import validate as judge
+    from toolkit.audit.validation import JUDGED
+    from toolkit.audit.validation import validate as judge
 
     def names(text: str | None) -> list[str] | None:
         return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -4,7 +4,8 @@ from scipy import stats
 from support.known_vlm import KnownVLM, known_sample
 
 import toolkit
-from toolkit.audit.metrics import StudySize, validate_metric, validation
+from toolkit.audit import validation
+from toolkit.audit.metrics import StudySize
 from toolkit.audit.metrics import shipped_panel as passes
 from toolkit.audit.metrics.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
 from toolkit.audit.metrics.model_checks import (
@@ -20,6 +21,7 @@ from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.study import frame, shuffle_weights, study_controls, study_methods
 from toolkit.audit.metrics.two_player_macro import surrogate_rows, surrogate_table
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
+from toolkit.audit.validation import validate_metric
 from toolkit.synergy.metrics import METRICS
 
 PLAN = StudySize(controls=12, halves=6, weights=0, methods=6, settings=2, diagnosis=8, surrogate=2, flaws=2,

@@ -2,19 +2,14 @@
 
 from toolkit.audit.metrics.rules import RULES, Rule
 from toolkit.audit.metrics.study import StudySize
-from toolkit.audit.metrics.validation import JUDGED, run_panel, validate, validate_metric
 from toolkit.audit.metrics.validity_panel import JudgedCell, ValidityPanel
 from toolkit.synergy.recovered import recovered_synergy
 
 __all__ = [
-    "JUDGED",
     "RULES",
     "JudgedCell",
     "Rule",
     "StudySize",
     "ValidityPanel",
     "recovered_synergy",
-    "run_panel",
-    "validate",
-    "validate_metric",
 ]

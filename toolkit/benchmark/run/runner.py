@@ -92,8 +92,8 @@ def run_benchmark(spec: BenchmarkSpec, *, bench: WorkspaceFactory | None = None)
     Example:
         >>> import tempfile, toolkit
         >>> spec = toolkit.BenchmarkSpec(
-        ...     models=["tiny-llava-grounded"], datasets=["scenes-existence"], explainers=["random"], samples=1, steps=2,
-        ...     out=f"{tempfile.mkdtemp()}/run", progress=False,
+        ...     models=["tiny-llava-grounded"], datasets=["scenes-existence"], explainers=["random"],
+        ...     samples=1, steps=2, out=f"{tempfile.mkdtemp()}/run", progress=False,
         ... )
         >>> toolkit.run_benchmark(spec).ok
         1

@@ -19,10 +19,10 @@ from toolkit.audit.metrics.claims import (
     unimodal_claims,
 )
 from toolkit.audit.metrics.panel_figure import draw_panel
-from toolkit.audit.metrics.panel_run import PanelRun
 from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.two_player_macro import surrogate_table
 from toolkit.audit.metrics.validity_panel import ValidityPanel
+from toolkit.audit.panel_run import PanelRun
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.ranks import rank_shift

@@ -13,7 +13,6 @@ import pandas as pd
 
 from toolkit.audit.metrics.game_checks import game_cells
 from toolkit.audit.metrics.model_checks import model_cells
-from toolkit.audit.metrics.panel_run import PanelRun, Study
 from toolkit.audit.metrics.study import (
     StudySize,
     eligible,
@@ -26,8 +25,9 @@ from toolkit.audit.metrics.study import (
 )
 from toolkit.audit.metrics.two_player_macro import surrogate_rows
 from toolkit.audit.metrics.validity_panel import ValidityPanel
-from toolkit.audit.metrics.validity_report import ValidityReport
+from toolkit.audit.panel_run import PanelRun, Study
 from toolkit.audit.paper.ablation import ablate
+from toolkit.audit.validity_report import ValidityReport
 from toolkit.datasets.sample import Sample
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.recovered import SURFACE_RECOVERED
