@@ -163,9 +163,10 @@ def test_settings_of_generation_are_read_or_refused(copy: Path) -> None:
         load_vlm(copy)
 
 
-def test_a_pointer_instead_of_the_weights_is_told(copy: Path) -> None:
-    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(CheckpointError, match="git lfs pull"):
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_instead_of_a_large_file_is_told(copy: Path, name: str) -> None:
+    (copy / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(CheckpointError, match=f"{name} is a Git LFS pointer; .*git lfs pull"):
         load_vlm(copy)
 
 
