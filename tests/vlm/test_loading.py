@@ -157,6 +157,13 @@ def test_a_missing_truncated_or_empty_file_is_named(copy: Path, name: str, kept:
     assert "missing" in str(caught.value) or ("lacks" if kept is None else "damaged") in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["max_pixels", "max_tiles", "max_tokens"])
+@pytest.mark.parametrize("value", ["1000", 1e6])
+def test_bounds_are_whole_numbers(option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{option} is {value!r}; expected a whole number, or None".replace("+", ".")):
+        load_vlm("tiny-internvl-grounded", **{option: value})
+
+
 def test_settings_of_generation_are_read_or_refused(copy: Path) -> None:
     (copy / "generation_config.json").write_text('{"eos_token_id"')
     with pytest.raises(CheckpointError, match=r"generation_config.json is damaged"):

@@ -90,6 +90,9 @@ def load_vlm(
         ValueError: An option that does not exist.
     """
     _check_name("attention", attention, ATTENTIONS)
+    for option, value in (("max_pixels", max_pixels), ("max_tiles", max_tiles), ("max_tokens", max_tokens)):
+        if value is not None and not isinstance(value, int):
+            raise ValueError(f"{option} is {value!r}; expected a whole number, or None")
     if max_tokens is not None and max_tokens < 1:
         raise ValueError(f"max_tokens is {max_tokens}; expected at least 1, or None to choose from the free memory")
     where = check_device(device)
