@@ -157,6 +157,13 @@ def test_a_missing_truncated_or_empty_file_is_named(copy: Path, name: str, kept:
     assert "missing" in str(caught.value) or ("lacks" if kept is None else "damaged") in str(caught.value)
 
 
+def test_a_tokenizer_that_a_newer_version_wrote_is_told(copy: Path) -> None:
+    content = json.loads((copy / "tokenizer.json").read_text())
+    (copy / "tokenizer.json").write_text(json.dumps(content | {"model": {"type": "of tomorrow"}}))
+    with pytest.raises(CheckpointError, match=r"cannot load .*\(Exception: .*copy it again, or update tokenizers"):
+        load_vlm(copy, device="cpu")
+
+
 @pytest.mark.parametrize("option", ["max_pixels", "max_tiles", "max_tokens"])
 @pytest.mark.parametrize("value", ["1000", 1e6])
 def test_bounds_are_whole_numbers(option: str, value: object) -> None:
