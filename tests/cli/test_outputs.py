@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from toolkit.audit.explainers.report_card import ReportCard
-from toolkit.cli.outputs import GENERATOR, check_folder, check_model_folder, check_page
+from toolkit.cli.outputs import GENERATOR, check_folder, check_model_folder, check_page, on_one_line
 from toolkit.reporting.explain_page import MARK
 from toolkit.reporting.page import page
 from toolkit.reporting.redundancy_page import _PAGE
@@ -91,3 +91,7 @@ def test_a_damaged_evaluation_names_no_model(tmp_path: Path, content: str) -> No
     (tmp_path / "evaluation.json").write_text(content)
     with pytest.raises(FileExistsError, match="no embedded model"):
         check_model_folder(tmp_path, "tiny-llava-grounded")
+
+
+def test_a_models_words_steer_no_terminal() -> None:
+    assert on_one_line("A red\n\ncar\x1b[2J\x00, 红") == "A red car\ufffd[2J\ufffd, 红"

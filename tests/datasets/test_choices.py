@@ -188,3 +188,16 @@ def test_worded_choices() -> None:
     assert parse_answer("The lemon is yellow.", ("red", "yellow")) == "yellow"
     assert parse_answer("yellow and red", ("red", "yellow")) == "yellow"
     assert parse_answer("It is yellow and red", ("red", "yellow")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("It is a red circle.", "red circle"),
+        ("a red one", "red"),
+        ("The red circle is red.", None),
+        ("It is a dark red circle, I think", "dark red circle"),
+    ],
+)
+def test_a_choice_within_a_longer_one_is_not_a_choice_of_its_own(text: str, meant: str | None) -> None:
+    assert parse_answer(text, ("red", "red circle", "dark red circle")) == meant

@@ -41,6 +41,20 @@ def test_csv_of_a_spreadsheet_with_byte_order_mark(folder: Path) -> None:
     assert load(folder)[0].question == "is it red ?"
 
 
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("picture;question", "line 1: the columns are divided by ';', expected commas"),
+        ("picture\tquestion", r"line 1: the columns are divided by '\\t', expected commas"),
+        ("picture,question,question", "line 1: the column 'question' is there twice; keep one of the two"),
+    ],
+)
+def test_a_header_that_is_no_list_of_columns_says_why(folder: Path, header: str, message: str) -> None:
+    csv(folder, "a.png,is it red ?,is it blue ?", header=header)
+    with pytest.raises(ValueError, match=message):
+        load(folder)
+
+
 def test_jsonl(folder: Path) -> None:
     entries = [
         {"picture": "a.png", "question": "is it red ?", "id": "x", "category": "colour"},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from toolkit.cli.outputs import check_page
+from toolkit.cli.outputs import check_page, on_one_line
 
 
 def explain(
@@ -55,6 +55,6 @@ def explain(
         out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image, text=text
     )  # fmt: skip
     f_syn = shown_number(synergy.value, sign=True)
-    typer.echo(f"{vlm.name}: {said.text} ({shown_number(said.probability)}); F_syn {f_syn}; {out}")
+    typer.echo(f"{vlm.name}: {on_one_line(said.text)} ({shown_number(said.probability)}); F_syn {f_syn}; {out}")
     for note in reading_notes(said, vlm.regions(sample)):
         typer.echo(f"note: {note}", err=True)

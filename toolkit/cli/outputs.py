@@ -89,3 +89,8 @@ def _check_writable(folder: Path, out: Path) -> None:
         raise OSError(
             f"--out {str(out)!r}: {str(folder)!r} cannot be written ({error.strerror}); choose another place"
         ) from error
+
+
+def on_one_line(text: str) -> str:
+    """A model's own words for a terminal: line breaks become blanks, and what would steer the terminal is replaced."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

@@ -144,10 +144,18 @@ def _word(bare: str, choices: Sequence[str]) -> str | None:
     for choice in choices:
         if first and first[0].strip(_ENDS).lower() == choice.lower():
             return choice
-    found = [choice for choice in choices if _occurs(choice, bare)]
+    found = [choice for choice in choices if _occurs(choice, _without_longer(bare, choice, choices))]
     if set(choices) == {"yes", "no"} and _UNSURE.search(bare):
         return None
     return found[0] if len(found) == 1 else None
+
+
+def _without_longer(text: str, choice: str, choices: Sequence[str]) -> str:
+    """The text without the choices that hold this one and more: no "red circle" where "red" is looked for."""
+    for longer in choices:
+        if choice.strip().lower() != longer.strip().lower() and _occurs(choice, longer):
+            text = re.sub(rf"(?<!\w){re.escape(longer.strip())}(?!\w)", "_", text, flags=re.IGNORECASE)
+    return text
 
 
 def _yes_or_no(bare: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolkit.datasets.hub import subset
@@ -83,7 +83,7 @@ def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
     if listing.suffix == ".csv":
         with listing.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
-            _check_columns(table.fieldnames or [], f"{listing}, line 1")
+            _check_header(table.fieldnames or [], f"{listing}, line 1")
             for row in table:
                 if None in row or None in row.values():
                     due = len(table.fieldnames or [])
@@ -107,6 +107,20 @@ def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
         _check_columns(entry, f"{listing}, line {number}")
         _check_texts(entry, f"{listing}, line {number}")
         yield number, entry
+
+
+def _check_header(names: Sequence[str], where: str) -> None:
+    """Refuse a first line that is no list of known columns, each once.
+
+    Raises:
+        ValueError: It is divided by something else than commas, or a column is unknown, missing or there twice.
+    """
+    if len(names) == 1 and (other := next((mark for mark in ";\t" if mark in names[0]), None)):
+        raise ValueError(f"{where}: the columns are divided by {other!r}, expected commas; save it with commas")
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise ValueError(f"{where}: the column {twice[0]!r} is there twice; keep one of the two")
+    _check_columns(names, where)
 
 
 def _check_columns(names: Collection[str], where: str) -> None:

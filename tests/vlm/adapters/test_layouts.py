@@ -88,6 +88,14 @@ def test_an_image_processor_of_another_model_is_refused(
         load_vlm(folder, device="cpu")
 
 
+@pytest.mark.parametrize("family", MODEL_TYPE)
+def test_older_files_without_those_of_the_image_processor_are_refused_by_name(family: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "folder", family, *released(family), is_older=True)
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"lacks preprocessor_config.json, which says how images are prepared"):
+        load_vlm(folder, device="cpu")
+
+
 def test_a_siglip_tower_whose_first_patch_would_be_dropped_is_refused(tmp_path: Path) -> None:
     model, processor = released("llava", tower="siglip")
     model.config.vision_feature_select_strategy = processor.vision_feature_select_strategy = "default"

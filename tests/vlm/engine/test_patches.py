@@ -136,6 +136,19 @@ def test_a_replaced_function_or_class_of_a_modelling_file_is_seen(name: str, mon
         assert f"modeling_llama.{name} is" in one.why_not_as_loaded()
 
 
+@pytest.mark.parametrize("function", ["scaled_dot_product_attention", "silu", "linear"])
+def test_a_replaced_function_of_pytorch_is_seen_and_run_by_every_path(function: str, monkeypatch) -> None:
+    """As other attention kernels are put in: ``torch.nn.functional.scaled_dot_product_attention = ...``."""
+    vlm = make_subject("random-tiny-llava")
+    game = vlm.game(sample(1), target="yes")
+    before = game(some(game))
+    monkeypatch.setattr(torch.nn.functional, function, halved(getattr(torch.nn.functional, function)))
+    assert f"functional.{function} is halved.<locals>.<lambda> of {__name__}" in vlm.why_not_as_loaded()
+    quietly(vlm)
+    assert np.abs(game(some(game)) - before).max() > 1e-4
+    np.testing.assert_allclose(game(some(game)), plain_values(game, some(game)), atol=1e-5, rtol=0)
+
+
 def test_positions_patched_in_the_decoder_are_not_overlooked(monkeypatch) -> None:
     vlm = make_subject("random-tiny-llava")
     game = vlm.game(sample(1), target="yes")

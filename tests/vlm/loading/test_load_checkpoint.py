@@ -159,15 +159,30 @@ def test_a_missing_truncated_or_empty_file_is_named(copy: Path, name: str, kept:
     assert "missing" in str(caught.value) or ("lacks" if kept is None else "damaged") in str(caught.value)
 
 
+def test_a_tokenizer_that_a_newer_version_wrote_is_told(copy: Path) -> None:
+    content = json.loads((copy / "tokenizer.json").read_text())
+    (copy / "tokenizer.json").write_text(json.dumps(content | {"model": {"type": "of tomorrow"}}))
+    with pytest.raises(CheckpointError, match=r"cannot load .*\(Exception: .*copy it again, or update tokenizers"):
+        load_vlm(copy, device="cpu")
+
+
+@pytest.mark.parametrize("option", ["max_pixels", "max_tiles", "max_tokens"])
+@pytest.mark.parametrize("value", ["1000", 1e6])
+def test_bounds_are_whole_numbers(option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{option} is {value!r}; expected a whole number, or None".replace("+", ".")):
+        load_vlm("tiny-internvl-grounded", **{option: value})
+
+
 def test_settings_of_generation_are_read_or_refused(copy: Path) -> None:
     (copy / "generation_config.json").write_text('{"eos_token_id"')
     with pytest.raises(CheckpointError, match=r"generation_config.json is damaged"):
         load_vlm(copy)
 
 
-def test_a_pointer_instead_of_the_weights_is_told(copy: Path) -> None:
-    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(CheckpointError, match="git lfs pull"):
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_instead_of_a_large_file_is_told(copy: Path, name: str) -> None:
+    (copy / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(CheckpointError, match=f"{name} is a Git LFS pointer; .*git lfs pull"):
         load_vlm(copy)
 
 

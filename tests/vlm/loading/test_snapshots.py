@@ -115,6 +115,25 @@ def test_what_looks_like_a_snapshot_and_lacks_weights_is_downloaded(snapshot: Pa
     assert source.fetched().folder == snapshot
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "processor_config.json", "chat_template.jinja"])
+def test_what_a_tokenizer_and_a_model_alone_left_in_the_cache_is_completed(
+    snapshot: Path, monkeypatch, name: str
+) -> None:
+    whole = toolkit.load_vlm(REPO, revision=COMMIT, device="cpu").digest
+    shutil.move(snapshot / name, snapshot.parent / "elsewhere")
+    with pytest.raises(CheckpointError, match=name.partition(".")[0]):  # without a network
+        toolkit.load_vlm(REPO, revision=COMMIT, device="cpu")
+    local = hub.snapshot_download
+
+    def download(repo: str, *, revision: str, allow_patterns: list[str] | None = None, **options: bool) -> str:
+        if not options and any(Path(name).match(pattern) for pattern in allow_patterns or ()):
+            shutil.move(snapshot.parent / "elsewhere", snapshot / name)
+        return local(repo, revision=revision, local_files_only=True)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert toolkit.load_vlm(REPO, revision=COMMIT, device="cpu").digest == whole
+
+
 def test_a_hub_model_of_absurd_depth_is_refused_before_anything_is_built(snapshot: Path) -> None:
     config = (snapshot / "config.json").read_text()
     (snapshot / "config.json").write_text(config.replace('"num_hidden_layers": 4', '"num_hidden_layers": 4000000000'))

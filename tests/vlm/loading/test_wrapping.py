@@ -7,11 +7,12 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from support.subjects import sample
+from support.subjects import processor_of, released, sample
 
 import toolkit
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.engine.store import CoalitionStore
+from toolkit.vlm.loading.checkpoint import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,28 @@ def test_what_is_no_model_to_be_scored_is_refused_with_the_way_out(loaded) -> No
     adapted = get_peft_model(deepcopy(loaded.model), LoraConfig(target_modules=["q_proj"])).eval()
     with pytest.raises(TypeError, match=r"got PeftModel; merge the adapter first: model = model.merge_and_unload\(\)"):
         toolkit.wrap(adapted, processor)
+
+
+def test_what_is_no_processor_of_the_model_is_refused_with_the_way_out() -> None:
+    model, processor = released("llava")
+    with pytest.raises(TypeError, match="got .*Backend without tokenizer and image_processor; load it with .*AutoProc"):
+        toolkit.wrap(model, processor.tokenizer)
+    with pytest.raises(TypeError, match="got NoneType without tokenizer and image_processor"):
+        toolkit.wrap(model, None)
+    with pytest.raises(ValueError, match="Qwen2_5_VLProcessor is not one of the family llava .*the model's own"):
+        toolkit.wrap(model, processor_of("qwen2.5-vl"))
+    with pytest.raises(ValueError, match="LlavaProcessor is not one of the family qwen2.5-vl"):
+        toolkit.wrap(released("qwen2.5-vl")[0], processor)
+
+
+def test_a_model_without_its_head_is_refused() -> None:
+    model, processor = released("llava")
+    with pytest.raises(TypeError, match="LlavaModel has no head that says words; .* a LlavaForConditionalGeneration"):
+        toolkit.wrap(model.model, processor)
+
+
+def test_weights_that_are_no_numbers_are_named() -> None:
+    model, processor = released("llava")
+    model.model.language_model.layers[0].mlp.up_proj.weight.data[0, 0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"in memory: 1 of [0-9]+ values of .*up_proj.weight are NaN or infinite"):
+        toolkit.wrap(model, processor)

@@ -24,6 +24,9 @@ from torch.overrides import TorchFunctionMode
 _FEW_ROWS, _FEW_SCORES = 192, 1 << 15
 """Below these, calling PyTorch's own functions costs less than the others save."""
 
+_LINEAR, _ATTENTION = functional.linear, functional.scaled_dot_product_attention
+"""PyTorch's own, whatever another library puts in their place later: that may call these, and would be run twice."""
+
 _SCORES = 1 << 20
 """Scores that are held at once, 4 MiB; a row with more of them is left to the fused kernel, which holds none."""
 
@@ -89,7 +92,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     rows = input.reshape(-1, input.shape[-1])
     if not (_has_many(rows) and _is_taken(weight)):
-        return functional.linear(input, weight, bias)
+        return _LINEAR(input, weight, bias)
     out = ONEDNN(padded(rows), weight, bias, "none", [], "")[: len(rows)]
     return cast(Tensor, out.view(*input.shape[:-1], out.shape[-1]))
 
@@ -142,9 +145,7 @@ def attention(
         _is_taken(query) and is_simple and is_added
         and _n_scores(query, key) <= _SCORES and len(query) * _n_scores(query, key) >= _FEW_SCORES
     ):  # fmt: skip
-        return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-        )
+        return _ATTENTION(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     batch, heads, length, _ = query.shape
     step = _SCORES // _n_scores(query, key)
@@ -175,7 +176,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, fact
     return torch.bmm(grouped, given).view(*query.shape[:-1], -1)
 
 
-_REPLACED = {functional.linear: linear, functional.scaled_dot_product_attention: attention}
+_REPLACED = {_LINEAR: linear, _ATTENTION: attention}
 
 
 def keep_freed_memory() -> None:

@@ -13,6 +13,7 @@ from functools import cache, lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, cast
 
+import torch
 from torch import nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -27,6 +28,10 @@ _TRUSTED = sys.stdlib_module_names | {
 
 _SHARED = ("transformers.integrations.sdpa_attention", "transformers.masking_utils")
 """Files behind the attention tables."""
+
+_OPERATIONS = torch.nn.functional
+"""PyTorch's functions, which other libraries replace too: an attention kernel in the place of
+``scaled_dot_product_attention``, for example."""
 
 
 def patches(model: nn.Module) -> tuple[str, ...]:
@@ -57,7 +62,7 @@ def _holders(classes: frozenset[type]) -> tuple[tuple[_Holder, ...], tuple[Modul
     bases = dict.fromkeys(base for kind in kinds for base in kind.__mro__[:-1])
     files = dict.fromkeys((*(kind.__module__ for kind in kinds), *_SHARED))
     modules = tuple(sys.modules[name] for name in files if name.startswith("transformers.") and name in sys.modules)
-    holders: tuple[type | ModuleType, ...] = (*bases, *modules, *_TABLES)
+    holders: tuple[type | ModuleType, ...] = (*bases, *modules, *_TABLES, _OPERATIONS)
     return tuple((holder.__name__, holder, vars(holder), _names(holder)) for holder in holders), modules
 
 

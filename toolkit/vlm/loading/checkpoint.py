@@ -24,11 +24,15 @@ SETTINGS = (
 )  # fmt: skip
 """Files of JSON that decide numbers, where they are there."""
 
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+"""Files without which no prompt is tokenised."""
+
 VOCABULARY = ("vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja")
 """Other files that do; so do the weights, their index, and an adapter."""
 
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_POINTER = b"version https://git-lfs"
 _PINNED = re.compile(r"[0-9a-f]{40}")
 _PAPERS = ("README.md", "evaluation.json")
 """Files about a model, which may be edited: they change no number."""
@@ -134,7 +138,7 @@ def check_folder(folder: Path) -> Checkpoint:
     model_type = check_config(config, str(folder))
     weights = weight_files(folder, config)
     n_parameters = sum(prod(shape) for name in weights if _is_weights(name) for shape in shapes(folder / name).values())
-    for needed in ("tokenizer.json", "tokenizer_config.json", _image_settings(folder)):
+    for needed in (*TOKENIZER, image_settings(folder)):
         read_json(folder / needed)
     has_adapter = (folder / ADAPTER_CONFIG).is_file()
     named = (*SETTINGS, *VOCABULARY, *(adapter_files(folder) if has_adapter else ()))
@@ -214,10 +218,31 @@ def _is_weights(name: str) -> bool:
     return name.endswith(".safetensors")
 
 
-def _image_settings(folder: Path) -> str:
-    """Name of the file that says how images are prepared; older checkpoints have it in a file of its own."""
-    older = "preprocessor_config.json"
-    return older if (folder / older).is_file() else "processor_config.json"
+def image_settings(folder: Path) -> str:
+    """Name of the file that says how images are prepared; older checkpoints have it in a file of its own.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    older, newer = "preprocessor_config.json", "processor_config.json"
+    if (folder / older).is_file():
+        return older
+    if "image_processor" not in read_json(folder / newer):
+        raise CheckpointError(
+            f"{folder} lacks {older}, which says how images are prepared, and its {newer} has no image_processor "
+            "either; copy it from where the checkpoint came from"
+        )
+    return newer
+
+
+def has_template(folder: Path) -> bool:
+    """Whether a chat template lies in one of its three places.
+
+    Raises:
+        CheckpointError: The settings of the tokenizer are missing or damaged.
+    """
+    files = ("chat_template.jinja", "chat_template.json")
+    return any((folder / name).is_file() for name in files) or "chat_template" in read_json(folder / TOKENIZER[1])
 
 
 def _further_templates(folder: Path) -> Iterator[str]:
@@ -244,6 +269,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
+        _refuse_pointer(path)
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected a JSON object")
@@ -260,9 +286,19 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt") as tensors:
             return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        _refuse_pointer(path)
         with path.open("rb") as file:
             start = file.read(4)
-        if start == b"vers":
-            raise CheckpointError(f"{path} is a Git LFS pointer; fetch the file itself: git lfs pull") from error
         kind = "a pickle" if start[:1] == b"\x80" or start == b"PK\x03\x04" else "damaged or incomplete"
         raise CheckpointError(f"{path} is {kind}, not a safetensors file ({error}); copy it again") from error
+
+
+def _refuse_pointer(path: Path) -> None:
+    """Refuse what git leaves in the place of a large file where Git LFS is not installed.
+
+    Raises:
+        CheckpointError: It is a pointer.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise CheckpointError(f"{path} is a Git LFS pointer; fetch the file itself: git lfs pull")

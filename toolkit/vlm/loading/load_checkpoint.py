@@ -90,6 +90,9 @@ def load_vlm(
         ValueError: An option that does not exist.
     """
     _check_name("attention", attention, ATTENTIONS)
+    for option, value in (("max_pixels", max_pixels), ("max_tiles", max_tiles), ("max_tokens", max_tokens)):
+        if value is not None and not isinstance(value, int):
+            raise ValueError(f"{option} is {value!r}; expected a whole number, or None")
     if max_tokens is not None and max_tokens < 1:
         raise ValueError(f"max_tokens is {max_tokens}; expected at least 1, or None to choose from the free memory")
     where = check_device(device)
@@ -208,13 +211,17 @@ def _explained(source: Source, *further: type[Exception]) -> Iterator[None]:
         yield
     except CheckpointError:
         raise
-    except _DAMAGE + further as error:
-        if is_out_of_memory(error):
+    except Exception as error:
+        is_tokenizers = type(error) is Exception  # the package tokenizers raises nothing finer
+        if is_out_of_memory(error) or not (is_tokenizers or isinstance(error, _DAMAGE + further)):
             raise
         first = " ".join(str(error).split())[:300]
+        cure = "; copy it again" + (
+            ", or update tokenizers, if a newer one wrote tokenizer.json" if is_tokenizers else ""
+        )
         raise CheckpointError(
             f"cannot load {source.name!r}: a file in {source.folder} is missing or damaged, or contradicts another "
-            f"({type(error).__name__}: {first}); copy it again"
+            f"({type(error).__name__}: {first}){cure}"
         ) from error
 
 

@@ -22,8 +22,11 @@ from toolkit.vlm.loading.checkpoint import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     SETTINGS,
+    TOKENIZER,
     VOCABULARY,
     CheckpointError,
+    has_template,
+    image_settings,
     read_json,
     weight_files,
 )
@@ -58,11 +61,16 @@ def commit_of(path: Path) -> str:
 
 
 def cached(repo: str, commit: str) -> Path | None:
-    """The folder of a snapshot that has all its weights, or None."""
+    """The folder of a snapshot that has all that a checkpoint needs, or None.
+
+    Whoever loaded its tokenizer and weights alone has no more in the cache: how images are prepared, or the chat
+    template, has to be downloaded then.
+    """
     try:
         folder = Path(snapshot_download(repo, revision=commit, local_files_only=True))
-        if (folder / "tokenizer_config.json").is_file():
-            weight_files(folder, read_json(folder / "config.json"))
+        image_settings(folder)
+        weight_files(folder, read_json(folder / "config.json"))
+        if all((folder / name).is_file() for name in TOKENIZER) and has_template(folder):
             return folder
     except (LocalEntryNotFoundError, CheckpointError):
         pass

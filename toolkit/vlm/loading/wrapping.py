@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import PreTrainedModel
 
 from toolkit.registry import UnknownNameError
+from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.adapters.families import FAMILIES, adapter_class
 from toolkit.vlm.engine.fingerprint import config_digest, weights_digest
+from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.digests import whole_digest
+from toolkit.vlm.loading.fit import check_finite
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.prompt import check_template
@@ -49,8 +52,9 @@ def wrap(
 
     Raises:
         UnknownNameError: No adapter knows the model's family.
-        TypeError: It is no transformers model, or one that something is wrapped around.
-        ValueError: It is in training mode, lies on several devices, or has a store and no name.
+        TypeError: It is no transformers model, or one that something is wrapped around; or no processor.
+        ValueError: It is in training mode, lies on several devices, has a store and no name, or has the processor of
+            another family.
         CheckpointError: It would be scored as another model than it is.
     """
     _check_kind(model)
@@ -63,9 +67,12 @@ def wrap(
             "a model in memory has no files by which a store could know it again; give it a name of its own, "
             "wrap(..., name='my-model-step-1000'), or leave out the store"
         )
-    adapter = adapter_class(model_type)(processor)
+    family = adapter_class(model_type)
+    _check_head(model, family.model_class)
+    _check_processor(processor)
+    adapter = family(processor)
     check_template(processor, name or "the processor in memory")
-    adapter.reconcile(model.config)
+    _reconcile(adapter, model)
     parts = {"name": name or "", "config": config_digest(model), "weights": weights_digest(model)}
     vlm = LoadedVLM(
         name or f"{type(model).__name__} in memory",
@@ -76,7 +83,11 @@ def wrap(
         max_tokens=max_tokens,
         store=store,
     )
-    require_scoring(vlm)
+    try:
+        require_scoring(vlm)
+    except CheckpointError:
+        check_finite(model, vlm.name)  # says more, where it is the reason
+        raise
     return vlm
 
 
@@ -91,6 +102,30 @@ def _check_kind(model: object) -> None:
     elif isinstance(getattr(model, "module", None), torch.nn.Module):
         cure = "; give the model inside, model.module"
     raise TypeError(f"expected a transformers model (PreTrainedModel), got {type(model).__name__}{cure}")
+
+
+def _check_head(model: PreTrainedModel, model_class: str) -> None:
+    if cast(Any, model).get_output_embeddings() is None:
+        raise TypeError(f"{type(model).__name__} has no head that says words; give the whole model, a {model_class}")
+
+
+def _check_processor(processor: object) -> None:
+    missing = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
+    if missing:
+        raise TypeError(
+            f"expected the model's processor, a tokenizer with an image processor, got {type(processor).__name__} "
+            f"without {' and '.join(missing)}; load it with transformers.AutoProcessor.from_pretrained(...)"
+        )
+
+
+def _reconcile(adapter: Adapter, model: PreTrainedModel) -> None:
+    try:
+        adapter.reconcile(model.config)
+    except AttributeError as error:
+        raise ValueError(
+            f"the processor {type(adapter.processor).__name__} is not one of the family {adapter.family} ({error}); "
+            "give the processor of the model's own checkpoint"
+        ) from error
 
 
 def _check_state(model: PreTrainedModel) -> None:
