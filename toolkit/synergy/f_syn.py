@@ -78,7 +78,10 @@ class SynergyScore(CurveScore):
 
     @property
     def paper(self) -> CurveScore:
-        """The published number: the normalised sides clipped to [0, 1] at every step, then their mean AUC.
+        """The published formula: the normalised sides clipped to [0, 1] at every step, then their mean AUC.
+
+        The authors' code removes single pixels instead of cells and rounds half a player to even, so its numbers
+        differ from this formula's.
 
         Clipping before averaging hides redundancy and turns noise of mean zero into a positive score.
         """
