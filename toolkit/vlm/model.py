@@ -87,7 +87,7 @@ class LoadedVLM:
         self.model = model
         self.store = store
         self._config = config_digest(model)
-        self._loaded_as, self._loaded_state = fingerprint(model), state(model)
+        self._loaded_as, self._loaded_state = fingerprint(model), state(model, adapter.processor)
         self._state = self._loaded_state
         self._is_warned = False
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
@@ -135,9 +135,11 @@ class LoadedVLM:
 
     def why_not_as_loaded(self) -> str | None:
         """What was changed since the model was put in here, or what of its code is somebody else's; None if nothing."""
-        now = state(self.model)
+        now = state(self.model, self.adapter.processor)
         if found := foreign(now.code):
             return _listed(found)
+        if now.processing != self._loaded_state.processing:
+            return changed(now._replace(processing=self._loaded_state.processing), now)
         if fingerprint(self.model) == self._loaded_as:
             return None
         return changed(self._loaded_state, now) or "its weights or buffers were changed in place"
@@ -147,7 +149,7 @@ class LoadedVLM:
 
         Warns once where another library has patched the code that computes the model.
         """
-        now = state(self.model)
+        now = state(self.model, self.adapter.processor)
         if now != self._state:
             self._state = now
             self._answers.clear()

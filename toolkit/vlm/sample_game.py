@@ -79,14 +79,18 @@ class SampleGame:
         return keys, coalitions[list(fresh.values())]
 
     def follow(self, state: State) -> None:
-        """Drop the values of another state of the model; in another precision or place the sample is seen anew."""
+        """Drop the values of another state of the model.
+
+        In another precision or place, or with other settings of its processor, the sample is seen anew.
+        """
         if state == self._state:
             return
+        is_prepared_anew = state.processing != self._state.processing
         self._state = state
         self._values.clear()
         self._is_recalled = False
         model = self.vlm.model
-        if (self.view.pixels.dtype, self.view.pixels.device) != (model.dtype, model.device):
+        if is_prepared_anew or (self.view.pixels.dtype, self.view.pixels.device) != (model.dtype, model.device):
             self.view = self.vlm.view(self.sample)
 
     def recall(self) -> None:

@@ -296,6 +296,29 @@ def test_a_game_follows_its_model_into_another_precision() -> None:
     np.testing.assert_allclose(values, plain_values(game, some(game)), atol=1e-5, rtol=0)
 
 
+def _template(processor):
+    processor.chat_template = processor.chat_template.replace("<assistant>", "<user>")
+
+
+def _means(processor):
+    processor.image_processor.image_mean = [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("edit", [_template, _means])
+def test_an_edited_processor_is_seen_and_nothing_of_before_is_given(edit) -> None:
+    vlm = make_subject("random-tiny-llava")
+    asked = replace(sample(1), choices=("yes", "no"))
+    game, before = vlm.game(asked, target="yes"), vlm.answer(asked)
+    old = game(some(game))
+    edit(vlm.adapter.processor)
+    fresh = LoadedVLM("fresh", vlm.adapter, vlm.model)
+    assert vlm.why_not_as_loaded() == "settings or the template of its processor were changed"
+    assert vlm.answer(asked).by_choice == fresh.answer(asked).by_choice != before.by_choice
+    new = game(some(game))
+    np.testing.assert_array_equal(new, fresh.game(asked, target="yes")(some(game)))
+    assert np.abs(new - old).max() > 1e-6
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

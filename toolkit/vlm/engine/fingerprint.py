@@ -30,6 +30,7 @@ class State(NamedTuple):
         modules: Class, mode, hooks and replaced methods of every module, and hooks on all modules.
         settings: What stands in the configurations.
         code: The methods, functions and attention tables that compute it.
+        processing: Settings and template of the processor that prepares what it sees; empty without one.
     """
 
     tensors: Hashable
@@ -37,6 +38,7 @@ class State(NamedTuple):
     modules: Hashable
     settings: Hashable
     code: Code
+    processing: str = ""
 
 
 _CHANGED = {
@@ -44,12 +46,13 @@ _CHANGED = {
     "probes": "its weights or buffers were changed in place",
     "modules": "its modules, their modes, hooks or methods were changed",
     "settings": "its configuration was changed",
+    "processing": "settings or the template of its processor were changed",
     "code": "code of its classes, of the functions that they use or of an attention table was replaced",
 }
 
 
-def state(model: PreTrainedModel) -> State:
-    """What tells at once that a model was changed.
+def state(model: PreTrainedModel, processor: Any = None) -> State:
+    """What tells at once that a model was changed, or the processor that prepares what it sees.
 
     A write to single values through ``tensor.data`` leaves no trace here; :func:`fingerprint` sees that in small
     models too.
@@ -66,7 +69,17 @@ def state(model: PreTrainedModel) -> State:
     about = tuple((id(type(module)), module.training, attached(module)) for module in modules)
     settings = tuple(tuple(map(id, vars(config).values())) for config in configs(model))
     code = code_of(model, frozenset(map(type, modules)))
-    return State((places, versions), _probed(model, tensors, places), (about, _hooks_on_all()), settings, code)
+    about_all = about, _hooks_on_all()
+    return State((places, versions), _probed(model, tensors, places), about_all, settings, code, _processing(processor))
+
+
+def _processing(processor: Any) -> str:
+    """Everything that a processor and its image processor hold, and the size of the vocabulary."""
+    if processor is None:
+        return ""
+    tokenizer, images = processor.tokenizer, processor.image_processor
+    own = {name: value for name, value in vars(processor).items() if not hasattr(value, "__dict__")}
+    return f"{own} {vars(images)} {tokenizer.chat_template} {len(tokenizer)}"
 
 
 def changed(before: State, now: State) -> str | None:
