@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "binder"
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
-CONDA_NAMES["xxhash"] = "python-xxhash"
+CONDA_NAMES |= {"xxhash": "python-xxhash", "huggingface-hub": "huggingface_hub"}
 
 
 def requirements():
