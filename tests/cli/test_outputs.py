@@ -11,21 +11,19 @@ import pytest
 
 from toolkit.audit.explainers.report_card import ReportCard
 from toolkit.cli.outputs import GENERATOR, check_folder, check_model_folder, check_page, on_one_line
-from toolkit.reporting.explain_page import MARK
 from toolkit.reporting.page import page
-from toolkit.reporting.redundancy_page import _PAGE
 
 
 def test_a_new_page_and_an_old_one_of_ours_may_be_written(tmp_path: Path) -> None:
     out = tmp_path / "a.html"
     assert check_page(out) == out
-    out.write_text(f"<head>{MARK}</head>")
+    out.write_text(page("t"))
     assert check_page(out) == out
 
 
 def test_every_page_of_ours_is_known() -> None:
     empty = pd.DataFrame({"method": ["x"]})
-    pages = [MARK, page("t", "", [], ""), _PAGE, ReportCard("x", "about", (), {"Verdict": empty}).to_html()]
+    pages = [page("t"), ReportCard("x", "about", (), {"Verdict": empty}).to_html()]
     assert all(GENERATOR in text[:1000] for text in pages)
 
 
@@ -95,3 +93,12 @@ def test_a_damaged_evaluation_names_no_model(tmp_path: Path, content: str) -> No
 
 def test_a_models_words_steer_no_terminal() -> None:
     assert on_one_line("A red\n\ncar\x1b[2J\x00, 红") == "A red car\ufffd[2J\ufffd, 红"
+
+
+def test_one_place_writes_pages() -> None:
+    root = Path(page.__code__.co_filename).parents[1]
+    assert [path.name for path in root.rglob("*.py") if "<!doctype" in path.read_text(encoding="utf-8").lower()] == []
+    made = page("a < b", "<p>lead</p>", body="<b>body</b>")
+    assert "<title>a &lt; b</title>" in made
+    assert "<p>lead</p>" in made
+    assert "<b>body</b>" in made

@@ -135,7 +135,7 @@ def test_report_has_one_table_one_figure_one_page():
     right = int(report.confusion().to_numpy().sum())
     assert f"Over the {right} of {len(report.records)} samples that the model answers rightly" in page
     assert f"may still lie about {3 / len(report.records):.2f} away" in page
-    assert "<th class=n>95 % from</th>" in page
+    assert '<th scope="col" class="n">95 % from</th>' in page
     assert f'<td class="n">{report["text share"].value:.3f}</td>' in page
     assert "<td>probability</td>" in page
     assert "nan" not in page.split("<h2>Numbers")[1].lower()

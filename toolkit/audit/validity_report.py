@@ -24,6 +24,7 @@ from toolkit.audit.metrics.two_player_macro import surrogate_table
 from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.audit.panel_run import PanelRun
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
+from toolkit.reporting.page import frame_table, page
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.ranks import rank_shift
 
@@ -101,7 +102,6 @@ class ValidityReport:
     def to_html(self) -> str:
         """The whole report as one self-contained page."""
         parts = [
-            "<h1>Validity panel</h1>",
             "<p>Rules were fixed before any metric was run. A metric that misses one fails, whatever it is.</p>",
             *(f"<p>{html.escape(self.panel.verdict(metric))}</p>" for metric in self.panel.metrics),
             self.drawing().html("Passed of judged cells. Blue: all, red: none, orange: some, grey: not judged."),
@@ -119,7 +119,7 @@ class ValidityReport:
             "<h2>Rules</h2>", _table(pd.DataFrame([vars(rule) for rule in RULES]), index=False),
             f"<p>Computed in {self.seconds:.0f} s.</p>",
         ]  # fmt: skip
-        return _PAGE.format(body="\n".join(parts))
+        return page("Validity panel", body="\n".join(parts))
 
     def _shifts(self) -> list[str]:
         return [rank_shift(ranks, title=name).html() for name, ranks in self.ranks.items() if len(ranks) > 1]
@@ -157,9 +157,9 @@ class ValidityReport:
         for name, table in self.surrogate.items():
             table.to_csv(folder / f"surrogate-{name}.csv")
         self.drawing().save(folder / "panel.png")
-        page = folder / "validity.html"
-        page.write_text(self.to_html(), encoding="utf-8")
-        return page
+        path = folder / "validity.html"
+        path.write_text(self.to_html(), encoding="utf-8")
+        return path
 
 
 def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -169,16 +169,4 @@ def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
 def _table(table: pd.DataFrame, *, index: bool = True) -> str:
     if not len(table):
         return "<p>Not measured: no embedded model that it needs is installed.</p>"
-    return table.to_html(index=index, float_format="{:.3g}".format, na_rep="", border=0)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Validity panel</title>
-<style>body{{font:15px/1.5 sans-serif;max-width:80em;margin:2em auto;padding:0 1em;color:#1f2430}}
-table{{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}}
-td,th{{border-bottom:1px solid #e5e7eb;padding:.25em .6em;text-align:left;vertical-align:top}}
-figure{{margin:1em 0}}</style></head>
-<body>
-{body}
-</body></html>
-"""
+    return frame_table(table.reset_index() if index else table)

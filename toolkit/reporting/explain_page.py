@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.reporting.numbers import shown_number
+from toolkit.reporting.page import page
 from toolkit.reporting.plots.curves import curves
 from toolkit.reporting.plots.drawing import image_html
 from toolkit.reporting.plots.maps import overlay, png_bytes, ranked_players, tokens_html
@@ -22,20 +23,6 @@ from toolkit.vlm.protocol import VLM, Answer
 SIDE = 384
 MAX_LINED = 256
 """With more cells than this the lines between them would hide the map."""
-
-MARK = '<meta name="generator" content="vlm-synergy-toolkit">'
-
-_STYLE = """
-:root{color-scheme:light}body{font:16px/1.5 system-ui,sans-serif;color:#1f2430;background:#fff;max-width:62rem;
-margin:0 auto;padding:1.5rem 1rem}h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.1rem;margin:2rem 0 .4rem}
-.answer{font-size:1.15rem;margin:.2rem 0 1rem}.row{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
-figure{margin:0;flex:1 1 17rem;min-width:0}figcaption,.note{color:#5b6270;font-size:.88rem}
-.seen img{outline:1px solid #d5d9e0}
-.question{font-size:1.15rem;line-height:2.1;margin:.3rem 0}table{border-collapse:collapse;flex:1 1 15rem}
-th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #e5e7eb}td.n,th.n{text-align:right;
-font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.2rem 0}
-@media print{body{max-width:none}figure,table{break-inside:avoid}}
-"""
 
 
 def explain_page(
@@ -74,14 +61,8 @@ def explain_page(
         _numbers(synergy, image, text),
         _curves(synergy, image, text),
     ]
-    path.write_text(
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{MARK}'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n",
-        encoding="utf-8",
-    )
+    lead, *body = parts
+    path.write_text(page(title, lead, heading=sample.question, body="\n".join(body), kind="explain"), encoding="utf-8")
     return path
 
 
@@ -92,7 +73,6 @@ def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
     told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
     return (
-        f"<h1>{html.escape(sample.question)}</h1>"
         f'<p class="answer">{html.escape(vlm.name)} answers <b>{html.escape(answer.text)}</b> with probability '
         f"{shown_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>"
         f'<p class="note">Explained by {html.escape(attribution.method)}, for the answer '

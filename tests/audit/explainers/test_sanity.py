@@ -181,7 +181,7 @@ def test_the_report_card_has_every_section_and_marks_its_own_rows(tmp_path) -> N
     ]  # fmt: skip
     assert set(card.tables["faithfulness"].method) == {"weights", *beside}
     page = card.write(tmp_path / "card.html").read_text()
-    assert '<td class="own">weights</td>' in page
+    assert '<tr class="own"><td>weights</td>' in page
     assert "http" not in page
     assert "faithfulness" in card.to_text()
 

@@ -317,12 +317,14 @@ def test_another_configuration_beside_the_same_weights_is_another_model(tmp_path
 def test_values_are_kept_under_the_pixels_that_gave_them(tmp_path, one: LoadedVLM) -> None:
     store = CoalitionStore(tmp_path)
     vlm = LoadedVLM("m", one.adapter, one.model, digest="a", store=store)
-    vlm.view(sample(1))
+    game, chosen = vlm.game(sample(1), target="yes"), np.random.default_rng(0).random((20, 42)) < 0.5
+    of_the_old_pixels = game(chosen)
     one.adapter.processor.image_processor.image_mean = [0.1, 0.1, 0.1]
-    of_the_old_pixels = vlm.game(sample(1), target="yes")(np.random.default_rng(0).random((20, 42)) < 0.5)
+    of_the_edited_model = game(chosen)
     values, n = play(one, store)
     assert n == 20
     assert not np.array_equal(values, of_the_old_pixels)
+    np.testing.assert_array_equal(values, of_the_edited_model)
 
 
 def test_a_model_that_nothing_identifies_gets_no_store(tmp_path, one: LoadedVLM) -> None:

@@ -20,6 +20,7 @@ from toolkit.audit.metrics.study import StudySize, eligible, frame, study_method
 from toolkit.audit.paper.collapse import collapse_table
 from toolkit.datasets.sample import Sample
 from toolkit.redundancy import diagnose
+from toolkit.reporting.page import frame_table, page
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
 from toolkit.synergy.metrics import METRICS
@@ -86,17 +87,13 @@ class BiasDial:
         self.table.to_csv(out / f"dial-{name}.csv", index=False)
         drawing = self.drawing()
         drawing.save(out / f"dial-{name}.png")
-        page = out / f"dial-{name}.html"
-        page.write_text(
-            _PAGE.format(
-                name=html.escape(name),
-                source=html.escape(self.source),
-                figure=drawing.html("Bands: 95 % intervals over samples."),
-                table=self.wide().rename_axis(index=None, columns=None).to_html(border=0, float_format=_number),
-            ),
-            encoding="utf-8",
+        path = out / f"dial-{name}.html"
+        drawn = drawing.html("Bands: 95 % intervals over samples.")
+        lead = f"<p>{html.escape(self.source)}</p>"
+        path.write_text(
+            page(f"Bias dial: {name}", lead, body=drawn + frame_table(self.wide().reset_index())), encoding="utf-8"
         )
-        return page
+        return path
 
 
 def bias_dial(
@@ -149,23 +146,5 @@ def bias_dial(
     return BiasDial(pd.DataFrame(rows), f"{source} {counted}; ranked: {', '.join(explainers)}.")
 
 
-def _number(value: float) -> str:
-    return f"{value:+.3f}"
-
-
 def _row(strength: float, quantity: str, value: float, low: float, high: float) -> dict[str, Any]:
     return {"strength": strength, "quantity": quantity, "value": value, "low": low, "high": high}
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Bias dial: {name}</title>
-<style>body{{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1f2430}}
-td,th{{border-bottom:1px solid #e5e7eb;padding:.2em .7em;text-align:right}}th{{text-align:left}}
-figure{{margin:1em 0}}</style></head>
-<body>
-<h1>Bias dial: {name}</h1>
-<p>{source}</p>
-{figure}
-{table}
-</body></html>
-"""

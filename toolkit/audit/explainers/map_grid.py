@@ -21,6 +21,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import EXPLAINERS, explain
 from toolkit.explainers.oracle import evidence
 from toolkit.games.attribution import Attribution
+from toolkit.reporting.page import frame_table, page
 from toolkit.reporting.plots.drawing import Drawing, image_html
 from toolkit.reporting.plots.maps import centred, ink_on, overlay
 from toolkit.reporting.plots.style import DIVERGING, FAINT, INK, new_figure, styled
@@ -261,7 +262,7 @@ def maps_page(
     methods = list(EXPLAINERS) if methods is None else list(methods)
     out.mkdir(parents=True, exist_ok=True)
     parts = [
-        "<h1>Every explainer on the same samples</h1><p>Orange speaks for the answer, purple against it; each map is "
+        "<p>Orange speaks for the answer, purple against it; each map is "
         "divided by its own largest score. Frames and underlined words are the evidence by construction. A map shows "
         "what the model used, so it may lie off the evidence where the model did too.</p>"
     ]
@@ -270,22 +271,10 @@ def maps_page(
         rows = [map_row(vlm, sample, methods, seed=seed) for sample in samples]
         drawing = map_grid(rows, title=name)
         file = drawing.save(out / f"maps-{name.replace('/', '--')}.png").name
-        table = hits(rows).to_html(index=False, border=0, na_rep="", float_format="{:.2f}".format)
+        table = frame_table(hits(rows), digits=2)
         figure = image_html(drawing.png(96), "image/png", drawing.alt, caption=name)
         larger = f'<p><a href="{html.escape(file)}">The figure alone, larger</a></p>'
         parts.append(f"<h2>{html.escape(name)}</h2>{figure}{larger}<h3>Highest score on the evidence</h3>{table}")
-    page = out / "maps.html"
-    page.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
-    return page
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Every explainer on the same samples</title>
-<style>body{{font:15px/1.5 sans-serif;margin:2em;color:#1f2430}}figure{{margin:1em 0;overflow-x:auto}}
-figure img{{max-width:none!important}}table{{border-collapse:collapse}}
-td,th{{padding:.15em .8em;text-align:right;border-bottom:1px solid #e5e7eb}}td:first-child{{text-align:left}}</style>
-</head>
-<body>
-{body}
-</body></html>
-"""
+    path = out / "maps.html"
+    path.write_text(page("Every explainer on the same samples", body="\n".join(parts), kind="large"), encoding="utf-8")
+    return path

@@ -19,6 +19,7 @@ from toolkit.audit.explainers.sensitivity import sensitivity
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Method, explain, get_explainer
 from toolkit.explainers.plugin import Check, check_explainer, format_error
+from toolkit.reporting.page import frame_table, page, table
 from toolkit.stats.rank_agreement import mean_and_error
 from toolkit.synergy import evaluate_all
 from toolkit.vlm.protocol import VLM
@@ -80,33 +81,26 @@ class ReportCard:
         parts = [f"{self.name}: {self.about}", "", "checks"]
         parts += [f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.message}" for check in self.checks]
         parts += ["", self.without] if self.without else []
-        for title, table in self.tables.items():
-            parts += ["", title, table.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
+        for title, found in self.tables.items():
+            parts += ["", title, found.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
         return "\n".join(parts)
 
     def to_html(self) -> str:
         """The page for a browser, in one file."""
-        rows = "".join(
-            f"<tr><td>{'kept' if c.passed else '<b>broken</b>'}</td><td>{html.escape(c.name)}</td>"
-            f"<td>{html.escape(c.message)}</td></tr>"
-            for c in self.checks
+        checked = table(
+            ("", "check", ""),
+            [
+                ("kept" if c.passed else "<b>broken</b>", html.escape(c.name), html.escape(c.message))
+                for c in self.checks
+            ],
         )
-        sections = [f"<h2>checks</h2><p>{_NOTES['checks']}</p><table>{rows}</table><p>{html.escape(self.without)}</p>"]
-        for title, table in self.tables.items():
-            body = table.to_html(index=False, border=0, na_rep="n/a", float_format=lambda value: f"{value:.3f}")
-            own = f"<td>{html.escape(self.name)}</td>"
-            body = body.replace(own, own.replace("<td>", '<td class="own">'))
-            sections.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(_NOTES.get(title, ''))}</p>{body}")
-        name, about = html.escape(self.name), html.escape(self.about)
-        return (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            '<meta name="generator" content="vlm-synergy-toolkit">'
-            f"<title>Report card: {name}</title><style>"
-            "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b}"
-            "table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .7rem;text-align:right;"
-            "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}.own{font-weight:600;"
-            f"background:#fff3d6}}</style></head><body><h1>{name}</h1><p>{about}</p>{''.join(sections)}</body></html>"
-        )
+        parts = [f"<h2>checks</h2><p>{_NOTES['checks']}</p>{checked}<p>{html.escape(self.without)}</p>"]
+        for title, found in self.tables.items():
+            own = {i: "own" for i, row in enumerate(found.itertuples(index=False)) if self.name in row}
+            note = f"<p>{html.escape(_NOTES.get(title, ''))}</p>"
+            parts.append(f"<h2>{html.escape(title)}</h2>{note}{frame_table(found, classes=own)}")
+        lead = f"<p>{html.escape(self.about)}</p>"
+        return page(f"Report card: {self.name}", lead, heading=self.name, body="".join(parts))
 
     def write(self, path: Path) -> Path:
         """Write the page; returns its path.
@@ -199,11 +193,11 @@ def report_card(
     return ReportCard(explainer.name, about, checks, {k: v for k, v in tables.items() if len(v)})
 
 
-def _last(table: pd.DataFrame) -> pd.DataFrame:
+def _last(found: pd.DataFrame) -> pd.DataFrame:
     """The first, middle and last stage of a cascade."""
-    positions = np.unique(table["position"])
+    positions = np.unique(found["position"])
     shown = {positions[0], positions[len(positions) // 2], positions[-1]}
-    return table[table["position"].isin(shown)].drop(columns="position").reset_index(drop=True)
+    return found[found["position"].isin(shown)].drop(columns="position").reset_index(drop=True)
 
 
 def _if_two(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from toolkit.audit.explainers import sanity_checks
 from toolkit.audit.explainers.plausibility import plausibility
 from toolkit.audit.explainers.shuffled_labels import Shuffled, shuffled_twin
 from toolkit.datasets.sample import Sample
+from toolkit.reporting.page import frame_table, page
 from toolkit.vlm.protocol import VLM
 
 METHODS = (
@@ -105,17 +106,19 @@ class SanityReport:
         summary = self.summary()
         summary.assign(model=self.model).to_csv(out / "sanity.csv")
         parts = [
-            f"<h1>Sanity checks: {html.escape(self.model)}</h1><p>{html.escape(self.sentence())}</p>"
+            f"<p>{html.escape(self.sentence())}</p>"
             f"<p>A map survives if the 95 % interval of its mean rank correlation lies above {SURVIVES:g}: it then "
             "does not depend on what was destroyed. Not to survive is necessary and proves nothing.</p>",
-            _html(summary.reset_index()),
+            frame_table(summary.reset_index(), digits=2),
         ]
         for title, table in self.tables.items():
             table.to_csv(out / f"sanity-{title.replace(' ', '-')}.csv", index=False)
-            parts.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(_ABOUT[title])}</p>{_html(table)}")
-        page = out / "sanity.html"
-        page.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
-        return page
+            parts.append(
+                f"<h2>{html.escape(title)}</h2><p>{html.escape(_ABOUT[title])}</p>{frame_table(table, digits=2)}"
+            )
+        path = out / "sanity.html"
+        path.write_text(page(f"Sanity checks: {self.model}", body="\n".join(parts)), encoding="utf-8")
+        return path
 
 
 def survives(table: pd.DataFrame, method: str) -> bool:
@@ -168,20 +171,3 @@ def sanity_report(
         progress(name)
         tables[name] = check()
     return SanityReport(vlm.name, unlearnt, tables)
-
-
-def _html(table: pd.DataFrame) -> str:
-    return table.to_html(index=False, border=0, na_rep="", float_format="{:.2f}".format)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Sanity checks of explainers</title>
-<style>body{{font:15px/1.5 sans-serif;max-width:80em;margin:2em auto;padding:0 1em;color:#1f2430}}
-table{{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}}
-td,th{{border-bottom:1px solid #e5e7eb;padding:.2em .7em;text-align:right}}
-td:first-child,th:first-child{{text-align:left}}
-</style></head>
-<body>
-{body}
-</body></html>
-"""
