@@ -6,6 +6,7 @@ the measured table is written into the page.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -22,8 +23,11 @@ from support.layouts import LAYOUTS, write_checkpoint
 from support.subjects import MODEL_TYPE, released
 
 import toolkit
+from tests.vlm.adapters import test_contract as contract
 from toolkit.datasets.sample import Sample
+from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.loading.load_checkpoint import load_vlm
+from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.prompt import render
 from toolkit.vlm.reference import plain_values
 
@@ -152,6 +156,26 @@ def test_a_released_layout_answers_and_is_scored_as_itself(
     assert engine <= 1e-3
     assert same
     rows[family, layout] = (f"{same} of {n + 1} said something, all alike", whole, engine)
+
+
+@pytest.fixture(scope="session")
+def behind(tokenizers) -> dict[str, LoadedVLM]:
+    """A small random model of each family behind its released tokenizer."""
+    found = {}
+    for family, model_type in MODEL_TYPE.items():
+        model, processor = released(family, tokenizer=tokenizers[family])
+        found[family] = LoadedVLM(f"{family} behind its tokenizer", adapter_class(model_type)(processor), model.eval())
+    return found
+
+
+@pytest.mark.parametrize("check", sorted(name for name in vars(contract) if name.startswith("test_")))
+@pytest.mark.parametrize("family", MODEL_TYPE)
+def test_the_adapters_contract_holds_behind_the_released_tokenizer(family: str, check: str, behind) -> None:
+    kept = getattr(contract, check)
+    behind[family].engine.forget()
+    marks = [mark for mark in getattr(kept, "pytestmark", ()) if mark.name == "parametrize"]
+    for values in itertools.product(*(mark.args[1] for mark in marks)):
+        kept(vlm=behind[family], **dict(zip((mark.args[0] for mark in marks), values, strict=True)))
 
 
 def test_the_page_has_a_row_for_every_layout_that_was_run() -> None:
