@@ -5,8 +5,10 @@ A choice can be written in several ways ("yes", "Yes", " yes"; "A", "(A", "A.").
 * ``best``: one way of writing for all choices, the one whose forms are most probable in sum. Games explain this.
 * ``sum``: P(choice) = sum over its forms f of P(f), over the ways of writing in which every choice can be said. A form
   that begins with another form of the choice is left out, since it is counted in that one already, and so is one that
-  two choices share, since it says neither. A small letter without a bracket before it is left out where the choice is
-  a capital: "a" and "i" are words.
+  two choices share, since it says neither.
+
+Where the choices are capital letters, neither rule writes a small letter without a bracket before it: "a" and "i" are
+words, with which a model may begin another answer.
 
 Where the tokens of one choice begin those of another (red, red circle; 1, 10), P(red) would hold P(red circle): then
 every form of the sample is scored with the end of the answer behind it.
@@ -14,7 +16,7 @@ every form of the sample is scored with the end of the answer behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -50,6 +52,7 @@ _LETTER_STYLES: tuple[Callable[[str], str], ...] = tuple(
 )
 """Further ways of writing an option's letter, capital or small."""
 
+_AS_GIVEN: tuple[Callable[[str], str], ...] = (_STYLES[0], _STYLES[3])
 _SMALL: tuple[Callable[[str], str], ...] = (_STYLES[2], _STYLES[5])
 """Ways of writing a letter that are words as well."""
 
@@ -134,10 +137,13 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
         named = f": the vocabulary lacks {', '.join(map(repr, unknown))}" if unknown else ""
         raise ValueError(f"the model cannot say the answers {tuple(words)!r} after this prompt{named}")
     styles = list(known)
-    own = _own_forms(words, styles)
     if is_lettered and all(word.isupper() for word in words):
-        small = {_in_context(tokenizer, prompt, before, style(word)) for style in _SMALL for word in words}
-        own = [tuple(f for f in mine if not any(f[:n] in small for n in range(1, len(f) + 1))) for mine in own]
+        small, given = (
+            {_in_context(tokenizer, prompt, before, style(word)) for style in some for word in words}
+            for some in (_SMALL, _AS_GIVEN)
+        )
+        styles = [style for style in styles if not any(_begins_with(form, small - given) for form in style)]
+    own = _own_forms(words, styles)
     if not _begins_another(styles):
         return Candidates(tuple(words), tuple(_leading(_distinct(styles))), tuple(map(_shortest, own)))
     if not ends:
@@ -148,6 +154,10 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
     end = (ends[0],)
     ended = tuple(tuple(form + end for form in style) for style in _distinct(styles))
     return Candidates(tuple(words), ended, tuple(tuple(form + end for form in forms) for forms in own))
+
+
+def _begins_with(form: Form, others: Collection[Form]) -> bool:
+    return any(form[:n] in others for n in range(1, len(form) + 1))
 
 
 def _distinct(styles: Sequence[tuple[Form, ...]]) -> list[tuple[Form, ...]]:
