@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 FULL := .venv/.full
 FLOOR := .venv-floor/.ready
-FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/games tests/speed
+FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/games
 RESULTS ?= results
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
