@@ -107,6 +107,21 @@ def run_loading(
     _show(out, {"aims": aims.aim_rows({"loading": rows}, aims.LOADING_AIMS), "loading": rows}, before)
 
 
+@app.command("demo")
+def run_demo_ratio(
+    other: Path = typer.Argument(..., exists=True, file_okay=False, help="A checkout to compare with."),
+    out: Path = typer.Option(Path("results/bench-demo"), callback=_folder, help="Folder for speed.json and speed.txt."),
+    samples: int = typer.Option(12, min=1, help="Samples of each dataset on each model."),
+    turns: int = typer.Option(3, min=1, help="How often each checkout is measured."),
+) -> None:
+    """The demonstration of version 0.1 here and in another checkout: ratio of the times, and the records compared."""
+    from tests.speed.demo_ratio import demo_rows
+
+    before = machine()
+    rows = demo_rows(other.resolve(), samples=samples, turns=turns, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"demo": rows}, before)
+
+
 @app.command("executors")
 def run_executors(
     out: Path = typer.Option(

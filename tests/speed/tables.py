@@ -17,6 +17,7 @@ TITLES = {
     "grid": "Extrapolated time of the full grid: scoring alone, without the explainers' own passes",
     "executors": "The same units with each executor, starting up and loading included",
     "loading": "Loading, in loads of model and processor by transformers alone; files in the system's memory",
+    "demo": "The demonstration of version 0.1 here and in another checkout, starting up and loading included",
     "left_out": "Not measured",
 }
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional
@@ -19,6 +20,7 @@ from tests.speed import cpu, executors, gpu, measure, tables, workload
 from tests.speed.__main__ import app
 from tests.speed.aims import Aim, aim_rows
 from tests.speed.deadline import within
+from tests.speed.demo_ratio import largest_differences
 from tests.speed.shapes import build
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
@@ -275,6 +277,17 @@ def test_loading_is_measured_beside_transformers_and_remembers_nothing_here(monk
         assert row["first"] == pytest.approx((row["first_s"] - 10 * row["pass_s"]) / row["plain_s"])
         assert row["first_s"] > row["later_s"]  # what the first load checks, the later ones remember
     assert not (tmp_path / "mine").exists()
+
+
+def test_records_of_two_versions_are_compared() -> None:
+    key = {"model": "m", "dataset": "d", "sample": ["a", "b"], "explainer": "e", "seed": 0}
+    one = pd.DataFrame({**key, "metric.f-syn": [0.5, math.nan], "metric.new": 1.0})
+    other = pd.DataFrame({**key, "metric.f-syn": [0.25, math.nan]})
+    assert largest_differences(one, other[::-1]) == {"metric.f-syn": 0.25}
+    with pytest.raises(ValueError, match=r"metric\.f-syn is missing in other records"):
+        largest_differences(one, other.fillna(0.0))
+    with pytest.raises(ValueError, match="the records differ: 2 here, 1 there"):
+        largest_differences(one, other[:1])
 
 
 def test_an_unknown_shape_is_refused() -> None:
