@@ -10,7 +10,18 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 LESSONS = sorted(path.name for path in NOTEBOOKS.glob("[0-9]*.ipynb"))
-SECONDS = 60
+CELL_SECONDS = 600
+DIAGNOSES = 150
+"""A lesson may cost as much as so many diagnoses with six samples; 3 to 40 were measured on a busy machine."""
+
+YARDSTICK = """
+import time
+worked = time.process_time()
+import toolkit
+diagnosed = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+toolkit.diagnose(diagnosed, toolkit.load_samples("scenes-existence", n=6))
+print(worked, time.process_time() - worked)
+"""
 
 
 def read(name, *, solution):
@@ -143,15 +154,16 @@ def run(name, *, solution, tmp_path):
     from nbclient import NotebookClient
 
     notebook = read(name, solution=solution)
-    notebook.cells.append(nbformat.v4.new_code_cell("import time\n\nprint(time.process_time())"))
-    client = NotebookClient(notebook, timeout=10 * SECONDS, resources={"metadata": {"path": str(tmp_path)}})
+    notebook.cells.append(nbformat.v4.new_code_cell(YARDSTICK))
+    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     return notebook
 
 
-def processor_seconds(notebook):
-    """What the kernel worked, whatever else the machine was busy with."""
-    return float(notebook.cells[-1].outputs[0].text)
+def diagnoses(notebook):
+    """What the kernel worked, in diagnoses of one model by the same kernel: a slow machine slows both."""
+    worked, one = map(float, notebook.cells[-1].outputs[0].text.split())
+    return worked / one
 
 
 def shown(notebook):
@@ -166,7 +178,7 @@ def test_the_solution_runs_and_solves_every_exercise(name, tmp_path):
     page = shown(notebook)
     assert page.count("<b>Solved.</b>") == exercises
     assert "Still open" not in page
-    assert processor_seconds(notebook) < SECONDS
+    assert diagnoses(notebook) < DIAGNOSES
     errors = [o for cell in code(notebook) for o in cell.outputs if o.get("name") == "stderr"]
     assert not [e for e in errors if "Warning" in e["text"] or "Error" in e["text"]], errors
 
