@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,15 +144,21 @@ class Learner:
         raise AssertionError(f"the cells did not finish: {self.prompts()}")
 
     def answer_dialog(self):
-        """JupyterLab may ask which kernel to take before it has read their list: the preselected one, as a learner."""
-        dialog = self.page.locator("dialog.jp-Dialog")
-        if not dialog.count():
-            return
-        asked = dialog.all_inner_texts()
-        assert [words.splitlines()[0] for words in asked] == ["Select Kernel"], f"JupyterLab asks: {asked}"
-        assert "Python 3 (ipykernel)" in asked[0], f"no Python kernel to select: {asked}"
-        dialog.locator("button.jp-mod-accept").click()
-        dialog.wait_for(state="detached")
+        """JupyterLab may ask which kernel to take before it has read their list, and ask again: the preselected one.
+
+        Whoever waits for the cells comes here every second, so a question that stays or returns is answered again.
+        """
+        from playwright.sync_api import TimeoutError as GoneError
+
+        for dialog in self.page.locator("dialog.jp-Dialog").all():
+            try:
+                asked = dialog.inner_text(timeout=2_000)
+            except GoneError:  # it has closed meanwhile
+                continue
+            assert asked.startswith("Select Kernel"), f"JupyterLab asks: {asked}"
+            assert "Python 3 (ipykernel)" in asked, f"no Python kernel to select: {asked}"
+            with suppress(GoneError):
+                dialog.locator("button.jp-mod-accept").last.click(timeout=5_000)
 
     def failures(self):
         return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').all_text_contents()
