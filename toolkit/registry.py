@@ -64,7 +64,7 @@ def import_installed() -> None:
     """
     for point in metadata.entry_points(group=GROUP):
         try:
-            import_module(point.value)
+            point.load()
         except Exception as error:  # whatever somebody else's module raises
             owner = point.dist.name if point.dist is not None else "an installed package"
             raise PluginError(

@@ -165,7 +165,8 @@ def page(
         body: What stands before the sections, HTML.
         kind: Class of the body in ``style.css``.
     """
+    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
     return _TEMPLATES.get_template("page.html.jinja").render(
-        title=title, heading=title if heading is None else heading, style=Markup((_FOLDER / "style.css").read_text()),
+        title=title, heading=title if heading is None else heading, style=Markup(style),
         lead=Markup(lead), sections=sections, footer=Markup(footer), body=Markup(body), kind=kind,
     )  # fmt: skip

@@ -138,9 +138,7 @@ class LoadedVLM:
         now = state(self.model, self.adapter.processor)
         if found := foreign(now.code):
             return _listed(found)
-        if now.processing != self._loaded_state.processing:
-            return changed(now._replace(processing=self._loaded_state.processing), now)
-        if fingerprint(self.model) == self._loaded_as:
+        if now.processing == self._loaded_state.processing and fingerprint(self.model) == self._loaded_as:
             return None
         return changed(self._loaded_state, now) or "its weights or buffers were changed in place"
 
