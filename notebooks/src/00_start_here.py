@@ -95,6 +95,7 @@ answers = {name: [answer.text for answer in vlm.answers(samples)] for name, vlm 
 # Write the accuracy: the share of given answers that are equal to the right ones. Replace the line that starts with
 # `raise`, run the cell, then run the cell below it. It tries your function and says what is wrong.
 
+
 # %% tags=["solution"]
 def accuracy(given, right):
     """Share of given answers that are right, between 0 and 1."""

@@ -102,6 +102,7 @@ explorer
 # Write the relevance gain. The area under points that are joined by straight lines is `np.trapezoid(curve,
 # fractions)`.
 
+
 # %% tags=["solution"]
 def relevance_gain(insertion, deletion, fractions):
     """Area under the insertion curve minus area under the deletion curve."""
@@ -116,6 +117,7 @@ lesson.check_relevance_gain(relevance_gain)
 #
 # **Predict.** We now take away the *whole* picture, for every sample, from both twins. How much of its probability
 # does each keep, on average?
+
 
 # %%
 def kept_without(vlm, modality):
@@ -187,6 +189,7 @@ rank_shift(ranks, note=f"Kendall's tau {tau.tau:+.2f}, exact p = {tau.p:.2f}, {i
 # Write Kendall's tau for lists without ties: agreeing pairs minus disagreeing pairs, divided by all pairs. For every
 # pair of positions, compare the order in both lists. (`np.sign` of a product of two differences is +1 where the lists
 # agree and -1 where they do not.)
+
 
 # %% tags=["solution"]
 def kendall(first, second):

@@ -67,6 +67,7 @@ gates
 # most -1/4 `"redundancy"`. In between, the part with the larger effect on its own decides: `"text-only"` if
 # $v(\text{words})$ is above $v(\text{picture})$, else `"image-only"`.
 
+
 # %% tags=["solution"]
 def gate(both, image, text, empty):
     """Name of the gate: synergy, redundancy, text-only or image-only."""
@@ -138,6 +139,7 @@ show(reports["biased"].samples().set_index("question")[columns].head(6))
 # A common diagnosis is the accuracy without the picture. It needs a comparison: with two choices, guessing is already
 # right half of the time. Write the excess over guessing.
 
+
 # %% tags=["solution"]
 def excess_over_guessing(right_without_picture, n_choices):
     """Share of right answers (1 or 0 each) minus what guessing gives."""
@@ -146,6 +148,7 @@ def excess_over_guessing(right_without_picture, n_choices):
 
 # %% tags=["exercise"]
 lesson.check_excess(excess_over_guessing)
+
 
 # %%
 def words_only(name):

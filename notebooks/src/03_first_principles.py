@@ -56,6 +56,7 @@ vlm = toolkit.load_vlm("tiny-llava-grounded")
 #
 # Write it: four values in, one number out.
 
+
 # %% tags=["solution"]
 def dividend(both, image, text, empty):
     """What the two create together beyond what each creates alone."""
@@ -101,6 +102,7 @@ harsanyi_dividends(and_gate(2, 1))
 #
 # Write the interaction index of the players `a` and `b` in a game with a third player `r`. The values come as a
 # dictionary: `v["ab"]` is the value of a and b, `v[""]` that of nobody.
+
 
 # %% tags=["solution"]
 def interaction_index(v):
@@ -155,6 +157,7 @@ CoalitionPlayground({"grounded": vlm}, samples)
 # **Predict.** Now the whole curve, once in the oracle's order and once in the opposite one. At $k = 1$ both orders have
 # everybody on board. Where, then, can their areas differ?
 
+
 # %%
 def f_syn(sample, name):
     return toolkit.synergistic_faithfulness(vlm.game(sample), toolkit.explain(name, vlm, sample))
@@ -193,6 +196,7 @@ show(floor, digits=3, name="score", value="mean over 4,000 games of noise")
 #
 # Write the clipped mean yourself, with `np.clip(values, 0, 1)`. It is one line; the order of the two operations is the
 # point.
+
 
 # %% tags=["solution"]
 def clipped_mean(sides):

@@ -53,6 +53,7 @@ vlm = toolkit.load_vlm("tiny-llava-grounded")
 #
 # Write the count for $K$ steps and $m$ explainers, if no two of them share a coalition besides the corners.
 
+
 # %% tags=["solution"]
 def distinct_coalitions(steps, explainers):
     """Distinct coalitions of all metrics of some explainers on one sample."""
@@ -105,6 +106,7 @@ print(f"rank correlation over {len(table)} pairs of sample and explainer: {poole
 # Take two tables with one row per sample and one column per explainer. Write the mean, over rows, of the rank
 # correlation between the row of the first table and the row of the second. `spearmanr(x, y).statistic` gives the
 # correlation of two lists.
+
 
 # %% tags=["solution"]
 def within_agreement(first, second):

@@ -99,6 +99,7 @@ attribution_map(chosen.image, *parts, title=found.method)
 #
 # Write the gap between what was handed out and what there was to hand out.
 
+
 # %% tags=["solution"]
 def completeness_gap(scores, v_all, v_none):
     """Distance between the sum of the scores and v_all - v_none."""
@@ -147,6 +148,7 @@ show(alike.to_dict(), name="explainer", value="rank correlation of the two maps"
 # takes a table of coalitions, one row per coalition, `True` where a player is present, and returns their values. Ask
 # it once, with all rows.
 
+
 # %% tags=["solution"]
 def leave_one_out(game):
     """One score per player: v(all) - v(all without this player)."""
@@ -162,6 +164,7 @@ lesson.check_leave_one_out(leave_one_out)
 # %% [markdown]
 # A function of a model and a sample is an explainer. It can be used everywhere an explainer's name can: in the curves,
 # in the widgets, in the benchmark. Here is one that keeps only what speaks *for* the answer.
+
 
 # %%
 def only_for(vlm, sample):

@@ -113,6 +113,7 @@ board
 # Write the mean ranks: `scores` has one row per picture and one column per explainer; in each row the largest score
 # gets rank 1. Then average the rows. `rankdata` shares ranks among ties.
 
+
 # %% tags=["solution"]
 def mean_ranks(scores):
     """Mean rank of each column; 1 is best."""
@@ -130,6 +131,7 @@ lesson.check_mean_ranks(mean_ranks)
 #
 # Several questions about one picture are not independent. Before a bootstrap, average the values of each picture.
 # Write the means per picture, in sorted order of the pictures.
+
 
 # %% tags=["solution"]
 def picture_means(values, pictures):

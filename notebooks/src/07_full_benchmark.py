@@ -84,6 +84,7 @@ print(f"{per_second:.0f} coalitions per second")
 #
 # Write the number of hours that a run takes, if the model scores `per_second` coalitions in a second.
 
+
 # %% tags=["solution"]
 def hours(samples, models, coalitions, per_second):
     """Hours for all samples on all models, one after the other."""
@@ -99,6 +100,7 @@ lesson.check_hours(hours)
 # Often the hours are given, and the number of samples is what has to give way. Turn the formula round; only whole
 # samples count.
 
+
 # %% tags=["solution"]
 def samples_for(budget_hours, models, coalitions, per_second):
     """Whole samples that fit into a budget of hours."""
@@ -111,6 +113,7 @@ lesson.check_share(samples_for)
 # %% [markdown]
 # **Predict.** A GPU scores perhaps 30 coalitions of a 7B model in a second. How many hours is the paper's grid? How
 # many samples per dataset fit into one night of twelve hours?
+
 
 # %%
 def nights(spec, per_second):

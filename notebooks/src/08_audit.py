@@ -67,6 +67,7 @@ CurveExplorer({"grounded": vlm}, [mine], ["occlusion", "integrated-gradients", "
 #
 # This one asks only the words: it removes each word and ignores the picture. Replace it by yours.
 
+
 # %%
 def my_explainer(vlm, sample):
     scores = toolkit.explain("occlusion", vlm, sample).scores.copy()
@@ -88,6 +89,7 @@ show(dict(zip(words, attribution.of("text"), strict=True)), digits=3, name="word
 #
 # Write the verdict: `"better"` if the whole interval lies above 0, `"worse"` if it lies below 0, else `"not
 # separated"`.
+
 
 # %% tags=["solution"]
 def verdict(low, high):

@@ -67,7 +67,7 @@ class PaperVLM:
         self.games += 1
         return PaperGame(sample, target or "yes", baseline, self.players(sample), self.gate)
 
-    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+    def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         keep = np.asarray(coalition)[: SIDE * SIDE].reshape(SIDE, SIDE)
         mask = np.kron(keep, np.ones((16, 16)))[..., None]
         pixels = np.asarray(sample.image.resize((96, 96))) * mask

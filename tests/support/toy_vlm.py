@@ -130,7 +130,7 @@ class ToyVLM:
         yes = (target or self.answer(sample).text) == "yes"
         return ToyBox(self.players(sample), torch.from_numpy(array)[None, None], question, self.model, yes)
 
-    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+    def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         return sample.image
 
 

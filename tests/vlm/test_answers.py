@@ -12,7 +12,7 @@ from support.tokenizer import bpe
 
 from toolkit.datasets.sample import Sample
 from toolkit.registry import UnknownNameError
-from toolkit.vlm.answers import Candidates, ends_of_answer, make_candidates, say
+from toolkit.vlm.answers import Candidates, answers_of, ends_of_answer, make_candidates
 from toolkit.vlm.choice_corners import choice_corners
 from toolkit.vlm.prompt import Prompt
 from toolkit.vlm.reference import plain_logits, plain_values
@@ -136,7 +136,7 @@ def test_the_end_is_the_tokenizers_where_generation_stops_there(own, stops, ends
 def test_the_rules_can_differ() -> None:
     """One way of writing for all choices, or all ways of each."""
     forms = Candidates(("yes", "no"), (((1,), (2,)), ((3,), (4,))), (((1,), (3,)), ((2,), (4,))))
-    said = say(forms, {(1,): 0.3, (2,): 0.2, (3,): 0.0, (4,): 0.25})
+    said = answers_of(forms, {(1,): 0.3, (2,): 0.2, (3,): 0.0, (4,): 0.25})
     assert (said.answers["best"].text, said.answers["best"].by_choice) == ("yes", {"yes": 0.3, "no": 0.2})
     assert said.answers["sum"].text == "no"
     assert said.answers["sum"].by_choice == pytest.approx({"yes": 0.3, "no": 0.45})

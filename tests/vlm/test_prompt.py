@@ -262,7 +262,7 @@ def test_a_game_needs_a_coalition_of_its_length_to_draw(tiny) -> None:
     import numpy as np
 
     with pytest.raises(ValueError, match=r"shape \(3,\), expected \(42,\)"):
-        tiny.picture(sample(1), np.ones(3, dtype=bool))
+        tiny.masked_image(sample(1), np.ones(3, dtype=bool))
 
 
 def test_labels_and_spans(tiny) -> None:

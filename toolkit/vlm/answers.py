@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.registry import UnknownNameError
-from toolkit.vlm.engine.request import Block, Request
+from toolkit.vlm.engine.request import Query, Request
 from toolkit.vlm.prompt import Prompt, unknown_words
 from toolkit.vlm.protocol import Answer
 from toolkit.vlm.view import View
@@ -85,7 +85,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Said:
+class Answers:
     """What a model says to a sample.
 
     Attributes:
@@ -126,7 +126,7 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
             choices are the same answer, or one begins another and no token ends an answer.
     """
     is_lettered = all(len(word) == 1 and word.isalpha() for word in words)
-    before = _after_pictures(tokenizer, prompt)
+    before = _after_images(tokenizer, prompt)
     known: dict[tuple[Form, ...], None] = {}
     for style in (*_STYLES, *(_LETTER_STYLES if is_lettered else ())):
         forms = [_in_context(tokenizer, prompt, before, style(word)) for word in words]
@@ -208,7 +208,7 @@ def _leading(styles: Sequence[tuple[Form, ...]]) -> list[tuple[Form, ...]]:
     return [style for style in styles if not any(goes_on(style, other) for other in styles)]
 
 
-def _after_pictures(tokenizer: Any, prompt: Prompt) -> tuple[str, Form]:
+def _after_images(tokenizer: Any, prompt: Prompt) -> tuple[str, Form]:
     """The prompt from its last image token on, and its tokens; the whole prompt where that gives other tokens.
 
     An image token is an added one, at which tokenizers cut a text before they do anything else, so what stands behind
@@ -254,12 +254,12 @@ def candidate_request(view: View, baseline: str, candidates: Candidates) -> tupl
     """A request for the probability of every form given everything, and the forms in the order of its values."""
     everything = np.ones(view.players.n_text, dtype=np.bool_)
     forms = dict.fromkeys(form for group in (*candidates.styles, *candidates.forms) for form in group)
-    blocks, order = blocks_of(list(forms), 0, everything)
-    return Request(view, baseline, np.ones((1, view.players.n_image), dtype=np.bool_), blocks), order
+    queries, order = queries_of(list(forms), 0, everything)
+    return Request(view, baseline, np.ones((1, view.players.n_image), dtype=np.bool_), queries), order
 
 
-def blocks_of(forms: Sequence[Form], image: int, kept: NDArray[np.bool_]) -> tuple[list[Block], list[Form]]:
-    """Blocks that read the forms after one masked prompt, one block per beginning, and the forms in their order.
+def queries_of(forms: Sequence[Form], image: int, kept: NDArray[np.bool_]) -> tuple[list[Query], list[Form]]:
+    """Blocks that read the forms after one masked prompt, one query per beginning, and the forms in their order.
 
     Args:
         forms: Token ids, each once.
@@ -269,11 +269,11 @@ def blocks_of(forms: Sequence[Form], image: int, kept: NDArray[np.bool_]) -> tup
     by_context: dict[Form, list[int]] = {}
     for form in forms:
         by_context.setdefault(form[:-1], []).append(form[-1])
-    blocks = [Block(image, kept, context, tuple(finals)) for context, finals in by_context.items()]
-    return blocks, [(*block.context, final) for block in blocks for final in block.finals]
+    queries = [Query(image, kept, context, tuple(finals)) for context, finals in by_context.items()]
+    return queries, [(*query.context, final) for query in queries for final in query.finals]
 
 
-def say(candidates: Candidates, probability: dict[Form, float]) -> Said:
+def answers_of(candidates: Candidates, probability: dict[Form, float]) -> Answers:
     """The answer by each rule, of the probability of every form."""
     best = max(candidates.styles, key=lambda style: sum(probability[form] for form in set(style)))
     tokens = dict(zip(candidates.words, best, strict=True))
@@ -286,4 +286,4 @@ def say(candidates: Candidates, probability: dict[Form, float]) -> Said:
     for rule, by_choice in by_rule.items():
         text = max(by_choice, key=lambda word: by_choice[word])
         answers[rule] = Answer(text, by_choice[text], tokens[text], by_choice)
-    return Said(answers, tokens, forms)
+    return Answers(answers, tokens, forms)

@@ -9,8 +9,8 @@ import numpy as np
 
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
-from toolkit.vlm.answers import AnswerRule, Form, blocks_of, check_rule
-from toolkit.vlm.engine.request import Block, Request
+from toolkit.vlm.answers import AnswerRule, Form, check_rule, queries_of
+from toolkit.vlm.engine.request import Query, Request
 
 if TYPE_CHECKING:
     from toolkit.vlm.model import LoadedVLM
@@ -27,7 +27,7 @@ def choice_corners(
 ) -> list[CornerAnswers]:
     """Probability of every choice under every corner coalition.
 
-    Two pictures and four decoder blocks per sample, whatever the number of one-token choices.
+    Two pictures and four decoder queries per sample, whatever the number of one-token choices.
 
     Args:
         vlm: The model.
@@ -64,11 +64,11 @@ def _request(vlm: LoadedVLM, sample: Sample, baseline: str, rule: AnswerRule) ->
     view = vlm.view(sample)
     owner: dict[Form, str] = {form: word for word, forms in vlm.choice_forms(sample, rule).items() for form in forms}
     masks = np.stack([np.ones(view.players.n_image, dtype=np.bool_), np.zeros(view.players.n_image, dtype=np.bool_)])
-    blocks: list[Block] = []
+    queries: list[Query] = []
     order: list[tuple[str, str]] = []
     for corner in CORNERS:
         kept = np.full(view.players.n_text, corner in ("both", "text"))
-        some, forms = blocks_of(list(owner), 0 if corner in ("both", "image") else 1, kept)
-        blocks += some
+        some, forms = queries_of(list(owner), 0 if corner in ("both", "image") else 1, kept)
+        queries += some
         order += [(corner, owner[form]) for form in forms]
-    return Request(view, baseline, masks, blocks), order
+    return Request(view, baseline, masks, queries), order

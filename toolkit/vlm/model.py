@@ -19,13 +19,13 @@ from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.answers import (
     AnswerRule,
+    Answers,
     Form,
-    Said,
+    answers_of,
     candidate_request,
     check_rule,
     ends_of_answer,
     make_candidates,
-    say,
 )
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State, changed, config_digest, fingerprint, precision, state
@@ -92,7 +92,7 @@ class LoadedVLM:
         self._is_warned = False
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
-        self._answers: dict[tuple[str, tuple[str, ...] | None], Said] = {}
+        self._answers: dict[tuple[str, tuple[str, ...] | None], Answers] = {}
 
     @property
     def pad_id(self) -> int:
@@ -209,17 +209,17 @@ class LoadedVLM:
     def _answer_key(self, sample: Sample) -> tuple[str, tuple[str, ...] | None]:
         return sample_key(self.asked(sample)), sample.choices
 
-    def _known(self, sample: Sample) -> Said:
+    def _known(self, sample: Sample) -> Answers:
         self.current_state()
         key = self._answer_key(sample)
         if key not in self._answers:
             self._answers[key] = self._choose([sample])[0] if sample.choices is not None else self._speak(sample)
         return self._answers[key]
 
-    def _choose(self, samples: Sequence[Sample]) -> list[Said]:
+    def _choose(self, samples: Sequence[Sample]) -> list[Answers]:
         return self._forms([(sample, sample.choices or ()) for sample in samples])
 
-    def _forms(self, pairs: Sequence[tuple[Sample, Sequence[str]]]) -> list[Said]:
+    def _forms(self, pairs: Sequence[tuple[Sample, Sequence[str]]]) -> list[Answers]:
         """For each sample and its words: what the model says, of the probability of every way of writing them."""
         views = [self.view(sample) for sample, _ in pairs]
         tokenizer = self.adapter.processor.tokenizer
@@ -236,9 +236,9 @@ class LoadedVLM:
             dict(zip(order, map(float, np.exp(values)), strict=True))
             for (_, order), values in zip(asked, logs, strict=True)
         ]
-        return [say(c, p) for c, p in zip(found, probabilities, strict=True)]
+        return [answers_of(c, p) for c, p in zip(found, probabilities, strict=True)]
 
-    def _speak(self, sample: Sample) -> Said:
+    def _speak(self, sample: Sample) -> Answers:
         """Greedy answer without choices, up to the end-of-turn token.
 
         Raises:
@@ -259,7 +259,7 @@ class LoadedVLM:
         if not text:
             raise ValueError(f"{self.name} ends its turn without an answer to {sample.question!r}; give choices")
         answer = Answer(text, float(np.exp(total)), said, {})
-        return Said({"best": answer, "sum": answer}, {text: said}, {text: (said,)})
+        return Answers({"best": answer, "sum": answer}, {text: said}, {text: (said,)})
 
     def players(self, sample: Sample) -> Players:
         """Image cells (the model's own image tokens), then the removable question tokens."""
@@ -325,7 +325,7 @@ class LoadedVLM:
         """The same game's differentiable inside."""
         return SampleWhiteBox(self.game(sample, target=target, baseline=baseline))
 
-    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+    def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         """The masked picture as the model sees it, for one coalition (n_players,).
 
         Raises:
@@ -336,7 +336,7 @@ class LoadedVLM:
         if coalition.shape != (view.players.n,):
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({view.players.n},)")
         pixels = view.masked(self.adapter, baseline, coalition[None, : view.players.n_image])[0]
-        return self.adapter.picture(pixels, view.geometry)
+        return self.adapter.to_image(pixels, view.geometry)
 
 
 def _listed(found: Sequence[str]) -> str:

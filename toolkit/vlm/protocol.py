@@ -127,6 +127,6 @@ class VLM(Protocol):
         """The same game's differentiable inside."""
         ...
 
-    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+    def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         """The masked picture as the model sees it, for one coalition (n_players,)."""
         ...

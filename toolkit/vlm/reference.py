@@ -91,6 +91,6 @@ def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:
     for i, coalition in enumerate(coalitions):
         pixels = view.masked(vlm.adapter, game.baseline, coalition[None, :n_image])[0]
         logits = plain_logits(vlm, view, pixels, coalition[n_image:], target[:-1])
-        said = logits.log_softmax(dim=-1)[torch.arange(len(target)), list(target)]
-        values[i] = np.exp(said.double().sum().item())
+        logs = logits.log_softmax(dim=-1)[torch.arange(len(target)), list(target)]
+        values[i] = np.exp(logs.double().sum().item())
     return values

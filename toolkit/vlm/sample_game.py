@@ -13,7 +13,7 @@ from toolkit.games.coalition_plan import plan_coalitions
 from toolkit.games.game import Players, check_coalitions
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.engine.fingerprint import State
-from toolkit.vlm.engine.request import Block, Request
+from toolkit.vlm.engine.request import Query, Request
 from toolkit.vlm.engine.store import code_identity
 from toolkit.vlm.scorable import Scorable
 from toolkit.vlm.view import View
@@ -132,8 +132,8 @@ class SampleGame:
         """The engine's request for distinct coalitions, and the value index of each."""
         plan = plan_coalitions(coalitions, self.players)
         context, final = self.token_ids[:-1], self.token_ids[-1:]
-        blocks = [Block(image, kept, context, final) for image in range(plan.n_images) for kept in plan.texts(image)]
-        return Request(self.view, self.baseline, plan.images, blocks), plan.inverse
+        queries = [Query(image, kept, context, final) for image in range(plan.n_images) for kept in plan.texts(image)]
+        return Request(self.view, self.baseline, plan.images, queries), plan.inverse
 
 
 def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Values]:

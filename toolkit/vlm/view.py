@@ -17,7 +17,7 @@ from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import Players
 from toolkit.typing import Coalitions
-from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, check_picture
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, check_image
 from toolkit.vlm.engine import decoder
 from toolkit.vlm.prompt import Prompt, as_asked, build_prompt, check_words, render
 
@@ -27,7 +27,7 @@ class View:
     """What enters the model for one sample.
 
     Attributes:
-        picture: The original picture, RGB.
+        image: The original picture, RGB.
         prompt: Token ids and players.
         geometry: Where the image players lie.
         players: Image cells, then question tokens.
@@ -38,7 +38,7 @@ class View:
         next_position: Position of the first answer token.
     """
 
-    picture: Image.Image = field(repr=False)
+    image: Image.Image = field(repr=False)
     prompt: Prompt = field(repr=False)
     geometry: Geometry
     players: Players
@@ -52,7 +52,7 @@ class View:
     def baseline(self, adapter: Adapter, name: str) -> Tensor:
         """Pixel tensor of the picture with everything removed: the baseline picture, through the same processor."""
         if name not in self._baselines:
-            removed = BASELINES[name](self.picture)
+            removed = BASELINES[name](self.image)
             inputs = adapter.processor.image_processor(removed, return_tensors="pt", **adapter.image_settings())
             self._baselines[name] = adapter.pixels(inputs).to(self.pixels)
         return self._baselines[name]
@@ -60,10 +60,10 @@ class View:
     def digest(self, adapter: Adapter, baseline: str) -> str:
         """Digest of all arrays that enter the model, whatever settings made them."""
         prompt = (self.prompt.ids, self.prompt.text_positions, self.prompt.prefix_length, self.next_position)
-        parts = (prompt, self.positions.tolist(), self.picture_digest(adapter, baseline))
+        parts = (prompt, self.positions.tolist(), self.image_digest(adapter, baseline))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
-    def picture_digest(self, adapter: Adapter, baseline: str) -> str:
+    def image_digest(self, adapter: Adapter, baseline: str) -> str:
         """Digest of the pixels, the baseline's pixels, and which player each pixel shows; equal for all questions."""
         if baseline not in self._digests:
             tensors = (self.pixels, self.baseline(adapter, baseline), self.player_of_pixel)
@@ -92,7 +92,7 @@ class View:
         """Memory that the view holds, in bytes."""
         return self.pixels.nbytes * (1 + len(self._baselines)) + self.player_of_pixel.nbytes
 
-    def block(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def query_indices(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Prompt indices after the prefix that remain when only the ``kept`` text players are present."""
         present = np.ones(len(self.prompt.ids) - self.prompt.prefix_length, dtype=np.bool_)
         present[self.prompt.players_after_prefix] = kept
@@ -116,10 +116,10 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     """
     sample = as_asked(adapter, sample)
     check_words(adapter, sample)
-    picture = check_picture(sample.image)
+    image = check_image(sample.image)
     text, _ = render(adapter, sample)
-    inputs = adapter.processor(text=[text], images=[picture], return_tensors="pt")
-    geometry = adapter.geometry(picture, inputs)
+    inputs = adapter.processor(text=[text], images=[image], return_tensors="pt")
+    geometry = adapter.geometry(image, inputs)
     prompt = build_prompt(adapter, sample, inputs, geometry)
     context = model.config.get_text_config().max_position_embeddings
     if len(prompt.ids) >= context:
@@ -133,7 +133,7 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     owners = _compact(geometry.player_of_pixel)
     nobody = np.where(owners < 0, geometry.n_players, owners)
     return View(
-        picture=picture,
+        image=image,
         prompt=prompt,
         geometry=geometry,
         players=players,

@@ -119,7 +119,7 @@ class CoalitionPlayground(WidgetPanel):
     def show(self) -> None:
         """Bring picture, words and numbers up to date with the buttons."""
         chosen, players, pair = self.picker.chosen, self.game.players, self.pair
-        seen = self._vlm.picture(self._sample, chosen, baseline=self.baseline)
+        seen = self._vlm.masked_image(self._sample, chosen, baseline=self.baseline)
         shown = png(seen.resize((SIDE, SIDE), Image.Resampling.NEAREST))
         self.picture.show(shown, self._alt())
         self.words.value = words_html(players.labels[players.n_image :], chosen[players.n_image :])

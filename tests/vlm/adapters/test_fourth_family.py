@@ -64,7 +64,7 @@ def test_each_player_feeds_its_own_image_token(size: str) -> None:
 def test_what_the_model_sees_is_the_picture() -> None:
     vlm = LoadedVLM("r", fourth.adapter()(fourth.small()[1]), fourth.small()[0])
     seen = sample(5, (256, 192))
-    shown = np.asarray(vlm.picture(seen, np.ones(vlm.players(seen).n, dtype=bool)), dtype=int)
+    shown = np.asarray(vlm.masked_image(seen, np.ones(vlm.players(seen).n, dtype=bool)), dtype=int)
     assert np.abs(shown - np.asarray(seen.image, dtype=int)).max() <= 1
 
 

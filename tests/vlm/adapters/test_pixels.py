@@ -95,7 +95,7 @@ def test_without_resizing_exactly_the_players_entries_change(family: str) -> Non
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_the_model_sees_is_the_picture(family: str) -> None:
     seen = Seen(family, picture(EXACT[family], 5))
-    shown = np.asarray(seen.adapter.picture(seen.pixels, seen.geometry), dtype=int)
+    shown = np.asarray(seen.adapter.to_image(seen.pixels, seen.geometry), dtype=int)
     assert np.abs(shown - np.asarray(seen.image, dtype=int)).max() <= 1
 
 
@@ -205,7 +205,7 @@ def test_masking_a_player_changes_its_pixels_and_its_drawing(family: str, size: 
     vlm = LoadedVLM("r", adapter_class(MODEL_TYPE[family])(processor), model)
     s = Sample("1", picture(SIZES[size], 7), "is there a red circle?", "answer", ("yes", "no"))
     view = vlm.view(s)
-    whole = vlm.picture(s, np.ones(view.players.n, dtype=bool), baseline="noise")
+    whole = vlm.masked_image(s, np.ones(view.players.n, dtype=bool), baseline="noise")
     for player in some_players(view.geometry):
         keep = np.ones(view.players.n, dtype=bool)
         keep[player] = False
@@ -213,7 +213,7 @@ def test_masking_a_player_changes_its_pixels_and_its_drawing(family: str, size: 
         owned = torch.from_numpy(view.geometry.player_of_pixel == player)
         removed = view.baseline(vlm.adapter, "noise")
         assert torch.equal(masked, torch.where(owned, removed, view.pixels))
-        drawn = np.asarray(vlm.picture(s, keep, baseline="noise"), dtype=int) - np.asarray(whole, dtype=int)
+        drawn = np.asarray(vlm.masked_image(s, keep, baseline="noise"), dtype=int) - np.asarray(whole, dtype=int)
         row, column = divmod(player, view.geometry.columns)
         down, across = drawn.shape[0] // view.geometry.rows, drawn.shape[1] // view.geometry.columns
         inside = drawn[row * down : (row + 1) * down, column * across : (column + 1) * across]

@@ -126,12 +126,12 @@ _ASKED = st.tuples(
     asked=st.lists(_ASKED, min_size=1, max_size=3),
     tokens=st.sampled_from([1, 300, 4000]),
     entries=st.sampled_from([1, 1 << 16, 1 << 22]),
-    block_tokens=st.sampled_from([1, 12, None]),
+    query_tokens=st.sampled_from([1, 12, None]),
     kept=st.sampled_from([1, 1 << 24]),
 )
-def test_any_mixture_in_any_batches_equals_the_plain_path(vlm, asked, tokens, entries, block_tokens, kept) -> None:
+def test_any_mixture_in_any_batches_equals_the_plain_path(vlm, asked, tokens, entries, query_tokens, kept) -> None:
     engine = vlm.engine
-    bounds = {"max_tokens": tokens, "max_entries": entries, "block_tokens": block_tokens, "feature_bytes": kept}
+    bounds = {"max_tokens": tokens, "max_entries": entries, "query_tokens": query_tokens, "feature_bytes": kept}
     vlm.engine = Engine(vlm.adapter, vlm.model, **bounds)
     try:
         requests = []

@@ -11,7 +11,7 @@ from support.subjects import RANDOM_TINY, make_subject, sample
 from torch.nn import functional
 
 from toolkit.vlm.engine import kernels
-from toolkit.vlm.engine.request import pictures_of
+from toolkit.vlm.engine.request import masked_images
 
 pytestmark = [
     pytest.mark.filterwarnings("error"),
@@ -177,7 +177,7 @@ def test_the_engine_runs_on_them_and_can_do_without(name: str, monkeypatch) -> N
     rows.clear()
     vlm.engine.forget()
     request, _ = vlm.game(sample(1), target="yes").request(chosen)
-    vlm.engine.encode(pictures_of(request, 0))
+    vlm.engine.encode(masked_images(request, 0))
     assert rows  # and the vision tower's
     rows.clear()
     vlm.engine.forget()

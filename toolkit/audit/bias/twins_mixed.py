@@ -158,9 +158,9 @@ class BlendedVLM:
         """
         raise TypeError("a blend of two models has no differentiable inside; explain it with forward passes, or a twin")
 
-    def picture(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
+    def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         """The masked picture."""
-        return self.grounded.picture(sample, coalition, baseline=baseline)
+        return self.grounded.masked_image(sample, coalition, baseline=baseline)
 
 
 def blends(grounded: VLM, biased: VLM, strengths: Sequence[float] = STRENGTHS) -> dict[float, VLM]:

@@ -161,7 +161,7 @@ class Adapter(ABC):
         """What the processor writes in the prompt in place of the chat template's single placeholder."""
 
     @abstractmethod
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """The one map from players to pixels, tokens and regions."""
 
     @abstractmethod
@@ -184,7 +184,7 @@ class Adapter(ABC):
     def canvas(self, pixels: Tensor, geometry: Geometry) -> Tensor:
         """One pixel tensor as an upright normalised picture (3, height, width), what the model sees."""
 
-    def picture(self, pixels: Tensor, geometry: Geometry) -> Image.Image:
+    def to_image(self, pixels: Tensor, geometry: Geometry) -> Image.Image:
         """What the model sees, normalisation undone, as an RGB picture."""
         images = self.processor.image_processor
         canvas = self.canvas(pixels.detach().float().cpu(), geometry).numpy()
@@ -202,15 +202,15 @@ class Adapter(ABC):
         return {key: settings[key] for key in keys if settings.get(key) is not None} | {"backend": "pil"}
 
 
-def check_picture(picture: Image.Image) -> Image.Image:
+def check_image(image: Image.Image) -> Image.Image:
     """The picture as RGB.
 
     Raises:
         ValueError: Its sides differ by more than a factor of ``MAX_ASPECT``.
     """
-    width, height = picture.size
+    width, height = image.size
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ValueError(
             f"the picture is {width} x {height} pixels; sides may differ by a factor of {MAX_ASPECT} at most: crop it"
         )
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

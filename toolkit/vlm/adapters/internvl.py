@@ -74,19 +74,19 @@ class InternVL(Adapter):
         p = self.processor
         return f"{p.start_image_token}{p.image_token * geometry.n_tokens}{p.end_image_token}"
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Cells of the tiled canvas, row by row over the whole picture."""
         shape = tuple(inputs["pixel_values"].shape)
         side = math.isqrt(self.processor.image_seq_length)
-        return tiled_geometry(*self._canvas_shape(picture, shape[0], *shape[2:]), side, shape)
+        return tiled_geometry(*self._canvas_shape(image, shape[0], *shape[2:]), side, shape)
 
-    def _canvas_shape(self, picture: Image.Image, n_tiles: int, height: int, width: int) -> tuple[int, int]:
+    def _canvas_shape(self, image: Image.Image, n_tiles: int, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tiles, by the processor's own rule."""
         if n_tiles == 1:
             return 1, 1
         images = self.processor.image_processor
         columns, rows = get_optimal_tiled_canvas(
-            (picture.height, picture.width), (height, width), images.min_patches, images.max_patches
+            (image.height, image.width), (height, width), images.min_patches, images.max_patches
         )
         return rows, columns
 

@@ -73,7 +73,7 @@ class Llava(Adapter):
         """The image token, once per patch."""
         return self.placeholder() * geometry.n_tokens
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Square patches of the crop; regions undo the crop and the resizing."""
         height, width = inputs["pixel_values"].shape[-2:]
         patch = self.processor.patch_size
@@ -90,13 +90,13 @@ class Llava(Adapter):
             player_of_pixel=np.broadcast_to(player, (3, height, width)),
             token_of_player=np.arange(rows * columns) + extra,
             n_tokens=rows * columns + extra,
-            regions=grid_regions(rows, columns, self._crop_box(picture, rows * patch, columns * patch)),
+            regions=grid_regions(rows, columns, self._crop_box(image, rows * patch, columns * patch)),
         )
 
-    def _crop_box(self, picture: Image.Image, height: int, width: int) -> tuple[float, float, float, float]:
+    def _crop_box(self, image: Image.Image, height: int, width: int) -> tuple[float, float, float, float]:
         """The patches' extent in fractions of the original picture, by the processor's own rounding."""
         images = self.processor.image_processor
-        full_width, full_height = picture.size
+        full_width, full_height = image.size
         if images.do_resize:
             short = images.size.shortest_edge
             if short is None:

@@ -75,7 +75,7 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
         """The image token, once per merged block; the template writes the vision start and end around it."""
         return self.placeholder() * geometry.n_tokens
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Merged blocks of the grid.
 
         The processor emits patches block by block (the 2 x 2 patches of one merged token are neighbours in the first

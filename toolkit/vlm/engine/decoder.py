@@ -1,8 +1,8 @@
 """The family-neutral inside of a vision-language model: encode pictures, embed words, run the decoder under any mask.
 
-Training and scoring both pack several text blocks behind one picture: ``[prefix | block | block | ...]``. Each block
-attends to the prefix and, causally, to itself, and its positions restart after the prefix, so every block computes
-exactly what it would compute alone in a row of its own. Blocks that begin alike may share their beginning.
+Training and scoring both pack several queries behind one picture: ``[prefix | query | query | ...]``. Each query
+attends to the prefix and, causally, to itself, and its positions restart after the prefix, so every query computes
+exactly what it would compute alone in a row of its own. Queries that begin alike may share their beginning.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def lm_head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
 
 
 def tree_mask(ends: Tensor) -> Tensor:
-    """Bool (batch, length, length) mask of packed rows ``[prefix | tree of blocks | padding]``.
+    """Bool (batch, length, length) mask of packed rows ``[prefix | tree of queries | padding]``.
 
     A token attends to itself and to what it descends from: i may attend to j iff j <= i < end_j. The prefix ends with
-    the row, so all blocks see it; a block of its own ends where the next begins; padding ends at once.
+    the row, so all queries see it; a query of its own ends where the next begins; padding ends at once.
 
     Args:
         ends: Shape (batch, length): the first column after each token's descendants.
@@ -108,6 +108,6 @@ def prefix_positions(model: PreTrainedModel, ids: Tensor, pixel_inputs: Mapping[
 
 
 def text_positions(like: Tensor, start: int, length: int) -> Tensor:
-    """Positions ``start, start + 1, ...`` of a block of text, in the form ((length,) or (3, length)) of ``like``."""
+    """Positions ``start, start + 1, ...`` of a stretch of text, in the form ((length,) or (3, length)) of ``like``."""
     positions = torch.arange(start, start + length, device=like.device)
     return positions.expand(*like.shape[:-1], length)

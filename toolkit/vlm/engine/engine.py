@@ -26,9 +26,9 @@ from toolkit.vlm.engine import decoder, kernels
 from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.autocast import without_autocast
 from toolkit.vlm.engine.fingerprint import state
-from toolkit.vlm.engine.request import Picture, Request, pictures_of
+from toolkit.vlm.engine.request import MaskedImage, Request, masked_images
 from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of
-from toolkit.vlm.engine.vision_cache import PictureEncoder
+from toolkit.vlm.engine.vision_cache import ImageEncoder
 from toolkit.vlm.memory import Backoff, free_bytes
 
 _MAX_TOKENS = {"cpu": 3072}
@@ -42,19 +42,19 @@ class Counters:
 
     images: int = 0
     rows: int = 0
-    blocks: int = 0
+    queries: int = 0
     tokens: int = 0
 
 
 class Engine:
-    """Scores blocks on one model.
+    """Scores queries on one model.
 
     Args:
         adapter: The model's family.
         model: The transformers model.
         max_tokens: Padded decoder tokens per batch; None chooses from the free memory.
         max_entries: Pixel entries per vision batch; likewise.
-        block_tokens: Tokens behind the prefix of a row; None allows as many as the prefix has, at least 256.
+        query_tokens: Tokens behind the prefix of a row; None allows as many as the prefix has, at least 256.
         feature_bytes: Bound of the image-token cache.
         by_words: Run words that question variants begin with once for all of them; False runs each variant whole.
         by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
@@ -71,7 +71,7 @@ class Engine:
         *,
         max_tokens: int | None = None,
         max_entries: int | None = None,
-        block_tokens: int | None = None,
+        query_tokens: int | None = None,
         feature_bytes: int = 256 << 20,
         by_words: bool = True,
         by_layers: bool = True,
@@ -88,9 +88,9 @@ class Engine:
         chosen = min(_MAX_TOKENS.get(device.type, 16384), int(0.3 * free) // per_token)
         self.tokens = Backoff(max(1, chosen if max_tokens is None else max_tokens), device)
         entries = min(_MAX_ENTRIES.get(device.type, 1 << 25), free // 1000) if max_entries is None else max_entries
-        self._block_tokens = block_tokens
+        self._query_tokens = query_tokens
         self._feature_bytes = min(feature_bytes, free // 8)
-        self.encode = PictureEncoder(adapter, model, entries=max(1, entries), kept_bytes=self._feature_bytes)
+        self.encode = ImageEncoder(adapter, model, entries=max(1, entries), kept_bytes=self._feature_bytes)
         self._counters = Counters()
         self._state = state(model)
 
@@ -115,22 +115,22 @@ class Engine:
     @torch.inference_mode()
     @without_autocast
     def log_probabilities(self, requests: Sequence[Request]) -> list[NDArray[np.float64]]:
-        """Log-probability of every answer of every block, in float64 from a float32 log-softmax.
+        """Log-probability of every answer of every query, in float64 from a float32 log-softmax.
 
         Returns:
-            For each request an array (n_values,): the finals of its first block, of its second, and so on.
+            For each request an array (n_values,): the finals of its first query, of its second, and so on.
         """
         self._look_again()
-        offsets = np.cumsum([0, *(sum(len(b.finals) for b in r.blocks) for r in requests)])
+        offsets = np.cumsum([0, *(sum(len(b.finals) for b in r.queries) for r in requests)])
         values = np.zeros(int(offsets[-1]))
-        pictures = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in pictures_of(r, int(start))]
-        for chunk in self._chunks(pictures):
+        images = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in masked_images(r, int(start))]
+        for chunk in self._chunks(images):
             encoded = zip(chunk, self.encode(chunk), strict=True)
             self._score([row for p, tokens in encoded for row in self._rows(p, tokens)], values)
         return [values[a:b] for a, b in pairwise(offsets)]
 
-    def _rows(self, picture: Picture, tokens: Tensor) -> Iterator[Row]:
-        return rows_of(picture, tokens, self._block_tokens, is_shared=self._by_words)
+    def _rows(self, image: MaskedImage, tokens: Tensor) -> Iterator[Row]:
+        return rows_of(image, tokens, self._query_tokens, is_shared=self._by_words)
 
     def _look_again(self) -> None:
         """Drop the image tokens of a model that has been changed in place."""
@@ -139,23 +139,23 @@ class Engine:
             self._state = now
             self.forget()
 
-    def _chunks(self, pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+    def _chunks(self, images: Sequence[MaskedImage]) -> Iterator[list[MaskedImage]]:
         """Pictures in groups whose image tokens fit the cache together."""
-        chunk: list[Picture] = []
+        chunk: list[MaskedImage] = []
         held = 0
         width = self._model.config.get_text_config().hidden_size * self._model.dtype.itemsize
-        for picture in pictures:
-            size = picture.request.view.geometry.n_tokens * width
+        for image in images:
+            size = image.request.view.geometry.n_tokens * width
             if chunk and held + size > self._feature_bytes:
                 yield chunk
                 chunk, held = [], 0
-            chunk.append(picture)
+            chunk.append(image)
             held += size
         if chunk:
             yield chunk
 
     def _score(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
-        """Decode rows in batches and write each block's values where they belong."""
+        """Decode rows in batches and write each query's values where they belong."""
         waiting: Sequence[Row] = sorted(rows, key=lambda row: -row.length)
         while waiting:
             waiting = self.tokens.run(partial(self._decode_some, waiting, out))
@@ -177,12 +177,12 @@ class Engine:
         states = stack.read_states(*inputs, read, index) if self._by_layers else decoder.decode(*inputs, index)[read]
         row, slot = torch.from_numpy(batch.states).to(device)
         logits = decoder.lm_head(model, states[row, slot])
-        state, token = torch.from_numpy(batch.said).to(device)
+        state, token = torch.from_numpy(batch.answers).to(device)
         picked = logits.float().log_softmax(dim=-1)[state, token].double().cpu().numpy()
         out[batch.value] = 0.0
         np.add.at(out, batch.value, picked)
         self._counters.rows += len(rows)
-        self._counters.blocks += sum(len(row.blocks) for row in rows)
+        self._counters.queries += sum(len(row.queries) for row in rows)
         self._counters.tokens += sum(row.length for row in rows)
 
     def _embed(self, rows: Sequence[Row], batch: RowBatch) -> Tensor:

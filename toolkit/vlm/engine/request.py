@@ -14,7 +14,7 @@ from toolkit.vlm.view import View
 
 
 @dataclass(frozen=True)
-class Block:
+class Query:
     """One question variant and the answers that are read after it.
 
     Attributes:
@@ -38,39 +38,39 @@ class Request:
         view: The sample as the model sees it.
         baseline: Name of the baseline.
         images: Shape (n_images, n_image): distinct image masks.
-        blocks: What to score; results come in this order.
+        queries: What to score; results come in this order.
     """
 
     view: View
     baseline: str
     images: Coalitions
-    blocks: Sequence[Block]
+    queries: Sequence[Query]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One masked picture of a request and the blocks about it.
+class MaskedImage:
+    """One masked picture of a request and the queries about it.
 
     Attributes:
         request: The request.
         index: Row of ``request.images``.
-        blocks: Each block, and where its first value goes among the values of all requests.
+        queries: Each query, and where its first value goes among the values of all requests.
     """
 
     request: Request
     index: int
-    blocks: Sequence[tuple[Block, int]]
+    queries: Sequence[tuple[Query, int]]
 
     def key(self, adapter: Adapter) -> tuple[str, bytes]:
         """What its image tokens depend on, within one model: not the question."""
-        digest = self.request.view.picture_digest(adapter, self.request.baseline)
+        digest = self.request.view.image_digest(adapter, self.request.baseline)
         return digest, np.packbits(self.request.images[self.index]).tobytes()
 
 
-def pictures_of(request: Request, start: int) -> list[Picture]:
-    """The request's pictures with their blocks, values numbered from ``start``."""
-    blocks: list[list[tuple[Block, int]]] = [[] for _ in request.images]
-    for block in request.blocks:
-        blocks[block.image].append((block, start))
-        start += len(block.finals)
-    return [Picture(request, index, some) for index, some in enumerate(blocks)]
+def masked_images(request: Request, start: int) -> list[MaskedImage]:
+    """The request's pictures with their queries, values numbered from ``start``."""
+    queries: list[list[tuple[Query, int]]] = [[] for _ in request.images]
+    for query in request.queries:
+        queries[query.image].append((query, start))
+        start += len(query.finals)
+    return [MaskedImage(request, index, some) for index, some in enumerate(queries)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.vlm.engine.request import Block, Picture
+from toolkit.vlm.engine.request import MaskedImage, Query
 from toolkit.vlm.view import View
 
 _ANSWER = 1 << 40
@@ -91,19 +91,19 @@ def split_paths(paths: Sequence[Sequence[int]], limit: int, *, is_shared: bool =
 
 @dataclass(frozen=True)
 class Row:
-    """One decoder row: the prefix of one picture and some of its blocks.
+    """One decoder row: the prefix of one picture and some of its queries.
 
     Attributes:
         view: The sample.
         features: Shape (n_tokens, dim): the picture's image tokens.
         tree: What stands behind the prefix.
-        blocks: Each block, in the order of the tree's paths, and where its first value goes.
+        queries: Each query, in the order of the tree's paths, and where its first value goes.
     """
 
     view: View
     features: Tensor
     tree: Tree
-    blocks: Sequence[tuple[Block, int]]
+    queries: Sequence[tuple[Query, int]]
 
     @property
     def length(self) -> int:
@@ -111,29 +111,32 @@ class Row:
         return self.view.prompt.prefix_length + len(self.tree.steps)
 
 
-def rows_of(picture: Picture, features: Tensor, limit: int | None, *, is_shared: bool = True) -> Iterator[Row]:
-    """Rows of one picture: all its blocks behind one prefix, split where they grow too long.
+def rows_of(image: MaskedImage, features: Tensor, limit: int | None, *, is_shared: bool = True) -> Iterator[Row]:
+    """Rows of one picture: all its queries behind one prefix, split where they grow too long.
 
     Args:
-        picture: The picture.
+        image: The picture.
         features: Its image tokens.
-        limit: Block tokens per row; None allows about as many as the prefix has, and at least 256: beyond, attention
+        limit: Query tokens per row; None allows about as many as the prefix has, and at least 256: beyond, attention
             within the row costs more than another prefix.
-        is_shared: Whether blocks that begin with the same words share them.
+        is_shared: Whether queries that begin with the same words share them.
     """
-    view = picture.request.view
-    entries = sorted(((_path(view, block), block, at) for block, at in picture.blocks), key=lambda entry: entry[0])
+    view = image.request.view
+    entries = sorted(((_path(view, query), query, at) for query, at in image.queries), key=lambda entry: entry[0])
     paths = [path for path, _, _ in entries]
     limit = max(256, view.prompt.prefix_length) if limit is None else limit
     for run in split_paths(paths, limit, is_shared=is_shared):
-        blocks = [entries[i][1:] for i in run]
-        tails = [1 + len(block.context) for block, _ in blocks]
-        yield Row(view, features, tree_of([paths[i] for i in run], tails, is_shared=is_shared), blocks)
+        queries = [entries[i][1:] for i in run]
+        tails = [1 + len(query.context) for query, _ in queries]
+        yield Row(view, features, tree_of([paths[i] for i in run], tails, is_shared=is_shared), queries)
 
 
-def _path(view: View, block: Block) -> list[int]:
-    """The block's tokens, one after the other."""
-    return [*view.block(block.kept).tolist(), *(k * _ANSWER + token for k, token in enumerate(block.context, 1))]
+def _path(view: View, query: Query) -> list[int]:
+    """The query's tokens, one after the other."""
+    return [
+        *view.query_indices(query.kept).tolist(),
+        *(k * _ANSWER + token for k, token in enumerate(query.context, 1)),
+    ]
 
 
 class RowBatch:
@@ -151,31 +154,31 @@ class RowBatch:
         index: (B, L) of each token in the whole sequence of its prompt and its answer, which a sliding window counts.
         read: (B, n_read) columns of the hidden states that are read, padded with column 0.
         states: (2, n_states) row and index into its ``read`` of every hidden state that is read.
-        said: (2, n_said) index into ``states`` and token, for every answer token.
-        value: (n_said,) the value that each answer token belongs to.
+        answers: (2, n_answers) index into ``states`` and token, for every answer token.
+        value: (n_answers,) the value that each answer token belongs to.
     """
 
     def __init__(self, rows: Sequence[Row], *, multiple: int) -> None:
         self._lay(rows, -(-max(row.length for row in rows) // multiple) * multiple)
         columns: list[list[int]] = []
         states: list[tuple[int, int]] = []
-        said: list[tuple[int, int]] = []
+        answers: list[tuple[int, int]] = []
         value: list[int] = []
         for r, row in enumerate(rows):
             state_of: dict[int, int] = {}
-            for (block, first), tail in zip(row.blocks, row.tree.tails, strict=True):
-                for node, token in zip(tail, (*block.context, None), strict=True):
+            for (query, first), tail in zip(row.queries, row.tree.tails, strict=True):
+                for node, token in zip(tail, (*query.context, None), strict=True):
                     if node not in state_of:
                         states.append((r, len(state_of)))
                         state_of[node] = len(states) - 1
-                    for k, final in enumerate(block.finals):
-                        said.append((state_of[node], final if token is None else token))
+                    for k, final in enumerate(query.finals):
+                        answers.append((state_of[node], final if token is None else token))
                         value.append(first + k)
             columns.append([row.view.prompt.prefix_length + node for node in state_of])
         self.read = np.zeros((len(rows), max(map(len, columns))), dtype=np.int64)
         for r, some in enumerate(columns):
             self.read[r, : len(some)] = some
-        self.states, self.said, self.value = np.array(states).T, np.array(said).T, np.array(value)
+        self.states, self.answers, self.value = np.array(states).T, np.array(answers).T, np.array(value)
 
     def _lay(self, rows: Sequence[Row], length: int) -> None:
         """Write the tokens, the trees and the positions of all rows."""

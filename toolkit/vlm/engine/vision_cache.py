@@ -13,13 +13,13 @@ from transformers import PreTrainedModel
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine.kernels import FastKernels
-from toolkit.vlm.engine.request import Picture
+from toolkit.vlm.engine.request import MaskedImage
 from toolkit.vlm.memory import Backoff
 
 _Key = tuple[str, bytes]
 
 
-class PictureEncoder:
+class ImageEncoder:
     """The vision tower of one model, with a bounded memory.
 
     Args:
@@ -42,14 +42,14 @@ class PictureEncoder:
         self._kept: OrderedDict[_Key, Tensor] = OrderedDict()
         self._held = 0
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def __call__(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         """Image tokens (n_tokens, dim) of each masked picture."""
-        keys = [picture.key(self._adapter) for picture in pictures]
+        keys = [image.key(self._adapter) for image in images]
         found = {key: self._kept[key] for key in keys if key in self._kept}
-        missing = {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in found}
+        missing = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
         by_shape: dict[tuple[Any, ...], list[_Key]] = {}
-        for key, picture in missing.items():
-            view = picture.request.view
+        for key, image in missing.items():
+            view = image.request.view
             by_shape.setdefault((*view.pixels.shape, view.geometry.rows), []).append(key)
         for alike in by_shape.values():
             found.update(zip(alike, self._encode([missing[key] for key in alike]), strict=True))
@@ -62,33 +62,33 @@ class PictureEncoder:
         self._kept.clear()
         self._held = 0
 
-    def _encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def _encode(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         """Encode masked pictures whose pixel tensors have one shape."""
         encoded: list[Tensor] = []
-        size = pictures[0].request.view.pixels.numel()
-        while len(encoded) < len(pictures):
-            waiting = pictures[len(encoded) :]
+        size = images[0].request.view.pixels.numel()
+        while len(encoded) < len(images):
+            waiting = images[len(encoded) :]
             encoded += self.entries.run(
                 lambda entries, some=waiting: self._encode_some(some[: _count(entries // size)]),  # type: ignore[misc]
                 smallest=size,
             )
-        self.n_encoded += len(pictures)
+        self.n_encoded += len(images)
         return encoded
 
-    def _encode_some(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        inputs = self._adapter.pixel_inputs(self._pixels(pictures), pictures[0].request.view.geometry)
+    def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
+        inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].request.view.geometry)
         with self._adapter.fast_vision(self._model), FastKernels():
-            return list(decoder.encode_images(self._model, inputs, len(pictures)))
+            return list(decoder.encode_images(self._model, inputs, len(images)))
 
-    def _pixels(self, pictures: Sequence[Picture]) -> Tensor:
+    def _pixels(self, images: Sequence[MaskedImage]) -> Tensor:
         """Pixel tensors of all pictures, (n, *pixel_shape)."""
-        shape = pictures[0].request.view.pixels.shape
-        pixels = pictures[0].request.view.pixels.new_empty(len(pictures), *shape)
+        shape = images[0].request.view.pixels.shape
+        pixels = images[0].request.view.pixels.new_empty(len(images), *shape)
         done = 0
-        for _, group in groupby(pictures, key=lambda picture: id(picture.request)):
+        for _, group in groupby(images, key=lambda image: id(image.request)):
             members = list(group)
             request = members[0].request
-            keep = request.images[[picture.index for picture in members]]
+            keep = request.images[[image.index for image in members]]
             out = pixels[done : done + len(members)]
             request.view.masked(self._adapter, request.baseline, keep, out)
             done += len(members)

@@ -23,7 +23,7 @@ from toolkit.vlm.engine.autocast import without_autocast
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import precision
 from toolkit.vlm.engine.masks import UnknownAttentionError, layer_windows
-from toolkit.vlm.engine.request import Block, Request
+from toolkit.vlm.engine.request import Query, Request
 from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.prompt import render, unknown_words
 from toolkit.vlm.reference import last_logits, plain_batch
@@ -222,13 +222,13 @@ def _engine_logs(
     """
     distinct, number = np.unique(images, axis=0, return_inverse=True)
     now, later = (tuple(place) for place in tokens.tolist())
-    blocks = [
-        Block(int(image), words, context, finals)
+    queries = [
+        Query(int(image), words, context, finals)
         for image, words in zip(number.ravel(), kept, strict=True)
         for context, finals in (((), now), ((first,), later))
     ]
     engine = Engine(vlm.adapter, vlm.model, max_tokens=vlm.engine.tokens.size)
-    (values,) = engine.log_probabilities([Request(view, _BASELINE, distinct, blocks)])
+    (values,) = engine.log_probabilities([Request(view, _BASELINE, distinct, queries)])
     logs = values.reshape(len(images), *tokens.shape)
     logs[:, 1] -= logs[:, 0, now.index(first), None]
     return logs
