@@ -87,7 +87,7 @@ from toolkit.reporting.plots import attribution_map
 found = row.maps["occlusion"]
 words = found.players.labels[found.players.n_image :]
 parts = found.of("image"), vlm.regions(chosen), words, found.of("text")
-attribution_map(chosen.image, *parts, title=found.method)
+attribution_map(chosen.image, *parts, title=found.explainer)
 
 # %% [markdown]
 # ## 3 · Promises: completeness (6 minutes)

@@ -22,7 +22,7 @@ def test_a_new_page_and_an_old_one_of_ours_may_be_written(tmp_path: Path) -> Non
 
 
 def test_every_page_of_ours_is_known() -> None:
-    empty = pd.DataFrame({"method": ["x"]})
+    empty = pd.DataFrame({"explainer": ["x"]})
     pages = [page("t"), ReportCard("x", "about", (), {"Verdict": empty}).to_html()]
     assert all(GENERATOR in text[:1000] for text in pages)
 

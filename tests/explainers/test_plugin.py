@@ -56,11 +56,11 @@ def test_a_function_is_an_explainer(name: str) -> None:
     expected = [1.0, 0.8, 0.4, 0.2, 3, 6, 1]
     att = explain(mean_brightness, ToyVLM(), toy_sample())
     np.testing.assert_allclose(att.scores, expected)
-    assert (att.method, att.target) == ("mean_brightness", "yes")
+    assert (att.explainer, att.target) == ("mean_brightness", "yes")
     register(name, mean_brightness)
     by_name = explain(name, ToyVLM(), toy_sample())
     np.testing.assert_allclose(by_name.scores, expected)
-    assert by_name.method == name
+    assert by_name.explainer == name
     with pytest.raises(ValueError, match="registered already"):
         register(name, mean_brightness)
 

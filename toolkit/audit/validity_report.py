@@ -12,7 +12,7 @@ import pandas as pd
 from toolkit.audit.metrics.claims import (
     claims_table,
     collapse_claims,
-    method_claims,
+    explainer_claims,
     metric_claims,
     prior_claims,
     salience_claim,
@@ -72,7 +72,7 @@ class ValidityReport:
         diagnosis = _stack([study.diagnosis for study in run.studies.values()])
         scored = tuple(m for m in ("f-syn-paper", "f-syn-recovered") if m in judged)
         unimodal = unimodal_claims(tables, tuple(m for m in ("srg-image", "srg-text") if m in judged))
-        claims = [*unimodal, *metric_claims(run.panel, surrogates), *method_claims(tables, scored)]
+        claims = [*unimodal, *metric_claims(run.panel, surrogates), *explainer_claims(tables, scored)]
         if len(diagnosis):
             claims = [*prior_claims(diagnosis), *collapse_claims(collapse), *claims, salience_claim(tables)]
         return cls(

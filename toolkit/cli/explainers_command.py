@@ -10,5 +10,5 @@ def explainers() -> None:
     from toolkit.explainers import EXPLAINERS, get_explainer
 
     found = [get_explainer(name) for name in EXPLAINERS]
-    rows = [(method.name, ", ".join(sorted(method.needs)) or "-", method.cost, method.reference) for method in found]
+    rows = [(e.name, ", ".join(sorted(e.needs)) or "-", e.cost, e.reference) for e in found]
     show(("name", "needs", "cost", "reference"), rows)

@@ -36,7 +36,7 @@ def maps(
         raise ValueError("no embedded grounded model is installed; name one: --models tiny-llava-grounded")
     found = {name: toolkit.load_vlm(name) for name in asked}
     page = maps_page(
-        out, found, localised_samples(samples, seed=seed), methods=chosen, seed=seed,
+        out, found, localised_samples(samples, seed=seed), explainers=chosen, seed=seed,
         progress=lambda message: typer.echo(message, err=True),
     )  # fmt: skip
     typer.echo(str(page))

@@ -33,14 +33,14 @@ def report_card(
 
     sys.path.insert(0, os.getcwd())
     try:
-        method = load_explainer(explainer)
+        found = load_explainer(explainer)
     except (ValueError, LookupError):
         raise
     except Exception as error:  # whatever a module of somebody else does when it is imported
         raise ValueError(f"cannot use {explainer!r}: {type(error).__name__}: {error}") from error
     models = {"grounded": toolkit.load_vlm(grounded)} | ({"biased": toolkit.load_vlm(biased)} if biased else {})
     chosen = [sample for name in dataset for sample in toolkit.load_samples(name, split="test", n=samples)]
-    card = judge(method, models, chosen, beside=beside or BESIDE, seed=seed)
+    card = judge(found, models, chosen, beside=beside or BESIDE, seed=seed)
     card.write(out)
     typer.echo(card.to_text())
     typer.echo(f"\n{out}")

@@ -22,10 +22,10 @@ def sanity(
     check_folder(out)
     import toolkit
     from toolkit.audit.explainers.map_grid import localised_samples
-    from toolkit.audit.explainers.sanity_report import METHODS, sanity_report
+    from toolkit.audit.explainers.sanity_report import JUDGED, sanity_report
     from toolkit.explainers import EXPLAINERS
 
-    chosen = METHODS if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
+    chosen = JUDGED if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
     for name in chosen:
         EXPLAINERS.check(name)
     asked = [s for d in ("scenes-existence", "scenes-choice") for s in toolkit.load_samples(d, n=probe // 2, seed=seed)]
@@ -34,7 +34,7 @@ def sanity(
         localised_samples(samples, seed=seed),
         asked,
         biased=toolkit.load_vlm(biased) if biased else None,
-        methods=chosen,
+        explainers=chosen,
         seed=seed,
         progress=lambda message: typer.echo(message, err=True),
     )

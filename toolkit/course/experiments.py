@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Method, explain, get_explainer
+from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.metrics import DEFAULT_METRICS
 from toolkit.vlm.protocol import VLM
@@ -21,7 +21,7 @@ Watch = Callable[[int, int], None]
 def score_table(
     vlm: VLM,
     samples: Sequence[Sample],
-    explainers: Sequence[Method],
+    explainers: Sequence[ExplainerLike],
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
     steps: int = 10,
@@ -54,7 +54,7 @@ def score_table(
     names = [get_explainer(explainer).name for explainer in explainers]
     rows = []
     for done, sample in enumerate(samples, 1):
-        attributions = [explain(method, vlm, sample, baseline=baseline, seed=seed) for method in explainers]
+        attributions = [explain(one, vlm, sample, baseline=baseline, seed=seed) for one in explainers]
         target = attributions[0].target
         game = vlm.game(sample, target=target, baseline=baseline)
         found = evaluate_all(game, attributions, steps, metrics=metrics)

@@ -13,7 +13,7 @@ from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.experiments import by_sample, score_table
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Method, get_explainer
+from toolkit.explainers.base import ExplainerLike, get_explainer
 from toolkit.redundancy import diagnose
 from toolkit.stats.estimates import clustered_mean
 from toolkit.vlm.protocol import VLM
@@ -118,7 +118,7 @@ def difference_line(question: str, first: Any, second: Any, *, seed: int = 0) ->
 
 
 def report_card(
-    vlm: VLM, samples: Sequence[Sample], explainer: Method, *, metric: str = "f-syn", steps: int = 10
+    vlm: VLM, samples: Sequence[Sample], explainer: ExplainerLike, *, metric: str = "f-syn", steps: int = 10
 ) -> ReportCard:
     """Audit a model and an explainer: is the model redundant, does the metric pass its control, does the explainer win?
 

@@ -63,7 +63,7 @@ class Explainer(Protocol):
         ...
 
 
-Method: TypeAlias = "str | Explainer | Callable[..., Any]"
+ExplainerLike: TypeAlias = "str | Explainer | Callable[..., Any]"
 
 _BUILT_IN = {
     "integrated-gradients": "integrated_gradients:IntegratedGradients",
@@ -147,26 +147,26 @@ class FunctionExplainer:
         return Attribution(np.asarray(scores, dtype=np.float64), vlm.players(sample), self.name, target)
 
 
-def get_explainer(method: Method) -> Explainer:
+def get_explainer(explainer: ExplainerLike) -> Explainer:
     """The explainer behind a registry name, an explainer object or a function.
 
     Raises:
         UnknownNameError: No explainer has this name; the message suggests the nearest.
         TypeError: It is none of the three, or a function with other parameters.
     """
-    if isinstance(method, str):
-        return EXPLAINERS[method]()
-    if isinstance(method, Explainer) and not inspect.isclass(method):
-        return method
-    if callable(method) and not inspect.isclass(method):
-        return FunctionExplainer(method, getattr(method, "__name__", type(method).__name__))
-    hint = "; pass an instance, not the class" if inspect.isclass(method) else ""
-    raise TypeError(f"expected an explainer's name, object or function, got {method!r}{hint}")
+    if isinstance(explainer, str):
+        return EXPLAINERS[explainer]()
+    if isinstance(explainer, Explainer) and not inspect.isclass(explainer):
+        return explainer
+    if callable(explainer) and not inspect.isclass(explainer):
+        return FunctionExplainer(explainer, getattr(explainer, "__name__", type(explainer).__name__))
+    hint = "; pass an instance, not the class" if inspect.isclass(explainer) else ""
+    raise TypeError(f"expected an explainer's name, object or function, got {explainer!r}{hint}")
 
 
-def is_deterministic(method: Method) -> bool:
+def is_deterministic(explainer: ExplainerLike) -> bool:
     """Whether one seed is all seeds; an explainer that does not say ``deterministic`` may draw."""
-    return bool(getattr(get_explainer(method), "deterministic", False))
+    return bool(getattr(get_explainer(explainer), "deterministic", False))
 
 
 def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:
@@ -180,23 +180,29 @@ def inside(vlm: VLM, sample: Sample, *, target: str | None, baseline: str) -> tu
     return target, vlm.white_box(sample, target=target, baseline=baseline)
 
 
-def rng_for(seed: int, method: str, sample: Sample) -> np.random.Generator:
-    """A generator that differs between seeds, methods and samples, and is the same on every machine."""
-    return np.random.default_rng([seed, zlib.crc32(method.encode()), zlib.crc32(sample.id.encode())])
+def rng_for(seed: int, explainer: str, sample: Sample) -> np.random.Generator:
+    """A generator that differs between seeds, explainers and samples, and is the same on every machine."""
+    return np.random.default_rng([seed, zlib.crc32(explainer.encode()), zlib.crc32(sample.id.encode())])
 
 
 def explain(
-    method: Method, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", seed: int = 0
+    explainer: ExplainerLike,
+    vlm: VLM,
+    sample: Sample,
+    *,
+    target: str | None = None,
+    baseline: str = "blur",
+    seed: int = 0,
 ) -> Attribution:
     """Explain a model's answer: one signed score per image cell and question token.
 
     Args:
-        method: A registry name, an explainer object, or a function ``(vlm, sample) -> scores``.
+        explainer: A registry name, an explainer object, or a function ``(vlm, sample) -> scores``.
         vlm: The model.
         sample: The picture and question.
         target: The explained answer; None explains the model's own.
         baseline: What a removed image cell looks like: ``"blur"``, ``"mean"`` or ``"noise"``.
-        seed: Seed of everything random in the method, combined with the sample's id.
+        seed: Seed of everything random in the explainer, combined with the sample's id.
 
     Raises:
         UnknownNameError: No explainer has this name.
@@ -210,19 +216,19 @@ def explain(
         >>> found.scores.shape == (found.players.n,)
         True
     """
-    explainer = get_explainer(method)
+    found = get_explainer(explainer)
     target = resolve_target(vlm, sample, target)
     start = time.perf_counter()
-    rng = rng_for(seed, explainer.name, sample)
-    attribution = explainer.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
+    rng = rng_for(seed, found.name, sample)
+    attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
     if attribution.target != target:
-        raise ValueError(f"{explainer.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
+        raise ValueError(f"{found.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
     return dataclasses.replace(attribution, seconds=time.perf_counter() - start)
 
 
 def draws(
-    method: Method, vlm: VLM, sample: Sample, *, n: int, target: str | None = None, baseline: str = "blur"
+    explainer: ExplainerLike, vlm: VLM, sample: Sample, *, n: int, target: str | None = None, baseline: str = "blur"
 ) -> list[Attribution]:
-    """Repeat a method with seeds 0 .. n-1: the draws of a random floor, or the seed stability of any method."""
+    """Repeat an explainer with seeds 0 .. n-1: the draws of a random floor, or the seed stability of any explainer."""
     target = resolve_target(vlm, sample, target)
-    return [explain(method, vlm, sample, target=target, baseline=baseline, seed=seed) for seed in range(n)]
+    return [explain(explainer, vlm, sample, target=target, baseline=baseline, seed=seed) for seed in range(n)]

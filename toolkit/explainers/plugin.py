@@ -31,8 +31,8 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import (
     EXPLAINERS,
     Explainer,
+    ExplainerLike,
     FunctionExplainer,
-    Method,
     Need,
     get_explainer,
     is_deterministic,
@@ -70,12 +70,12 @@ class Check:
 
 
 def check_explainer(
-    method: Method, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur"
+    explainer: ExplainerLike, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur"
 ) -> list[Check]:
     """Run an explainer twice on one sample and check what it returns and what it leaves behind.
 
     Args:
-        method: A registry name, an explainer object or a function.
+        explainer: A registry name, an explainer object or a function.
         vlm: A model to try it on.
         sample: A sample to try it on.
         target: The explained answer; None explains the model's own.
@@ -86,13 +86,13 @@ def check_explainer(
     """
     from toolkit.explainers.internals.scope import fingerprint, leftovers
 
-    explainer = get_explainer(method)
+    found = get_explainer(explainer)
     target = resolve_target(vlm, sample, target)
     box = vlm.white_box(sample, target=target, baseline=baseline)
     before, drawn_before, behaved_before = fingerprint(box.model), _random_state(), _behaviour(box)
     try:
         first, second = (
-            explainer.attribute(vlm, sample, target=target, baseline=baseline, rng=rng_for(0, explainer.name, sample))
+            found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng_for(0, found.name, sample))
             for _ in range(2)
         )
     except Exception as error:  # whatever somebody else's code raises
@@ -215,15 +215,15 @@ class CheckedExplainer:
                 raise ExplainerCheckError(f"explainer {self.name!r} fails {len(failed)} check(s): {listed}")
             self._checked = True
         attribution = self.inner.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
-        return dataclasses.replace(attribution, method=self.name)
+        return dataclasses.replace(attribution, explainer=self.name)
 
 
-def register(name: str, method: Explainer | Callable[..., object]) -> CheckedExplainer:
+def register(name: str, made: Explainer | Callable[..., object]) -> CheckedExplainer:
     """Make an explainer available by name, in ``explain``, in benchmark specifications and on the command line.
 
     Args:
         name: The name; must be free.
-        method: An explainer object, or a function ``(vlm, sample) -> scores``.
+        made: An explainer object, or a function ``(vlm, sample) -> scores``.
 
     Raises:
         ValueError: The name is taken, or is not a plain word.
@@ -231,7 +231,7 @@ def register(name: str, method: Explainer | Callable[..., object]) -> CheckedExp
     """
     if not name or not all(part.isalnum() for part in name.replace("_", "-").split("-")):
         raise ValueError(f"an explainer's name is made of letters, digits and hyphens, got {name!r}")
-    inner = get_explainer(method)
+    inner = get_explainer(made)
     if isinstance(inner, FunctionExplainer):
         inner = dataclasses.replace(inner, name=name)
     checked = CheckedExplainer(inner, name)

@@ -21,7 +21,7 @@ class Attribution:
     Attributes:
         scores: Shape (n_players,); larger means "speaks more for the target".
         players: The players of the explained game.
-        method: Registry name of the explainer.
+        explainer: Registry name of the explainer.
         target: The explained answer, equal to the scored answer.
         n_evaluations: Forward passes (rows) spent.
         n_gradients: Backward passes (rows) spent.
@@ -32,7 +32,7 @@ class Attribution:
 
     scores: Scores = field(repr=False)
     players: Players = field(repr=False)
-    method: str
+    explainer: str
     target: str
     n_evaluations: int = 0
     n_gradients: int = 0
@@ -44,13 +44,13 @@ class Attribution:
         scores = np.array(self.scores, dtype=np.float64)
         if scores.shape != (self.players.n,):
             raise ValueError(
-                f"attribution of {self.method!r} has shape {scores.shape}, expected ({self.players.n},): "
+                f"attribution of {self.explainer!r} has shape {scores.shape}, expected ({self.players.n},): "
                 f"{self.players.n_image} image players, then {self.players.n_text} text players"
             )
         if not np.isfinite(scores).all():
             bad = int((~np.isfinite(scores)).sum())
             raise ValueError(
-                f"attribution of {self.method!r} has {bad} non-finite scores (NaN or infinity) among {scores.size}; "
+                f"attribution of {self.explainer!r} has {bad} non-finite scores (NaN or infinity) among {scores.size}; "
                 "check the explainer's gradients or divisions"
             )
         scores.setflags(write=False)

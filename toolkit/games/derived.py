@@ -34,7 +34,7 @@ class RenamedGame:
 
     def rename(self, attribution: Attribution) -> Attribution:
         """An attribution of the game underneath, in this game's order."""
-        return Attribution(attribution.scores[self.order], self.players, attribution.method, attribution.target)
+        return Attribution(attribution.scores[self.order], self.players, attribution.explainer, attribution.target)
 
 
 def random_order(players: Players, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -75,7 +75,7 @@ class CoarseGame:
         """An attribution of the game underneath, its cell scores summed over each block."""
         image = np.bincount(self.block_of, attribution.of("image"), self.players.n_image)
         scores = np.concatenate([image, attribution.of("text")])
-        return Attribution(scores, self.players, attribution.method, attribution.target)
+        return Attribution(scores, self.players, attribution.explainer, attribution.target)
 
 
 def blocks(regions: Regions, size: int = 2) -> NDArray[np.int64]:

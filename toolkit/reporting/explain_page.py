@@ -75,7 +75,7 @@ def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution
     return (
         f'<p class="answer">{html.escape(vlm.name)} answers <b>{html.escape(answer.text)}</b> with probability '
         f"{shown_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>"
-        f'<p class="note">Explained by {html.escape(attribution.method)}, for the answer '
+        f'<p class="note">Explained by {html.escape(attribution.explainer)}, for the answer '
         f"&ldquo;{html.escape(attribution.target)}&rdquo;, with {attribution.n_evaluations} forward and "
         f"{attribution.n_gradients} backward passes. Orange speaks for the answer, purple against it.</p>"
     )

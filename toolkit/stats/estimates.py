@@ -77,7 +77,7 @@ def clustered_mean(
     return Estimate(mean, float(low), float(high), float(means.std(ddof=1)), x.size, len(names))
 
 
-def rank_methods(matrix: ArrayLike) -> Floats:
+def rank_rows(matrix: ArrayLike) -> Floats:
     """Ranks of the columns within each row, 1 for the largest; ties share their mean rank."""
     return np.asarray(stats.rankdata(-np.asarray(matrix, dtype=np.float64), axis=1), dtype=np.float64)
 
@@ -118,7 +118,7 @@ def friedman_nemenyi(matrix: ArrayLike, *, alpha: float = 0.05) -> RankTest:
     """
     x = np.asarray(matrix, dtype=np.float64)
     n, k = x.shape
-    ranks = rank_methods(x).mean(axis=0) if n else np.full(k, math.nan)
+    ranks = rank_rows(x).mean(axis=0) if n else np.full(k, math.nan)
     nothing = np.full((k, k), math.nan)
     if k < 3 or n < 2:
         reason = f"Friedman's test needs 3 methods and 2 complete blocks, there are {k} and {n}"

@@ -31,7 +31,7 @@ def plan_metrics(
     for attribution in attributions:
         if attribution.players != players:
             raise ValueError(
-                f"{attribution.method!r} has other players than {attributions[0].method!r}; plan by sample"
+                f"{attribution.explainer!r} has other players than {attributions[0].explainer!r}; plan by sample"
             )
     cells = [METRICS[name].cells(attribution, steps) for attribution in attributions for name in metrics]
     return plan_coalitions(np.concatenate(cells), players)

@@ -98,20 +98,20 @@ def check_attribution(game: Game, attribution: Attribution) -> None:
     if not isinstance(attribution, Attribution):
         raise TypeError(
             f"expected an Attribution, got {type(attribution).__name__}; "
-            "wrap bare scores: Attribution(scores, game.players, method=..., target=...)"
+            "wrap bare scores: Attribution(scores, game.players, explainer=..., target=...)"
         )
     ours, theirs = game.players, attribution.players
     if (ours.n_image, ours.n_text) != (theirs.n_image, theirs.n_text):
         raise ValueError(
-            f"the attribution of {attribution.method!r} has {theirs.n_image} image and {theirs.n_text} text players, "
-            f"the game has {ours.n_image} and {ours.n_text}; explain the same sample with the same model"
+            f"the attribution of {attribution.explainer!r} has {theirs.n_image} image and {theirs.n_text} text "
+            f"players, the game has {ours.n_image} and {ours.n_text}; explain the same sample with the same model"
         )
     if ours.labels != theirs.labels:
-        raise ValueError(f"the attribution of {attribution.method!r} names other players than the game does")
+        raise ValueError(f"the attribution of {attribution.explainer!r} names other players than the game does")
     target = getattr(game, "target", None)
     if isinstance(target, str) and target != attribution.target:
         raise ValueError(
-            f"the attribution of {attribution.method!r} explains {attribution.target!r} but the game scores "
+            f"the attribution of {attribution.explainer!r} explains {attribution.target!r} but the game scores "
             f"{target!r}; the explained answer must be the scored one"
         )
 

@@ -73,7 +73,7 @@ def scoreboard(game: Game, yours: NDArray[np.bool_], attributions: Sequence[Attr
     n_image = game.players.n_image
     n_cells, n_words = int(yours[:n_image].sum()), int(yours[n_image:].sum())
     found = [entry(YOU, game, yours)]
-    found += [entry(a.method, game, top_choice(a, n_cells, n_words)) for a in attributions]
+    found += [entry(a.explainer, game, top_choice(a, n_cells, n_words)) for a in attributions]
     return sorted(found, key=lambda e: -e.synergy)
 
 

@@ -94,7 +94,7 @@ class Pane:
         seen = (
             "With everything there"
             if kept.all()
-            else f"Without the top {cells} and {words} by {found.attribution.method}"
+            else f"Without the top {cells} and {words} by {found.attribution.explainer}"
         )
         return (
             f"{seen}, the model gives '{found.attribution.target}' a probability of {found.value(removal, step):.2f}."

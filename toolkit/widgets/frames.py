@@ -161,7 +161,7 @@ def describe(trace: Trace) -> str:
         for name in CURVES
     ]
     return (
-        f"Curves of {trace.attribution.method} for the answer '{trace.attribution.target}'. {'; '.join(parts)}. "
+        f"Curves of {trace.attribution.explainer} for the answer '{trace.attribution.target}'. {'; '.join(parts)}. "
         f"Symmetric relevance gain {trace.srg['image']:+.2f} by the picture and {trace.srg['text']:+.2f} by the words; "
         f"signed F_syn {trace.synergy.value:+.2f}."
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import explain
-from toolkit.explainers.base import Method
+from toolkit.explainers.base import ExplainerLike
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame
 from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, synergy_cells
@@ -99,7 +99,7 @@ def trace_of(vlm: VLM, sample: Sample, attribution: Attribution, *, steps: int =
     )
 
 
-def trace(vlm: VLM, sample: Sample, explainer: Method, *, steps: int = 10, baseline: str = "blur") -> Trace:
+def trace(vlm: VLM, sample: Sample, explainer: ExplainerLike, *, steps: int = 10, baseline: str = "blur") -> Trace:
     """Explain a sample and follow the attribution through its curves."""
     attribution = explain(explainer, vlm, sample, baseline=baseline)
     return trace_of(vlm, sample, attribution, steps=steps, baseline=baseline)

@@ -82,7 +82,7 @@ def test_the_evidence_is_framed_where_it_was_generated() -> None:
 
 
 def test_hits_count_maps_whose_peak_is_evidence() -> None:
-    table = hits([row_of(7, 3), row_of(8, 3)]).set_index("method")
+    table = hits([row_of(7, 3), row_of(8, 3)]).set_index("explainer")
     assert table.loc["peak", "image"] == 0.5
     assert table.loc["peak", "image chance"] == pytest.approx(1 / 36)
     assert table.loc["peak", "n_samples"] == 2
@@ -124,7 +124,7 @@ def test_localised_samples_take_turns_and_point_somewhere() -> None:
 
 
 def test_the_page_has_one_figure_per_model_on_the_same_samples(vlm: LoadedVLM, tmp_path: Path) -> None:
-    page = maps_page(tmp_path, {"one": vlm, "a/b": vlm}, localised_samples(2), methods=["grad-cam", "oracle"])
+    page = maps_page(tmp_path, {"one": vlm, "a/b": vlm}, localised_samples(2), explainers=["grad-cam", "oracle"])
     text = page.read_text()
     assert text.count("<img ") == 2
     assert text.count('alt="Maps of 2 samples') == 2
@@ -133,7 +133,7 @@ def test_the_page_has_one_figure_per_model_on_the_same_samples(vlm: LoadedVLM, t
     assert "oracle 100% of pictures, 100% of questions" in text
     assert sorted(p.name for p in tmp_path.glob("*.png")) == ["maps-a--b.png", "maps-one.png"]
     with pytest.raises(UnknownNameError, match="Did you mean"):
-        maps_page(tmp_path, {"one": vlm}, localised_samples(2), methods=["grad-can"])
+        maps_page(tmp_path, {"one": vlm}, localised_samples(2), explainers=["grad-can"])
 
 
 def test_the_command_says_what_is_wrong_before_it_loads_anything(tmp_path: Path) -> None:

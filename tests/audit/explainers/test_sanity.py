@@ -41,7 +41,7 @@ def samples(n: int = 3) -> list:
 
 def test_a_map_of_the_picture_survives_random_weights_and_a_map_of_the_model_does_not() -> None:
     table = sanity_checks.weight_randomisation([edges, weights], ToyVLM(), samples(1), rebuild=rebuild)
-    last = table[(table.position == table.position.max()) & (table.modality == "image")].set_index("method")
+    last = table[(table.position == table.position.max()) & (table.modality == "image")].set_index("explainer")
     assert last.loc["edges", "rho"] == pytest.approx(1)
     assert last.loc["weights", "rho"] < 0.9
     torch.testing.assert_close(ToyVLM().model.a.detach(), torch.tensor(A, dtype=torch.float64))
@@ -75,7 +75,7 @@ def test_redrawn_weights_keep_mean_and_spread() -> None:
 
 
 def test_seed_stability_tells_a_deterministic_method_from_noise() -> None:
-    table = sanity_checks.seed_stability(["occlusion", "random"], ToyVLM(), samples(8), n=4).set_index("method")
+    table = sanity_checks.seed_stability(["occlusion", "random"], ToyVLM(), samples(8), n=4).set_index("explainer")
     assert table.loc["occlusion", "rho"] == pytest.approx(1)
     assert abs(table.loc["random", "rho"]) < 4 * table.loc["random", "rho_se"] + 0.1
 
@@ -87,7 +87,7 @@ def test_question_randomisation_sees_which_maps_follow_the_question() -> None:
         order = [1.0, 2, 3, 4] if "red" in sample.question else [4.0, 3, 2, 1]
         return np.array([*order, 1, 2, 3])
 
-    table = sanity_checks.question_randomisation([edges, by_question], ToyVLM(), asked).set_index("method")
+    table = sanity_checks.question_randomisation([edges, by_question], ToyVLM(), asked).set_index("explainer")
     assert table.loc["edges", "rho"] == pytest.approx(1)
     assert table.loc["by_question", "rho"] == pytest.approx(-1)
     with pytest.raises(ValueError, match="at least 2"):
@@ -105,7 +105,7 @@ def test_a_question_comes_from_the_next_sample_with_the_same_choices() -> None:
 
 def test_twins_see_the_map_move_to_the_words() -> None:
     biased = ToyVLM(a=[x / 10 for x in A], b=B, c=[[x / 10 for x in row] for row in C])
-    table = sanity_checks.twins(["occlusion", edges], ToyVLM(), biased, samples()).set_index("method")
+    table = sanity_checks.twins(["occlusion", edges], ToyVLM(), biased, samples()).set_index("explainer")
     assert table.loc["occlusion", "shift"] > 0.1
     assert table.loc["edges", "shift"] == pytest.approx(0)
 
@@ -125,7 +125,7 @@ def test_pointing_and_overlap_by_hand() -> None:
 
 def test_plausibility_ranks_oracle_random_and_anti_oracle() -> None:
     table = plausibility(["oracle", "random", "anti-oracle"], ToyVLM(), samples(40))
-    image = table[table.modality == "image"].set_index("method")
+    image = table[table.modality == "image"].set_index("explainer")
     assert image.loc["oracle", "pointing"] == image.loc["oracle", "iou"] == 1
     assert image.loc["anti-oracle", "pointing"] == 0
     assert 0.05 < image.loc["random", "pointing"] < 0.5
@@ -134,7 +134,7 @@ def test_plausibility_ranks_oracle_random_and_anti_oracle() -> None:
 
 def test_sensitivity_is_one_for_a_complete_method_on_an_additive_model() -> None:
     additive = ToyVLM(c=np.zeros((4, 3)).tolist())
-    table = sensitivity(["occlusion", "random"], additive, samples(6)).set_index(["method", "fraction"])
+    table = sensitivity(["occlusion", "random"], additive, samples(6)).set_index(["explainer", "fraction"])
     for fraction in (0.1, 0.3, 0.6):
         assert table.loc[("occlusion", fraction), "r"] == pytest.approx(1)
         assert abs(table.loc[("random", fraction), "r"]) < 0.7
@@ -179,7 +179,7 @@ def test_the_report_card_has_every_section_and_marks_its_own_rows(tmp_path) -> N
     ] or list(card.tables) == [
         "faithfulness", "plausibility", "weight randomisation", "question", "seeds", "sensitivity-n", "cost", "twins",
     ]  # fmt: skip
-    assert set(card.tables["faithfulness"].method) == {"weights", *beside}
+    assert set(card.tables["faithfulness"].explainer) == {"weights", *beside}
     page = card.write(tmp_path / "card.html").read_text()
     assert '<tr class="own"><td>weights</td>' in page
     assert "http" not in page
@@ -212,11 +212,11 @@ def picky(vlm, sample):
 
 
 @pytest.mark.parametrize(
-    ("method", "rule"), [(leaky, "nothing left behind"), (elsewhere, "target"), (picky, "every sample")]
+    ("explainer", "rule"), [(leaky, "nothing left behind"), (elsewhere, "target"), (picky, "every sample")]
 )
-def test_the_report_card_measures_nothing_where_the_measure_is_broken(method, rule: str) -> None:
+def test_the_report_card_measures_nothing_where_the_measure_is_broken(explainer, rule: str) -> None:
     """A hooked model would judge the others too, and one answer's map must not be judged on another answer."""
-    card = report_card(method, {"grounded": ToyVLM()}, samples(2), beside=("random",))
+    card = report_card(explainer, {"grounded": ToyVLM()}, samples(2), beside=("random",))
     assert [check.name for check in card.checks if not check.passed] == [rule]
     assert card.tables == {}
     assert f"No tables: they need what is broken above ({rule})" in card.to_text()

@@ -15,7 +15,7 @@ from toolkit.audit.explainers.shuffled_labels import Shuffled
 
 def correlations(**rhos: tuple[float, float]) -> pd.DataFrame:
     rows = [(method, rho, error, 8) for method, (rho, error) in rhos.items()]
-    return pd.DataFrame(rows, columns=["method", "rho", "rho_se", "n_samples"])
+    return pd.DataFrame(rows, columns=["explainer", "rho", "rho_se", "n_samples"])
 
 
 @pytest.fixture
@@ -25,10 +25,10 @@ def report() -> SanityReport:
     answers = correlations(picture=(0.9, 0.05), model=(0.55, 0.1)).assign(modality="image", ssim=0.5, ssim_se=0.1)
     pointing = pd.DataFrame(
         [("picture", "image", 0.25), ("picture", "text", 0.5), ("model", "image", 1.0), ("model", "text", 0.75)],
-        columns=["method", "modality", "pointing"],
+        columns=["explainer", "modality", "pointing"],
     )
     cost = pd.DataFrame([("picture", 0.1, 1, 0), ("model", 0.2, 2, 3)],
-                        columns=["method", "seconds", "n_evaluations", "n_gradients"])  # fmt: skip
+                        columns=["explainer", "seconds", "n_evaluations", "n_gradients"])  # fmt: skip
     tables = {
         "random weights": pd.concat([first, last], ignore_index=True),
         "permuted answers": answers,
@@ -41,11 +41,11 @@ def report() -> SanityReport:
 
 
 def test_a_map_survives_only_if_its_whole_interval_says_so() -> None:
-    table = correlations(sure=(0.6, 0.04), wide=(0.6, 0.06), single=(0.9, math.nan)).set_index("method")
+    table = correlations(sure=(0.6, 0.04), wide=(0.6, 0.06), single=(0.9, math.nan)).set_index("explainer")
     assert survives(table, "sure")
     assert not survives(table, "wide")
     assert not survives(table, "single")
-    four = correlations(few=(0.6, 0.04)).assign(n_samples=4).set_index("method")
+    four = correlations(few=(0.6, 0.04)).assign(n_samples=4).set_index("explainer")
     assert not survives(four, "few"), "with four samples the interval is 1.6 times as wide as the normal one"
 
 
@@ -67,6 +67,6 @@ def test_the_page_has_every_table_and_needs_no_network(report: SanityReport, tmp
     text = report.write(tmp_path / "made").read_text()
     assert all(f"<h2>{title}</h2>" in text for title in report.tables)
     assert "http" not in text
-    assert pd.read_csv(tmp_path / "made" / "sanity.csv").set_index("method").loc["model", "seeds"] == 1.0
+    assert pd.read_csv(tmp_path / "made" / "sanity.csv").set_index("explainer").loc["model", "seeds"] == 1.0
     assert set(pd.read_csv(tmp_path / "made" / "sanity.csv")["model"]) == {"tiny"}
     assert (tmp_path / "made" / "sanity-random-weights.csv").exists()

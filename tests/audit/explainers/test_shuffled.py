@@ -51,7 +51,7 @@ def test_label_randomisation_sees_which_maps_follow_the_model() -> None:
 
     unlearnt = ToyVLM(a=[-x for x in A])
     table = sanity_checks.label_randomisation([edges, "occlusion"], ToyVLM(), unlearnt, [toy_sample()])
-    image = table[table.modality == "image"].set_index("method")
+    image = table[table.modality == "image"].set_index("explainer")
     assert image.loc["edges", "rho"] == pytest.approx(1)
     assert image.loc["edges", "ssim"] == pytest.approx(1)
     assert image.loc["occlusion", "rho"] < 0.9
@@ -106,7 +106,7 @@ def test_an_embedded_model_unlearns_and_its_maps_show_it() -> None:
     assert found.after <= found.chance + 2 * math.sqrt(0.25 / len(probe))
     assert leftovers(before, fingerprint(vlm.model)) == []
     table = sanity_checks.label_randomisation(["occlusion", "oracle"], vlm, found.vlm, probe[:6])
-    image = table[table.modality == "image"].set_index("method")
+    image = table[table.modality == "image"].set_index("explainer")
     assert image.loc["oracle", "rho"] == pytest.approx(1)
     assert image.loc["occlusion", "rho"] < 0.6
     with pytest.raises(ValueError, match="nothing to unlearn"):

@@ -54,10 +54,10 @@ def test_clipping_turns_noise_into_a_score():
 
 def test_both_gaps_must_be_open():
     """A metric that puts random above the oracle fails, however far below the anti-oracle is."""
-    by_method = {"oracle": 1.0, "random": 2.0, "anti-oracle": 0.0}
+    by_explainer = {"oracle": 1.0, "random": 2.0, "anti-oracle": 0.0}
 
     def score(game, attribution, steps):
-        return Score(SPEC, by_method[attribution.method], np.ones(1), np.ones(1), 1)
+        return Score(SPEC, by_explainer[attribution.explainer], np.ones(1), np.ones(1), 1)
 
     cells = {cell.check: cell for cell in gate_cells(Metric(SPEC, METRICS["f-syn"].cells, score))}
     assert cells["gate AND"].value == -1.0

@@ -51,12 +51,12 @@ def test_nothing_beside_the_evidence_is_not_scored():
     assert salience(KnownVLM(), sample, of(np.arange(16.0))).reason is not None
 
 
-def table_of(part, metric, by_method, n=30):
+def table_of(part, metric, by_explainer, n=30):
     rng = np.random.default_rng(0)
     rows = [
-        {"part": part, "metric": metric, "sample": i, "method": m, "value": v + 0.05 * rng.normal()}
+        {"part": part, "metric": metric, "sample": i, "explainer": m, "value": v + 0.05 * rng.normal()}
         for i in range(n)
-        for m, v in by_method.items()
+        for m, v in by_explainer.items()
     ]
     return pd.DataFrame(rows)
 

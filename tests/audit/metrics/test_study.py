@@ -96,7 +96,7 @@ def test_a_failing_method_is_a_row_with_a_reason():
     table = frame(study_methods(KnownVLM(), [known_sample(0)], METRICS_HERE, plan, quiet))
     failed = table[table["part"] == "failures"]
     assert failed["reason"].tolist() == ["ValueError: no gradient"]
-    assert set(table.loc[table["part"] == "methods", "method"]) == {"random", "occlusion"}
+    assert set(table.loc[table["part"] == "methods", "explainer"]) == {"random", "occlusion"}
 
 
 def test_collapse_reports_an_exact_p_and_both_twins(tables):
@@ -112,7 +112,7 @@ def test_collapse_reports_an_exact_p_and_both_twins(tables):
 
 def test_weights_cell_compares_with_the_gap_before(tables):
     controls = tables[GROUNDED][tables[GROUNDED]["part"] == "controls"]
-    shuffled = controls[controls["method"].isin(["oracle", "random"])].copy()
+    shuffled = controls[controls["explainer"].isin(["oracle", "random"])].copy()
     shuffled["part"], shuffled["value"] = "weights", 0.1 * shuffled["value"]
     table = frame([*controls.to_dict("records"), *shuffled.to_dict("records")])
     cell = weights_cell(table, "f-syn-recovered", GROUNDED)
@@ -158,7 +158,7 @@ def test_pooling_makes_a_surrogate_out_of_nothing():
             for k, weight in ((0.0, 0.0), (0.5, 0.5), (1.0, 1.0)):
                 inside = noise if k == 0.5 else (0.0, 0.0)
                 rows.append(
-                    {"sample": str(sample), "image_id": str(sample), "method": method, "k": k,
+                    {"sample": str(sample), "image_id": str(sample), "explainer": method, "k": k,
                      "f-syn": weight * total + inside[0], "exact": weight * total + inside[1],
                      "f-syn area": total / 2 + noise[0] / 2, "exact area": total / 2 + noise[1] / 2,
                      "f-syn cost": 10, "exact cost": 100}

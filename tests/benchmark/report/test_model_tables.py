@@ -20,8 +20,8 @@ def judged(tmp_path, levels, *, noise=0.1, samples=24):
             number = int(game.sample.id.rsplit("-", 1)[1])
             found = []
             for attribution in attributions:
-                draw = np.random.default_rng([number, NAMES.index(attribution.method)]).standard_normal()
-                value = levels[NAMES.index(attribution.method)] + noise * draw
+                draw = np.random.default_rng([number, NAMES.index(attribution.explainer)]).standard_normal()
+                value = levels[NAMES.index(attribution.explainer)] + noise * draw
                 found.append({m.name: Score(m, value, np.zeros(1), np.full(1, value), 1) for m in METRICS})
             return found
 

@@ -224,7 +224,7 @@ def test_sanity_checks_beside_the_run_are_shown(run):
     folder = run.folder / "sanity"
     folder.mkdir()
     lines = [("rollout", 0.93, -0.01, 4, "random weights", "tiny"), ("occlusion", math.nan, 0.1, 44, "none", "tiny")]
-    columns = ["method", "random weights", "shift to words", "passes", "survives", "model"]
+    columns = ["explainer", "random weights", "shift to words", "passes", "survives", "model"]
     pd.DataFrame(lines, columns=columns).to_csv(folder / "sanity.csv", index=False)
     shown = validity(ReportData(run)).body
     assert '<span class="bad">random weights</span>' in shown

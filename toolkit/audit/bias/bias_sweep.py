@@ -137,11 +137,11 @@ def bias_dial(
         for tau in taus[taus["dataset"] == "all"].to_dict("records"):
             rows.append(_row(strength, f"tau {tau['first']} / {tau['second']}", tau["tau"], tau["low"], tau["high"]))
         for metric in ("f-syn-paper", "f-syn", "f-syn-recovered"):
-            for method in ("oracle", "random"):
-                found = table[(table["metric"] == metric) & (table["method"] == method)]["value"].dropna()
+            for explainer in ("oracle", "random"):
+                found = table[(table["metric"] == metric) & (table["explainer"] == explainer)]["value"].dropna()
                 error = 1.96 * float(found.std() / np.sqrt(len(found))) if len(found) > 1 else float("nan")
                 mean = float(found.mean())
-                rows.append(_row(strength, f"score {metric}, {method}", mean, mean - error, mean + error))
+                rows.append(_row(strength, f"score {metric}, {explainer}", mean, mean - error, mean + error))
     counted = f"Redundancy over {len(samples) + len(everyday)} samples, rankings and scores over {len(samples)}"
     return BiasDial(pd.DataFrame(rows), f"{source} {counted}; ranked: {', '.join(explainers)}.")
 

@@ -62,16 +62,16 @@ class MapRow:
     failures: dict[str, str]
 
 
-def map_row(vlm: VLM, sample: Sample, methods: Sequence[str], *, seed: int = 0) -> MapRow:
+def map_row(vlm: VLM, sample: Sample, explainers: Sequence[str], *, seed: int = 0) -> MapRow:
     """Explain one sample by every method; one that fails leaves its reason instead of a map."""
     answer = vlm.answer(sample).text
     maps: dict[str, Attribution] = {}
     failures: dict[str, str] = {}
-    for method in methods:
+    for explainer in explainers:
         try:
-            maps[method] = explain(method, vlm, sample, target=answer, seed=seed)
+            maps[explainer] = explain(explainer, vlm, sample, target=answer, seed=seed)
         except (ValueError, RuntimeError, MemoryError) as error:
-            failures[method] = f"{type(error).__name__}: {error}"
+            failures[explainer] = f"{type(error).__name__}: {error}"
     truth = None if sample.truth is None else evidence(vlm, sample)
     return MapRow(sample, answer, vlm.regions(sample), vlm.text_spans(sample), truth, maps, failures)
 
@@ -100,20 +100,20 @@ def hits(rows: Sequence[MapRow]) -> pd.DataFrame:
     """Pointing game on the shown maps: share of maps whose highest cell (word) is evidence.
 
     Returns:
-        One row per method: ``method, image, image chance, text, text chance, n_samples``; NaN where no sample has a
+        One row per method: ``explainer, image, image chance, text, text chance, n_samples``; NaN where no sample has a
         truth that points somewhere.
     """
-    methods = list(dict.fromkeys(method for row in rows for method in (*row.maps, *row.failures)))
+    explainers = list(dict.fromkeys(explainer for row in rows for explainer in (*row.maps, *row.failures)))
     found = []
-    for method in methods:
-        shown = [(row.maps[method], row.truth) for row in rows if method in row.maps and row.truth is not None]
-        line: dict[str, float | int | str] = {"method": method}
+    for explainer in explainers:
+        shown = [(row.maps[explainer], row.truth) for row in rows if explainer in row.maps and row.truth is not None]
+        line: dict[str, float | int | str] = {"explainer": explainer}
         for modality in ("image", "text"):
             pairs = [(a.of(modality), t[a.players.of(modality)]) for a, t in shown]
             line[modality] = mean_and_error([pointing(*pair) for pair in pairs])[0]
             line[f"{modality} chance"] = mean_and_error([chance(t) for _, t in pairs])[0]
         found.append(line | {"n_samples": len(shown)})
-    columns = ["method", "image", "image chance", "text", "text chance", "n_samples"]
+    columns = ["explainer", "image", "image chance", "text", "text chance", "n_samples"]
     return pd.DataFrame(found, columns=columns)
 
 
@@ -144,9 +144,9 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
     """
     if not rows:
         raise ValueError("no samples to draw maps of")
-    methods = list(dict.fromkeys(method for row in rows for method in (*row.maps, *row.failures)))
+    explainers = list(dict.fromkeys(explainer for row in rows for explainer in (*row.maps, *row.failures)))
     depths = [1 + _LINE * (1 + len(word_lines(row.sample.question, row.spans))) + _GAP for row in rows]
-    columns = 1 + len(methods)
+    columns = 1 + len(explainers)
     with styled():
         figure = new_figure(width * (columns * (1 + _GAP) + _GAP), width * (sum(depths) + 0.5))
         axes = figure.add_subplot()
@@ -154,18 +154,18 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
         axes.set_ylim(sum(depths), -0.45)
         axes.set_aspect("equal")
         axes.axis("off")
-        names = ["picture", *methods]
+        names = ["picture", *explainers]
         for column, name in enumerate(names):
             axes.text(column * (1 + _GAP), -0.06, name, fontsize=5.4 * width, fontweight="bold", va="bottom")
         axes.text(-_GAP, -0.28, title, fontsize=7.5 * width, fontweight="bold", va="bottom")
         top = 0.0
         for row, depth in zip(rows, depths, strict=True):
-            _draw_row(axes, row, methods, top, width)
+            _draw_row(axes, row, explainers, top, width)
             top += depth
     return Drawing(figure, _told(rows, title))
 
 
-def _draw_row(axes: Axes, row: MapRow, methods: Sequence[str], top: float, width: float) -> None:
+def _draw_row(axes: Axes, row: MapRow, explainers: Sequence[str], top: float, width: float) -> None:
     picture = np.asarray(row.sample.image.convert("RGB").resize((192, 192)))
     _place(axes, picture, 0.0, top)
     _frames(axes, row, 0.0, top, FAINT)
@@ -173,12 +173,12 @@ def _draw_row(axes: Axes, row: MapRow, methods: Sequence[str], top: float, width
     right = "" if row.sample.answer is None else f" ({'right' if row.answer == row.sample.answer else 'wrong'})"
     line = top + 1 + _LINE * (0.9 + len(word_lines(row.sample.question, row.spans)))
     axes.text(0.0, line, f"says {row.answer}{right}", fontsize=4.6 * width, va="bottom")
-    for column, method in enumerate(methods, start=1):
+    for column, explainer in enumerate(explainers, start=1):
         left = column * (1 + _GAP)
-        if method in row.failures:
-            axes.text(left + 0.05, top + 0.5, row.failures[method][:24], fontsize=4 * width, color=FAINT)
+        if explainer in row.failures:
+            axes.text(left + 0.05, top + 0.5, row.failures[explainer][:24], fontsize=4 * width, color=FAINT)
             continue
-        attribution = row.maps[method]
+        attribution = row.maps[explainer]
         _place(axes, np.asarray(overlay(row.sample.image, attribution.of("image"), row.regions)), left, top)
         _frames(axes, row, left, top, INK)
         _words(axes, row, attribution.of("text"), left, top, width)
@@ -223,8 +223,8 @@ def _told(rows: Sequence[MapRow], title: str) -> str:
     said = []
     for line in hits(rows).to_dict("records"):
         if not np.isnan(line["image"]):
-            said.append(f"{line['method']} {line['image']:.0%} of pictures, {line['text']:.0%} of questions")
-    failed = sorted({method for row in rows for method in row.failures})
+            said.append(f"{line['explainer']} {line['image']:.0%} of pictures, {line['text']:.0%} of questions")
+    failed = sorted({explainer for row in rows for explainer in row.failures})
     told = f"Maps of {len(rows)} samples by every explainer{': ' + title if title else ''}. "
     if said:
         told += "The highest score lies on the evidence: " + "; ".join(said) + ". "
@@ -236,7 +236,7 @@ def maps_page(
     models: Mapping[str, VLM],
     samples: Sequence[Sample],
     *,
-    methods: Sequence[str] | None = None,
+    explainers: Sequence[str] | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Path:
@@ -246,7 +246,7 @@ def maps_page(
         out: Folder; made if it does not exist.
         models: By name.
         samples: What all models are asked.
-        methods: Registry names; None takes all.
+        explainers: Registry names; None takes all.
         seed: Seed of methods that draw random numbers.
         progress: Called with a message per model.
 
@@ -257,9 +257,9 @@ def maps_page(
         UnknownNameError: No explainer has one of the names.
         ValueError: There are no samples.
     """
-    for method in methods or ():
-        EXPLAINERS.check(method)
-    methods = list(EXPLAINERS) if methods is None else list(methods)
+    for explainer in explainers or ():
+        EXPLAINERS.check(explainer)
+    explainers = list(EXPLAINERS) if explainers is None else list(explainers)
     out.mkdir(parents=True, exist_ok=True)
     parts = [
         "<p>Orange speaks for the answer, purple against it; each map is "
@@ -268,7 +268,7 @@ def maps_page(
     ]
     for name, vlm in models.items():
         progress(name)
-        rows = [map_row(vlm, sample, methods, seed=seed) for sample in samples]
+        rows = [map_row(vlm, sample, explainers, seed=seed) for sample in samples]
         drawing = map_grid(rows, title=name)
         file = drawing.save(out / f"maps-{name.replace('/', '--')}.png").name
         table = frame_table(hits(rows), digits=2)

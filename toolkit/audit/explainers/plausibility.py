@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Method, explain, get_explainer
+from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
 from toolkit.stats.rank_agreement import mean_and_error
 from toolkit.typing import Scores
@@ -52,20 +52,22 @@ def chance(truth: Scores) -> float:
     return math.nan if not marked.any() or marked.all() else float(marked.mean())
 
 
-def plausibility(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
+def plausibility(
+    explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
+) -> pd.DataFrame:
     """Pointing game and IoU by method and modality.
 
     Returns:
-        One row per method and modality: ``method, modality, pointing, pointing_se, iou, iou_se, chance, n_samples``.
+        One row per method and modality: ``explainer, modality, pointing, pointing_se, iou, iou_se, chance, n_samples``.
 
     Raises:
         ValueError: A sample carries no ground truth.
     """
     truths = [evidence(vlm, sample) for sample in samples]
     rows = []
-    for method in methods:
-        name = get_explainer(method).name
-        maps = [explain(method, vlm, sample, seed=seed) for sample in samples]
+    for explainer in explainers:
+        name = get_explainer(explainer).name
+        maps = [explain(explainer, vlm, sample, seed=seed) for sample in samples]
         for modality in ("image", "text"):
             masks = [att.players.of(modality) for att in maps]
             pairs = [(a.scores[mask], t[mask]) for a, t, mask in zip(maps, truths, masks, strict=True)]
@@ -73,5 +75,5 @@ def plausibility(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample],
             iou, iou_se, _ = mean_and_error([overlap(*pair) for pair in pairs])
             base = mean_and_error([chance(truth) for _, truth in pairs])[0]
             rows.append((name, modality, hit, hit_se, iou, iou_se, base, n))
-    columns = ["method", "modality", "pointing", "pointing_se", "iou", "iou_se", "chance", "n_samples"]
+    columns = ["explainer", "modality", "pointing", "pointing_se", "iou", "iou_se", "chance", "n_samples"]
     return pd.DataFrame(rows, columns=columns)

@@ -17,7 +17,7 @@ from toolkit.audit.explainers import sanity_checks
 from toolkit.audit.explainers.plausibility import plausibility
 from toolkit.audit.explainers.sensitivity import sensitivity
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Method, explain, get_explainer
+from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.plugin import Check, check_explainer, format_error
 from toolkit.reporting.page import frame_table, page, table
 from toolkit.stats.rank_agreement import mean_and_error
@@ -112,7 +112,9 @@ class ReportCard:
         return path
 
 
-def faithfulness(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
+def faithfulness(
+    methods: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
+) -> pd.DataFrame:
     """Mean metric by method: one row per method, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``."""
     names = [get_explainer(method).name for method in methods]
     found: dict[tuple[str, str], list[float]] = {(name, metric): [] for name in names for metric in METRICS}
@@ -124,14 +126,14 @@ def faithfulness(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample],
                 found[name, metric].append(scores[metric].value)
     rows = []
     for name in names:
-        row: dict[str, float | int | str] = {"method": name}
+        row: dict[str, float | int | str] = {"explainer": name}
         for metric in METRICS:
             row[metric], row[f"{metric}_se"], row["n_samples"] = mean_and_error(found[name, metric])
         rows.append(row)
     return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
 
 
-def every_sample(method: Method, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
+def every_sample(method: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
     """Whether an explainer explains them all: questions have different lengths, and pictures different answers."""
     failed = []
     for sample in samples:
@@ -145,11 +147,11 @@ def every_sample(method: Method, vlm: VLM, samples: Sequence[Sample], *, seed: i
 
 
 def report_card(
-    method: Method,
+    method: ExplainerLike,
     models: Mapping[str, VLM],
     samples: Sequence[Sample],
     *,
-    beside: Sequence[Method] = BESIDE,
+    beside: Sequence[ExplainerLike] = BESIDE,
     seed: int = 0,
     n_sanity: int = 4,
 ) -> ReportCard:
@@ -177,7 +179,7 @@ def report_card(
     about = f"{explainer.reference}; cost {explainer.cost}; needs {needs}"
     if not all(check.passed for check in checks if check.name in NEEDED):
         return ReportCard(explainer.name, about, checks, {})
-    methods: list[Method] = [explainer, *(m for m in beside if get_explainer(m).name != explainer.name)]
+    methods: list[ExplainerLike] = [explainer, *(m for m in beside if get_explainer(m).name != explainer.name)]
     asked = [m for m in methods if "truth" not in get_explainer(m).needs and get_explainer(m).name != "random"]
     tables = {
         "faithfulness": faithfulness(methods, grounded, samples, seed=seed),
@@ -200,7 +202,7 @@ def _last(found: pd.DataFrame) -> pd.DataFrame:
     return found[found["position"].isin(shown)].drop(columns="position").reset_index(drop=True)
 
 
-def _if_two(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:
+def _if_two(methods: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:
     """Question randomisation, or an empty table where there is only one sample."""
     return (
         sanity_checks.question_randomisation(methods, vlm, samples, seed=seed) if len(samples) > 1 else pd.DataFrame()

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Method, draws, explain, get_explainer, resolve_target
+from toolkit.explainers.base import ExplainerLike, draws, explain, get_explainer, resolve_target
 from toolkit.explainers.tam import grid_shape
 from toolkit.stats.rank_agreement import mean_and_error, rank_correlation, structural_similarity, text_share
 from toolkit.vlm.protocol import VLM
@@ -83,7 +83,7 @@ def redraw(modules: Sequence[nn.Module], rng: np.random.Generator) -> int:
 
 
 def weight_randomisation(
-    methods: Sequence[Method],
+    explainers: Sequence[ExplainerLike],
     vlm: VLM,
     samples: Sequence[Sample],
     *,
@@ -96,20 +96,20 @@ def weight_randomisation(
     maps. A map that describes the model loses its rank correlation; one that copies the picture keeps it.
 
     Args:
-        methods: Explainers.
+        explainers: Explainers.
         vlm: The model; it is copied and not changed.
         samples: Samples.
         seed: Seed of the drawn weights and of the explainers.
         rebuild: Puts damaged weights into a VLM; only needed for models that ``load_vlm`` did not make.
 
     Returns:
-        One row per method, stage and modality: ``method, stage, position, modality, rho, rho_se, n_samples``.
+        One row per method, stage and modality: ``explainer, stage, position, modality, rho, rho_se, n_samples``.
     """
     targets = [resolve_target(vlm, sample, None) for sample in samples]
-    names = [get_explainer(method).name for method in methods]
+    names = [get_explainer(explainer).name for explainer in explainers]
     original = {
-        name: [explain(method, vlm, s, target=t, seed=seed) for s, t in zip(samples, targets, strict=True)]
-        for name, method in zip(names, methods, strict=True)
+        name: [explain(explainer, vlm, s, target=t, seed=seed) for s, t in zip(samples, targets, strict=True)]
+        for name, explainer in zip(names, explainers, strict=True)
     }
     model = copy.deepcopy(vlm.white_box(samples[0], target=targets[0]).model)
     rng = np.random.default_rng(seed)
@@ -117,17 +117,17 @@ def weight_randomisation(
     for position, (stage, modules) in enumerate(cascade(model), start=1):
         redraw(modules, rng)
         damaged = rebuild(vlm, model)
-        for name, method in zip(names, methods, strict=True):
-            maps = [explain(method, damaged, s, target=t, seed=seed) for s, t in zip(samples, targets, strict=True)]
+        for name, explainer in zip(names, explainers, strict=True):
+            maps = [explain(explainer, damaged, s, target=t, seed=seed) for s, t in zip(samples, targets, strict=True)]
             for modality in ("image", "text"):
                 pairs = zip(original[name], maps, strict=True)
                 rhos = [rank_correlation(a.of(modality), b.of(modality)) for a, b in pairs]
                 rows.append((name, stage, position, modality, *mean_and_error(rhos)))
-    return pd.DataFrame(rows, columns=["method", "stage", "position", "modality", "rho", "rho_se", "n_samples"])
+    return pd.DataFrame(rows, columns=["explainer", "stage", "position", "modality", "rho", "rho_se", "n_samples"])
 
 
 def label_randomisation(
-    methods: Sequence[Method], vlm: VLM, shuffled: VLM, samples: Sequence[Sample], *, seed: int = 0
+    explainers: Sequence[ExplainerLike], vlm: VLM, shuffled: VLM, samples: Sequence[Sample], *, seed: int = 0
 ) -> pd.DataFrame:
     """Compare the maps of a model with those of one that was trained on permuted answers.
 
@@ -135,21 +135,21 @@ def label_randomisation(
     correlation; one of the picture, or of features that need no answer, keeps it.
 
     Args:
-        methods: Explainers.
+        explainers: Explainers.
         vlm: The model.
         shuffled: The same model after it unlearnt its answers; ``shuffled_twin(vlm, probe).vlm``.
         samples: Samples.
         seed: Seed of the explainers.
 
     Returns:
-        One row per method and modality: ``method, modality, rho, rho_se, ssim, ssim_se, n_samples``; SSIM for the
+        One row per method and modality: ``explainer, modality, rho, rho_se, ssim, ssim_se, n_samples``; SSIM for the
         image only.
     """
     targets = [resolve_target(vlm, sample, None) for sample in samples]
     rows = []
-    for method in methods:
+    for explainer in explainers:
         pairs = [
-            tuple(explain(method, model, sample, target=target, seed=seed) for model in (vlm, shuffled))
+            tuple(explain(explainer, model, sample, target=target, seed=seed) for model in (vlm, shuffled))
             for sample, target in zip(samples, targets, strict=True)
         ]
         shapes = [grid_shape(vlm.regions(sample)) for sample in samples]
@@ -160,26 +160,28 @@ def label_randomisation(
                 for (a, b), shape in zip(pairs, shapes, strict=True)
             ]
             rho, error, n = mean_and_error(rhos)
-            rows.append((get_explainer(method).name, modality, rho, error, *mean_and_error(ssims)[:2], n))
-    columns = ["method", "modality", "rho", "rho_se", "ssim", "ssim_se", "n_samples"]
+            rows.append((get_explainer(explainer).name, modality, rho, error, *mean_and_error(ssims)[:2], n))
+    columns = ["explainer", "modality", "rho", "rho_se", "ssim", "ssim_se", "n_samples"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def seed_stability(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, n: int = 3) -> pd.DataFrame:
+def seed_stability(
+    explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, n: int = 3
+) -> pd.DataFrame:
     """Rank correlation between maps of different seeds: 1 for a deterministic method, about 0 for noise.
 
     Returns:
-        One row per method: ``method, rho, rho_se, n_samples``.
+        One row per method: ``explainer, rho, rho_se, n_samples``.
     """
     rows = []
-    for method in methods:
+    for explainer in explainers:
         rhos = []
         for sample in samples:
-            maps = draws(method, vlm, sample, n=n)
+            maps = draws(explainer, vlm, sample, n=n)
             pairs = [rank_correlation(a.scores, b.scores) for a, b in itertools.combinations(maps, 2)]
             rhos.append(mean_and_error(pairs)[0])
-        rows.append((get_explainer(method).name, *mean_and_error(rhos)))
-    return pd.DataFrame(rows, columns=["method", "rho", "rho_se", "n_samples"])
+        rows.append((get_explainer(explainer).name, *mean_and_error(rhos)))
+    return pd.DataFrame(rows, columns=["explainer", "rho", "rho_se", "n_samples"])
 
 
 def partners(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
@@ -193,7 +195,7 @@ def partners(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
 
 
 def question_randomisation(
-    methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
+    explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
 ) -> pd.DataFrame:
     """Ask another sample's question about the same picture: a map of the answer must move, a map of salience stays.
 
@@ -202,7 +204,7 @@ def question_randomisation(
     to its own question.
 
     Returns:
-        One row per method: ``method, rho, rho_se, n_samples``.
+        One row per method: ``explainer, rho, rho_se, n_samples``.
 
     Raises:
         ValueError: Fewer than two samples.
@@ -210,20 +212,20 @@ def question_randomisation(
     if len(samples) < 2:
         raise ValueError(f"questions are exchanged between samples; expected at least 2, got {len(samples)}")
     rows = []
-    for method in methods:
+    for explainer in explainers:
         rhos = []
         for sample, other in partners(samples):
             asked = dataclasses.replace(
                 other, id=f"{sample.id} asked {other.id}", image=sample.image, answer=None, truth=None
             )
-            own, moved = explain(method, vlm, sample, seed=seed), explain(method, vlm, asked, seed=seed)
+            own, moved = explain(explainer, vlm, sample, seed=seed), explain(explainer, vlm, asked, seed=seed)
             rhos.append(rank_correlation(own.of("image"), moved.of("image")))
-        rows.append((get_explainer(method).name, *mean_and_error(rhos)))
-    return pd.DataFrame(rows, columns=["method", "rho", "rho_se", "n_samples"])
+        rows.append((get_explainer(explainer).name, *mean_and_error(rhos)))
+    return pd.DataFrame(rows, columns=["explainer", "rho", "rho_se", "n_samples"])
 
 
 def twins(
-    methods: Sequence[Method], grounded: VLM, biased: VLM, samples: Sequence[Sample], *, seed: int = 0
+    explainers: Sequence[ExplainerLike], grounded: VLM, biased: VLM, samples: Sequence[Sample], *, seed: int = 0
 ) -> pd.DataFrame:
     """A twin that answers from the words: does its map move to the words?
 
@@ -233,24 +235,24 @@ def twins(
         image maps, and ``n_samples``.
     """
     rows = []
-    for method in methods:
+    for explainer in explainers:
         shares, rhos = [], []
         for sample in samples:
-            one, two = (explain(method, vlm, sample, seed=seed) for vlm in (grounded, biased))
+            one, two = (explain(explainer, vlm, sample, seed=seed) for vlm in (grounded, biased))
             shares.append((text_share(one), text_share(two)))
             rhos.append(rank_correlation(one.of("image"), two.of("image")))
         shift, shift_se, n = mean_and_error([two - one for one, two in shares])
         means = [mean_and_error([pair[side] for pair in shares])[0] for side in (0, 1)]
-        rows.append((get_explainer(method).name, *means, shift, shift_se, mean_and_error(rhos)[0], n))
-    columns = ["method", "text_share_grounded", "text_share_biased", "shift", "shift_se", "image_rho", "n_samples"]
+        rows.append((get_explainer(explainer).name, *means, shift, shift_se, mean_and_error(rhos)[0], n))
+    columns = ["explainer", "text_share_grounded", "text_share_biased", "shift", "shift_se", "image_rho", "n_samples"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def cost(methods: Sequence[Method], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
-    """Mean cost per sample: ``method, seconds, n_evaluations, n_gradients, n_samples``."""
+def cost(explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
+    """Mean cost per sample: ``explainer, seconds, n_evaluations, n_gradients, n_samples``."""
     rows = []
-    for method in methods:
-        maps = [explain(method, vlm, sample, seed=seed) for sample in samples]
+    for explainer in explainers:
+        maps = [explain(explainer, vlm, sample, seed=seed) for sample in samples]
         means = [float(np.mean([getattr(a, f) for a in maps])) for f in ("seconds", "n_evaluations", "n_gradients")]
-        rows.append((get_explainer(method).name, *means, len(samples)))
-    return pd.DataFrame(rows, columns=["method", "seconds", "n_evaluations", "n_gradients", "n_samples"])
+        rows.append((get_explainer(explainer).name, *means, len(samples)))
+    return pd.DataFrame(rows, columns=["explainer", "seconds", "n_evaluations", "n_gradients", "n_samples"])

@@ -23,7 +23,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.reporting.page import frame_table, page
 from toolkit.vlm.protocol import VLM
 
-METHODS = (
+JUDGED = (
     "integrated-gradients", "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "tam", "llava-cam",
     "attention-last", "occlusion", "random",
 )  # fmt: skip
@@ -74,20 +74,20 @@ class SanityReport:
             "random weights": last, "permuted answers": answers, "another question": self.tables["another question"],
             "seeds": self.tables["seeds"],
         }  # fmt: skip
-        by_method = {name: table.set_index("method") for name, table in found.items()}
-        shown = pd.DataFrame({name: table["rho"] for name, table in by_method.items()})
+        by_explainer = {name: table.set_index("explainer") for name, table in found.items()}
+        shown = pd.DataFrame({name: table["rho"] for name, table in by_explainer.items()})
         if "twins" in self.tables:
-            shown["shift to words"] = self.tables["twins"].set_index("method")["shift"]
-        pointing = self.tables["plausibility"].pivot_table(index="method", columns="modality", values="pointing")
+            shown["shift to words"] = self.tables["twins"].set_index("explainer")["shift"]
+        pointing = self.tables["plausibility"].pivot_table(index="explainer", columns="modality", values="pointing")
         shown["points at cells"], shown["points at words"] = pointing["image"], pointing["text"]
-        cost = self.tables["cost"].set_index("method")
+        cost = self.tables["cost"].set_index("explainer")
         shown["passes"] = cost["n_evaluations"] + cost["n_gradients"]
         shown["survives"] = [
-            ", ".join(name for name in DESTRUCTIONS if survives(by_method[name], str(method))) or "none"
-            for method in shown.index
+            ", ".join(name for name in DESTRUCTIONS if survives(by_explainer[name], str(explainer))) or "none"
+            for explainer in shown.index
         ]
-        order = self.tables["cost"]["method"]
-        return shown.loc[list(order)].rename_axis("method")
+        order = self.tables["cost"]["explainer"]
+        return shown.loc[list(order)].rename_axis("explainer")
 
     def sentence(self) -> str:
         """What the copy unlearnt, and who did not notice something."""
@@ -96,8 +96,8 @@ class SanityReport:
             f"After {u.n_steps} steps on permuted answers a copy of {self.model} answers {u.after:.0%} of {u.n_probe} "
             f"questions right (before: {u.before:.0%}; a guess: {u.chance:.0%})."
         )
-        kept = {method: what for method, what in self.summary()["survives"].items() if what != "none"}
-        names = "; ".join(f"{method} ({what})" for method, what in kept.items())
+        kept = {explainer: what for explainer, what in self.summary()["survives"].items() if what != "none"}
+        names = "; ".join(f"{explainer} ({what})" for explainer, what in kept.items())
         return f"{told} Maps that survive a destruction: {names or 'none'}."
 
     def write(self, out: Path) -> Path:
@@ -121,9 +121,9 @@ class SanityReport:
         return path
 
 
-def survives(table: pd.DataFrame, method: str) -> bool:
+def survives(table: pd.DataFrame, explainer: str) -> bool:
     """Whether the 95 % interval of a method's mean rho (Student's t) lies above the bound; one sample says nothing."""
-    rho, error, n = (float(table.loc[method, column]) for column in ("rho", "rho_se", "n_samples"))  # type: ignore[arg-type]
+    rho, error, n = (float(table.loc[explainer, column]) for column in ("rho", "rho_se", "n_samples"))  # type: ignore[arg-type]
     return math.isfinite(error) and rho - float(student.ppf(0.975, n - 1)) * error > SURVIVES
 
 
@@ -133,7 +133,7 @@ def sanity_report(
     probe: Sequence[Sample],
     *,
     biased: VLM | None = None,
-    methods: Sequence[str] = METHODS,
+    explainers: Sequence[str] = JUDGED,
     n_cascade: int = 4,
     seed: int = 0,
     progress: Callable[[str], None] = lambda message: None,
@@ -145,7 +145,7 @@ def sanity_report(
         samples: At least two samples with their truth; maps are compared on them.
         probe: Samples that say when the copy has unlearnt its answers; 40 or more.
         biased: Its twin with a language prior; None leaves that check out.
-        methods: Registry names.
+        explainers: Registry names.
         n_cascade: Samples for the weight cascade, which explains each of them once per stage.
         seed: Seed of everything.
         progress: Called with the name of each check.
@@ -157,15 +157,17 @@ def sanity_report(
     progress("training on permuted answers")
     unlearnt = shuffled_twin(vlm, probe, seed=seed)
     checks: dict[str, Callable[[], pd.DataFrame]] = {
-        "random weights": lambda: sanity_checks.weight_randomisation(methods, vlm, samples[:n_cascade], seed=seed),
-        "permuted answers": lambda: sanity_checks.label_randomisation(methods, vlm, unlearnt.vlm, samples, seed=seed),
-        "another question": lambda: sanity_checks.question_randomisation(methods, vlm, samples, seed=seed),
-        "seeds": lambda: sanity_checks.seed_stability(methods, vlm, samples[:n_cascade]),
-        "plausibility": lambda: plausibility(methods, vlm, samples, seed=seed),
-        "cost": lambda: sanity_checks.cost(methods, vlm, samples[:n_cascade], seed=seed),
+        "random weights": lambda: sanity_checks.weight_randomisation(explainers, vlm, samples[:n_cascade], seed=seed),
+        "permuted answers": lambda: sanity_checks.label_randomisation(
+            explainers, vlm, unlearnt.vlm, samples, seed=seed
+        ),
+        "another question": lambda: sanity_checks.question_randomisation(explainers, vlm, samples, seed=seed),
+        "seeds": lambda: sanity_checks.seed_stability(explainers, vlm, samples[:n_cascade]),
+        "plausibility": lambda: plausibility(explainers, vlm, samples, seed=seed),
+        "cost": lambda: sanity_checks.cost(explainers, vlm, samples[:n_cascade], seed=seed),
     }
     if biased is not None:
-        checks["twins"] = lambda: sanity_checks.twins(methods, vlm, biased, samples, seed=seed)
+        checks["twins"] = lambda: sanity_checks.twins(explainers, vlm, biased, samples, seed=seed)
     tables = {}
     for name, check in checks.items():
         progress(name)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Method, explain, get_explainer
+from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game
 from toolkit.stats.rank_agreement import mean_and_error
@@ -51,7 +51,7 @@ def losses_of(game: Game, removed: Coalitions) -> Values:
 
 
 def sensitivity(
-    methods: Sequence[Method],
+    explainers: Sequence[ExplainerLike],
     vlm: VLM,
     samples: Sequence[Sample],
     *,
@@ -62,7 +62,7 @@ def sensitivity(
     """Sensitivity-n by method and set size; all methods are judged on the same sets.
 
     Args:
-        methods: Explainers.
+        explainers: Explainers.
         vlm: The model.
         samples: Samples.
         fractions: Set sizes as fractions of the players, in (0, 1).
@@ -70,14 +70,14 @@ def sensitivity(
         seed: Seed of the sets and of the explainers.
 
     Returns:
-        One row per method and fraction: ``method, fraction, r, r_se, n_samples``.
+        One row per method and fraction: ``explainer, fraction, r, r_se, n_samples``.
     """
-    names = [get_explainer(method).name for method in methods]
+    names = [get_explainer(explainer).name for explainer in explainers]
     found: dict[tuple[str, float], list[float]] = {(n, f): [] for n in names for f in fractions}
     rng = np.random.default_rng(seed)
     for sample in samples:
         game = vlm.game(sample)
-        maps = [explain(method, vlm, sample, target=game.target, seed=seed) for method in methods]
+        maps = [explain(explainer, vlm, sample, target=game.target, seed=seed) for explainer in explainers]
         for fraction in fractions:
             size = min(max(1, round(fraction * game.players.n)), game.players.n - 1)
             removed = random_sets(game.players.n, size, draws, rng)
@@ -85,4 +85,4 @@ def sensitivity(
             for name, attribution in zip(names, maps, strict=True):
                 found[name, fraction].append(sensitivity_n(attribution, removed, losses))
     rows = [(name, fraction, *mean_and_error(values)) for (name, fraction), values in found.items()]
-    return pd.DataFrame(rows, columns=["method", "fraction", "r", "r_se", "n_samples"])
+    return pd.DataFrame(rows, columns=["explainer", "fraction", "r", "r_se", "n_samples"])

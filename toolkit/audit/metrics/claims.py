@@ -107,7 +107,7 @@ def unimodal_claims(tables: Mapping[str, pd.DataFrame], metrics: tuple[str, ...]
         told = []
         for model, table in tables.items():
             rows = table[(table["metric"] == metric) & (table["part"] == "controls")]
-            wide = rows.pivot_table(index="sample", columns="method", values="value", aggfunc="first")
+            wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first")
             if not {"oracle", "random"} <= set(wide) or len(wide.dropna(subset=["oracle", "random"])) < 5:
                 continue
             oracle, random = (wide.dropna(subset=["oracle", "random"])[m].to_numpy(float) for m in ("oracle", "random"))
@@ -156,7 +156,7 @@ def metric_claims(panel: ValidityPanel, surrogates: Mapping[str, pd.DataFrame]) 
     ]  # fmt: skip
 
 
-def method_claims(tables: Mapping[str, pd.DataFrame], metrics: tuple[str, ...]) -> list[Claim]:
+def explainer_claims(tables: Mapping[str, pd.DataFrame], metrics: tuple[str, ...]) -> list[Claim]:
     """Claim 4: adapted attention methods capture more synergy than methods made for VLMs; and all beat Random."""
     claims = []
     for metric in metrics:
@@ -191,7 +191,7 @@ def salience_claim(tables: Mapping[str, pd.DataFrame]) -> Claim:
     told = []
     for model, table in tables.items():
         rows = table[(table["metric"] == SALIENCE.name) & (table["part"] == "methods")]
-        wide = rows.pivot_table(index="sample", columns="method", values="value", aggfunc="first")
+        wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first")
         if not {m for g in GROUPS.values() for m in g} | {"random"} <= set(wide):
             continue
         attention, made = (wide[list(group)].mean(axis=1) for group in GROUPS.values())

@@ -34,8 +34,8 @@ def interval(statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: i
 
 def _paired(table: pd.DataFrame, metric: str, kinds: Sequence[str], part: str = "controls") -> list[Floats]:
     """Values of several methods on the samples that all of them scored."""
-    rows = table[(table["metric"] == metric) & (table["part"] == part) & table["method"].isin(kinds)]
-    wide = rows.pivot_table(index="sample", columns="method", values="value", aggfunc="first").dropna()
+    rows = table[(table["metric"] == metric) & (table["part"] == part) & table["explainer"].isin(kinds)]
+    wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first").dropna()
     return [wide[kind].to_numpy(dtype=np.float64) if kind in wide else np.empty(0) for kind in kinds]
 
 
@@ -131,7 +131,7 @@ def weights_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
     before = table[table["sample"].isin(asked) & (table["part"] == "controls")]
     gaps = []
     for part, source in (("controls", before), ("weights", rows)):
-        wide = source[source["metric"] == metric].pivot_table(index="sample", columns="method", values="value")
+        wide = source[source["metric"] == metric].pivot_table(index="sample", columns="explainer", values="value")
         gaps.append((wide["oracle"] - wide["random"]) if {"oracle", "random"} <= set(wide) else pd.Series(dtype=float))
         gaps[-1].name = part
     both = pd.concat(gaps, axis=1).reindex(asked)
@@ -163,7 +163,7 @@ def tau(first: Floats, second: Floats) -> float:
 def ranked(table: pd.DataFrame, metric: str, setting: str = "default") -> pd.DataFrame:
     """Scores of the ranked methods, one row per sample, complete rows only."""
     rows = table[(table["metric"] == metric) & (table["part"] == "methods") & (table["setting"] == setting)]
-    return rows.pivot_table(index="sample", columns="method", values="value", aggfunc="first").dropna()
+    return rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first").dropna()
 
 
 def _agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float, float, int]:

@@ -104,7 +104,7 @@ def _rows(
     }  # fmt: skip
     for attribution, by_metric in zip(attributions, scores, strict=True):
         for name, score in by_metric.items():
-            row = {"method": attribution.method, "metric": name, "value": score.value, "reason": score.reason}
+            row = {"explainer": attribution.explainer, "metric": name, "value": score.value, "reason": score.reason}
             yield common | row | {"target": attribution.target}
 
 
@@ -143,7 +143,7 @@ def explain_all(vlm: VLM, sample: Sample, names: Sequence[str], *, seed: int) ->
             found.append(explain(name, vlm, sample, seed=seed))
         except (ValueError, RuntimeError, MemoryError) as error:
             row = {"part": "failures", "model": vlm.name, "dataset": sample.dataset, "sample": sample.id}
-            failed.append(row | {"method": name, "reason": f"{type(error).__name__}: {error}"})
+            failed.append(row | {"explainer": name, "reason": f"{type(error).__name__}: {error}"})
     return found, failed
 
 
@@ -233,7 +233,7 @@ def shared_samples(plan: StudySize, *, seed: int = 0) -> list[Sample]:
 def frame(rows: Sequence[Row]) -> pd.DataFrame:
     """Rows as a table with fixed columns, also where there are none."""
     columns = [
-        "part", "model", "dataset", "sample", "image_id", "family", "gate", "setting", "method", "target", "metric",
+        "part", "model", "dataset", "sample", "image_id", "family", "gate", "setting", "explainer", "target", "metric",
         "value", "reason",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
@@ -242,7 +242,7 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
 def values(table: pd.DataFrame, metric: str, part: str, method: str, setting: str = "default") -> NDArray[np.float64]:
     """Values of one method in sample order; NaN where unscored."""
     chosen = table[
-        (table["metric"] == metric) & (table["part"] == part) & (table["method"] == method)
+        (table["metric"] == metric) & (table["part"] == part) & (table["explainer"] == method)
         & (table["setting"] == setting)
     ]  # fmt: skip
     return chosen.sort_values("sample")["value"].to_numpy(dtype=np.float64)

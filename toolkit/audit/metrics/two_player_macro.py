@@ -44,7 +44,7 @@ def compare_with_exact(
             rows.append(
                 {
                     "model": model, "sample": sample.id, "image_id": sample.image_id or sample.id,
-                    "method": attribution.method, "k": float(k), "f-syn": float(fast), "exact": float(slow),
+                    "explainer": attribution.explainer, "k": float(k), "f-syn": float(fast), "exact": float(slow),
                     "f-syn area": cheap.value, "exact area": exact.value,
                     "f-syn cost": cheap.n_evaluations, "exact cost": exact.n_evaluations,
                 }
@@ -74,13 +74,13 @@ def surrogate_rows(
 
 def surrogate_table(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """The paper's pooled number, the honest one, and what lies between them."""
-    areas = rows.drop_duplicates(["sample", "method"])
+    areas = rows.drop_duplicates(["sample", "explainer"])
     interior = rows[(rows["k"] > 0) & (rows["k"] < 1)]
     within = _within(interior)
     clusters = [str(rows.loc[rows["sample"] == sample, "image_id"].iloc[0]) for sample in within.index]
     finite = np.isfinite(within.to_numpy())
     honest = clustered_mean(within.to_numpy()[finite], np.array(clusters)[finite], rng=np.random.default_rng(seed))
-    exact = areas.pivot_table(index="sample", columns="method", values="exact area")
+    exact = areas.pivot_table(index="sample", columns="explainer", values="exact area")
     between = float(exact.mean(axis=1).var(ddof=0) / exact.to_numpy().var(ddof=0)) if exact.size else math.nan
     lines = [
         ("pooled over samples, areas", _pooled(areas, "f-syn area", "exact area"), math.nan, math.nan, len(areas),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from toolkit.audit.metrics.model_checks import ranked, tau
 from toolkit.stats.correlation import clustered_tau
-from toolkit.stats.estimates import rank_methods
+from toolkit.stats.estimates import rank_rows
 
 N_HALVES = 200
 
@@ -66,6 +66,6 @@ def mean_ranks(table: pd.DataFrame, metrics: Sequence[str]) -> dict[str, dict[st
     found: dict[str, dict[str, float]] = {}
     for metric, scores in _shared(table, metrics).items():
         if len(scores):
-            ranks = rank_methods(scores.mean(axis=0).to_numpy(dtype=np.float64)[None])[0]
+            ranks = rank_rows(scores.mean(axis=0).to_numpy(dtype=np.float64)[None])[0]
             found[metric] = dict(zip(map(str, scores.columns), ranks.tolist(), strict=True))
     return found

@@ -68,10 +68,10 @@ def _sanity(folder: Path) -> str:
             "faint",
         )
     found = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    shown = [c for c in found.columns if c not in ("method", "model", "survives", "passes")]
+    shown = [c for c in found.columns if c not in ("explainer", "model", "survives", "passes")]
     rows = [
         [
-            f"<code>{text(line['method'])}</code>", *(number(float(line[column]), 2, sign=True) for column in shown),
+            f"<code>{text(line['explainer'])}</code>", *(number(float(line[column]), 2, sign=True) for column in shown),
             f'<span class="{"good" if line["survives"] == "none" else "bad"}">{text(line["survives"])}</span>',
         ]
         for line in found.to_dict("records")

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from toolkit.benchmark.report.run_tables import FinishedRun, cell_frame, cells, competitors
 
 
-def mixed_model(values: ArrayLike, methods: ArrayLike, groups: ArrayLike, *, reference: str) -> dict[str, Any]:
+def mixed_model(values: ArrayLike, explainers: ArrayLike, groups: ArrayLike, *, reference: str) -> dict[str, Any]:
     """Linear mixed model: score ~ method, with a random intercept per picture.
 
     Returns:
@@ -24,10 +24,10 @@ def mixed_model(values: ArrayLike, methods: ArrayLike, groups: ArrayLike, *, ref
         from statsmodels.regression.mixed_linear_model import MixedLM
     except ImportError:
         return {"converged": False, "reason": "statsmodels is not installed (extra `stats`)", "effects": {}}
-    names = [name for name in dict.fromkeys(np.asarray(methods).tolist()) if name != reference]
+    names = [name for name in dict.fromkeys(np.asarray(explainers).tolist()) if name != reference]
     if not names or len(set(np.asarray(groups).tolist())) < 3:
         return {"converged": False, "reason": "fewer than 2 methods or 3 pictures", "effects": {}}
-    design = np.column_stack([np.ones(len(np.asarray(values)))] + [np.asarray(methods) == name for name in names])
+    design = np.column_stack([np.ones(len(np.asarray(values)))] + [np.asarray(explainers) == name for name in names])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -167,10 +167,10 @@ class ToolkitWorkspace:
 
     def explain(self, explainer: str, vlm: VLM, sample: Sample, *, target: str, seed: int) -> Attribution:
         """Explain one answer with the specification's settings."""
-        method = self.explainers[explainer]
-        if "truth" in method.needs and sample.truth is None:
+        found = self.explainers[explainer]
+        if "truth" in found.needs and sample.truth is None:
             raise Skip(f"{explainer} needs a sample that carries its ground truth; {sample.dataset} has none")
-        return explain(method, vlm, sample, target=target, baseline=self.spec.baseline, seed=seed)
+        return explain(found, vlm, sample, target=target, baseline=self.spec.baseline, seed=seed)
 
     def score(self, game: VLMGame, attributions: Sequence[Attribution]) -> list[dict[str, Score]]:
         """All metrics, with every distinct coalition evaluated once across explainers."""

@@ -41,8 +41,8 @@ def curve_panels(
         figure = new_figure(width, 1.75 * rows)
         axes = figure.subplots(rows, 2, sharex=True).ravel()
         for box, (name, lines) in zip(axes, panels.items(), strict=False):
-            for method, curve in lines.items():
-                draw_line(box, k, curve, style[method], label=method, size=3.2, width=1.2)
+            for explainer, curve in lines.items():
+                draw_line(box, k, curve, style[explainer], label=explainer, size=3.2, width=1.2)
             if min(min(curve) for curve in lines.values()) < 0:
                 box.axhline(0, color=FAINT, linewidth=0.9)
             box.set_title(name, loc="left")
@@ -62,7 +62,7 @@ def curve_panels(
         legend.set_in_layout(False)
         figure.supxlabel("fraction k of the players", fontsize=9)
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{method} {curve[len(curve) // 2]:.2f}" for method, curve in lines.items())
+        f"{name}: " + ", ".join(f"{explainer} {curve[len(curve) // 2]:.2f}" for explainer, curve in lines.items())
         for name, lines in panels.items()
     )
     middle = f"Values at the middle, k = {k[len(k) // 2]:.1f}"

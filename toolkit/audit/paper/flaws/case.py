@@ -75,11 +75,11 @@ def correct(case: Case) -> list[float]:
 
 def ranked_columns(case: Case) -> list[int]:
     """Columns of the methods that are ranked: all but the two controls with the truth."""
-    return [i for i, a in enumerate(case.attributions) if a.method not in ("oracle", "anti-oracle")]
+    return [i for i, a in enumerate(case.attributions) if a.explainer not in ("oracle", "anti-oracle")]
 
 
 def gap(case: Case, scores: Floats) -> float:
     """Mean score of the oracle less that of the anti-oracle."""
-    names = [a.method for a in case.attributions]
+    names = [a.explainer for a in case.attributions]
     means = np.nanmean(scores, axis=0)
     return float(means[names.index("oracle")] - means[names.index("anti-oracle")])

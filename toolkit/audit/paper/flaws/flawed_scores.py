@@ -17,7 +17,7 @@ from toolkit.games.game import CachedGame, Game, Players
 from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.typing import Coalitions, Values
 
-TOKEN_METHODS = ("attn-lrp", "rollout", "grad-rollout", "grad-cam", "tam")
+TOKEN_EXPLAINERS = ("attn-lrp", "rollout", "grad-rollout", "grad-cam", "tam")
 """Methods whose maps come out in the order of the image tokens, and are misplaced if that is taken for raster order."""
 
 
@@ -93,12 +93,12 @@ def _raster_ties(case: Case) -> list[float]:
 
 def _repeats(case: Case) -> list[float]:
     """LLaVA-CAM is Grad-CAM once more, and Random is one fixed order for all samples."""
-    by_name = {a.method: a for a in case.attributions}
+    by_name = {a.explainer: a for a in case.attributions}
     spoiled = []
     for attribution in case.attributions:
-        if attribution.method == "llava-cam" and "grad-cam" in by_name:
-            spoiled.append(replace(by_name["grad-cam"], method="llava-cam"))
-        elif attribution.method == "random":
+        if attribution.explainer == "llava-cam" and "grad-cam" in by_name:
+            spoiled.append(replace(by_name["grad-cam"], explainer="llava-cam"))
+        elif attribution.explainer == "random":
             fixed = np.random.default_rng(0).standard_normal(attribution.players.n)
             spoiled.append(replace(attribution, scores=fixed))
         else:
@@ -123,7 +123,7 @@ def _merge_order(case: Case) -> list[float]:
     spoiled = []
     for attribution in case.attributions:
         scores = attribution.scores.copy()
-        if attribution.method in TOKEN_METHODS:
+        if attribution.explainer in TOKEN_EXPLAINERS:
             scores[:n_image] = scores[:n_image][order]
         spoiled.append(replace(attribution, scores=scores))
     return _again(case.game, spoiled)

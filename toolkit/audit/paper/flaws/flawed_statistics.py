@@ -54,7 +54,7 @@ def _unclustered(cases: Sequence[Case], right: Floats, *, more: int = 2) -> Spoi
     """Questions on one picture counted as independent: each picture is asked some other pictures' questions too."""
     columns = ranked_columns(cases[0])
     order = sorted(columns, key=lambda i: right[:, i].mean())
-    first, last = (cases[0].attributions[i].method for i in (order[-1], order[0]))
+    first, last = (cases[0].attributions[i].explainer for i in (order[-1], order[0]))
     differences, pictures = [], []
     for number, case in enumerate(cases):
         differences.append(float(right[number, order[-1]] - right[number, order[0]]))
@@ -93,7 +93,7 @@ def _complete_cases(cases: Sequence[Case], right: Floats) -> Spoiled:
     last = min(ranked_columns(cases[0]), key=lambda i: right[:, i].mean())
     wrong = right.copy()
     wrong[np.argsort(right[:, last])[: len(right) // 4], last] = np.nan
-    quantity = f"mean score of {cases[0].attributions[last].method}"
+    quantity = f"mean score of {cases[0].attributions[last].explainer}"
     return Spoiled(wrong, quantity, float(right[:, last].mean()), float(np.nanmean(wrong[:, last])))
 
 
