@@ -43,7 +43,7 @@ MODULE = """
 """
 SPEC = {
     "models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "samples": 2, "steps": 4, "seeds": [0, 1],
-    "executor": "processes", "workers": 2, "progress": False, "headline": "f-syn", "pictures": 0,
+    "executor": "processes", "workers": 2, "progress": False, "headline": "f-syn", "images": 0,
 }  # fmt: skip
 
 

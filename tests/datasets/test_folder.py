@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import toolkit
-from toolkit.datasets import PictureError
+from toolkit.datasets import ImageError
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def load(folder: Path, n: int | None = None, **options: object):
     return toolkit.load_samples(f"folder:{folder}", n=n, **options)  # type: ignore[arg-type]
 
 
-def csv(folder: Path, *lines: str, header: str = "picture,question,choices,answer") -> None:
+def csv(folder: Path, *lines: str, header: str = "image,question,choices,answer") -> None:
     (folder / "questions.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
 
 
@@ -37,16 +37,16 @@ def test_csv(folder: Path) -> None:
 
 
 def test_csv_of_a_spreadsheet_with_byte_order_mark(folder: Path) -> None:
-    (folder / "questions.csv").write_text("picture,question\na.png,is it red ?\n", encoding="utf-8-sig")
+    (folder / "questions.csv").write_text("image,question\na.png,is it red ?\n", encoding="utf-8-sig")
     assert load(folder)[0].question == "is it red ?"
 
 
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("picture;question", "line 1: the columns are divided by ';', expected commas"),
-        ("picture\tquestion", r"line 1: the columns are divided by '\\t', expected commas"),
-        ("picture,question,question", "line 1: the column 'question' is there twice; keep one of the two"),
+        ("image;question", "line 1: the columns are divided by ';', expected commas"),
+        ("image\tquestion", r"line 1: the columns are divided by '\\t', expected commas"),
+        ("image,question,question", "line 1: the column 'question' is there twice; keep one of the two"),
     ],
 )
 def test_a_header_that_is_no_list_of_columns_says_why(folder: Path, header: str, message: str) -> None:
@@ -57,8 +57,8 @@ def test_a_header_that_is_no_list_of_columns_says_why(folder: Path, header: str,
 
 def test_jsonl(folder: Path) -> None:
     entries = [
-        {"picture": "a.png", "question": "is it red ?", "id": "x", "category": "colour"},
-        {"picture": "b.png", "question": "what color ?", "choices": ["red", "blue"], "answer": "blue"},
+        {"image": "a.png", "question": "is it red ?", "id": "x", "category": "colour"},
+        {"image": "b.png", "question": "what color ?", "choices": ["red", "blue"], "answer": "blue"},
     ]
     (folder / "questions.jsonl").write_text("\n\n".join(map(json.dumps, entries)))
     first, second = load(folder)
@@ -80,7 +80,7 @@ def test_a_seeded_subset(folder: Path) -> None:
         ("a.png,,,", r"line 2: the question is empty"),
         ("a.png,what ?,red|blue,green", "line 2: the answer 'green' is not among"),
         ("a.png,what ?,red,", "line 2: choices must be at least two"),
-        ("../a.png,is it ?,,", "line 2: the picture '../a.png' lies outside the folder"),
+        ("../a.png,is it ?,,", "line 2: the image '../a.png' lies outside the folder"),
         ("a.png,is it ?", "questions.csv, line 2: got 2 cells, expected 4"),
         ("a.png,is it ?,,,more", 'line 2: got 5 cells, expected 4; put a text that has commas into "quotes"'),
     ],
@@ -94,7 +94,7 @@ def test_a_bad_line_is_named(folder: Path, line: str, message: str) -> None:
 def test_unreadable_picture_raises_or_is_reported(folder: Path) -> None:
     (folder / "bad.png").write_bytes(b"no picture")
     csv(folder, "bad.png,is it ?,,", "a.png,is it ?,,")
-    with pytest.raises(PictureError, match=r"line 2: .*bad\.png"):
+    with pytest.raises(ImageError, match=r"line 2: .*bad\.png"):
         load(folder)
     reported: dict[str, str] = {}
     assert len(load(folder, on_unreadable=reported.__setitem__)) == 1
@@ -102,13 +102,13 @@ def test_unreadable_picture_raises_or_is_reported(folder: Path) -> None:
 
 
 def test_unknown_column_is_suggested(folder: Path) -> None:
-    csv(folder, "a.png,is it ?,yes", header="picture,question,anwser")
+    csv(folder, "a.png,is it ?,yes", header="image,question,anwser")
     with pytest.raises(ValueError, match="unknown column 'anwser'. Did you mean 'answer'"):
         load(folder)
 
 
 def test_missing_column(folder: Path) -> None:
-    csv(folder, "a.png", header="picture")
+    csv(folder, "a.png", header="image")
     with pytest.raises(ValueError, match="line 1: the columns question are missing"):
         load(folder)
 
@@ -118,18 +118,18 @@ def test_missing_column(folder: Path) -> None:
     [
         ("{", "line 1: not JSON"),
         ("[1]", "line 1: expected an object, got list"),
-        ('{"picture": "a.png", "question": "is it ?", "choices": 3}', "line 1: choices must be a list of texts, got 3"),
+        ('{"image": "a.png", "question": "is it ?", "choices": 3}', "line 1: choices must be a list of texts, got 3"),
         (
-            '{"picture": "a.png", "question": "?", "choices": [1, 2]}',
+            '{"image": "a.png", "question": "?", "choices": [1, 2]}',
             r"line 1: choices must be a list of texts, got \[1",
         ),
-        ('{"picture": "a.png", "question": null}', r"questions\.jsonl, line 1: question must be a text, got null$"),
-        ('{"picture": null, "question": "is it ?"}', "line 1: picture must be a text, got null"),
-        ('{"picture": "a.png", "question": 3}', 'line 1: question must be a text, got 3; write "3"'),
-        ('{"picture": "a.png", "question": ["a"]}', r"line 1: question must be a text, got \[\"a\"\]"),
-        ('{"picture": "a.png", "question": "is it ?", "answer": 3}', 'line 1: answer must be a text, got 3; write "3"'),
-        ('{"picture": "a.png", "question": "is it ?", "id": 3}', "line 1: id must be a text, got 3"),
-        ('{"picture": "a.png", "question": "is it ?", "category": 3}', "line 1: category must be a text, got 3"),
+        ('{"image": "a.png", "question": null}', r"questions\.jsonl, line 1: question must be a text, got null$"),
+        ('{"image": null, "question": "is it ?"}', "line 1: image must be a text, got null"),
+        ('{"image": "a.png", "question": 3}', 'line 1: question must be a text, got 3; write "3"'),
+        ('{"image": "a.png", "question": ["a"]}', r"line 1: question must be a text, got \[\"a\"\]"),
+        ('{"image": "a.png", "question": "is it ?", "answer": 3}', 'line 1: answer must be a text, got 3; write "3"'),
+        ('{"image": "a.png", "question": "is it ?", "id": 3}', "line 1: id must be a text, got 3"),
+        ('{"image": "a.png", "question": "is it ?", "category": 3}', "line 1: category must be a text, got 3"),
     ],
 )
 def test_bad_jsonl(folder: Path, text: str, message: str) -> None:
@@ -139,26 +139,26 @@ def test_bad_jsonl(folder: Path, text: str, message: str) -> None:
 
 
 def test_what_is_left_out_may_be_null(folder: Path) -> None:
-    entry = {"picture": "a.png", "question": "is it ?", "answer": None, "id": None, "category": None, "choices": None}
+    entry = {"image": "a.png", "question": "is it ?", "answer": None, "id": None, "category": None, "choices": None}
     (folder / "questions.jsonl").write_text(json.dumps(entry))
     (sample,) = load(folder)
     assert (sample.id, sample.answer, sample.category, sample.choices) == ("line-1", None, "", ("yes", "no"))
 
 
 def test_a_listing_in_another_encoding_is_named(folder: Path) -> None:
-    (folder / "questions.csv").write_bytes("picture,question\na.png,caf\u00e9 ?\n".encode("latin-1"))
+    (folder / "questions.csv").write_bytes("image,question\na.png,caf\u00e9 ?\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"questions\.csv is not UTF-8 text \(byte 0xe9 at 26\); save it as UTF-8"):
         load(folder)
 
 
 def test_a_listing_that_is_no_table_is_named(folder: Path) -> None:
-    (folder / "questions.csv").write_text("picture,question\na.png," + "x" * 200_000 + "\n")
+    (folder / "questions.csv").write_text("image,question\na.png," + "x" * 200_000 + "\n")
     with pytest.raises(ValueError, match=r"questions\.csv, line 2 is not CSV: field larger than field limit"):
         load(folder)
 
 
 def test_double_ids(folder: Path) -> None:
-    csv(folder, "a.png,is it ?,x", "b.png,is it ?,x", header="picture,question,id")
+    csv(folder, "a.png,is it ?,x", "b.png,is it ?,x", header="image,question,id")
     with pytest.raises(ValueError, match="two samples with the id 'x'"):
         load(folder)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from support.hub_cache import COMMIT, put_into_cache, use_cache
 
 import toolkit
-from toolkit.datasets import DATASETS, PictureError
+from toolkit.datasets import DATASETS, ImageError
 from toolkit.datasets.hub import DatasetUnavailableError, unpinned_note
 from toolkit.datasets.letters import LETTERS
 
@@ -253,7 +253,7 @@ def test_more_samples_than_there_are(mmstar: Path) -> None:
 def test_unreadable_picture_raises_or_is_reported(tmp_path: Path) -> None:
     rows = [mmstar_row(0), mmstar_row(1, image={"bytes": png("red")[:40], "path": None})]
     write(tmp_path / "mmstar.parquet", rows, MMSTAR_FEATURES)
-    with pytest.raises(PictureError, match="mmstar-1"):
+    with pytest.raises(ImageError, match="mmstar-1"):
         toolkit.load_samples("mmstar", n=None, source=tmp_path)
     reported: dict[str, str] = {}
     samples = toolkit.load_samples("mmstar", n=None, source=tmp_path, on_unreadable=reported.__setitem__)

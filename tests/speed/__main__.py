@@ -138,7 +138,7 @@ def run_executors(
     before = machine()
     tried = tuple(workers or [max(2, os.cpu_count() or 1)])
     grounded = tuple(name for name in embedded_models() if name.endswith("grounded"))
-    spec = demo_spec(models=grounded, samples=samples, pictures=0, seeds=(0,))
+    spec = demo_spec(models=grounded, samples=samples, images=0, seeds=(0,))
     rows = executor_rows(spec, workers=tried, turns=turns, report=lambda line: typer.echo(line, err=True))
     _show(out, {"executors": rows}, before)
 

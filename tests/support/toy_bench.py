@@ -202,7 +202,7 @@ def spec(out: Path, **changes) -> BenchmarkSpec:
     fields = {
         "models": ["gate-and", "gate-or"], "datasets": ["toys"], "explainers": ["random", "oracle", "anti-oracle"],
         "metrics": ["f-syn", "srg-image", "srg-text"],
-        "samples": 6, "seeds": [0, 1], "steps": 5, "out": out, "progress": False, "pictures": 2, "bootstrap": 200,
+        "samples": 6, "seeds": [0, 1], "steps": 5, "out": out, "progress": False, "images": 2, "bootstrap": 200,
     }  # fmt: skip
     return BenchmarkSpec(**{**fields, **changes})
 

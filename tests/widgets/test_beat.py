@@ -54,9 +54,9 @@ def test_counting_clearing_and_changing_the_question(game):
     game.clear.click()
     assert not game.picker.chosen.any()
     assert game.entries == []
-    before = game.picker.picture.value
+    before = game.picker.image.value
     game.sample.value = 1
-    assert game.picker.picture.value != before
+    assert game.picker.image.value != before
 
 
 def test_explainers_run_once_per_question(game, models):

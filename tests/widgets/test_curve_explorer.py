@@ -19,11 +19,11 @@ def explorer(models, samples):
 
 def test_the_slider_moves_picture_words_probability_and_chart(explorer):
     pane = explorer.panes[0]
-    before = pane.picture.value, pane.words.value, pane.probability.value, pane.curves.value
+    before = pane.image.value, pane.words.value, pane.probability.value, pane.curves.value
     assert "<del" not in pane.words.value
     assert "0.950" in pane.probability.value
     explorer.k.value = 40
-    after = pane.picture.value, pane.words.value, pane.probability.value, pane.curves.value
+    after = pane.image.value, pane.words.value, pane.probability.value, pane.curves.value
     assert all(a != b for a, b in zip(before, after, strict=True))
     assert "<del" in pane.words.value
     assert "0.500" in pane.probability.value
@@ -31,10 +31,10 @@ def test_the_slider_moves_picture_words_probability_and_chart(explorer):
 
 
 def test_only_removed_cells_change(explorer):
-    whole = pixels(explorer.panes[0].picture)
+    whole = pixels(explorer.panes[0].image)
     explorer.removal.value = "picture only"
     explorer.k.value = 10
-    changed = (pixels(explorer.panes[0].picture) != whole).any(axis=2)
+    changed = (pixels(explorer.panes[0].image) != whole).any(axis=2)
     kept = explorer.trace.kept("image", 1)[:36].reshape(6, 6)
     cells = np.array_split(np.arange(changed.shape[0]), 6)
     for row in range(6):
@@ -67,9 +67,9 @@ def test_panes_compare_models_and_explainers(explorer):
 
 
 def test_another_sample_shows_another_picture(explorer):
-    picture = explorer.panes[0].picture.value
+    picture = explorer.panes[0].image.value
     explorer.sample.value = 1
-    assert explorer.panes[0].picture.value != picture
+    assert explorer.panes[0].image.value != picture
     assert explorer.trace.sample.id == "paper-1"
 
 

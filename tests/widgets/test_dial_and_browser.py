@@ -111,9 +111,9 @@ def test_every_control_of_the_browser_changes_what_is_shown():
     browser = SampleBrowser({"parrot": Parrot()}, n=3)
     assert "0.75" in browser.answers.value
     for control, value in ((browser.number, 2), (browser.evidence, False), (browser.dataset, "scenes-choice")):
-        before = browser.picture.value
+        before = browser.image.value
         control.value = value
-        assert browser.picture.value != before, control.description
+        assert browser.image.value != before, control.description
     before = browser.table.value
     browser.strength.value = 100
     assert browser.table.value != before

@@ -32,10 +32,10 @@ def test_the_pair_is_the_interaction_index_of_the_quotient_game(models, samples)
 
 def test_clicking_the_evidence_away_lowers_the_value(playground):
     assert "0.950" in playground.value.value
-    before = playground.picture.value, playground.table.value
+    before = playground.image.value, playground.table.value
     playground.picker.buttons[EVIDENCE_CELL].value = False
     assert "0.500" in playground.value.value
-    assert playground.picture.value != before[0]
+    assert playground.image.value != before[0]
     assert playground.table.value != before[1]
 
 
@@ -89,18 +89,18 @@ def test_a_failing_preset_is_shown_to_the_reader(models, samples):
 def test_the_buttons_lie_on_the_picture(playground):
     picker = playground.picker
     style, under, over = picker.cells.children
-    assert under is picker.picture.box
+    assert under is picker.image.box
     assert over is picker.grid
-    assert picker.picture.value.startswith(b"\x89PNG")
+    assert picker.image.value.startswith(b"\x89PNG")
     for child, name in ((picker.cells, "toolkit-stack"), (under, "toolkit-under"), (over, "toolkit-over")):
         assert name in child._dom_classes
         assert f".{name}" in style.value
 
 
 def test_switching_a_cell_leaves_the_picture_below_it_alone(playground):
-    before = playground.picker.picture.value
+    before = playground.picker.image.value
     playground.picker.buttons[EVIDENCE_CELL].value = False
-    assert playground.picker.picture.value == before
+    assert playground.picker.image.value == before
     assert playground.picker.buttons[EVIDENCE_CELL].button_style == ""
     assert playground.picker.buttons[0].button_style == "info"
 

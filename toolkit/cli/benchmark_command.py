@@ -74,7 +74,7 @@ def run(
     retry_failed: bool = typer.Option(False, "--retry-failed", help="Evaluate again what failed in an earlier run."),
     out: Path | None = typer.Option(None, help="Folder of the run; an interrupted run there goes on."),
     field: list[str] = typer.Option(
-        [], "--set", help="FIELD=VALUE of any other field of a specification, VALUE as YAML: --set pictures=0"
+        [], "--set", help="FIELD=VALUE of any other field of a specification, VALUE as YAML: --set images=0"
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print passes, memory and time, and evaluate nothing."),
 ) -> None:

@@ -10,7 +10,7 @@ from toolkit.cli.outputs import check_page, on_one_line
 
 
 def explain(
-    picture: str = typer.Argument(help="A picture file."),
+    image: str = typer.Argument(help="A picture file."),
     question: str = typer.Argument(help='A question about it, for example "is there a red circle ?".'),
     model: str = typer.Option("tiny-llava-grounded", help="Name, local folder or hub id of the model."),
     explainer: str = typer.Option("integrated-gradients", help="Name of the explainer."),
@@ -39,20 +39,20 @@ def explain(
     EXPLAINERS.check(explainer)
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
-    sample = toolkit.load_image_question(picture, question, choices=listed, answer=answer, instruction=instruction)
+    sample = toolkit.load_image_question(image, question, choices=listed, answer=answer, instruction=instruction)
     vlm = toolkit.load_vlm(model, verify=verify, store=None if no_cache else default_store())
     sample = vlm.asked(sample)
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)
     attribution = toolkit.explain(explainer, vlm, sample, target=said.text, baseline=baseline, seed=seed)
     synergy = toolkit.synergistic_faithfulness(game, attribution, steps)
-    image = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
-    text = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)
+    image_curves = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
+    text_curves = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)
     from toolkit.reporting.explain_page import explain_page, reading_notes
     from toolkit.reporting.numbers import shown_number
 
     explain_page(
-        out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image, text=text
+        out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image_curves, text=text_curves
     )  # fmt: skip
     f_syn = shown_number(synergy.value, sign=True)
     typer.echo(f"{vlm.name}: {on_one_line(said.text)} ({shown_number(said.probability)}); F_syn {f_syn}; {out}")

@@ -77,7 +77,7 @@ def check_mean_ranks(function: Callable[..., Any]) -> Verdict:
 
 
 def check_cluster_means(function: Callable[..., Any]) -> Verdict:
-    """Check ``picture_means(values, pictures)``: the mean of each picture, in sorted order of the pictures."""
+    """Check ``picture_means(values, images)``: the mean of each picture, in sorted order of the pictures."""
     cases = [
         Case(([1.0, 2.0], ["a", "b"]), [1.0, 2.0], "One value per picture: nothing to average.", "one each"),
         Case(([1.0, 3.0, 5.0], ["a", "a", "b"]), [2.0, 5.0], "The first two belong to picture a.", "two and one"),

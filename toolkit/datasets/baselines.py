@@ -24,29 +24,29 @@ Baseline = Callable[[Image.Image], Image.Image]
 BASELINES: Registry[Baseline] = Registry("baseline")
 
 
-def _gaussian(picture: Image.Image, fraction: float) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(fraction * min(picture.size)))
+def _gaussian(image: Image.Image, fraction: float) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(fraction * min(image.size)))
 
 
-def blur(picture: Image.Image) -> Image.Image:
+def blur(image: Image.Image) -> Image.Image:
     """Gaussian blur with a standard deviation of 1/4 of the short side."""
-    return _gaussian(picture, BLUR_FRACTION)
+    return _gaussian(image, BLUR_FRACTION)
 
 
-def blur_paper(picture: Image.Image) -> Image.Image:
+def blur_paper(image: Image.Image) -> Image.Image:
     """Gaussian blur with a standard deviation of 1/16 of the short side: 30 pixels at 480, as in arXiv 2605.22168."""
-    return _gaussian(picture, PAPER_BLUR_FRACTION)
+    return _gaussian(image, PAPER_BLUR_FRACTION)
 
 
-def mean(picture: Image.Image) -> Image.Image:
+def mean(image: Image.Image) -> Image.Image:
     """Every pixel is the picture's mean colour."""
-    r, g, b = (int(level) for level in np.asarray(picture, dtype=np.float64).reshape(-1, 3).mean(axis=0))
-    return Image.new("RGB", picture.size, (r, g, b))
+    r, g, b = (int(level) for level in np.asarray(image, dtype=np.float64).reshape(-1, 3).mean(axis=0))
+    return Image.new("RGB", image.size, (r, g, b))
 
 
-def noise(picture: Image.Image) -> Image.Image:
+def noise(image: Image.Image) -> Image.Image:
     """Uniform noise on every channel, the same for every picture of one size."""
-    levels = np.random.default_rng(0).integers(0, 256, (picture.height, picture.width, 3), dtype=np.uint8)
+    levels = np.random.default_rng(0).integers(0, 256, (image.height, image.width, 3), dtype=np.uint8)
     return Image.fromarray(levels)
 
 

@@ -1,6 +1,6 @@
 """Your own pictures and questions: a folder with ``questions.csv`` or ``questions.jsonl``.
 
-Columns: ``picture`` (path inside the folder) and ``question``; optional ``choices`` (a list in JSONL, ``red|blue`` in
+Columns: ``image`` (path inside the folder) and ``question``; optional ``choices`` (a list in JSONL, ``red|blue`` in
 CSV), ``answer``, ``id`` and ``category``; all of them texts.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolkit.datasets.hub import subset
+from toolkit.datasets.image_file import ImageError
 from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.own_question import load_image_question
-from toolkit.datasets.picture import PictureError
 from toolkit.datasets.sample import Sample
 
-REQUIRED = ("picture", "question")
+REQUIRED = ("image", "question")
 OPTIONAL = ("choices", "answer", "id", "category")
 _FILES = ("questions.csv", "questions.jsonl")
 
@@ -39,9 +39,9 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
         number, entry = lines[index]
         try:
             sample = _sample(folder, entry, number)
-        except PictureError as error:
+        except ImageError as error:
             if request.on_unreadable is None:
-                raise PictureError(f"{listing}, line {number}: {error}") from error
+                raise ImageError(f"{listing}, line {number}: {error}") from error
             request.on_unreadable(_id(entry, number), str(error))
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{listing}, line {number}: {error}") from error
@@ -151,16 +151,16 @@ def _id(entry: Entry, number: int) -> str:
 
 
 def _sample(folder: Path, entry: Entry, number: int) -> Sample:
-    picture = folder / str(entry.get("picture", ""))
-    if not picture.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"the picture {str(entry['picture'])!r} lies outside the folder")
+    image = folder / str(entry.get("image", ""))
+    if not image.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"the image {str(entry['image'])!r} lies outside the folder")
     choices = entry.get("choices")
     if isinstance(choices, str):
         choices = [choice.strip() for choice in choices.split("|")]
     if choices is not None and not (isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)):
         raise ValueError(f"choices must be a list of texts, got {choices!r}")
     asked = load_image_question(
-        picture,
+        image,
         str(entry.get("question", "")),
         choices=choices,
         answer=None if entry.get("answer") is None else str(entry["answer"]).strip(),

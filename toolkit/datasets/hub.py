@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from toolkit.datasets.image_file import ImageError, decode_image, open_image
 from toolkit.datasets.load import DATASETS, DatasetRequest, OnUnreadable
-from toolkit.datasets.picture import PictureError, decode_picture, open_picture
 
 Row = Mapping[str, Any]
 
@@ -130,15 +130,15 @@ def _remote_files(request: DatasetRequest) -> list[str]:
     return [f"hf://datasets/{DATASETS[request.name].origin}@{revision}/**.parquet"]
 
 
-def picture_bytes(value: object, name: str) -> bytes:
+def image_bytes(value: object, name: str) -> bytes:
     """The encoded bytes of an image cell as parquet stores it.
 
     Raises:
-        PictureError: There are none.
+        ImageError: There are none.
     """
     data = value.get("bytes") if isinstance(value, Mapping) else value
     if not isinstance(data, bytes) or not data:
-        raise PictureError(f"{name} has no picture")
+        raise ImageError(f"{name} has no picture")
     return data
 
 
@@ -154,7 +154,7 @@ def cell_text(row: Row, column: str, name: str) -> str:
     return value.strip()
 
 
-def picture_id(data: bytes) -> str:
+def image_id(data: bytes) -> str:
     """Identifies a picture by its encoded bytes."""
     return hashlib.sha256(data).hexdigest()[:16]
 
@@ -163,16 +163,16 @@ def decode(row: Row, name: str, on_unreadable: OnUnreadable | None) -> tuple[Ima
     """The picture of a row and its identity; None if it was reported as unreadable.
 
     Raises:
-        PictureError: It cannot be decoded and nobody wants to be told.
+        ImageError: It cannot be decoded and nobody wants to be told.
     """
     try:
         value = row["image"]
         if isinstance(value, Image.Image):
-            picture = open_picture(value)
-            return picture, picture_id(picture.tobytes())
-        data = picture_bytes(value, name)
-        return decode_picture(data, name), picture_id(data)
-    except PictureError as error:
+            image = open_image(value)
+            return image, image_id(image.tobytes())
+        data = image_bytes(value, name)
+        return decode_image(data, name), image_id(data)
+    except ImageError as error:
         if on_unreadable is None:
             raise
         on_unreadable(name, str(error))

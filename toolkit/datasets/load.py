@@ -139,7 +139,7 @@ def iter_samples(
     Raises:
         UnknownNameError: Unknown dataset, split or style of instruction.
         ValueError: An argument is out of range or does not apply to this dataset.
-        PictureError: A picture cannot be decoded and ``on_unreadable`` is None.
+        ImageError: A picture cannot be decoded and ``on_unreadable`` is None.
         DatasetUnavailableError: A hub dataset is neither cached nor reachable.
     """
     request = DatasetRequest(

@@ -7,9 +7,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from toolkit.datasets.image_file import ImageSource, open_image
 from toolkit.datasets.instructions import BY_MODEL, YES_NO, make_instruction
 from toolkit.datasets.letters import read_letters
-from toolkit.datasets.picture import PictureSource, open_picture
 from toolkit.datasets.sample import Sample
 
 MAX_WORDS = 500
@@ -23,7 +23,7 @@ _BIDIRECTIONAL = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x20
 
 
 def load_image_question(
-    picture: PictureSource,
+    image: ImageSource,
     question: str,
     *,
     choices: Sequence[str] | None = None,
@@ -36,7 +36,7 @@ def load_image_question(
     where it begins with an auxiliary verb, else none, which means a free answer.
 
     Args:
-        picture: A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1].
+        image: A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1].
         question: One question; options may stand in it.
         choices: Allowed answers, at least two; None reads them off the question.
         answer: The right answer where it is known; one of the choices.
@@ -44,7 +44,7 @@ def load_image_question(
             ``toolkit.datasets.instructions``. None leaves it to the model that is asked, "" leaves it out.
 
     Raises:
-        PictureError: The picture cannot be used.
+        ImageError: The picture cannot be used.
         FileNotFoundError: There is no such picture.
         ValueError: The question is empty, too long or has control characters; the answer is not among the choices.
         UnknownNameError: An instruction of one word that names no style.
@@ -57,12 +57,12 @@ def load_image_question(
     question = unicodedata.normalize("NFC", question) if isinstance(question, str) else question
     check_question(question)
     allowed = read_choices(question) if choices is None else _given(choices)
-    image = open_picture(picture)
-    digest = hashlib.sha256(image.tobytes() + repr(image.size).encode()).hexdigest()[:12]
+    opened = open_image(image)
+    digest = hashlib.sha256(opened.tobytes() + repr(opened.size).encode()).hexdigest()[:12]
     asked = hashlib.sha256(question.encode()).hexdigest()[:8]
     return Sample(
         id=f"{digest}-{asked}",
-        image=image,
+        image=opened,
         question=question.strip(),
         instruction=make_instruction(BY_MODEL if instruction is None else instruction, allowed),
         choices=allowed,

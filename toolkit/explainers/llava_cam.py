@@ -57,8 +57,8 @@ class LlavaCam:
         """Explain the target's logit around the picture."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
-        pictures = noisy(box.pixels, self.samples, self.level, rng)
-        maps = torch.stack([activation_map(box, picture[None], self.depth) for picture in pictures])
+        images = noisy(box.pixels, self.samples, self.level, rng)
+        maps = torch.stack([activation_map(box, image[None], self.depth) for image in images])
         scores = maps.mean(0).cpu().numpy()
         scores = np.maximum(scores, 0) if self.rectify else scores
         layer = layer_index(len(anatomy(box.model).decoder_layers), self.depth)

@@ -81,11 +81,11 @@ def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution
     )
 
 
-def _fitted(picture: Image.Image) -> Image.Image:
+def _fitted(image: Image.Image) -> Image.Image:
     """Small enough for a page; a strip keeps at least one pixel in its short direction."""
-    scale = SIDE / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    scale = SIDE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def seen_share(regions: Regions) -> float:
@@ -108,19 +108,19 @@ def reading_notes(answer: Answer, regions: Regions) -> list[str]:
     return notes
 
 
-def cells_map(picture: Image.Image, scores: Scores, regions: Regions) -> Image.Image:
+def cells_map(image: Image.Image, scores: Scores, regions: Regions) -> Image.Image:
     """The map over a picture in its own shape: cells outlined, and a frame where the model sees only a part.
 
     Args:
-        picture: The picture; its size is the map's.
+        image: The picture; its size is the map's.
         scores: Shape (n_image,).
         regions: Shape (n_image, 4), fractions of the picture.
     """
-    square = overlay(picture, scores, regions, side=max(picture.size))
-    painted = square.resize(picture.size, Image.Resampling.BOX).convert("RGBA")
-    lines = Image.new("RGBA", picture.size)
+    square = overlay(image, scores, regions, side=max(image.size))
+    painted = square.resize(image.size, Image.Resampling.BOX).convert("RGBA")
+    lines = Image.new("RGBA", image.size)
     pen = ImageDraw.Draw(lines)
-    edges = np.rint(regions * [*picture.size, *picture.size]).astype(int) - [0, 0, 1, 1]
+    edges = np.rint(regions * [*image.size, *image.size]).astype(int) - [0, 0, 1, 1]
     if len(regions) <= MAX_LINED:
         for x0, y0, x1, y1 in edges.tolist():
             pen.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=(60, 66, 80, 40))
@@ -131,9 +131,9 @@ def cells_map(picture: Image.Image, scores: Scores, regions: Regions) -> Image.I
 
 
 def _pictures(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
-    picture, regions = _fitted(sample.image), vlm.regions(sample)
+    image, regions = _fitted(sample.image), vlm.regions(sample)
     scores = attribution.of("image")
-    drawn = cells_map(picture, scores, regions)
+    drawn = cells_map(image, scores, regions)
     labels = [label for label, kind in zip(attribution.players.labels, attribution.players.modality, strict=True)
               if kind == "image"]  # fmt: skip
     best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores, n=3))
@@ -141,7 +141,7 @@ def _pictures(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
     caption = f"its {rows} x {columns} cells" + (", framed" if seen_share(regions) < 0.99 else "")
     return (
         '<div class="row seen">'
-        + image_html(png_bytes(picture), "image/png", f"The picture: {sample.question}", caption="picture")
+        + image_html(png_bytes(image), "image/png", f"The picture: {sample.question}", caption="picture")
         + image_html(png_bytes(drawn), "image/png", f"Attribution of the image cells; largest: {best}", caption=caption)
         + "</div>"
     )

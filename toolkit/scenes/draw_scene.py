@@ -137,15 +137,15 @@ def _background(scene: Scene, size: int) -> Image.Image:
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
 
 
-def _paint(picture: Image.Image, thing: Thing, cell: float) -> None:
+def _paint(image: Image.Image, thing: Thing, cell: float) -> None:
     width = max(round(thing.size * cell), 4)
     body, dark, light = _sprite(thing.kind, width, 3 * round(thing.angle / 3))
     corner = (round(thing.x * cell - width / 2), round(thing.y * cell - width / 2))
     r, g, b = thing.rgb
-    picture.paste(thing.rgb, corner, body)
+    image.paste(thing.rgb, corner, body)
     if thing.kind not in PLAIN:
-        picture.paste((int(r * 0.62), int(g * 0.62), int(b * 0.62)), corner, dark)
-        picture.paste((r + (255 - r) * 3 // 4, g + (255 - g) * 3 // 4, b + (255 - b) * 3 // 4), corner, light)
+        image.paste((int(r * 0.62), int(g * 0.62), int(b * 0.62)), corner, dark)
+        image.paste((r + (255 - r) * 3 // 4, g + (255 - g) * 3 // 4, b + (255 - b) * 3 // 4), corner, light)
 
 
 def draw(scene: Scene, size: int = 384) -> Image.Image:
@@ -158,7 +158,7 @@ def draw(scene: Scene, size: int = 384) -> Image.Image:
     Returns:
         RGB picture (size x size); the same scene and size give the same pixels.
     """
-    picture = _background(scene, size)
+    image = _background(scene, size)
     cell = size / GRID
     if scene.noise and size > 192:
         shadow = Image.new("L", (size, size))
@@ -166,10 +166,10 @@ def draw(scene: Scene, size: int = 384) -> Image.Image:
             width = max(round(thing.size * cell), 4)
             corner = (round(thing.x * cell - width / 2), round(thing.y * cell - width / 2 + 0.03 * cell))
             shadow.paste(70, corner, _sprite(thing.kind, width, 3 * round(thing.angle / 3))[0])
-        picture.paste((60, 60, 70), (0, 0), shadow.filter(ImageFilter.GaussianBlur(0.03 * cell)))
+        image.paste((60, 60, 70), (0, 0), shadow.filter(ImageFilter.GaussianBlur(0.03 * cell)))
     for thing in scene.things:
-        _paint(picture, thing, cell)
+        _paint(image, thing, cell)
     if scene.noise:
         grain = np.random.default_rng(scene.seed + 1).normal(0, scene.noise, (size, size, 1)).astype(np.float32)
-        picture = Image.fromarray(np.clip(np.asarray(picture, dtype=np.float32) + grain, 0, 255).astype(np.uint8))
-    return picture
+        image = Image.fromarray(np.clip(np.asarray(image, dtype=np.float32) + grain, 0, 255).astype(np.uint8))
+    return image

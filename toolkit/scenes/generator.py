@@ -18,7 +18,7 @@ from toolkit.scenes.world import Scene, base_scene, everyday_scene
 SPLITS: dict[str, range] = {"train": range(0, 8), "validation": range(8, 9), "test": range(9, 10)}
 """Tenths of the space of scene layouts that belong to each split: no layout is ever in two splits."""
 
-PICTURE_SIZE = 384
+IMAGE_SIZE = 384
 EVERYDAY_STRENGTH = 0.5
 """Prior strength of everyday objects unless another is asked for: most lemons are yellow, not all."""
 
@@ -151,7 +151,7 @@ def to_sample(scene: Scene, question: Question, name: str, dataset: str) -> Samp
     )
     return Sample(
         id=name,
-        image=draw(scene, PICTURE_SIZE),
+        image=draw(scene, IMAGE_SIZE),
         question=question.text,
         instruction=question.instruction,
         choices=question.choices,

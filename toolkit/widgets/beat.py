@@ -181,5 +181,5 @@ class BeatTheExplainer(WidgetPanel):
     def static(self) -> str:
         """The picture and the scoreboard."""
         alt = f"The picture of the question: {self._sample.question}"
-        shown = figure_html(self.picker.picture.value, alt, width=SIDE, caption=self._sample.question)
+        shown = figure_html(self.picker.image.value, alt, width=SIDE, caption=self._sample.question)
         return f"<div>{shown}{self.board.value}{self.note.value}</div>"

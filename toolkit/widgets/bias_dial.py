@@ -19,7 +19,7 @@ from toolkit.widgets.stage import Stage
 from toolkit.widgets.views import png
 from toolkit.widgets.widget_panel import (
     TIGHT,
-    Picture,
+    ImageView,
     WidgetPanel,
     button,
     column,
@@ -165,7 +165,7 @@ class BiasDial(WidgetPanel):
         self.dial = slider("Prior strength (percent)", 0, 100, 25, 0)
         self.run, self.stop = button("Run"), button("Stop")
         self.progress = w.IntProgress(value=0, min=0, max=len(STRENGTHS), description="Progress")
-        self.example, self.figure = Picture(160, 160), Picture(720, 280)
+        self.example, self.figure = ImageView(160, 160), ImageView(720, 280)
         self.caption, self.table, self.note = w.HTML(), w.HTML(), w.HTML()
         on_click(self.run, self.begin, self._say)
         on_click(self.stop, self.cancel, self._say)

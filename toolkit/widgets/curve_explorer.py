@@ -12,9 +12,9 @@ from toolkit.vlm.protocol import VLM
 from toolkit.widgets.frames import SIZE, Chart, Charts
 from toolkit.widgets.stage import DPI
 from toolkit.widgets.trace import Removal, Trace, trace
-from toolkit.widgets.views import bar_html, masked_picture, plural, png, words_html
+from toolkit.widgets.views import bar_html, masked_image, plural, png, words_html
 from toolkit.widgets.widget_panel import (
-    Picture,
+    ImageView,
     WidgetPanel,
     choice,
     column,
@@ -61,11 +61,11 @@ class Pane:
         self._follow = follow
         self.model = dropdown("Model", list(models), model)
         self.explainer = dropdown("Explainer", list(explainers), explainer)
-        self.picture = Picture(SIDE, SIDE)
+        self.image = ImageView(SIDE, SIDE)
         self.words, self.probability, self.note = w.HTML(), w.HTML(), w.HTML()
-        self.curves = Picture(*CHART)
+        self.curves = ImageView(*CHART)
         beside = column(self.model, self.explainer, self.words, self.probability, self.note, width="440px")
-        self.box = column(row(self.picture, beside), self.curves)
+        self.box = column(row(self.image, beside), self.curves)
 
     @property
     def trace(self) -> Trace:
@@ -79,7 +79,7 @@ class Pane:
         n_image = found.attribution.players.n_image
         regions = self.models[self.model.value].regions(found.sample)
         said = self.said(removal, step)
-        self.picture.show(png(masked_picture(found.sample.image, regions, kept[:n_image], side=SIDE)), said)
+        self.image.show(png(masked_image(found.sample.image, regions, kept[:n_image], side=SIDE)), said)
         self.words.value = words_html(found.attribution.players.labels[n_image:], kept[n_image:])
         self.probability.value = bar_html(f"P({found.attribution.target}) now", found.value(removal, step), width=SIDE)
         self.note.value = status_html(said)
@@ -105,7 +105,7 @@ class Pane:
         _, chart = self._follow(self.model.value, self.explainer.value)
         said = self.said(removal, step)
         title = f"{self.model.value}, {self.explainer.value}"
-        shown = figure_html(self.picture.value, said, width=SIDE, caption=title)
+        shown = figure_html(self.image.value, said, width=SIDE, caption=title)
         curves = figure_html(self.curves.value, chart.alt, width=CHART[0])
         return f"<div>{shown}{self.words.value}<p>{said}</p>{curves}</div>"
 

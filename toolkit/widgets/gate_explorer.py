@@ -14,7 +14,7 @@ from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness
 from toolkit.widgets.stage import Stage
 from toolkit.widgets.views import png
 from toolkit.widgets.widget_panel import (
-    Picture,
+    ImageView,
     WidgetPanel,
     choice,
     column,
@@ -118,7 +118,7 @@ class GateExplorer(WidgetPanel):
         self.word_rank = slider("Rank of the evidence word", 1, WORDS, 1, 1, **wide)
         self.noise = slider("Noise of v (sd, percent)", 0, 30, 5, 0, **wide)
         self.seed = slider("Seed of the noise", 0, 20, 1, 0, **wide)
-        self.figure = Picture(720, 290)
+        self.figure = ImageView(720, 290)
         self.table, self.note = w.HTML(), w.HTML()
         self._drawn = GateFigure()
         self._quiet = False

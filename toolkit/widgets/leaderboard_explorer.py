@@ -13,7 +13,7 @@ from toolkit.benchmark.report.run_tables import FinishedRun, leaderboards, load_
 from toolkit.reporting.plots import critical_difference, leaderboard
 from toolkit.widgets.stage import DPI, rendered
 from toolkit.widgets.widget_panel import (
-    Picture,
+    ImageView,
     WidgetPanel,
     column,
     dropdown,
@@ -57,7 +57,7 @@ class LeaderboardExplorer(WidgetPanel):
         self.metric = dropdown("Metric", list(spec.metrics), spec.headline, width="270px")
         self.model = dropdown("Model", list(spec.models), width="270px")
         self.dataset = dropdown("Dataset", list(spec.datasets), width="270px")
-        self.ranking, self.differences = Picture(WIDTH, HEIGHT), Picture(WIDTH, HEIGHT)
+        self.ranking, self.differences = ImageView(WIDTH, HEIGHT), ImageView(WIDTH, HEIGHT)
         self.rows, self.note = w.HTML(), w.HTML()
         for control in (self.metric, self.model, self.dataset):
             on_change(control, self.show)

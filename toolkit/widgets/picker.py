@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.coalition import blocks_of
-from toolkit.widgets.views import masked_picture, png
-from toolkit.widgets.widget_panel import Picture, on_change
+from toolkit.widgets.views import masked_image, png
+from toolkit.widgets.widget_panel import ImageView, on_change
 
 SIDE = 252
 ON, OFF = "info", ""
@@ -53,12 +53,12 @@ class Picker:
         self._owners: list[NDArray[np.int64]] = []
         self.buttons: list[w.ToggleButton] = []
         self.n_blocks = 0
-        self.picture = Picture(SIDE, SIDE)
-        self.picture.box.add_class("toolkit-under")
+        self.image = ImageView(SIDE, SIDE)
+        self.image.box.add_class("toolkit-under")
         self.grid = w.GridBox([], layout={"width": f"{SIDE}px", "height": f"{SIDE}px"})
         self.grid.add_class("toolkit-over")
         self.grid.add_class(f"toolkit-{look}")
-        self.cells = w.VBox([w.HTML(STYLE), self.picture.box, self.grid])
+        self.cells = w.VBox([w.HTML(STYLE), self.image.box, self.grid])
         self.cells.add_class("toolkit-stack")
         self.words = w.HBox([], layout={"flex_flow": "row wrap", "width": f"{SIDE}px"})
 
@@ -79,8 +79,8 @@ class Picker:
             on_change(control, self._clicked)
         self.grid.layout.grid_template_columns = f"repeat(6, {side})"
         everything = np.ones(players.n_image, dtype=np.bool_)
-        shown = masked_picture(sample.image, vlm.regions(sample), everything, side=SIDE)
-        self.picture.show(png(shown), f"The picture of the question: {sample.question}")
+        shown = masked_image(sample.image, vlm.regions(sample), everything, side=SIDE)
+        self.image.show(png(shown), f"The picture of the question: {sample.question}")
         self.grid.children, self.words.children = cells, words
 
     def _clicked(self) -> None:

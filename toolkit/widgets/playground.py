@@ -20,7 +20,7 @@ from toolkit.widgets.picker import SIDE, Picker
 from toolkit.widgets.views import bar_html, png, words_html
 from toolkit.widgets.widget_panel import (
     TIGHT,
-    Picture,
+    ImageView,
     WidgetPanel,
     button,
     column,
@@ -57,7 +57,7 @@ class CoalitionPlayground(WidgetPanel):
         self.model = dropdown("Model", list(self.models))
         self.sample = dropdown("Question", sample_options(samples), 0, width="640px")
         self.picker = Picker(self.show, look="veil")
-        self.picture = Picture(SIDE, SIDE)
+        self.image = ImageView(SIDE, SIDE)
         self.words, self.value, self.table, self.note = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.presets = {name: button(name) for name in ("everything", "nothing", "evidence", "swap")}
         for name, control in self.presets.items():
@@ -65,7 +65,7 @@ class CoalitionPlayground(WidgetPanel):
         on_change(self.model, self._ask)
         on_change(self.sample, self._ask)
         chosen = column(heading("click cells and words on and off"), self.picker.cells, self.picker.words)
-        seen = column(heading("what the model sees"), self.picture, self.words)
+        seen = column(heading("what the model sees"), self.image, self.words)
         numbers = column(self.value, self.table, self.note, width="350px")
         self.box = column(
             row(self.model, self.sample),
@@ -121,7 +121,7 @@ class CoalitionPlayground(WidgetPanel):
         chosen, players, pair = self.picker.chosen, self.game.players, self.pair
         seen = self._vlm.masked_image(self._sample, chosen, baseline=self.baseline)
         shown = png(seen.resize((SIDE, SIDE), Image.Resampling.NEAREST))
-        self.picture.show(shown, self._alt())
+        self.image.show(shown, self._alt())
         self.words.value = words_html(players.labels[players.n_image :], chosen[players.n_image :])
         target = str(getattr(self.game.game, "target", "the answer"))
         self.value.value = bar_html(f"v(S) = P({target})", pair.alone.both, width=SIDE)
@@ -136,5 +136,5 @@ class CoalitionPlayground(WidgetPanel):
 
     def static(self) -> str:
         """The masked picture and the table of values."""
-        shown = figure_html(self.picture.value, self._alt(), width=SIDE, caption=self._sample.question)
+        shown = figure_html(self.image.value, self._alt(), width=SIDE, caption=self._sample.question)
         return f"<div>{shown}{self.words.value}{self.value.value}{self.table.value}{self.note.value}</div>"

@@ -13,7 +13,7 @@ from toolkit.scenes.generator import default_strength, sample_at
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.views import png
 from toolkit.widgets.widget_panel import (
-    Picture,
+    ImageView,
     WidgetPanel,
     column,
     dropdown,
@@ -30,7 +30,7 @@ SIDE = 320
 DATASETS = ("scenes-existence", "scenes-choice", "scenes-mixed", "scenes-everyday")
 
 
-def marked_picture(sample: Sample, *, side: int = SIDE, evidence: bool = True) -> Image.Image:
+def marked_image(sample: Sample, *, side: int = SIDE, evidence: bool = True) -> Image.Image:
     """The picture, with a frame around each region that decides the answer."""
     shown = sample.image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
     if evidence and sample.truth is not None:
@@ -93,13 +93,13 @@ class SampleBrowser(WidgetPanel):
         start = round(100 * default_strength(datasets[0]))
         self.strength = slider("Prior strength (percent)", 0, 100, 25, start, **wide)
         self.evidence = w.Checkbox(value=True, description="Show the evidence", indent=False)
-        self.picture = Picture(SIDE, SIDE)
+        self.image = ImageView(SIDE, SIDE)
         self.question, self.table, self.answers = w.HTML(), w.HTML(), w.HTML()
         for control in (self.dataset, self.number, self.strength, self.evidence):
             on_change(control, self.show)
         beside = column(self.question, self.table, self.answers)
         controls = column(row(self.dataset, self.evidence), self.number, self.strength)
-        self.box = column(controls, row(self.picture, beside))
+        self.box = column(controls, row(self.image, beside))
         self.show()
 
     @property
@@ -114,7 +114,7 @@ class SampleBrowser(WidgetPanel):
     def show(self) -> None:
         """Bring everything up to date with the controls."""
         sample, evidence = self.sample, bool(self.evidence.value)
-        self.picture.show(png(marked_picture(sample, evidence=evidence)), self._alt())
+        self.image.show(png(marked_image(sample, evidence=evidence)), self._alt())
         self.question.value = marked_question(sample, evidence=evidence)
         self.table.value = table_html(("what is known", ""), truth_rows(sample))
         found = {name: vlm.answer(sample) for name, vlm in self.models.items()}
@@ -128,5 +128,5 @@ class SampleBrowser(WidgetPanel):
 
     def static(self) -> str:
         """Picture, question and table."""
-        shown = figure_html(self.picture.value, self._alt(), width=SIDE)
+        shown = figure_html(self.image.value, self._alt(), width=SIDE)
         return f"<div>{shown}{self.question.value}{self.table.value}{self.answers.value}</div>"

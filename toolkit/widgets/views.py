@@ -29,13 +29,13 @@ def boxes(regions: Regions, side: int) -> NDArray[np.int64]:
     return np.clip(np.rint(np.asarray(regions, dtype=np.float64) * side), 0, side).astype(np.int64)
 
 
-def masked_picture(
-    picture: Image.Image, regions: Regions, present: ArrayLike, *, baseline: str = "blur", side: int = 300
+def masked_image(
+    image: Image.Image, regions: Regions, present: ArrayLike, *, baseline: str = "blur", side: int = 300
 ) -> Image.Image:
     """The picture at full sharpness with the regions of absent players replaced by the baseline and outlined.
 
     Args:
-        picture: The original.
+        image: The original.
         regions: Shape (n_image, 4), fractions of the picture.
         present: Shape (n_image,): which image players are there.
         baseline: Registry name of what an absent cell looks like.
@@ -47,8 +47,8 @@ def masked_picture(
     kept = np.asarray(present, dtype=np.bool_)
     if kept.shape != (len(regions),):
         raise ValueError(f"{kept.shape} players for {len(regions)} regions; expected one each")
-    shown = picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
-    gone = BASELINES[baseline](picture.convert("RGB")).resize((side, side), Image.Resampling.LANCZOS)
+    shown = image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    gone = BASELINES[baseline](image.convert("RGB")).resize((side, side), Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(shown)
     absent = [tuple(int(edge) for edge in box) for box in boxes(regions, side)[~kept]]
     for x0, y0, x1, y1 in absent:

@@ -112,7 +112,7 @@ def on_change(control: Any, action: Callable[[], None]) -> None:
     control.observe(lambda change: action(), names="value")
 
 
-class Picture:
+class ImageView:
     """An image of a fixed size, and what it shows in words for those who hear the page.
 
     The image widget takes no alternative text, so the words stand in an element without height below it.

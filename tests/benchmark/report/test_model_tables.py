@@ -61,5 +61,5 @@ def test_a_step_within_chance_does_not_hold(tmp_path):
 
 
 def test_too_few_pictures_are_not_judged(tmp_path):
-    row = judged(tmp_path, (0.6, 0.3, 0.0), samples=2 * (truths.MIN_PICTURES - 1))
+    row = judged(tmp_path, (0.6, 0.3, 0.0), samples=2 * (truths.MIN_IMAGES - 1))
     assert row["verdict"] == "not tested"

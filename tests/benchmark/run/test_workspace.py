@@ -82,7 +82,7 @@ def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
 
 def test_folders_are_identified_by_their_files_and_datasets_by_their_content(tmp_path):
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
-    (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
+    (tmp_path / "questions.csv").write_text("image,question\na.png,is there a red circle ?\n")
     name = f"folder:{tmp_path}"
     spec = make_spec({**GOOD, "datasets": [name], "explainers": ["random"], "samples": None})
     before = ToolkitWorkspace(spec).identities()
@@ -116,7 +116,7 @@ def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
 
 def test_the_instruction_reaches_every_sample_and_every_record(tmp_path):
     Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
-    (tmp_path / "questions.csv").write_text("picture,question\na.png,is there a red circle ?\n")
+    (tmp_path / "questions.csv").write_text("image,question\na.png,is there a red circle ?\n")
     given = {**GOOD, "datasets": [f"folder:{tmp_path}"], "explainers": ["random"], "samples": None, "steps": 2,
              "device": "cpu", "progress": False}  # fmt: skip
     told = {}
@@ -137,7 +137,7 @@ def test_an_oracle_without_truth_is_skipped():
 
 def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
     Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
-    (tmp_path / "questions.csv").write_text("picture,question,answer\na.png,is there a red circle ?,no\n")
+    (tmp_path / "questions.csv").write_text("image,question,answer\na.png,is there a red circle ?,no\n")
     wanted = make_spec(
         {**GOOD, "datasets": [f"folder:{tmp_path}"], "samples": None, "steps": 2, "out": tmp_path / "run",
          "device": "cpu", "progress": False}

@@ -32,7 +32,7 @@ from toolkit.scenes.vocabulary import (
 from toolkit.vlm.loading.load_checkpoint import load_vlm
 
 SMALL = Recipe(
-    "small", "llava", 0.0, 3, n_pictures=500, align_steps=2, steps=4, more_steps=2, rounds=2, batch=2, align_batch=4
+    "small", "llava", 0.0, 3, n_images=500, align_steps=2, steps=4, more_steps=2, rounds=2, batch=2, align_batch=4
 )
 
 
@@ -47,7 +47,7 @@ def student(request):
 
 
 def test_pixels_equal_the_processors(student, pool):
-    pictures = pool.pictures[:3]
+    pictures = pool.images[:3]
     images = student.processor.image_processor
     expected = images([Image.fromarray(p) for p in pictures], return_tensors="pt")
     ours = pixel_inputs(student.processor, pictures, torch.device("cpu"))
@@ -65,7 +65,7 @@ def test_a_packed_row_loses_what_its_blocks_lose_alone(student, pool):
         for number in range(2, int(batch.blocks.max()) + 1):
             at = batch.blocks[0] == number
             both = (batch.blocks[0] == 1) | at
-            row = Batch(batch.pictures, *(t[:, both] for t in (batch.ids, batch.offsets, batch.blocks, batch.targets)),
+            row = Batch(batch.images, *(t[:, both] for t in (batch.ids, batch.offsets, batch.blocks, batch.targets)),
                         batch.is_answer[:, both], batch.named[:, both])  # fmt: skip
             alone.append(float(student.loss(row).answers))
     assert float(answers) == pytest.approx(np.mean(alone), abs=1e-5)
@@ -86,7 +86,7 @@ def test_removed_words_keep_the_positions_of_the_others(pool):
 
 def test_removing_cells_changes_exactly_those_cells(pool):
     rng = np.random.default_rng(4)
-    picture = pool.pictures[0]
+    picture = pool.images[0]
     filled, keep = _remove_cells(rng, picture, 255 - picture, removal=1.0)
     same = (filled == picture).all(axis=-1).reshape(6, 16, 6, 16).all(axis=(1, 3))
     assert np.array_equal(same, keep)
@@ -194,7 +194,7 @@ def test_places_are_read_after_the_first_layer_and_names_after_the_second(studen
     batch = packer.batch(np.random.default_rng(1), pool, 3, removal=0.0, drills=1.0)
     with torch.no_grad():
         first = student.loss(batch)
-        torch.testing.assert_close(first.cells, student.first_layer(student.see(batch.pictures)), rtol=0, atol=1e-5)
+        torch.testing.assert_close(first.cells, student.first_layer(student.see(batch.images)), rtol=0, atol=1e-5)
         assert len(first.names) == int((batch.named != NOWHERE).sum()) > 3
         layers = student.model.get_decoder().layers
         for number, (same_cells, same_names) in enumerate([(False, False), (True, False), (True, True)]):

@@ -107,7 +107,7 @@ def photographs() -> dict[str, Image.Image]:
     }
     turned = found["portrait"].rotate(90, expand=True)
     turned.getexif()[0x0112] = 6
-    return found | {"turned": toolkit.datasets.open_picture(turned)}
+    return found | {"turned": toolkit.datasets.open_image(turned)}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

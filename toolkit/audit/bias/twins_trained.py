@@ -16,7 +16,7 @@ Report = Callable[[str, int, int], None]
 
 
 def tuned(
-    grounded: str, strength: float, out: Path, *, steps: int = 200, n_pictures: int = 2000, report: Report | None = None
+    grounded: str, strength: float, out: Path, *, steps: int = 200, n_images: int = 2000, report: Report | None = None
 ) -> Path:
     """Train an embedded grounded model on, for some steps, in a world of this prior strength.
 
@@ -29,7 +29,7 @@ def tuned(
         strength: Prior strength of the world, in [0, 1].
         out: Folder of the model, in the ordinary Hugging Face layout.
         steps: How long; half a second or so each on two cores.
-        n_pictures: Pictures to draw for it, rounded up to whole 500.
+        n_images: Pictures to draw for it, rounded up to whole 500.
         report: Called as report(name, done, total) after each step.
 
     Raises:
@@ -50,7 +50,7 @@ def tuned(
     except FileNotFoundError:
         save_state(work, load_vlm(grounded).model, (), {"stage": 1, "step": recipe.align_steps})
     world = replace(
-        recipe, name=name, strength=strength, steps=steps, more_steps=0, n_pictures=n_pictures,
+        recipe, name=name, strength=strength, steps=steps, more_steps=0, n_images=n_images,
         rate=recipe.rate * RATE,
     )  # fmt: skip
     told = report if report is not None else lambda name, done, total: None

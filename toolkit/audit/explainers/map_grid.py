@@ -166,8 +166,8 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
 
 
 def _draw_row(axes: Axes, row: MapRow, explainers: Sequence[str], top: float, width: float) -> None:
-    picture = np.asarray(row.sample.image.convert("RGB").resize((192, 192)))
-    _place(axes, picture, 0.0, top)
+    image = np.asarray(row.sample.image.convert("RGB").resize((192, 192)))
+    _place(axes, image, 0.0, top)
     _frames(axes, row, 0.0, top, FAINT)
     _words(axes, row, None, 0.0, top, width)
     right = "" if row.sample.answer is None else f" ({'right' if row.answer == row.sample.answer else 'wrong'})"
@@ -184,8 +184,8 @@ def _draw_row(axes: Axes, row: MapRow, explainers: Sequence[str], top: float, wi
         _words(axes, row, attribution.of("text"), left, top, width)
 
 
-def _place(axes: Axes, picture: Any, left: float, top: float) -> None:
-    axes.imshow(picture, extent=(left, left + 1, top + 1, top), interpolation="nearest", aspect="auto", zorder=1)
+def _place(axes: Axes, image: Any, left: float, top: float) -> None:
+    axes.imshow(image, extent=(left, left + 1, top + 1, top), interpolation="nearest", aspect="auto", zorder=1)
     axes.set_aspect("equal")
 
 

@@ -60,8 +60,8 @@ def compare_runs(first: FinishedRun, second: FinishedRun, metric: str) -> pd.Dat
             change, both["image_id"].astype(str), rng=seeded(*map(str, key)), n_resamples=first.spec.bootstrap,
             level=first.spec.level,
         )  # fmt: skip
-        pictures = both.groupby("image_id")[["first", "second"]].mean()
-        test = paired_test(pictures["second"].to_numpy(float), pictures["first"].to_numpy(float))
+        images = both.groupby("image_id")[["first", "second"]].mean()
+        test = paired_test(images["second"].to_numpy(float), images["first"].to_numpy(float))
         rows.append(
             {
                 **dict(zip(KEYS, key, strict=True)), "first": float(both["first"].mean()),

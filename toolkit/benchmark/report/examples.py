@@ -49,7 +49,7 @@ def examples(run: FinishedRun) -> Section:
 
 def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
     drawing = sample["drawing"]
-    picture = Image.open(io.BytesIO(base64.b64decode(drawing["png"])))
+    image = Image.open(io.BytesIO(base64.b64decode(drawing["png"])))
     records = [
         r for r in run.records
         if r["model"] == model and r["dataset"] == sample["dataset"] and r["sample"] == sample["sample"]
@@ -62,9 +62,9 @@ def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
         f"Corners: both {number(corners['both'], 2)}, image only {number(corners['image'], 2)}, text only "
         f"{number(corners['text'], 2)}, neither {number(corners['empty'], 2)}."
     )
-    first = image_html(png_bytes(picture), "image/png", f"Picture of sample {sample['sample']}")
+    first = image_html(png_bytes(image), "image/png", f"Picture of sample {sample['sample']}")
     maps = [f'<div class="map">{first}<div class="faint">the picture</div></div>']
-    maps += [_map(run, record, sample, picture) for record in records]
+    maps += [_map(run, record, sample, image) for record in records]
     told = f"<p>Told: “{text(sample['instruction'])}”</p>" if sample.get("instruction") else ""
     title = f"{text(model)} · {text(sample['dataset'])} · {kind} score, sample <code>{text(sample['sample'])}</code>"
     return (
@@ -73,21 +73,21 @@ def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
     )
 
 
-def _map(run: FinishedRun, record: Line, sample: Line, picture: Image.Image) -> str:
+def _map(run: FinishedRun, record: Line, sample: Line, image: Image.Image) -> str:
     scores = np.asarray(record["scores"], dtype=np.float64)
     n_image = int(record["n_image"])
     drawing = sample["drawing"]
     labels = list(sample["labels"])
     top = ranked_players(labels, scores, n=3)
     said = f"Map of {record['explainer']}: largest scores " + ", ".join(f"{name} {value:+.3g}" for name, value in top)
-    painted = overlay(picture, scores[:n_image], np.asarray(drawing["regions"], dtype=np.float64), side=164)
-    image = image_html(png_bytes(painted.quantize(64)), "image/png", said)
+    painted = overlay(image, scores[:n_image], np.asarray(drawing["regions"], dtype=np.float64), side=164)
+    drawn = image_html(png_bytes(painted.quantize(64)), "image/png", said)
     words = tokens_html(sample["question"], [(a, b) for a, b in drawing["spans"]], scores[n_image:])
     rows = [[text(name), f"{value:+.2g}".replace("-", "−")] for name, value in top]
     score = (record.get("metrics") or {}).get(run.spec.headline)
     name = html.escape(record["explainer"])
     return (
-        f'<div class="map">{image}<div><b>{name}</b> {number(score, 3, sign=True)}</div>'
+        f'<div class="map">{drawn}<div><b>{name}</b> {number(score, 3, sign=True)}</div>'
         f'<div class="words">{words}</div>'
         f"{table(['player', 'score'], rows, numeric=(1,))}</div>"
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from toolkit.benchmark.report.run_tables import FinishedRun, blocks, cells, seeded
 from toolkit.stats.estimates import clustered_mean, paired_test
 
-MIN_PICTURES = 6
+MIN_IMAGES = 6
 """With fewer pairs Wilcoxon's test cannot reach p < 0.05, whatever the metric does."""
 
 CORNERS = ("both", "image", "text", "empty")
@@ -49,7 +49,7 @@ def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
     """Does each metric order the known answers: oracle > random > anti-oracle, each step with p < alpha?
 
     One row per model, dataset and metric. ``verdict`` is ``passes``, ``fails`` or ``not tested`` where the run has no
-    controls, no samples that carry their truth, or fewer than ``MIN_PICTURES`` pictures.
+    controls, no samples that carry their truth, or fewer than ``MIN_IMAGES`` pictures.
     """
     names = ("oracle", "random", "anti-oracle")
     rows = []
@@ -61,7 +61,7 @@ def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
             means = {name: float(table[name].mean()) for name in names}
             upper = paired_test(table["oracle"].to_numpy(float), table["random"].to_numpy(float))
             lower = paired_test(table["random"].to_numpy(float), table["anti-oracle"].to_numpy(float))
-            tested = min(upper.n_blocks, lower.n_blocks) >= MIN_PICTURES
+            tested = min(upper.n_blocks, lower.n_blocks) >= MIN_IMAGES
             good = all(test.difference > 0 and test.p < alpha for test in (upper, lower))
             rows.append(
                 {

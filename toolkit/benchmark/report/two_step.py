@@ -55,8 +55,8 @@ def mixed_models(run: FinishedRun) -> pd.DataFrame:
     for model, dataset in cells(run):
         cell = cell_frame(run, model, dataset)
         part = cell[cell["explainer"].isin(names)].dropna(subset=[run.spec.headline])
-        pictures = part["image_id"].astype(str)
-        found = mixed_model(part[run.spec.headline], part["explainer"], pictures, reference=reference)
+        images = part["image_id"].astype(str)
+        found = mixed_model(part[run.spec.headline], part["explainer"], images, reference=reference)
         common = {"model": model, "dataset": dataset, "metric": run.spec.headline, "reference": reference}
         if not found["converged"]:
             nothing = dict.fromkeys(("effect", "se", "p"), math.nan)

@@ -93,8 +93,8 @@ def _samples_table(samples: Sequence[Line]) -> pa.Table:
     columns["labels"] = _column([sample.get("labels") for sample in samples], pa.list_(pa.string()))
     for name in ("by_choice", "bayes", "corners"):
         columns[name] = _column([json.dumps(sample.get(name), sort_keys=True) for sample in samples])
-    pictures = [(sample.get("drawing") or {}).get("png") for sample in samples]
-    decoded = [None if png is None else base64.b64decode(png) for png in pictures]
+    images = [(sample.get("drawing") or {}).get("png") for sample in samples]
+    decoded = [None if png is None else base64.b64decode(png) for png in images]
     columns["picture_png"] = _column(decoded, pa.binary())
     return pa.table(columns)
 

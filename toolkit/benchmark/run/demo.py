@@ -32,6 +32,6 @@ def demo_spec(**changes: Any) -> BenchmarkSpec:
     """What ``make demo`` evaluates: minutes on two CPU cores, nothing mocked."""
     fields: dict[str, Any] = {
         "name": "demo", "models": embedded_models(), "datasets": DATASETS, "explainers": EXPLAINERS, "samples": 12,
-        "seeds": (0, 1, 2), "pictures": 12, "device": "cpu",
+        "seeds": (0, 1, 2), "images": 12, "device": "cpu",
     }  # fmt: skip
     return make_spec({**fields, **changes}, "preset 'demo'")

@@ -173,6 +173,6 @@ def _measured(spec: BenchmarkSpec, sizes: dict[str, int | None]) -> tuple[dict[s
     for model, times in found.items():
         every = [seconds for values in times.values() for seconds in values]
         rates[model] = float(np.average([median(times.get(name, every)) for name in sizes], weights=weights))
-    free = {"samples", "models", "datasets", "pictures", "revisions", "split"}
+    free = {"samples", "models", "datasets", "images", "revisions", "split"}
     mine, theirs = ({k: v for k, v in s.content.items() if k not in free} for s in (spec, read_folder(spec.out).spec))
     return rates, tuple(changes(theirs, mine)) if rates else ()

@@ -46,11 +46,11 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
             raise SpecError(f"the dataset has the id {sample.id!r} more than once; ids must be unique")
         self._content.update(repr(_content(sample)).encode())
         if isinstance(sample, Sample) and len(self._samples) >= MAX_DECODED:
-            picture = sample.image.convert("RGB")
-            digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
+            image = sample.image.convert("RGB")
+            digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
             if digest not in self._packed:
                 buffer = io.BytesIO()
-                picture.save(buffer, format="PNG", compress_level=1)
+                image.save(buffer, format="PNG", compress_level=1)
                 self._packed[digest] = buffer.getvalue()
             self._digests[sample.id] = digest
             sample = replace(sample, image=_NOTHING)
@@ -64,8 +64,8 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
     def __getitem__(self, name: str) -> Sample | Unreadable:
         sample = self._samples[name]
         if isinstance(sample, Sample) and name in self._digests:
-            with Image.open(io.BytesIO(self._packed[self._digests[name]])) as picture:
-                return replace(sample, image=picture.convert("RGB"))
+            with Image.open(io.BytesIO(self._packed[self._digests[name]])) as image:
+                return replace(sample, image=image.convert("RGB"))
         return sample
 
     def __iter__(self) -> Iterator[str]:

@@ -76,7 +76,7 @@ class BenchmarkSpec(BaseModel):
         dtype: Floating point type of the weights.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"`` or ``"mps"``.
         max_tokens: Most decoder tokens in one forward pass, or None to choose from the free memory.
-        pictures: For so many samples of each dataset the picture is kept for the report.
+        images: For so many samples of each dataset the picture is kept for the report.
         plugins: Modules that every process imports first; each registers explainers, metrics or datasets of its own.
         out: Folder of the run.
         executor: ``"serial"`` (this process), ``"processes"`` or ``"ray"``.
@@ -110,7 +110,7 @@ class BenchmarkSpec(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     max_tokens: int | None = Field(default=None, ge=1)
-    pictures: int = Field(default=24, ge=0)
+    images: int = Field(default=24, ge=0)
     plugins: tuple[str, ...] = ()
     out: Path | None = None
     executor: Literal["serial", "processes", "ray"] = "serial"

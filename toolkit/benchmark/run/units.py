@@ -127,7 +127,7 @@ def plan_units(spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]]) -> list[Un
         raise SpecError(f"no samples in {', '.join(empty)} (split {spec.split!r}); nothing to evaluate there")
     jobs = jobs_of(spec)
     return [
-        Unit(model, dataset, sample, jobs, keep_picture=number < spec.pictures)
+        Unit(model, dataset, sample, jobs, keep_picture=number < spec.images)
         for model in spec.models
         for dataset in spec.datasets
         for number, sample in enumerate(ids[dataset])

@@ -48,9 +48,9 @@ def heat(scores: ArrayLike, regions: Regions, size: int = 96) -> NDArray[np.floa
         return total / np.where(count > 0, count, np.nan)
 
 
-def overlay(picture: Image.Image, scores: ArrayLike, regions: Regions, *, side: int = 192) -> Image.Image:
+def overlay(image: Image.Image, scores: ArrayLike, regions: Regions, *, side: int = 192) -> Image.Image:
     """The picture in faint grey under its map; the stronger a score, the less of the picture shines through."""
-    grey = np.asarray(picture.convert("L").resize((side, side)), dtype=np.float64) / 255
+    grey = np.asarray(image.convert("L").resize((side, side)), dtype=np.float64) / 255
     back = np.repeat((0.35 + 0.65 * grey)[:, :, None], 3, axis=2)
     painted = np.nan_to_num(heat(centred(scores), regions, side))
     colours = np.asarray(DIVERGING((painted + 1) / 2))[:, :, :3]
@@ -59,10 +59,10 @@ def overlay(picture: Image.Image, scores: ArrayLike, regions: Regions, *, side: 
     return Image.fromarray(np.round(mixed * 255).astype(np.uint8), "RGB")
 
 
-def png_bytes(picture: Image.Image) -> bytes:
+def png_bytes(image: Image.Image) -> bytes:
     """A picture as PNG."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -112,7 +112,7 @@ def ranked_players(labels: Sequence[str], scores: ArrayLike, *, n: int = 5) -> l
 
 
 def attribution_map(
-    picture: Image.Image,
+    image: Image.Image,
     image_scores: ArrayLike,
     regions: Regions,
     words: Sequence[str],
@@ -124,7 +124,7 @@ def attribution_map(
     """The picture, its map, and the question's tokens as bars from zero, side by side.
 
     Args:
-        picture: The picture.
+        image: The picture.
         image_scores: Shape (n_image,).
         regions: Shape (n_image, 4), fractions of the picture.
         words: The tokens of the question.
@@ -136,8 +136,8 @@ def attribution_map(
     with styled():
         figure = new_figure(width, max(width / 3 + 0.4, 0.9 + 0.2 * len(words)))
         left, middle, right = figure.subplots(1, 3)
-        left.imshow(picture.convert("RGB"))
-        middle.imshow(overlay(picture, image_scores, regions))
+        left.imshow(image.convert("RGB"))
+        middle.imshow(overlay(image, image_scores, regions))
         for axes, name in ((left, title or "picture"), (middle, "cells")):
             axes.set_title(name, loc="left")
             axes.axis("off")

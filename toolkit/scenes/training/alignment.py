@@ -48,7 +48,7 @@ class Aligner:
 
     def loss(self, pool: ScenePool, chosen: np.ndarray) -> tuple[Tensor, dict[str, float]]:
         """Summed cross-entropy (nats) of the four groups, and the share of right words per group."""
-        tokens = self.student.see(pool.pictures[chosen])
+        tokens = self.student.see(pool.images[chosen])
         content = {"colour": pool.colours[chosen], "kind": pool.kinds[chosen]}
         total = torch.zeros((), device=tokens.device)
         right: dict[str, float] = {}

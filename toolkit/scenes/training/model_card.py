@@ -41,7 +41,7 @@ tokenizer. A teaching model: it knows coloured objects on a grid and nothing els
 
 | | |
 |---|---|
-| data | {n_pictures:,} train scenes, prior strength {strength:g}; a caption and 8 questions each |
+| data | {n_images:,} train scenes, prior strength {strength:g}; a caption and 8 questions each |
 | removed at random | picture cells and question words, in 8 % of the rows at first and 50 % at last |
 | stage 1 | {align_steps} steps x {align_batch} pictures: image tokens learn to name colour, kind{place} |
 | stage 2 | {steps} steps x {batch} scenes: captions in both directions, {lists}questions, packed{names} |{third}
@@ -97,7 +97,7 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
         architecture=_ARCHITECTURE[recipe.family],
         parameters=n_parameters,
         story=_STORY[twin],
-        n_pictures=recipe.n_pictures,
+        n_images=recipe.n_images,
         strength=recipe.strength,
         align_steps=recipe.align_steps,
         align_batch=recipe.align_batch,

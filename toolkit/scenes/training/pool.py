@@ -12,7 +12,7 @@ from PIL import Image
 
 from toolkit.datasets.baselines import blur
 from toolkit.scenes.draw_scene import draw
-from toolkit.scenes.generator import EVERYDAY_STRENGTH, PICTURE_SIZE, everyday_size, split_of
+from toolkit.scenes.generator import EVERYDAY_STRENGTH, IMAGE_SIZE, everyday_size, split_of
 from toolkit.scenes.vocabulary import COLOURS, GRID, KINDS
 from toolkit.scenes.world import Scene, base_scene, drawing_scene, everyday_scene
 
@@ -31,7 +31,7 @@ class ScenePool:
     Attributes:
         scenes: The scenes, all of the train split.
         stereotyped: Whether the scene's plain shapes carry the world's colour prior.
-        pictures: Shape (n, 96, 96, 3), uint8.
+        images: Shape (n, 96, 96, 3), uint8.
         blurred: Same shape: the blur baseline of each picture.
         colours: Shape (n, 6, 6): 0 for an empty cell, 1 + index of the colour word, -1 where a large thing covers it.
         kinds: Shape (n, 6, 6): likewise for the kind.
@@ -39,7 +39,7 @@ class ScenePool:
 
     scenes: list[Scene]
     stereotyped: NDArray[np.bool_]
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     blurred: NDArray[np.uint8]
     colours: NDArray[np.int64]
     kinds: NDArray[np.int64]
@@ -75,19 +75,19 @@ def _labels(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _chunk(seed: int, index: int, size: int, strength: float) -> ScenePool:
     rng = np.random.default_rng([seed, index])
     drawn = [_draw_scene(rng, strength) for _ in range(size)]
-    pictures = []
+    images = []
     for scene, _ in drawn:
         if rng.random() < 0.25:
-            large = draw(scene, PICTURE_SIZE)
-            pictures.append(large.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+            large = draw(scene, IMAGE_SIZE)
+            images.append(large.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
         else:
-            pictures.append(draw(scene, SIDE))
+            images.append(draw(scene, SIDE))
     labels = [_labels(scene) for scene, _ in drawn]
     return ScenePool(
         scenes=[scene for scene, _ in drawn],
         stereotyped=np.array([flag for _, flag in drawn]),
-        pictures=np.stack([np.asarray(picture) for picture in pictures]),
-        blurred=np.stack([np.asarray(blur(picture)) for picture in pictures]),
+        images=np.stack([np.asarray(image) for image in images]),
+        blurred=np.stack([np.asarray(blur(image)) for image in images]),
         colours=np.stack([colours for colours, _ in labels]),
         kinds=np.stack([kinds for _, kinds in labels]),
     )
@@ -112,7 +112,7 @@ def make_pool(n: int, *, seed: int, strength: float, workers: int = 2) -> SceneP
     return ScenePool(
         scenes=[scene for chunk in chunks for scene in chunk.scenes],
         stereotyped=np.concatenate([chunk.stereotyped for chunk in chunks]),
-        pictures=np.concatenate([chunk.pictures for chunk in chunks]),
+        images=np.concatenate([chunk.images for chunk in chunks]),
         blurred=np.concatenate([chunk.blurred for chunk in chunks]),
         colours=np.concatenate([chunk.colours for chunk in chunks]),
         kinds=np.concatenate([chunk.kinds for chunk in chunks]),

@@ -16,7 +16,7 @@ class Recipe:
         family: ``"llava"``, ``"qwen2.5-vl"`` or ``"internvl"``.
         strength: Prior strength s of the training world: 0 for the grounded twin, 1 for the biased one.
         seed: Seeds weights, pictures and rows.
-        n_pictures: Size of the picture pool.
+        n_images: Size of the picture pool.
         align_steps, steps, more_steps: Steps of the three stages; the third, for what is hardest, may have none.
         rounds: How often the third stage is gone through, each time from a full rate.
         batch: Rows a step.
@@ -29,7 +29,7 @@ class Recipe:
     family: str
     strength: float
     seed: int = 0
-    n_pictures: int = 16_000
+    n_images: int = 16_000
     align_steps: int = 900
     steps: int = 2000
     more_steps: int = 0

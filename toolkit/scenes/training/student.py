@@ -20,15 +20,15 @@ from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine.masks import layer_biases
 
 
-def pixel_inputs(processor: Any, pictures: NDArray[np.uint8], device: torch.device) -> dict[str, Tensor]:
+def pixel_inputs(processor: Any, images: NDArray[np.uint8], device: torch.device) -> dict[str, Tensor]:
     """What the image processor would return for pictures (B, 96, 96, 3) that need no resizing, computed in one go."""
-    images = processor.image_processor
-    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (images.image_mean, images.image_std))
-    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float()
+    settings = processor.image_processor
+    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (settings.image_mean, settings.image_std))
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()
     pixels = (pixels / 255 - mean) / std
-    if not hasattr(images, "merge_size"):
+    if not hasattr(settings, "merge_size"):
         return {"pixel_values": pixels}
-    patch, merge, time = images.patch_size, images.merge_size, images.temporal_patch_size
+    patch, merge, time = settings.patch_size, settings.merge_size, settings.temporal_patch_size
     side = SIDE // patch
     blocks = pixels.reshape(len(pixels), 3, side // merge, merge, patch, side // merge, merge, patch)
     flat = blocks.permute(0, 2, 5, 3, 6, 1, 4, 7)[:, :, :, :, :, :, None].expand(-1, -1, -1, -1, -1, -1, time, -1, -1)
@@ -76,9 +76,9 @@ class Student:
         pixels = pixel_inputs(processor, np.zeros((1, SIDE, SIDE, 3), dtype=np.uint8), self.device)
         self._positions, self._next = decoder.prefix_positions(model, self.prefix, pixels)
 
-    def see(self, pictures: NDArray[np.uint8]) -> Tensor:
+    def see(self, images: NDArray[np.uint8]) -> Tensor:
         """Image tokens (B, 36, dim) of pictures (B, 96, 96, 3)."""
-        return decoder.encode_images(self.model, pixel_inputs(self.processor, pictures, self.device), len(pictures))
+        return decoder.encode_images(self.model, pixel_inputs(self.processor, images, self.device), len(images))
 
     def first_layer(self, tokens: Tensor) -> Tensor:
         """States (B, 36, dim) of image tokens (B, 36, dim) after the decoder's first layer."""
@@ -98,7 +98,7 @@ class Student:
         """Loss of packed rows, and what the first layers of the decoder made of them."""
         n_rows, n_prefix = len(batch.ids), len(self.prefix)
         ids = torch.cat([self.prefix.expand(n_rows, -1), batch.ids.to(self.device)], dim=1)
-        embeddings = self._prompt(ids, self.see(batch.pictures))
+        embeddings = self._prompt(ids, self.see(batch.images))
         blocks = functional.pad(batch.blocks.to(self.device), (n_prefix, 0), value=0)
         states: list[Tensor] = []
         with ExitStack() as hooks:

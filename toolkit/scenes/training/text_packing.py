@@ -68,7 +68,7 @@ class Batch:
     """One step's rows, padded on the right.
 
     Attributes:
-        pictures: Shape (B, 96, 96, 3), uint8, removed cells filled in.
+        images: Shape (B, 96, 96, 3), uint8, removed cells filled in.
         ids: Shape (B, L): tokens after the image prefix.
         offsets: Shape (B, L): position of each token, counted from the end of the prefix.
         blocks: Shape (B, L): number of the block a token belongs to, from 1; -1 for padding.
@@ -78,7 +78,7 @@ class Batch:
             NOWHERE elsewhere.
     """
 
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     ids: Tensor
     offsets: Tensor
     blocks: Tensor
@@ -88,23 +88,23 @@ class Batch:
 
 
 def _remove_cells(
-    rng: np.random.Generator, picture: NDArray[np.uint8], blurred: NDArray[np.uint8], removal: float
+    rng: np.random.Generator, image: NDArray[np.uint8], blurred: NDArray[np.uint8], removal: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Keep everything, nothing (a quarter of the removals) or a random share of the cells; fill with a baseline."""
     if rng.random() >= removal:
-        return picture, np.ones((GRID, GRID), dtype=np.bool_)
+        return image, np.ones((GRID, GRID), dtype=np.bool_)
     share = 0.0 if rng.random() < 0.25 else rng.uniform(0, 1)
     keep = rng.random((GRID, GRID)) < share
     style = rng.random()
     if style < 0.6:
         filling: NDArray[Any] = blurred
     elif style < 0.8:
-        filling = np.broadcast_to(picture.reshape(-1, 3).mean(axis=0).astype(np.uint8), picture.shape)
+        filling = np.broadcast_to(image.reshape(-1, 3).mean(axis=0).astype(np.uint8), image.shape)
     else:
-        grain = rng.integers(-128, 128, picture.shape) * rng.uniform(0.15, 1.0)
+        grain = rng.integers(-128, 128, image.shape) * rng.uniform(0.15, 1.0)
         filling = (128 + grain).astype(np.uint8)
     shown = np.kron(keep, np.ones((CELL, CELL), dtype=np.bool_))[..., None]
-    return np.where(shown, picture, filling), keep
+    return np.where(shown, image, filling), keep
 
 
 def _words_left(rng: np.random.Generator, n: int, removal: float) -> NDArray[np.bool_]:
@@ -212,7 +212,7 @@ class Packer:
         self, rng: np.random.Generator, pool: ScenePool, index: int, removal: float, drills: float
     ) -> tuple[NDArray[np.uint8], list[Any]]:
         scene = pool.scenes[index]
-        picture, keep = _remove_cells(rng, pool.pictures[index], pool.blurred[index], removal)
+        image, keep = _remove_cells(rng, pool.images[index], pool.blurred[index], removal)
         blocks = [self._list(CAPTION_INSTRUCTION, caption(rng, scene, keep))]
         n_questions = self._n_questions
         if rng.random() < drills * (1 - self._strength) and any(thing.kind in PLAIN for thing in scene.things):
@@ -232,7 +232,7 @@ class Packer:
             words = question.text.split()
             left = _words_left(rng, len(words), removal)
             blocks.append(self._block(words, left, question.instruction, [question.answer]))
-        return picture, blocks
+        return image, blocks
 
     def batch(
         self, rng: np.random.Generator, pool: ScenePool, n_rows: int, *, removal: float, drills: float = 0.0
@@ -260,7 +260,7 @@ class Packer:
                 numbers[r, span] = number
                 at = span.stop
         return Batch(
-            pictures=np.stack([picture for picture, _ in rows]),
+            images=np.stack([image for image, _ in rows]),
             ids=torch.from_numpy(ids),
             offsets=torch.from_numpy(offsets),
             blocks=torch.from_numpy(numbers),

@@ -191,7 +191,7 @@ def train(
     model, processor = build_tiny(recipe.family, VOCABULARY, seed=recipe.seed)
     torch.nn.Module.to(model, device)
     aligner = Aligner(Student(model, processor), tower_knows_places=recipe.tower_knows_places)
-    pool = make_pool(recipe.n_pictures, seed=recipe.seed, strength=recipe.strength, workers=workers)
+    pool = make_pool(recipe.n_images, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
         _align(aligner, pool, recipe, work, save_every, report)
         for number, name in enumerate(list(recipe.stages)[1:], start=2):

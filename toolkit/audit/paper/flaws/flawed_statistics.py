@@ -55,10 +55,10 @@ def _unclustered(cases: Sequence[Case], right: Floats, *, more: int = 2) -> Spoi
     columns = ranked_columns(cases[0])
     order = sorted(columns, key=lambda i: right[:, i].mean())
     first, last = (cases[0].attributions[i].explainer for i in (order[-1], order[0]))
-    differences, pictures = [], []
+    differences, images = [], []
     for number, case in enumerate(cases):
         differences.append(float(right[number, order[-1]] - right[number, order[0]]))
-        pictures.append(number)
+        images.append(number)
         others = [cases[(number + step) % len(cases)].sample for step in range(1, more + 1)]
         for step, other in enumerate(others):
             # The truth that comes along is the other picture's; neither of the two methods reads it.
@@ -67,8 +67,8 @@ def _unclustered(cases: Sequence[Case], right: Floats, *, more: int = 2) -> Spoi
             maps = [explain(name, case.vlm, asked, seed=number) for name in (first, last)]
             best, worst = (synergistic_faithfulness(game, a, STEPS).value for a in maps)
             differences.append(best - worst)
-            pictures.append(number)
-    honest = clustered_mean(differences, pictures, rng=np.random.default_rng(0)).se
+            images.append(number)
+    honest = clustered_mean(differences, images, rng=np.random.default_rng(0)).se
     naive = float(np.std(differences, ddof=1) / np.sqrt(len(differences)))
     note = f"{len(differences)} questions on {len(cases)} pictures"
     return Spoiled(right, f"standard error of {first} - {last}", honest, naive, note)

@@ -22,14 +22,14 @@ Ghostscript), which no picture of a stranger should start."""
 
 _NAMED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 
-PictureSource = str | Path | Image.Image | NDArray[np.generic]
+ImageSource = str | Path | Image.Image | NDArray[np.generic]
 
 
-class PictureError(ValueError):
+class ImageError(ValueError):
     """Something that cannot be used as a picture; the message names it and says what to do."""
 
 
-def open_picture(source: PictureSource) -> Image.Image:
+def open_image(source: ImageSource) -> Image.Image:
     """Open a picture as upright 8-bit RGB.
 
     The EXIF orientation is honoured, transparency is put on white, and of an animation the first frame is taken. 16-bit
@@ -45,43 +45,43 @@ def open_picture(source: PictureSource) -> Image.Image:
 
     Raises:
         FileNotFoundError: The path does not exist.
-        PictureError: Not a picture, of another format, truncated or damaged, larger than ``MAX_PIXELS``, or an array of
+        ImageError: Not a picture, of another format, truncated or damaged, larger than ``MAX_PIXELS``, or an array of
             another form.
 
     Example:
-        >>> open_picture(np.full((2, 3), 255, np.uint8)).size
+        >>> open_image(np.full((2, 3), 255, np.uint8)).size
         (3, 2)
     """
     if isinstance(source, np.ndarray):
         return _upright_rgb(_from_array(source), "the array")
     if isinstance(source, Image.Image):
         if source.format not in (None, *FORMATS):
-            raise PictureError(f"the image was opened from the format {source.format}; save it as {_NAMED}")
+            raise ImageError(f"the image was opened from the format {source.format}; save it as {_NAMED}")
         return _upright_rgb(source, "the image")
     if isinstance(source, str | Path):
         return _open_file(source)
-    raise PictureError(f"expected a path, a PIL image or a numpy array, got {type(source).__name__}")
+    raise ImageError(f"expected a path, a PIL image or a numpy array, got {type(source).__name__}")
 
 
-def decode_picture(data: bytes, name: str) -> Image.Image:
+def decode_image(data: bytes, name: str) -> Image.Image:
     """Decode an encoded picture that lies in memory; ``name`` is what error messages call it.
 
     Raises:
-        PictureError: As in ``open_picture``.
+        ImageError: As in ``open_image``.
     """
     return _decode(io.BytesIO(data), name)
 
 
 def _open_file(source: str | Path) -> Image.Image:
     if not str(source).strip():
-        raise PictureError("the picture's path is empty; give the path of a file")
+        raise ImageError("the picture's path is empty; give the path of a file")
     if str(source).startswith(("http://", "https://")):
-        raise PictureError(f"{str(source)!r} is an address, not a file; download the picture first and give its path")
+        raise ImageError(f"{str(source)!r} is an address, not a file; download the picture first and give its path")
     path = Path(source).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"there is no picture {str(path)!r}")
     if path.is_dir():
-        raise PictureError(f"{str(path)!r} is a folder; give one picture (for many: the dataset folder:PATH)")
+        raise ImageError(f"{str(path)!r} is a folder; give one picture (for many: the dataset folder:PATH)")
     return _decode(path, repr(str(path)))
 
 
@@ -90,17 +90,17 @@ def _decode(source: Path | io.BytesIO, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DecompressionBombWarning)  # our own limit is lower
             Image.init()
-            picture = Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
+            image = Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
         if isinstance(source, Path) and source.stat().st_size == 0:
-            raise PictureError(f"{name} is an empty file; save or download it again") from error
-        raise PictureError(f"{name} is not a picture of a known format; give a {_NAMED} file") from error
+            raise ImageError(f"{name} is an empty file; save or download it again") from error
+        raise ImageError(f"{name} is not a picture of a known format; give a {_NAMED} file") from error
     except DecompressionBombError as error:
-        raise PictureError(f"{name}: {_too_large()} ({error})") from error
+        raise ImageError(f"{name}: {_too_large()} ({error})") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise PictureError(f"{name} cannot be read as a picture: {error}") from error
-    with picture:
-        return _upright_rgb(picture, name)
+        raise ImageError(f"{name} cannot be read as a picture: {error}") from error
+    with image:
+        return _upright_rgb(image, name)
 
 
 def _too_large(size: tuple[int, int] | None = None) -> str:
@@ -108,30 +108,30 @@ def _too_large(size: tuple[int, int] | None = None) -> str:
     return f"{got} is more than the limit of {MAX_PIXELS:,} pixels; make it smaller first"
 
 
-def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:
-    if 0 in picture.size:
-        raise PictureError(f"{name} is empty: {picture.width} x {picture.height} pixels")
-    if picture.width * picture.height > MAX_PIXELS:
-        raise PictureError(f"{name}: {_too_large(picture.size)}")
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    if 0 in image.size:
+        raise ImageError(f"{name} is empty: {image.width} x {image.height} pixels")
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{name}: {_too_large(image.size)}")
     try:
-        picture.load()
-        return _rgb(ImageOps.exif_transpose(picture), name)
-    except PictureError:
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image), name)
+    except ImageError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
-        raise PictureError(f"{name} is truncated or damaged: {error}; save or download it again") from error
+        raise ImageError(f"{name} is truncated or damaged: {error}; save or download it again") from error
 
 
-def _rgb(picture: Image.Image, name: str) -> Image.Image:
-    mode = picture.mode
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    mode = image.mode
     if mode.startswith("I") or mode == "F":
-        return _deep_grey(np.asarray(picture), name).convert("RGB")
+        return _deep_grey(np.asarray(image), name).convert("RGB")
     if mode == "LAB":
-        raise PictureError(f"{name} has colour mode LAB; save it as RGB")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    return picture if mode == "RGB" else picture.convert("RGB")
+        raise ImageError(f"{name} has colour mode LAB; save it as RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if mode == "RGB" else image.convert("RGB")
 
 
 def _deep_grey(grey: NDArray[np.generic], name: str) -> Image.Image:
@@ -139,7 +139,7 @@ def _deep_grey(grey: NDArray[np.generic], name: str) -> Image.Image:
     is_eight_bit = grey.dtype.kind == "i" and grey.max() <= 255  # mode I; mode I;16 is unsigned
     top = 1.0 if grey.dtype.kind == "f" else 255.0 if is_eight_bit else 65535.0
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= top):
-        raise PictureError(
+        raise ImageError(
             f"{name} has grey values from {values.min():g} to {values.max():g}; expected 0 to {top:g}, "
             "scale it or save it with 8 or 16 bits"
         )
@@ -151,16 +151,16 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         hint = "; the channels stand first: use array.transpose(1, 2, 0)" if channels_first else ""
-        raise PictureError(f"an array of shape {array.shape} is not a picture; {wanted}{hint}")
+        raise ImageError(f"an array of shape {array.shape} is not a picture; {wanted}{hint}")
     if array.size == 0:
-        raise PictureError(f"an array of shape {array.shape} is empty; {wanted}")
+        raise ImageError(f"an array of shape {array.shape} is empty; {wanted}")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise PictureError(_too_large((array.shape[1], array.shape[0])))
+        raise ImageError(_too_large((array.shape[1], array.shape[0])))
     if array.dtype == np.uint8:
         return Image.fromarray(array)
     if array.dtype.kind != "f":
-        raise PictureError(f"an array of {array.dtype} is not a picture; {wanted}")
+        raise ImageError(f"an array of {array.dtype} is not a picture; {wanted}")
     values = array.astype(np.float64)
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise PictureError(f"float values run from {values.min():g} to {values.max():g}; {wanted}")
+        raise ImageError(f"float values run from {values.min():g} to {values.max():g}; {wanted}")
     return Image.fromarray((values * 255 + 0.5).astype(np.uint8))

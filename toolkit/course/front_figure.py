@@ -17,7 +17,7 @@ from toolkit.vlm.protocol import VLM
 SIDE = 384
 
 
-def front_picture(vlm: VLM, sample: Sample, explainers: tuple[str, ...]) -> Drawing:
+def front_figure(vlm: VLM, sample: Sample, explainers: tuple[str, ...]) -> Drawing:
     """Picture, map and words of the first explainer, and the synergy curves of all of them.
 
     Args:
@@ -34,14 +34,14 @@ def front_picture(vlm: VLM, sample: Sample, explainers: tuple[str, ...]) -> Draw
     asked, _, options = sample.question.partition("?")
     with styled():
         figure = new_figure(12.0, 3.2)
-        picture, cells, bars, curves = figure.subplots(1, 4, width_ratios=(1, 1, 0.8, 1.3))
-        picture.imshow(sample.image.convert("RGB").resize((SIDE, SIDE)))
+        image, cells, bars, curves = figure.subplots(1, 4, width_ratios=(1, 1, 0.8, 1.3))
+        image.imshow(sample.image.convert("RGB").resize((SIDE, SIDE)))
         cells.imshow(overlay(sample.image, first.of("image"), vlm.regions(sample), side=SIDE))
-        picture.axis("off")
+        image.axis("off")
         cells.axis("off")
         cells.set_title("where it looked", loc="left")
-        picture.text(0, 1.04, options.strip(), transform=picture.transAxes, fontsize="small")
-        picture.set_title(f"{asked}?", loc="left", pad=20 if options.strip() else None)
+        image.text(0, 1.04, options.strip(), transform=image.transAxes, fontsize="small")
+        image.set_title(f"{asked}?", loc="left", pad=20 if options.strip() else None)
         text = first.of("text")
         bars.barh(range(len(words)), text, color=DIVERGING((centred(text) + 1) / 2), edgecolor=FAINT, linewidth=0.6)
         bars.axvline(0, color=FAINT, linewidth=0.8)
@@ -77,7 +77,7 @@ def main(
 
     vlm = toolkit.load_vlm(model)
     sample = toolkit.load_samples(dataset, n=index + 1)[index]
-    drawing = front_picture(vlm, sample, ("attn-lrp", "integrated-gradients", "random"))
+    drawing = front_figure(vlm, sample, ("attn-lrp", "integrated-gradients", "random"))
     out.parent.mkdir(parents=True, exist_ok=True)
     drawing.save(out)
     typer.echo(drawing.alt)
