@@ -156,7 +156,7 @@ def words_only(name):
 
 
 kept = {name: words_only(name) for name in twins}
-dividends = {name: float(np.mean([r.corners.dividend for r in reports[name].records])) for name in twins}
+dividends = {name: float(np.mean([r.corners.total_interaction for r in reports[name].records])) for name in twins}
 show({**{f"{name}, words alone": x for name, x in kept.items()},
       **{f"{name}, dividend": x for name, x in dividends.items()}})  # fmt: skip
 

@@ -32,7 +32,7 @@ import pandas as pd
 import toolkit
 from toolkit.course import lesson_06 as lesson
 from toolkit.course import show
-from toolkit.widgets import LeaderboardExplorer, RunPanel
+from toolkit.widgets import LeaderboardExplorer, RunMonitor
 
 # %% [markdown]
 # ## 1 · Write it down first (5 minutes)
@@ -56,7 +56,7 @@ spec = toolkit.BenchmarkSpec(
 )  # fmt: skip
 
 # %% tags=["widget"]
-panel = RunPanel(spec)
+panel = RunMonitor(spec)
 panel
 
 # %% [markdown]

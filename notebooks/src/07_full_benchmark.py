@@ -32,7 +32,7 @@ import toolkit
 from toolkit.benchmark.run.presets import preset
 from toolkit.course import lesson_07 as lesson
 from toolkit.course import show
-from toolkit.widgets import RunPanel
+from toolkit.widgets import RunMonitor
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
 
@@ -175,7 +175,7 @@ print(f"the pilot needs {dry_run(pilot).models[0].memory / 2**30:.1f} GiB")
 # Press *Run or resume* only where `on_gpu` is true. *Stop* at any time.
 
 # %% tags=["widget"]
-RunPanel(pilot)
+RunMonitor(pilot)
 
 # %% [markdown]
 # **Explain.** The panel runs `python -m toolkit benchmark run` in a process of its own and counts the records on the
@@ -188,7 +188,7 @@ small = toolkit.BenchmarkSpec(
     models=["tiny-llava-grounded"], datasets=["scenes-existence"], explainers=["occlusion", "random"], samples=3,
     out=Path(tempfile.mkdtemp()) / "small", progress=False,
 )  # fmt: skip
-panel = RunPanel(small)
+panel = RunMonitor(small)
 panel.start()
 status = panel.wait(100)
 status, panel.progress.value

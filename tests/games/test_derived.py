@@ -3,7 +3,7 @@ import pytest
 
 from toolkit.games.analytic import and_gate
 from toolkit.games.attribution import Attribution
-from toolkit.games.derived import CoarseGame, RenamedGame, blocks, random_order
+from toolkit.games.derived import CoarseGame, RenamedGame, merged_cells, random_order
 from toolkit.games.game import all_coalitions
 from toolkit.synergy import synergistic_faithfulness
 from toolkit.vlm.adapters.adapter_base import grid_regions
@@ -32,13 +32,13 @@ def test_random_order_keeps_modalities_apart():
 
 def test_coarse_cells_are_present_together():
     game = and_gate(16, 2, image=(5,), text=(1,))
-    block_of = blocks(grid_regions(4, 4))
-    assert block_of.tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]
-    coarse = CoarseGame(game, block_of)
+    group_of = merged_cells(grid_regions(4, 4))
+    assert group_of.tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]
+    coarse = CoarseGame(game, group_of)
     assert coarse.players.n_image == 4
     coalitions = all_coalitions(6)
     assert coarse(coalitions).tolist() == (coalitions[:, 0] & coalitions[:, 5]).astype(float).tolist()
     merged = coarse.merge(Attribution(np.arange(18.0), game.players, "m", ""))
     assert merged.scores.tolist() == [10.0, 18.0, 42.0, 50.0, 16.0, 17.0]
-    with pytest.raises(ValueError, match="one block per image player"):
-        CoarseGame(game, block_of[:3])
+    with pytest.raises(ValueError, match="one group per image player"):
+        CoarseGame(game, group_of[:3])

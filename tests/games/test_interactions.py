@@ -111,7 +111,7 @@ def test_against_a_second_implementation(seed):
         assert dividends[number] == pytest.approx(brute_dividend(game, np.flatnonzero(row)), abs=TOLERANCE)
     assert np.abs(shapley_values(game) - brute_shapley(game)).max() <= TOLERANCE
     for i, j in itertools.permutations(range(5), 2):
-        found = shapley_interaction_index(game, [i], [j], blocks="players")
+        found = shapley_interaction_index(game, [i], [j], groups="players")
         assert found.value == pytest.approx(brute_index(game, i, j), abs=TOLERANCE)
         assert (found.n_players, found.n_evaluations, found.estimated) == (5, 32, False)
 
@@ -167,13 +167,13 @@ def test_all_indices_are_linear(seed, n, a, b):
         assert np.abs(index(mixed) - a * index(left) - b * index(right)).max() <= TOLERANCE
 
 
-def test_blocks_divide_the_others():
+def test_groups_divide_the_others():
     game = random_game(3, 6)
-    merged = shapley_interaction_index(game, [0], [4, 5], blocks=[[1, 2], [3]])
+    merged = shapley_interaction_index(game, [0], [4, 5], groups=[[1, 2], [3]])
     quotient = QuotientGame(game, [[0], [4, 5], [1, 2], [3]])
     assert merged.value == pytest.approx(brute_index(quotient, 0, 1), abs=TOLERANCE)
     assert merged.n_evaluations == 16
-    assert shapley_interaction_index(game, [0], [4, 5], blocks=[[1, 2, 3]]) == shapley_interaction_index(
+    assert shapley_interaction_index(game, [0], [4, 5], groups=[[1, 2, 3]]) == shapley_interaction_index(
         game, [0], [4, 5]
     )
 
@@ -188,9 +188,9 @@ def test_an_empty_group_has_no_interaction():
     ("a", "b", "options", "message"),
     [
         ([0], [0, 1], {}, r"players \[0\] are in more than one"),
-        ([0], [1], {"blocks": [[2]]}, r"players \[3\] are in no group and no block"),
-        ([0], [1], {"blocks": [[2, 1], [3]]}, r"players \[1\] are in more than one"),
-        ([0], [1], {"blocks": "others"}, "must be 'rest', 'players'"),
+        ([0], [1], {"groups": [[2]]}, r"players \[3\] are in no group; the groups must"),
+        ([0], [1], {"groups": [[2, 1], [3]]}, r"players \[1\] are in more than one"),
+        ([0], [1], {"groups": "others"}, "must be 'rest', 'players'"),
         ([0], [7], {}, "between 0 and 3"),
     ],
 )
@@ -205,9 +205,9 @@ def test_too_many_players_are_refused_with_the_way_out():
         with pytest.raises(ValueError, match=r"21 players, so 2\^21 coalitions; enumeration stops at 20"):
             enumerate_all(wide)
     with pytest.raises(ValueError, match=r"21 players; exact enumeration stops at 16.* give a budget"):
-        shapley_interaction_index(wide, [0], [1], blocks="players")
+        shapley_interaction_index(wide, [0], [1], groups="players")
     with pytest.raises(ValueError, match="give a budget"):
-        shapley_interaction_index(wide, [0], [1], blocks="players", budget=1000)
+        shapley_interaction_index(wide, [0], [1], groups="players", budget=1000)
     with pytest.raises(ValueError, match="two different players between 0 and 2, got 1 and 1"):
         pair_index(np.zeros(8), 1, 1)
 
@@ -217,9 +217,9 @@ def test_estimates_agree_with_the_exact_index_within_four_standard_errors(estima
     rng = np.random.default_rng(0)
     terms = {tuple(np.flatnonzero(rng.random(14) < 0.2).tolist()): float(rng.normal()) for _ in range(40)}
     game = SumOfUnanimityGames(macro(14), {**terms, (0, 1): 0.5, (0, 1, 2): -0.8})
-    exact = shapley_interaction_index(game, [0], [1], blocks="players")
+    exact = shapley_interaction_index(game, [0], [1], groups="players")
     found = shapley_interaction_index(
-        game, [0], [1], blocks="players", budget=4000, rng=np.random.default_rng(1), estimator=estimator
+        game, [0], [1], groups="players", budget=4000, rng=np.random.default_rng(1), estimator=estimator
     )
     assert found.estimated
     assert (found.estimator, found.budget) == (estimator, 4000)
@@ -231,7 +231,7 @@ def test_estimates_agree_with_the_exact_index_within_four_standard_errors(estima
 def test_estimates_of_a_wide_game_find_a_known_interaction():
     wide = SumOfUnanimityGames(macro(24), {(0, 1): 1.0, (2, 3, 4): 1.0, (5,): 0.3})
     found = shapley_interaction_index(
-        wide, [0], [1], blocks="players", budget=400, rng=np.random.default_rng(0), estimator="pairs"
+        wide, [0], [1], groups="players", budget=400, rng=np.random.default_rng(0), estimator="pairs"
     )
     assert found.value == pytest.approx(1.0, abs=TOLERANCE)
 
@@ -240,7 +240,7 @@ def test_estimates_of_a_wide_game_find_a_known_interaction():
 def test_estimates_weigh_the_sizes_of_coalitions_as_shapley_does(estimator):
     game = SumOfUnanimityGames(macro(12), {(0, 1, 2, 3, 4, 5): 1.0})
     found = shapley_interaction_index(
-        game, [0], [1], blocks="players", budget=4000, rng=np.random.default_rng(2), estimator=estimator
+        game, [0], [1], groups="players", budget=4000, rng=np.random.default_rng(2), estimator=estimator
     )
     assert abs(found.value - 1 / 5) <= 4 * found.standard_error
     assert found.standard_error < 0.03
@@ -253,7 +253,7 @@ def test_a_budget_that_is_too_small_is_refused(estimator, smallest):
             random_game(0, 12),
             [0],
             [1],
-            blocks="players",
+            groups="players",
             budget=smallest,
             rng=np.random.default_rng(0),
             estimator=estimator,
@@ -263,7 +263,7 @@ def test_a_budget_that_is_too_small_is_refused(estimator, smallest):
 def test_an_unknown_estimator_is_refused():
     with pytest.raises(ValueError, match="unknown estimator 'exact'"):
         shapley_interaction_index(
-            random_game(0, 6), [0], [1], blocks="players", budget=8, rng=np.random.default_rng(0), estimator="exact"
+            random_game(0, 6), [0], [1], groups="players", budget=8, rng=np.random.default_rng(0), estimator="exact"
         )
 
 
@@ -283,7 +283,7 @@ def test_long_enumerations_report_progress_and_can_be_stopped():
             random_game(0, 10),
             [0],
             [1],
-            blocks="players",
+            groups="players",
             budget=500,
             rng=np.random.default_rng(0),
             cancelled=lambda: True,

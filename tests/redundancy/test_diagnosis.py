@@ -17,7 +17,7 @@ from toolkit.reporting.redundancy_page import redundancy_page
 )
 def test_corners_of_the_gates(game, dividend):
     corners = corners_of(game)
-    assert corners.dividend == dividend
+    assert corners.total_interaction == dividend
     shares = modality_shares(corners)
     assert shares.image + shares.text == pytest.approx(corners.both - corners.empty, abs=1e-12)
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from toolkit.reporting.explain_page import cells_map, reading_notes, seen_share
-from toolkit.reporting.numbers import shown_number
+from toolkit.reporting.numbers import format_number
 from toolkit.vlm.protocol import Answer
 
 WHOLE = np.array([(x / 2, y / 2, (x + 1) / 2, (y + 1) / 2) for y in range(2) for x in range(2)])
@@ -48,10 +48,10 @@ def test_the_map_has_the_pictures_shape_and_lines_between_few_cells_only() -> No
 
 
 def test_a_small_number_is_not_shown_as_nothing() -> None:
-    assert [shown_number(value) for value in (0.5, 0.001, 0.0004, -1.7e-5, 0.0, -0.0)] == [
+    assert [format_number(value) for value in (0.5, 0.001, 0.0004, -1.7e-5, 0.0, -0.0)] == [
         "0.500", "0.001", "4.0e-04", "-1.7e-05", "0.000", "0.000"
     ]  # fmt: skip
-    assert shown_number(1e-3, 4, sign=True) == "+0.0010"
-    assert shown_number(0.0, sign=True) == "0.000"
+    assert format_number(1e-3, 4, sign=True) == "+0.0010"
+    assert format_number(0.0, sign=True) == "0.000"
     (note,) = reading_notes(answer(yes=1.7e-5, no=1e-6), WHOLE)
     assert "a probability of 1.8e-05;" in note

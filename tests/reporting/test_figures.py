@@ -20,7 +20,7 @@ from toolkit.reporting.plots import (
     tradeoff,
 )
 from toolkit.reporting.plots.critical_difference import groups_within
-from toolkit.reporting.plots.panels import curve_panels
+from toolkit.reporting.plots.curve_charts import curve_charts
 from toolkit.reporting.plots.style import new_figure
 
 K = np.linspace(0, 1, 11)
@@ -72,13 +72,13 @@ def test_curves_draw_what_was_given():
 
 
 def test_panels_share_one_legend():
-    drawing = curve_panels(K, {"one": {"a": list(K)}, "two": {"b": list(1 - K)}}, order=["a", "b"])
+    drawing = curve_charts(K, {"one": {"a": list(K)}, "two": {"b": list(1 - K)}}, order=["a", "b"])
     legends = [axes.get_legend() for axes in drawing.figure.axes if axes.get_legend()]
     assert [text.get_text() for text in legends[0].get_texts()] == ["a", "b"]
     assert len(legends) == 1
     assert "a 0.50" in drawing.alt
     with pytest.raises(ValueError, match="no curves"):
-        curve_panels(K, {}, order=[])
+        curve_charts(K, {}, order=[])
 
 
 def test_the_leaderboard_is_ranked_and_missing_means_are_last():

@@ -80,19 +80,19 @@ def test_prior_strength_enters_the_id():
 def test_drawing_is_deterministic_and_things_stay_in_their_cells():
     scene = base_scene(np.random.default_rng(8))
     assert np.array_equal(np.asarray(draw(scene, 96)), np.asarray(draw(scene, 96)))
-    bare = replace(scene, things=(), noise=0.0, background="plain")
+    bare = replace(scene, objects=(), noise=0.0, background="plain")
     full = replace(scene, noise=0.0, background="plain")
     changed = (np.asarray(draw(full, 96)) != np.asarray(draw(bare, 96))).any(axis=-1)
-    cells = {(t.row, t.column) for t in scene.things}
+    cells = {(t.row, t.column) for t in scene.objects}
     touched = changed.reshape(6, 16, 6, 16).any(axis=(1, 3))
     assert {(int(r), int(c)) for r, c in np.argwhere(touched)} == cells
 
 
 def test_large_drawings_cover_several_cells():
     rng = np.random.default_rng(1)
-    things = [t for _ in range(30) for t in drawing_scene(rng).things if t.size > 2]
-    assert things
-    assert all(len(t.cells()) >= 4 for t in things)
+    objects = [t for _ in range(30) for t in drawing_scene(rng).objects if t.size > 2]
+    assert objects
+    assert all(len(t.cells()) >= 4 for t in objects)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

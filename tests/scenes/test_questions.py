@@ -11,7 +11,7 @@ from toolkit.scenes.everyday import colour_given_kind, everyday
 from toolkit.scenes.generator import FAMILIES, propose
 from toolkit.scenes.questions import gate_of
 from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, GRID, KINDS, PLAIN, VOCABULARY
-from toolkit.scenes.world import Scene, base_scene, place
+from toolkit.scenes.world import Scene, arrange, base_scene
 
 ALL = [template for templates in FAMILIES.values() for template in templates]
 LETTERED = [template for template in ALL if template not in (questions.existence, everyday)]
@@ -24,7 +24,7 @@ def draws(template, strength, n, seed=0):
 
 def scene_of(*words, cells=None):
     rng = np.random.default_rng(0)
-    return Scene(place(rng, list(words), cells), "plain", ((255, 255, 255), (255, 255, 255)), 0.0, 0)
+    return Scene(arrange(rng, list(words), cells), "plain", ((255, 255, 255), (255, 255, 255)), 0.0, 0)
 
 
 @pytest.mark.parametrize("template", ALL, ids=lambda t: t.__name__)
@@ -39,34 +39,34 @@ def test_every_word_is_known_and_every_answer_is_a_choice(template):
 def recompute(scene, question):
     """A second, independent reading of the picture: the answer from the words and the list of things."""
     words = question.text.split()
-    things = [(t.colour, t.kind, t.row, t.column) for t in scene.things]
+    objects = [(t.colour, t.kind, t.row, t.column) for t in scene.objects]
     plural = {s.plural: kind for kind, s in KINDS.items()}
     if question.family == "existence":
-        return "yes" if any((c, k) == (words[3], words[4]) for c, k, _, _ in things) else "no"
+        return "yes" if any((c, k) == (words[3], words[4]) for c, k, _, _ in objects) else "no"
     body, options = words[: words.index("?")], words[words.index("?") + 1 :]
     letter = dict(zip(options[1::2], options[0::2], strict=True))
     if question.family == "colour":
-        value = next(c for c, k, _, _ in things if k == body[-1])
+        value = next(c for c, k, _, _ in objects if k == body[-1])
     elif question.family == "count":
-        value = str(sum(k == plural[body[2]] for _, k, _, _ in things))
+        value = str(sum(k == plural[body[2]] for _, k, _, _ in objects))
     elif question.family == "shape":
-        value = next(k for c, k, _, _ in things if c == body[3])
+        value = next(k for c, k, _, _ in objects if c == body[3])
     elif question.family == "compare":
-        counts = {w: sum(k == plural[w] for _, k, _, _ in things) for w in (body[3], body[5])}
+        counts = {w: sum(k == plural[w] for _, k, _, _ in objects) for w in (body[3], body[5])}
         value = max(counts, key=counts.get)
     elif question.family == "same":
-        colour = {k: c for c, k, _, _ in things}
+        colour = {k: c for c, k, _, _ in objects}
         value = "yes" if colour[body[2]] == colour[body[5]] else "no"
     elif question.family == "relation":
         (r1, c1), (r2, c2) = (
-            next((r, c) for colour, k, r, c in things if (colour, k) == pair)
+            next((r, c) for colour, k, r, c in objects if (colour, k) == pair)
             for pair in ((body[3], body[4]), (body[8], body[9]))
         )
         value = ("left" if c1 < c2 else "right") if "left" in letter else ("above" if r1 < r2 else "below")
     else:
-        row, column = next((r, c) for colour, k, r, c in things if (colour, k) == (body[-2], body[-1]))
+        row, column = next((r, c) for colour, k, r, c in objects if (colour, k) == (body[-2], body[-1]))
         down, right = {"left": (0, -1), "right": (0, 1), "above": (-1, 0), "below": (1, 0)}[body[5]]
-        value = next(c for c, _, r, col in things if (r, col) == (row + down, column + right))
+        value = next(c for c, _, r, col in objects if (r, col) == (row + down, column + right))
     return letter[value]
 
 

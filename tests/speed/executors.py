@@ -52,7 +52,7 @@ def run_threads(spec: BenchmarkSpec, factory: WorkspaceFactory) -> int:
 
 
 def _run(spec: BenchmarkSpec, factory: WorkspaceFactory) -> int:
-    return run_benchmark(spec, bench=factory).failed
+    return run_benchmark(spec, workspace=factory).failed
 
 
 def executor_rows(

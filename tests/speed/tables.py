@@ -22,7 +22,7 @@ TITLES = {
 }
 
 
-def cell_text(value: object) -> str:
+def field_text(value: object) -> str:
     """A number with three significant digits, anything else as it is."""
     if isinstance(value, float):
         if value == 0 or 1e-3 <= abs(value) < 1e4:
@@ -38,7 +38,7 @@ def as_text(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         if not rows:
             continue
         header = list(rows[0])
-        lines = [header, *([cell_text(row[key]) for key in header] for row in rows)]
+        lines = [header, *([field_text(row[key]) for key in header] for row in rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
         body = "\n".join("  ".join(text.rjust(w) for text, w in zip(line, widths, strict=True)) for line in lines)
         parts.append(f"{TITLES.get(name, name)}\n{body}")

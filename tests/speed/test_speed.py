@@ -296,7 +296,7 @@ def test_an_unknown_shape_is_refused() -> None:
 
 
 def test_numbers_in_tables() -> None:
-    assert [tables.cell_text(x) for x in (1.23456, 1234.5, 1e-5, 0.0, 7, "a")] == [
+    assert [tables.field_text(x) for x in (1.23456, 1234.5, 1e-5, 0.0, 7, "a")] == [
         "1.23",
         "1234",
         "1.0e-05",

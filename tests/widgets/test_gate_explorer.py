@@ -24,7 +24,7 @@ def test_the_game_has_the_corners_it_was_given():
     game = game_of(corners)
     table = np.array([[True] * 15, [True] * 10 + [False] * 5, [False] * 10 + [True] * 5, [False] * 15])
     np.testing.assert_allclose(game(table), [0.9, 0.4, 0.35, 0.2], atol=1e-12)
-    assert total_interaction(game).value == pytest.approx(corners.dividend)
+    assert total_interaction(game).value == pytest.approx(corners.total_interaction)
 
 
 def test_ranks_put_the_evidence_where_they_say():

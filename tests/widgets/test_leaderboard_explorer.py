@@ -10,7 +10,7 @@ def folder(tmp_path_factory):
 
     out = tmp_path_factory.mktemp("leaderboard") / "run"
     explainers = ["random", "alpha", "beta", "gamma", "oracle"]
-    run_benchmark(spec(out, explainers=explainers), bench=ToyBench)
+    run_benchmark(spec(out, explainers=explainers), workspace=ToyBench)
     return out
 
 

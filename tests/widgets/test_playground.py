@@ -5,7 +5,7 @@ from support.paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
 from toolkit.games.analytic import and_gate, or_gate, xor_gate
 from toolkit.games.interactions import shapley_interaction_index
 from toolkit.widgets import CoalitionPlayground
-from toolkit.widgets.coalition import blocks_of, pair_of
+from toolkit.widgets.coalition import cell_groups, pair_of
 
 
 @pytest.fixture
@@ -105,14 +105,14 @@ def test_switching_a_cell_leaves_the_picture_below_it_alone(playground):
     assert playground.picker.buttons[0].button_style == "info"
 
 
-def test_big_grids_are_grouped_into_blocks():
+def test_big_grids_are_grouped_into_groups():
     from toolkit.vlm.adapters.adapter_base import grid_regions
 
-    blocks = blocks_of(grid_regions(24, 24))
-    assert len(blocks) == 36
-    assert sorted(np.concatenate([block.players for block in blocks]).tolist()) == list(range(576))
-    assert all(len(block.players) == 16 for block in blocks)
-    assert blocks[7].label == "2,2"
+    groups = cell_groups(grid_regions(24, 24))
+    assert len(groups) == 36
+    assert sorted(np.concatenate([group.players for group in groups]).tolist()) == list(range(576))
+    assert all(len(group.players) == 16 for group in groups)
+    assert groups[7].label == "2,2"
 
 
 def test_static(playground):

@@ -32,7 +32,7 @@ class PanelRun:
     """What a validation computed.
 
     Attributes:
-        panel: The judged cells.
+        panel: The judged entries.
         studies: Tables by model.
         plan: How many samples were asked.
         seconds: Wall-clock time.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from toolkit.audit.metrics.game_checks import game_cells
-from toolkit.audit.metrics.model_checks import model_cells
+from toolkit.audit.metrics.game_checks import game_entries
+from toolkit.audit.metrics.model_checks import model_entries
 from toolkit.audit.metrics.study import (
     StudySize,
     eligible,
@@ -156,12 +156,12 @@ def run_panel(
     judged = resolve(metrics)
     names = embedded_models() if models is None else tuple(models)
     step("games known by construction")
-    cells = game_cells(list(judged.values()))
+    entries = game_entries(list(judged.values()))
     found = studies(names, judged, plan, seed=seed, workers=workers, step=step)
     pairs = {name: PAIRS.get(name, "") for name in names if name not in PAIRS.values()}
     step("judging")
-    cells += model_cells({name: s.scores for name, s in found.items()}, pairs, tuple(judged))
-    return PanelRun(ValidityPanel.of(cells), found, plan, time.perf_counter() - start)
+    entries += model_entries({name: s.scores for name, s in found.items()}, pairs, tuple(judged))
+    return PanelRun(ValidityPanel.of(entries), found, plan, time.perf_counter() - start)
 
 
 def validate_metric(
@@ -184,7 +184,7 @@ def validate_metric(
         progress: Called with a message at every step.
 
     Returns:
-        The panel: every cell with its number, interval, verdict and rule; ``.table()``, ``.summary()``, ``.verdict()``.
+        The panel: every entry with number, interval, verdict and rule; ``.table()``, ``.summary()``, ``.verdict()``.
 
     Raises:
         UnknownNameError: No such metric.

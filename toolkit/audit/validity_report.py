@@ -39,7 +39,7 @@ class ValidityReport:
     """Everything that a validation found, as tables.
 
     Attributes:
-        panel: Judged cells.
+        panel: Judged entries.
         claims: One line per claim of the paper.
         collapse: Kendall's tau between the metrics' rankings, per model and dataset.
         surrogate: Surrogate check, per model.
@@ -88,7 +88,7 @@ class ValidityReport:
         )
 
     def table(self) -> pd.DataFrame:
-        """The panel, one line per cell."""
+        """The panel, one line per entry."""
         return self.panel.table()
 
     def drawing(self) -> Drawing:
@@ -104,7 +104,7 @@ class ValidityReport:
         parts = [
             "<p>Rules were fixed before any metric was run. A metric that misses one fails, whatever it is.</p>",
             *(f"<p>{html.escape(self.panel.verdict(metric))}</p>" for metric in self.panel.metrics),
-            self.drawing().html("Passed of judged cells. Blue: all, red: none, orange: some, grey: not judged."),
+            self.drawing().html("Passed of judged entries. Blue: all, red: none, orange: some, grey: not judged."),
             "<h2>The paper's claims</h2>", _table(self.claims, index=False),
             "<h2>Do the metrics rank explainers alike?</h2>",
             "<p>tau below 0 with a small p is a contradiction; tau near 0 is no association. low, high: 95 % interval "
@@ -115,7 +115,7 @@ class ValidityReport:
             *(f"<h3>{html.escape(name)}</h3>{_table(table)}" for name, table in self.surrogate.items()),
             "<h2>What each flaw does</h2>", *self._flaws(),
             "<h2>Redundancy, measured</h2>", _table(self._redundancy()),
-            "<h2>Every cell</h2>", _table(self.table(), index=False),
+            "<h2>Every entry</h2>", _table(self.table(), index=False),
             "<h2>Rules</h2>", _table(pd.DataFrame([vars(rule) for rule in RULES]), index=False),
             f"<p>Computed in {self.seconds:.0f} s.</p>",
         ]  # fmt: skip

@@ -9,7 +9,7 @@ import typer
 
 from toolkit.cli.errors import INTERRUPTED
 from toolkit.cli.outputs import check_page
-from toolkit.cli.table import say
+from toolkit.cli.table import echo_wrapped
 
 if TYPE_CHECKING:
     from toolkit.benchmark.run.spec import BenchmarkSpec
@@ -161,7 +161,7 @@ def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
 
         check_spec(spec, pinned=False)
         for line in str(plan(spec)).splitlines():
-            say(line)
+            echo_wrapped(line)
         return
     from toolkit.benchmark.run.runner import run_benchmark
     from toolkit.datasets.hub import unpinned_note

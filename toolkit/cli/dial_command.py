@@ -28,7 +28,7 @@ def dial(
     """Measure redundancy, rankings and scores of models between a grounded twin and its biased one."""
     check_folder(out)
     import toolkit
-    from toolkit.audit.bias.bias_sweep import bias_dial
+    from toolkit.audit.bias.bias_sweep import bias_sweep
     from toolkit.audit.bias.twins_mixed import STRENGTHS, blends, check_twins
     from toolkit.audit.bias.twins_trained import between
     from toolkit.audit.metrics.study import StudySize, eligible, shared_samples
@@ -51,7 +51,7 @@ def dial(
             f"{grounded}; both ends are the trained models."
         )
     asked = eligible(first, shared_samples(StudySize(controls=samples, methods=1), seed=seed), samples)
-    found = bias_dial(
+    found = bias_sweep(
         models,
         asked,
         everyday=toolkit.load_samples("scenes-everyday", n=samples, seed=seed),

@@ -49,12 +49,12 @@ def explain(
     image_curves = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
     text_curves = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)
     from toolkit.reporting.explain_page import explain_page, reading_notes
-    from toolkit.reporting.numbers import shown_number
+    from toolkit.reporting.numbers import format_number
 
     explain_page(
         out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image_curves, text=text_curves
     )  # fmt: skip
-    f_syn = shown_number(synergy.value, sign=True)
-    typer.echo(f"{vlm.name}: {on_one_line(said.text)} ({shown_number(said.probability)}); F_syn {f_syn}; {out}")
+    f_syn = format_number(synergy.value, sign=True)
+    typer.echo(f"{vlm.name}: {on_one_line(said.text)} ({format_number(said.probability)}); F_syn {f_syn}; {out}")
     for note in reading_notes(said, vlm.regions(sample)):
         typer.echo(f"note: {note}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from toolkit.cli.table import footnotes, say, show
+from toolkit.cli.table import echo_wrapped, footnotes, show
 
 
 def models(
@@ -34,8 +34,8 @@ def models(
     show(("name", "weights", "memory", "licence", "revision", "verified"), rows)
     typer.echo()
     for note in notes:
-        say(note)
-    say(
+        echo_wrapped(note)
+    echo_wrapped(
         "memory: weights and a fifth more, in float32 for the embedded models and bfloat16 for the others. unpinned: "
         "load_vlm takes the newest commit and records it; a benchmark run wants one: --revision NAME=COMMIT"
     )

@@ -77,7 +77,7 @@ def footnotes(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     return marks, [f"[{number}] {text}" for number, text in enumerate(distinct, start=1)]
 
 
-def say(text: str) -> None:
+def echo_wrapped(text: str) -> None:
     """Write a paragraph, wrapped to the terminal's width with a hanging indent."""
     width = window_width()
     typer.echo(text if width is None else textwrap.fill(text, width, subsequent_indent="    ", break_long_words=False))

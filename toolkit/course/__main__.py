@@ -17,7 +17,7 @@ Folder = Annotated[Path, typer.Option(help="Folder with src/, in a checkout.")]
 
 
 @contextmanager
-def said() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """What was given wrongly is said in one line, without a traceback."""
     try:
         yield
@@ -29,7 +29,7 @@ def said() -> Iterator[None]:
 @app.command()
 def build(notebooks: Folder = Path("notebooks")) -> None:
     """Write the student notebooks and the solutions from their sources."""
-    with said():
+    with one_line_errors():
         changed = build_all(notebooks)
     typer.echo(f"{len(changed)} notebooks written" if changed else "all notebooks are up to date")
 
@@ -41,7 +41,7 @@ def badges(
     notebooks: Folder = Path("notebooks"),
 ) -> None:
     """Point every badge and the set-up of Colab at a repository, and rebuild."""
-    with said():
+    with one_line_errors():
         setting = badge.Repository(repository, tag or badge.read(notebooks).tag)
         badge.write(notebooks, setting)
         build_all(notebooks)

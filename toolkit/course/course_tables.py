@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.widgets.widget_panel import table_html
+from toolkit.widgets.base_widget import table_html
 
 if TYPE_CHECKING:
     import pandas as pd

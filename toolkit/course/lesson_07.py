@@ -13,7 +13,7 @@ from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.run_panel import coalitions_per_sample
+from toolkit.widgets.run_monitor import coalitions_per_sample
 
 SIZES = {"repope": 4779, "cv-bench": 2638, "mmstar": 1500}
 

@@ -17,7 +17,7 @@ from toolkit.explainers.base import ExplainerLike, get_explainer
 from toolkit.redundancy import diagnose
 from toolkit.stats.estimates import clustered_mean
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.widget_panel import table_html
+from toolkit.widgets.base_widget import table_html
 
 QUESTIONS = (
     Question(
@@ -134,7 +134,7 @@ def report_card(
     """
     name = get_explainer(explainer).name
     report = diagnose(vlm, samples)
-    dividend = np.array([record.corners.dividend for record in report.records])
+    dividend = np.array([record.corners.total_interaction for record in report.records])
     interaction = clustered_mean(dividend, np.arange(len(dividend)), rng=np.random.default_rng(0))
     lines = [
         Line("how many samples", f"{len(samples)}", "note"),

@@ -9,7 +9,7 @@ from functools import partial
 
 import ipywidgets as w
 
-from toolkit.widgets.widget_panel import WidgetPanel, column, on_change, status_html
+from toolkit.widgets.base_widget import BaseWidget, column, on_change, status_html
 
 STYLE = """<style>
 .toolkit-quiz .widget-radio-box label { height: auto; line-height: 1.4; white-space: normal; }
@@ -70,7 +70,7 @@ def correct(questions: Sequence[Question], answers: Sequence[str | None]) -> int
     return sum(answer == text for answer, text in zip(answers, right, strict=True))
 
 
-class Quiz(WidgetPanel):
+class Quiz(BaseWidget):
     """Questions with answers to choose from; each choice is answered at once.
 
     Args:

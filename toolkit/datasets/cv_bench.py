@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolkit.datasets.choices import parse_answer
-from toolkit.datasets.hub import cell_text, decode, rows
+from toolkit.datasets.hub import decode, field_text, rows
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.letters import LETTERS
 from toolkit.datasets.load import DatasetRequest
@@ -22,7 +22,7 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
         if not 2 <= n <= len(LETTERS):
             raise ValueError(f"{name} has {n} options; expected 2 to {len(LETTERS)}")
         letters = tuple(LETTERS[:n])
-        answer = parse_answer(cell_text(row, "answer", name), letters)
+        answer = parse_answer(field_text(row, "answer", name), letters)
         if answer is None:
             raise ValueError(f"{name}: the answer {row['answer']!r} is none of the letters {letters}")
         decoded = decode(row, name, request.on_unreadable)
@@ -30,7 +30,7 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
             yield Sample(
                 id=name,
                 image=decoded[0],
-                question=cell_text(row, "prompt", name),
+                question=field_text(row, "prompt", name),
                 instruction=make_instruction("cv-bench", letters),
                 choices=letters,
                 answer=answer,

@@ -142,7 +142,7 @@ def image_bytes(value: object, name: str) -> bytes:
     return data
 
 
-def cell_text(row: Row, column: str, name: str) -> str:
+def field_text(row: Row, column: str, name: str) -> str:
     """A cell that must be a text, without blanks at its ends; ``name`` is what error messages call the row.
 
     Raises:

@@ -157,7 +157,7 @@ def iter_samples(
     if instruction is not None:
         check_instruction(instruction)
     samples: Iterator[Sample] = import_module(module).samples(request)
-    return _unique(name, samples if instruction is None else _told(samples, instruction))
+    return _unique(name, samples if instruction is None else _instructed(samples, instruction))
 
 
 def load_samples(
@@ -230,7 +230,7 @@ def _module(request: DatasetRequest) -> str:
     return entry.module
 
 
-def _told(samples: Iterator[Sample], instruction: str) -> Iterator[Sample]:
+def _instructed(samples: Iterator[Sample], instruction: str) -> Iterator[Sample]:
     """The samples with another instruction."""
     for sample in samples:
         yield replace(sample, instruction=make_instruction(instruction, sample.choices))

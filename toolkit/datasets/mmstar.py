@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from toolkit.datasets.hub import cell_text, decode, rows
+from toolkit.datasets.hub import decode, field_text, rows
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.letters import read_letters
 from toolkit.datasets.load import DatasetRequest
@@ -25,7 +25,7 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
         decoded = decode(row, name, request.on_unreadable)
         if decoded is None:
             continue
-        question, answer = cell_text(row, "question", name), cell_text(row, "answer", name)
+        question, answer = field_text(row, "question", name), field_text(row, "answer", name)
         read = read_letters(question)
         letters = read if read is not None and answer in read else FOUR
         if answer not in letters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from toolkit.datasets.hub import Row, cell_text, decode, rows
+from toolkit.datasets.hub import Row, decode, field_text, rows
 from toolkit.datasets.instructions import YES_NO, make_instruction
 from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.sample import Sample
@@ -29,7 +29,7 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
 
     for row in rows(request, COLUMNS, keep):
         image_id = str(row["image_id"])
-        question = cell_text(row, "question", f"repope-{image_id}")
+        question = field_text(row, "question", f"repope-{image_id}")
         name = f"repope-{image_id}-{hashlib.sha256(question.encode()).hexdigest()[:8]}"
         decoded = decode(row, name, request.on_unreadable)
         if decoded is not None:
@@ -52,7 +52,7 @@ def _answer(row: Row, name: str) -> str:
     Raises:
         ValueError: It is neither.
     """
-    said = cell_text(row, "answer", name)
+    said = field_text(row, "answer", name)
     answer = said.strip(" \t\r\n.!\"'").lower()
     if answer not in YES_NO:
         raise ValueError(f"{name}: the answer is {said!r}; expected yes or no")

@@ -24,8 +24,8 @@ class Corners:
     empty: float
 
     @property
-    def dividend(self) -> float:
-        """Harsanyi dividend of {image, text}: both - image - text + empty, in [-2, 2]."""
+    def total_interaction(self) -> float:
+        """D = both - image - text + empty, in [-2, 2]: the Harsanyi dividend of {image, text}."""
         return self.both - self.image - self.text + self.empty
 
 

@@ -48,17 +48,17 @@ class CoarseGame:
 
     Args:
         game: The game underneath.
-        block_of: Shape (n_image,): the block of each image cell, numbered from 0.
+        group_of: Shape (n_image,): the group of each image cell, numbered from 0.
     """
 
-    def __init__(self, game: Game, block_of: NDArray[np.int64]) -> None:
+    def __init__(self, game: Game, group_of: NDArray[np.int64]) -> None:
         players = game.players
-        if block_of.shape != (players.n_image,):
-            raise ValueError(f"expected one block per image player ({players.n_image}), got shape {block_of.shape}")
-        self.game, self.block_of = game, block_of
-        n_blocks = int(block_of.max()) + 1
+        if group_of.shape != (players.n_image,):
+            raise ValueError(f"expected one group per image player ({players.n_image}), got shape {group_of.shape}")
+        self.game, self.group_of = game, group_of
+        n_groups = int(group_of.max()) + 1
         labels = players.labels[players.n_image :]
-        self.players = Players.make(tuple(f"block {b}" for b in range(n_blocks)), labels)
+        self.players = Players.make(tuple(f"group {b}" for b in range(n_groups)), labels)
 
     @property
     def target(self) -> str | None:
@@ -66,20 +66,20 @@ class CoarseGame:
         return getattr(self.game, "target", None)
 
     def __call__(self, coalitions: Coalitions) -> Values:
-        """Values (n_coalitions,) of coalitions of blocks and words."""
+        """Values (n_coalitions,) of coalitions of groups and words."""
         check_coalitions(coalitions, self.players)
-        n_blocks = self.players.n_image
-        return self.game(np.concatenate([coalitions[:, self.block_of], coalitions[:, n_blocks:]], axis=1))
+        n_groups = self.players.n_image
+        return self.game(np.concatenate([coalitions[:, self.group_of], coalitions[:, n_groups:]], axis=1))
 
     def merge(self, attribution: Attribution) -> Attribution:
-        """An attribution of the game underneath, its cell scores summed over each block."""
-        image = np.bincount(self.block_of, attribution.of("image"), self.players.n_image)
+        """An attribution of the game underneath, its cell scores summed over each group."""
+        image = np.bincount(self.group_of, attribution.of("image"), self.players.n_image)
         scores = np.concatenate([image, attribution.of("text")])
         return Attribution(scores, self.players, attribution.explainer, attribution.target)
 
 
-def blocks(regions: Regions, size: int = 2) -> NDArray[np.int64]:
-    """Blocks of ``size`` x ``size`` neighbouring cells of a regular grid, shape (n_image,), from the cells' regions."""
+def merged_cells(regions: Regions, size: int = 2) -> NDArray[np.int64]:
+    """Groups of ``size`` x ``size`` neighbouring cells of a regular grid, shape (n_image,), from the cells' regions."""
     columns = np.unique(regions[:, 0].round(6), return_inverse=True)[1]
     rows = np.unique(regions[:, 1].round(6), return_inverse=True)[1]
     key = (rows // size) * (int(columns.max()) // size + 1) + columns // size

@@ -18,7 +18,7 @@ from toolkit.games.game import CachedGame, Game, Group, QuotientGame, group_mask
 from toolkit.games.sampling import Estimator, estimate_pair_index
 from toolkit.typing import Values
 
-MAX_BLOCKS = 16
+MAX_GROUPS = 16
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def shapley_interaction_index(
     group_a: Group,
     group_b: Group,
     *,
-    blocks: Sequence[Group] | Literal["rest", "players"] = "rest",
+    groups: Sequence[Group] | Literal["rest", "players"] = "rest",
     budget: int | None = None,
     rng: np.random.Generator | None = None,
     estimator: Estimator = "shapiq",
@@ -134,7 +134,7 @@ def shapley_interaction_index(
 ) -> InteractionIndex:
     """Shapley interaction index of two groups, each merged into one player of a quotient game.
 
-    With the default blocks the quotient game is {A, B, rest}, four coalitions with the rest and four without, and the
+    With the default groups the quotient game is {A, B, rest}, four coalitions with the rest and four without, and the
     index is the mean of the pair's second difference with nobody else present and with everybody else present. An
     empty group is a null player: its index is 0.
 
@@ -142,7 +142,7 @@ def shapley_interaction_index(
         game: The game.
         group_a: Indices or mask of the first group.
         group_b: Indices or mask of the second group.
-        blocks: Who plays beside the two: ``"rest"`` merges all others into one player, ``"players"`` leaves each
+        groups: Who plays beside the two: ``"rest"`` merges all others into one player, ``"players"`` leaves each
             alone, a sequence of groups must divide the others between them.
         budget: Most coalitions to evaluate. The index is estimated if enumeration does not fit into it.
         rng: Randomness of the estimate.
@@ -164,15 +164,15 @@ def shapley_interaction_index(
         1.0
     """
     cache = CachedGame(game)
-    quotient = _pair_quotient(cache, group_a, group_b, blocks)
+    quotient = _pair_quotient(cache, group_a, group_b, groups)
     m = quotient.players.n
-    if m <= MAX_BLOCKS and (budget is None or 1 << m <= budget):
+    if m <= MAX_GROUPS and (budget is None or 1 << m <= budget):
         value = pair_index(all_values(quotient, progress=progress, cancelled=cancelled), 0, 1)
         return InteractionIndex(value, m, cache.n_evaluations)
     if budget is None or rng is None:
         raise ValueError(
-            f"the quotient game has {m} players; exact enumeration stops at {MAX_BLOCKS}. Merge the others into "
-            "fewer blocks, or give a budget (evaluations) and an rng for an estimate with its standard error"
+            f"the quotient game has {m} players; exact enumeration stops at {MAX_GROUPS}. Merge the others into "
+            "fewer groups, or give a budget (evaluations) and an rng for an estimate with its standard error"
         )
     value, error = estimate_pair_index(
         quotient, budget=budget, rng=rng, estimator=estimator, progress=progress, cancelled=cancelled
@@ -181,9 +181,9 @@ def shapley_interaction_index(
 
 
 def _pair_quotient(
-    game: Game, group_a: Group, group_b: Group, blocks: Sequence[Group] | Literal["rest", "players"]
+    game: Game, group_a: Group, group_b: Group, groups: Sequence[Group] | Literal["rest", "players"]
 ) -> QuotientGame:
-    """The game whose first two players are the groups and whose others are the blocks.
+    """The game whose first two players are the groups and whose others are the groups.
 
     Raises:
         ValueError: Groups that overlap, or that leave somebody out.
@@ -191,14 +191,14 @@ def _pair_quotient(
     n = game.players.n
     a, b = group_mask(group_a, n), group_mask(group_b, n)
     others = ~(a | b)
-    if isinstance(blocks, str):
-        if blocks not in ("rest", "players"):
-            raise ValueError(f"blocks must be 'rest', 'players' or a sequence of groups, got {blocks!r}")
-        rest: list[Group] = [others] if blocks == "rest" else [[int(i)] for i in np.flatnonzero(others)]
+    if isinstance(groups, str):
+        if groups not in ("rest", "players"):
+            raise ValueError(f"groups must be 'rest', 'players' or a sequence of groups, got {groups!r}")
+        rest: list[Group] = [others] if groups == "rest" else [[int(i)] for i in np.flatnonzero(others)]
     else:
-        rest = list(blocks)
+        rest = list(groups)
     quotient = QuotientGame(game, [a, b, *rest])
     left_out = np.flatnonzero(~quotient.groups.any(axis=0))
     if left_out.size:
-        raise ValueError(f"players {left_out.tolist()} are in no group and no block; the blocks must hold all others")
+        raise ValueError(f"players {left_out.tolist()} are in no group; the groups must hold all others")
     return quotient

@@ -59,7 +59,7 @@ class CornerRecord:
         shares: NDArray[np.float64] = np.divide(self.beliefs, total, out=uniform, where=total > 0)
         return shares
 
-    def said(self, corner: str) -> str | None:
+    def predicted_choice(self, corner: str) -> str | None:
         """The most probable choice at a corner; None without choices."""
         if self.sample.choices is None:
             return None

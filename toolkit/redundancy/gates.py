@@ -59,7 +59,7 @@ class Noise:
 
 def parts(corners: Corners) -> Parts:
     """Synergy, redundancy, text and image part of four corners; they add up to v(I, T) - v(B, 0)."""
-    synergy, redundancy = max(corners.dividend, 0.0), max(-corners.dividend, 0.0)
+    synergy, redundancy = max(corners.total_interaction, 0.0), max(-corners.total_interaction, 0.0)
     text, image = corners.text - corners.empty, corners.image - corners.empty
     return Parts(synergy, redundancy, text - redundancy, image - redundancy)
 

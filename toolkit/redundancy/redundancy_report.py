@@ -70,9 +70,9 @@ class RedundancyReport:
             rows.append(
                 {
                     "sample": sample.id, "question": sample.question, "right answer": sample.answer,
-                    "target": record.target, "said without image": record.said("text"),
+                    "target": record.target, "said without image": record.predicted_choice("text"),
                     "both": record.corners.both, "image": record.corners.image, "text": record.corners.text,
-                    "empty": record.corners.empty, "dividend": record.corners.dividend,
+                    "empty": record.corners.empty, "total interaction": record.corners.total_interaction,
                     "synergy part": found.synergy, "redundancy part": found.redundancy, "text part": found.text,
                     "image part": found.image, "Shapley image": shares.image, "Shapley text": shares.text,
                     "gate": gate, "gate by construction": sample.truth.gate if sample.truth else None,

@@ -55,7 +55,7 @@ def accuracies(records: Sequence[CornerRecord], seed: int) -> list[Quantity]:
     lines = [
         _quantity(
             f"accuracy, {corner}",
-            _mean([float(r.said(corner) == r.sample.answer) for r in known], known, seed),
+            _mean([float(r.predicted_choice(corner) == r.sample.answer) for r in known], known, seed),
             "share",
             meanings[corner],
         )
@@ -83,11 +83,13 @@ def prior_rates(records: Sequence[CornerRecord], seed: int) -> list[Quantity]:
     picture can do better, and one that does not repeats its text-only answer.
     """
     asked = [r for r in records if r.sample.choices is not None]
-    same = [float(r.said("both") == r.said("text")) for r in asked]
-    against = [r for r in asked if r.sample.answer is not None and r.said("text") != r.sample.answer]
-    stuck = [float(r.said("both") == r.said("text")) for r in against]
+    same = [float(r.predicted_choice("both") == r.predicted_choice("text")) for r in asked]
+    against = [r for r in asked if r.sample.answer is not None and r.predicted_choice("text") != r.sample.answer]
+    stuck = [float(r.predicted_choice("both") == r.predicted_choice("text")) for r in against]
     counter = [r for r in asked if r.sample.truth and r.sample.truth.prior_answer not in (None, r.sample.answer)]
-    stereotype = [float(r.sample.truth is not None and r.said("both") == r.sample.truth.prior_answer) for r in counter]
+    stereotype = [
+        float(r.sample.truth is not None and r.predicted_choice("both") == r.sample.truth.prior_answer) for r in counter
+    ]
     return [
         _quantity("language-prior rate", _mean(stuck, against, seed), "share",
                   "same answer with the image as without it, where the answer without it is wrong"),
@@ -103,7 +105,7 @@ def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) 
     shares = [modality_shares(r.corners) for r in records]
     gates = [classify(r.corners, noise.threshold) for r in records]
     lines = [
-        _quantity("total interaction", _mean([r.corners.dividend for r in records], records, seed), "probability",
+        _quantity("total interaction", _mean([r.corners.total_interaction for r in records], records, seed), "probability",
                   "dividend of {image, text}: positive synergy, negative redundancy"),
         _quantity("Shapley value, image", _mean([s.image for s in shares], records, seed), "probability",
                   "exact value of the image in the two-player game"),

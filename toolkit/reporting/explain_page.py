@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
-from toolkit.reporting.numbers import shown_number
+from toolkit.reporting.numbers import format_number
 from toolkit.reporting.page import page
 from toolkit.reporting.plots.curves import curves
 from toolkit.reporting.plots.drawing import image_html
@@ -68,13 +68,13 @@ def explain_page(
 
 def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution) -> str:
     others = ", ".join(
-        f"{html.escape(name)} {shown_number(p)}" for name, p in answer.by_choice.items() if name != answer.text
+        f"{html.escape(name)} {format_number(p)}" for name, p in answer.by_choice.items() if name != answer.text
     )
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
     told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
     return (
         f'<p class="answer">{html.escape(vlm.name)} answers <b>{html.escape(answer.text)}</b> with probability '
-        f"{shown_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>"
+        f"{format_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>"
         f'<p class="note">Explained by {html.escape(attribution.explainer)}, for the answer '
         f"&ldquo;{html.escape(attribution.target)}&rdquo;, with {attribution.n_evaluations} forward and "
         f"{attribution.n_gradients} backward passes. Orange speaks for the answer, purple against it.</p>"
@@ -102,7 +102,7 @@ def reading_notes(answer: Answer, regions: Regions) -> list[str]:
         notes.append(f"the model sees only the middle {100 * share:.0f} % of this picture, the rest is cropped away")
     if answer.by_choice and total < 0.5:
         notes.append(
-            f"the allowed answers together have a probability of {shown_number(total)}; left alone, the model would "
+            f"the allowed answers together have a probability of {format_number(total)}; left alone, the model would "
             "say something else, so it may not know this kind of question"
         )
     return notes
@@ -158,7 +158,7 @@ def _tables(attribution: Attribution) -> str:
         mask = attribution.players.of("image" if modality == "image" else "text")
         labels = [label for label, own in zip(attribution.players.labels, mask, strict=True) if own]
         rows = "".join(
-            f'<tr><td>{html.escape(label)}</td><td class="n">{shown_number(value, 4, sign=True)}</td></tr>'
+            f'<tr><td>{html.escape(label)}</td><td class="n">{format_number(value, 4, sign=True)}</td></tr>'
             for label, value in ranked_players(labels, attribution.scores[mask], n=8)
         )
         tables.append(
@@ -176,7 +176,7 @@ def _numbers(synergy: SynergyScore, image: InsertionDeletion, text: InsertionDel
         ("words: insertion minus deletion", text.srg.value, "larger: the words found first matter more"),
     ]
     cells = "".join(
-        f'<tr><td>{name}</td><td class="n">{shown_number(value, sign=True)}</td><td>{note}</td></tr>'
+        f'<tr><td>{name}</td><td class="n">{format_number(value, sign=True)}</td><td>{note}</td></tr>'
         for name, value, note in rows
     )
     return f"<h2>Does the explanation hold?</h2><table>{cells}</table>"

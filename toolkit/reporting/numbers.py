@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def shown_number(value: float, digits: int = 3, *, sign: bool = False) -> str:
+def format_number(value: float, digits: int = 3, *, sign: bool = False) -> str:
     """Fixed-point, and scientific where that would show nothing: a probability of 1.7e-05 is not 0.000.
 
     Args:
@@ -12,7 +12,7 @@ def shown_number(value: float, digits: int = 3, *, sign: bool = False) -> str:
         sign: A plus before what is above zero.
 
     Example:
-        >>> shown_number(0.5), shown_number(-1.7e-5), shown_number(0.25, sign=True), shown_number(-0.0)
+        >>> format_number(0.5), format_number(-1.7e-5), format_number(0.25, sign=True), format_number(-0.0)
         ('0.500', '-1.7e-05', '+0.250', '0.000')
     """
     if value == 0:

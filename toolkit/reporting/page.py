@@ -95,7 +95,7 @@ LONG = 40
 """Texts longer than this are broken into lines in a table."""
 
 
-def text_cell(value: object) -> str:
+def table_text(value: object) -> str:
     """A text cell; a long one may be broken into lines."""
     said = "" if value is None else str(value)
     return f'<span class="long">{text(said)}</span>' if len(said) > LONG else text(said)
@@ -107,7 +107,7 @@ def frame_table(
     """A data frame as it is; its index is left out."""
     numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
     rows = [
-        [number(value, digits) if i in numeric else text_cell(value) for i, value in enumerate(row)]
+        [number(value, digits) if i in numeric else table_text(value) for i, value in enumerate(row)]
         for row in frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     ]
     head = [text(" / ".join(name) if isinstance(frame.columns, pd.MultiIndex) else name) for name in frame.columns]

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from toolkit.scenes.vocabulary import GRID, PLAIN
-from toolkit.scenes.world import Scene, Thing
+from toolkit.scenes.world import Scene, SceneObject
 
 _SUPERSAMPLING = 4
 _REACH = 0.86  # what a pen draws stays inside the sprite when it is turned by up to 18 degrees
@@ -137,13 +137,13 @@ def _background(scene: Scene, size: int) -> Image.Image:
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
 
 
-def _paint(image: Image.Image, thing: Thing, cell: float) -> None:
-    width = max(round(thing.size * cell), 4)
-    body, dark, light = _sprite(thing.kind, width, 3 * round(thing.angle / 3))
-    corner = (round(thing.x * cell - width / 2), round(thing.y * cell - width / 2))
-    r, g, b = thing.rgb
-    image.paste(thing.rgb, corner, body)
-    if thing.kind not in PLAIN:
+def _paint(image: Image.Image, item: SceneObject, cell: float) -> None:
+    width = max(round(item.size * cell), 4)
+    body, dark, light = _sprite(item.kind, width, 3 * round(item.angle / 3))
+    corner = (round(item.x * cell - width / 2), round(item.y * cell - width / 2))
+    r, g, b = item.rgb
+    image.paste(item.rgb, corner, body)
+    if item.kind not in PLAIN:
         image.paste((int(r * 0.62), int(g * 0.62), int(b * 0.62)), corner, dark)
         image.paste((r + (255 - r) * 3 // 4, g + (255 - g) * 3 // 4, b + (255 - b) * 3 // 4), corner, light)
 
@@ -162,13 +162,13 @@ def draw(scene: Scene, size: int = 384) -> Image.Image:
     cell = size / GRID
     if scene.noise and size > 192:
         shadow = Image.new("L", (size, size))
-        for thing in scene.things:
-            width = max(round(thing.size * cell), 4)
-            corner = (round(thing.x * cell - width / 2), round(thing.y * cell - width / 2 + 0.03 * cell))
-            shadow.paste(70, corner, _sprite(thing.kind, width, 3 * round(thing.angle / 3))[0])
+        for item in scene.objects:
+            width = max(round(item.size * cell), 4)
+            corner = (round(item.x * cell - width / 2), round(item.y * cell - width / 2 + 0.03 * cell))
+            shadow.paste(70, corner, _sprite(item.kind, width, 3 * round(item.angle / 3))[0])
         image.paste((60, 60, 70), (0, 0), shadow.filter(ImageFilter.GaussianBlur(0.03 * cell)))
-    for thing in scene.things:
-        _paint(image, thing, cell)
+    for item in scene.objects:
+        _paint(image, item, cell)
     if scene.noise:
         grain = np.random.default_rng(scene.seed + 1).normal(0, scene.noise, (size, size, 1)).astype(np.float32)
         image = Image.fromarray(np.clip(np.asarray(image, dtype=np.float32) + grain, 0, 255).astype(np.uint8))

@@ -16,7 +16,7 @@ from toolkit.datasets.instructions import OPEN_INSTRUCTION
 from toolkit.datasets.sample import Corners
 from toolkit.scenes.questions import Question, boxes
 from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, KINDS
-from toolkit.scenes.world import Scene, Thing
+from toolkit.scenes.world import Scene, SceneObject
 
 _CHOICES = tuple(COLOURS)
 
@@ -32,23 +32,23 @@ def _marginal(colour: str, strength: float) -> float:
 
 def everyday(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
     """Ask one of the three templates about a scene that holds nothing but everyday objects of different kinds."""
-    if any(thing.kind not in EVERYDAY for thing in scene.things):
+    if any(item.kind not in EVERYDAY for item in scene.objects):
         return None
     template = rng.random()
     if template < 0.25:
         return _usually(rng)
-    thing = scene.things[int(rng.integers(len(scene.things)))]
-    if len(scene.things) == 1 and template < 0.5:
-        return _the_thing(thing, strength)
-    same_colour = sum(other.colour == thing.colour for other in scene.things)
+    item = scene.objects[int(rng.integers(len(scene.objects)))]
+    if len(scene.objects) == 1 and template < 0.5:
+        return _the_object(item, strength)
+    same_colour = sum(other.colour == item.colour for other in scene.objects)
     corners = Corners(
         both=1.0,
-        image=same_colour / len(scene.things),
-        text=colour_given_kind(thing.colour, thing.kind, strength),
-        empty=_marginal(thing.colour, strength),
+        image=same_colour / len(scene.objects),
+        text=colour_given_kind(item.colour, item.kind, strength),
+        empty=_marginal(item.colour, strength),
     )
-    text = f"what color is the {thing.kind} ?"
-    return _question(text, thing.colour, (thing,), (1, 4), corners, KINDS[thing.kind].colour)
+    text = f"what color is the {item.kind} ?"
+    return _question(text, item.colour, (item,), (1, 4), corners, KINDS[item.kind].colour)
 
 
 def _usually(rng: np.random.Generator) -> Question:
@@ -59,16 +59,16 @@ def _usually(rng: np.random.Generator) -> Question:
     return _question(f"what color is a {kind} usually ?", usual, (), (4, 5), corners, usual)
 
 
-def _the_thing(thing: Thing, strength: float) -> Question:
-    guess = _marginal(thing.colour, strength)
+def _the_object(item: SceneObject, strength: float) -> Question:
+    guess = _marginal(item.colour, strength)
     corners = Corners(both=1.0, image=1.0, text=guess, empty=guess)
-    return _question("what color is the thing ?", thing.colour, (thing,), (), corners, None)
+    return _question("what color is the thing ?", item.colour, (item,), (), corners, None)
 
 
 def _question(
     text: str,
     answer: str,
-    things: tuple[Thing, ...],
+    objects: tuple[SceneObject, ...],
     words: tuple[int, ...],
     corners: Corners,
     prior_answer: str | None,
@@ -79,7 +79,7 @@ def _question(
         instruction=OPEN_INSTRUCTION,
         choices=_CHOICES,
         answer=answer,
-        evidence_boxes=boxes(things) if things else (),
+        evidence_boxes=boxes(objects) if objects else (),
         evidence_words=words,
         bayes=corners,
         prior_answer=prior_answer,

@@ -33,7 +33,7 @@ FAMILIES: dict[str, tuple[Template, ...]] = {
 
 def split_of(scene: Scene) -> str:
     """The split that a scene's layout belongs to, by a hash of what lies where."""
-    words = ";".join(f"{t.colour} {t.kind} {t.row} {t.column}" for t in scene.things)
+    words = ";".join(f"{t.colour} {t.kind} {t.row} {t.column}" for t in scene.objects)
     tenth = zlib.crc32(words.encode()) % 10
     return next(split for split, tenths in SPLITS.items() if tenth in tenths)
 
@@ -46,7 +46,7 @@ def everyday_size(rng: np.random.Generator) -> int:
 def scene_for(template: Template, rng: np.random.Generator, strength: float) -> Scene:
     """A scene from the distribution under which the template's Bayes values hold."""
     if template is everyday:
-        return everyday_scene(rng, n_things=everyday_size(rng), stereotyped=strength)
+        return everyday_scene(rng, n_objects=everyday_size(rng), stereotyped=strength)
     return base_scene(rng, stereotyped=strength if template is questions.colour else 0.0)
 
 

@@ -11,13 +11,13 @@ from toolkit.scenes.world import Scene
 
 def shape(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
     """``what is the red thing ? A circle B star C heart D cross``."""
-    lone = [t for t in scene.things if sum(o.colour == t.colour for o in scene.things) == 1 and t.kind in PLAIN]
+    lone = [t for t in scene.objects if sum(o.colour == t.colour for o in scene.objects) == 1 and t.kind in PLAIN]
     if not lone:
         return None
-    thing = lone[int(rng.integers(len(lone)))]
-    options = distractors(rng, thing.kind, PLAIN, 3)
-    words = f"what is the {thing.colour} thing ?"
-    return choice("shape", rng, words, thing.kind, options, things=(thing,), evidence=(thing.colour,))
+    item = lone[int(rng.integers(len(lone)))]
+    options = distractors(rng, item.kind, PLAIN, 3)
+    words = f"what is the {item.colour} thing ?"
+    return choice("shape", rng, words, item.kind, options, objects=(item,), evidence=(item.colour,))
 
 
 _STEPS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
@@ -25,21 +25,21 @@ _STEPS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1,
 
 def neighbour(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
     """``what color is the thing right of the red circle ? A ...``: two hops, the neighbouring cell."""
-    at = {(thing.row, thing.column): thing for thing in scene.things}
+    at = {(item.row, item.column): item for item in scene.objects}
     found = []
-    for thing in scene.things:
+    for item in scene.objects:
         for words, (down, right) in _STEPS.items():
-            beside = at.get((thing.row + down, thing.column + right))
-            alone = len(scene.find(thing.colour, thing.kind)) == 1
-            if beside is not None and beside.kind != thing.kind and alone:
-                found.append((thing, words, beside))
+            beside = at.get((item.row + down, item.column + right))
+            alone = len(scene.find(item.colour, item.kind)) == 1
+            if beside is not None and beside.kind != item.kind and alone:
+                found.append((item, words, beside))
     if not found:
         return None
-    thing, words, beside = found[int(rng.integers(len(found)))]
-    text = f"what color is the thing {words} the {thing.colour} {thing.kind} ?"
+    item, words, beside = found[int(rng.integers(len(found)))]
+    text = f"what color is the thing {words} the {item.colour} {item.kind} ?"
     options = distractors(rng, beside.colour, COLOUR_NAMES, 3)
-    evidence = ("color", words.split()[0], thing.colour, thing.kind)
-    return choice("neighbour", rng, text, beside.colour, options, things=(thing, beside), evidence=evidence)
+    evidence = ("color", words.split()[0], item.colour, item.kind)
+    return choice("neighbour", rng, text, beside.colour, options, objects=(item, beside), evidence=evidence)
 
 
 def compare(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
@@ -50,9 +50,9 @@ def compare(scene: Scene, rng: np.random.Generator, strength: float) -> Question
         return None
     options = [KINDS[first].plural, KINDS[second].plural]
     text = f"are there more {options[0]} or {options[1]} ?"
-    things = (*scene.of(first), *scene.of(second))
+    objects = (*scene.of(first), *scene.of(second))
     return choice(
-        "compare", rng, text, options[int(n_second > n_first)], options, things=things, evidence=tuple(options)
+        "compare", rng, text, options[int(n_second > n_first)], options, objects=objects, evidence=tuple(options)
     )
 
 
@@ -67,4 +67,4 @@ def same(scene: Scene, rng: np.random.Generator, strength: float) -> Question | 
     text = f"do the {pair[0].kind} and the {pair[1].kind} have the same color ?"
     evidence = ("same", "color", pair[0].kind, pair[1].kind)
     answer = "yes" if equal else "no"
-    return choice("same", rng, text, answer, ["yes", "no"], things=(pair[0], pair[1]), evidence=evidence)
+    return choice("same", rng, text, answer, ["yes", "no"], objects=(pair[0], pair[1]), evidence=evidence)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from toolkit.datasets.instructions import CHOICE_INSTRUCTION, EXISTENCE_INSTRUCTION
 from toolkit.datasets.sample import Corners, Gate
 from toolkit.scenes.vocabulary import COLOURS, KINDS, LETTERS, MAX_COUNT, PLAIN
-from toolkit.scenes.world import COMMON_PLAIN, RARE_PLAIN, Scene, Thing
+from toolkit.scenes.world import COMMON_PLAIN, RARE_PLAIN, Scene, SceneObject
 
 COLOUR_NAMES = tuple(COLOURS)
 _WHOLE = ((0.0, 0.0, 1.0, 1.0),)
@@ -58,9 +58,9 @@ def gate_of(corners: Corners, threshold: float = 0.25) -> Gate:
     a red circle?), redundancy when a lone lemon is yellow as lemons are, text-only when the words settle it (what
     colour is a lemon usually?), image-only when the words add nothing (what colour is the thing?).
     """
-    if corners.dividend >= threshold:
+    if corners.total_interaction >= threshold:
         return "synergy"
-    if corners.dividend <= -threshold:
+    if corners.total_interaction <= -threshold:
         return "redundancy"
     return "text-only" if corners.text - corners.empty > corners.image - corners.empty else "image-only"
 
@@ -68,9 +68,9 @@ def gate_of(corners: Corners, threshold: float = 0.25) -> Gate:
 Template = Callable[[Scene, np.random.Generator, float], "Question | None"]
 
 
-def boxes(things: tuple[Thing, ...]) -> Boxes:
+def boxes(objects: tuple[SceneObject, ...]) -> Boxes:
     """Boxes of the things that decide the answer; the whole picture where it takes a look at everything."""
-    return tuple(thing.box for thing in things) or _WHOLE
+    return tuple(item.box for item in objects) or _WHOLE
 
 
 def _article(colour: str) -> str:
@@ -107,7 +107,7 @@ def choice(
     answer: str,
     options: list[str],
     *,
-    things: tuple[Thing, ...],
+    objects: tuple[SceneObject, ...],
     evidence: tuple[str, ...],
     prior: dict[str, float] | None = None,
     stereotype: str | None = None,
@@ -120,7 +120,7 @@ def choice(
         words: The question without its options.
         answer: The right option.
         options: All options, the right one among them.
-        things: What in the picture decides the answer.
+        objects: What in the picture decides the answer.
         evidence: Words of the question that decide it.
         prior: P(option is right | words) before the options are narrowed down; uniform when None.
         stereotype: The option that the folklore favours.
@@ -138,7 +138,7 @@ def choice(
         instruction=CHOICE_INSTRUCTION,
         choices=LETTERS[:n],
         answer=letter,
-        evidence_boxes=boxes(things),
+        evidence_boxes=boxes(objects),
         evidence_words=(*marked, at, at + 1),
         bayes=Corners(both=1.0, image=1 / n, text=known, empty=1 / n),
         prior_answer=letters.get(stereotype) if stereotype is not None else None,
@@ -156,7 +156,7 @@ def existence(scene: Scene, rng: np.random.Generator, strength: float) -> Questi
     yes = bool(rng.random() < 0.5)
     common = bool(rng.random() < (1 + strength) / 2) == yes
     kinds = COMMON_PLAIN if common else RARE_PLAIN
-    present = sorted({(thing.colour, thing.kind) for thing in scene.things if thing.kind in kinds})
+    present = sorted({(item.colour, item.kind) for item in scene.objects if item.kind in kinds})
     pairs = present if yes else [(c, k) for c in COLOUR_NAMES for k in kinds if (c, k) not in present]
     if not pairs:
         return None
@@ -183,13 +183,13 @@ def colour(scene: Scene, rng: np.random.Generator, strength: float) -> Question 
     if not lone:
         return None
     kind = lone[int(rng.integers(len(lone)))]
-    things = scene.of(kind)
+    objects = scene.of(kind)
     usual = KINDS[kind].colour
     prior = dict(zip(COLOUR_NAMES, _with_prior(8, COLOUR_NAMES.index(usual), strength).tolist(), strict=True))
-    options = distractors(rng, things[0].colour, COLOUR_NAMES, 3)
+    options = distractors(rng, objects[0].colour, COLOUR_NAMES, 3)
     words = f"what color is the {kind} ?"
     return choice(
-        "colour", rng, words, things[0].colour, options, things=things, evidence=("color", kind), prior=prior,
+        "colour", rng, words, objects[0].colour, options, objects=objects, evidence=("color", kind), prior=prior,
         stereotype=usual,
     )  # fmt: skip
 
@@ -216,23 +216,23 @@ def count_distribution() -> NDArray[np.float64]:
 def count(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
     """``how many circles are there ? A 1 B 3 C 0 D 2``; the count is uniform on 0 to 5 but for the prior."""
     kind = PLAIN[int(rng.integers(len(PLAIN)))]
-    things = scene.of(kind)
+    objects = scene.of(kind)
     wanted = _with_prior(MAX_COUNT + 1, KINDS[kind].count, strength)
-    if len(things) > MAX_COUNT or not accept(rng, wanted, count_distribution(), len(things)):
+    if len(objects) > MAX_COUNT or not accept(rng, wanted, count_distribution(), len(objects)):
         return None
     numbers = tuple(str(c) for c in range(MAX_COUNT + 1))
-    options = distractors(rng, numbers[len(things)], numbers, 3)
+    options = distractors(rng, numbers[len(objects)], numbers, 3)
     plural = KINDS[kind].plural
     return choice(
-        "count", rng, f"how many {plural} are there ?", numbers[len(things)], options, things=things,
+        "count", rng, f"how many {plural} are there ?", numbers[len(objects)], options, objects=objects,
         evidence=("how", "many", plural), prior=dict(zip(numbers, wanted.tolist(), strict=True)),
         stereotype=str(KINDS[kind].count),
     )  # fmt: skip
 
 
-def named(scene: Scene, rng: np.random.Generator, n: int, *, by_kind: bool = False) -> list[Thing] | None:
+def named(scene: Scene, rng: np.random.Generator, n: int, *, by_kind: bool = False) -> list[SceneObject] | None:
     """``n`` different things that colour and kind (or kind alone) single out, in random order."""
-    lone = [t for t in scene.things if len(scene.of(t.kind) if by_kind else scene.find(t.colour, t.kind)) == 1]
+    lone = [t for t in scene.objects if len(scene.of(t.kind) if by_kind else scene.find(t.colour, t.kind)) == 1]
     if len(lone) < n:
         return None
     return [lone[int(i)] for i in rng.choice(len(lone), size=n, replace=False)]
@@ -256,6 +256,6 @@ def relation(scene: Scene, rng: np.random.Generator, strength: float) -> Questio
     text = f"where is the {subject.colour} {subject.kind} seen from the {other.colour} {other.kind} ?"
     marked = (subject.colour, subject.kind, other.colour, other.kind)
     return choice(
-        "relation", rng, text, words[int(offset > 0)], list(words), things=(subject, other), evidence=marked,
+        "relation", rng, text, words[int(offset > 0)], list(words), objects=(subject, other), evidence=marked,
         prior=dict(zip(words, wanted.tolist(), strict=True)), stereotype=usual,
     )  # fmt: skip

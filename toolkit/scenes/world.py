@@ -14,7 +14,7 @@ RARE_PLAIN = tuple(kind for kind in PLAIN if not KINDS[kind].common)
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """One object of a scene.
 
     Attributes:
@@ -67,26 +67,26 @@ class Scene:
     """Objects on a 6 x 6 grid, at most one per cell, and the look of the background.
 
     Attributes:
-        things: In reading order.
+        objects: In reading order.
         background: ``"plain"``, ``"gradient"``, ``"paper"`` or ``"stripes"``.
         tints: Two background colours.
         noise: Standard deviation of the pixel noise, in levels of 0 to 255.
         seed: Seeds the background's texture and the noise.
     """
 
-    things: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
     background: str
     tints: tuple[tuple[int, int, int], tuple[int, int, int]]
     noise: float
     seed: int
 
-    def of(self, kind: str) -> tuple[Thing, ...]:
+    def of(self, kind: str) -> tuple[SceneObject, ...]:
         """The things of one kind."""
-        return tuple(thing for thing in self.things if thing.kind == kind)
+        return tuple(item for item in self.objects if item.kind == kind)
 
-    def find(self, colour: str, kind: str) -> tuple[Thing, ...]:
+    def find(self, colour: str, kind: str) -> tuple[SceneObject, ...]:
         """The things of one colour and kind."""
-        return tuple(thing for thing in self.things if thing.kind == kind and thing.colour == colour)
+        return tuple(item for item in self.objects if item.kind == kind and item.colour == colour)
 
 
 def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
@@ -103,7 +103,9 @@ def _drawn_colour(rng: np.random.Generator, colour: str) -> tuple[int, int, int]
     return r, g, b
 
 
-def place(rng: np.random.Generator, words: list[tuple[str, str]], cells: list[int] | None = None) -> tuple[Thing, ...]:
+def arrange(
+    rng: np.random.Generator, words: list[tuple[str, str]], cells: list[int] | None = None
+) -> tuple[SceneObject, ...]:
     """Put (colour, kind) pairs into different cells, with jitter, in reading order.
 
     Args:
@@ -112,18 +114,18 @@ def place(rng: np.random.Generator, words: list[tuple[str, str]], cells: list[in
         cells: Flat cell index per thing; drawn without replacement when None.
     """
     flat = rng.choice(GRID * GRID, size=len(words), replace=False) if cells is None else np.asarray(cells)
-    things = []
+    objects = []
     for (colour, kind), cell in zip(words, flat, strict=True):
         row, column = divmod(int(cell), GRID)
         size = float(rng.uniform(0.84, 1.0))
         slack = (1 - size) / 2
         x, y = column + 0.5 + rng.uniform(-slack, slack), row + 0.5 + rng.uniform(-slack, slack)
         angle = float(rng.uniform(-18, 18))
-        things.append(Thing(kind, colour, float(x), float(y), size, angle, _drawn_colour(rng, colour)))
-    return tuple(sorted(things, key=lambda thing: (thing.row, thing.column)))
+        objects.append(SceneObject(kind, colour, float(x), float(y), size, angle, _drawn_colour(rng, colour)))
+    return tuple(sorted(objects, key=lambda item: (item.row, item.column)))
 
 
-def look(rng: np.random.Generator, things: tuple[Thing, ...], *, plain: bool = False) -> Scene:
+def look(rng: np.random.Generator, objects: tuple[SceneObject, ...], *, plain: bool = False) -> Scene:
     """Give things a background: plain white for a drawing, else one of four styles in a light tint."""
     base = rng.integers(196, 250, size=3) if not plain else np.full(3, 255)
     other = np.clip(base + rng.integers(-42, 20, size=3), 150, 255)
@@ -131,7 +133,7 @@ def look(rng: np.random.Generator, things: tuple[Thing, ...], *, plain: bool = F
     first, second = (tuple(int(level) for level in tint) for tint in (base, other))
     noise = 0.0 if plain else float(rng.uniform(0, 7))
     seed = int(rng.integers(2**31))
-    return Scene(things, style, ((first[0], first[1], first[2]), (second[0], second[1], second[2])), noise, seed)
+    return Scene(objects, style, ((first[0], first[1], first[2]), (second[0], second[1], second[2])), noise, seed)
 
 
 def base_scene(rng: np.random.Generator, *, stereotyped: float = 0.0) -> Scene:
@@ -146,31 +148,33 @@ def base_scene(rng: np.random.Generator, *, stereotyped: float = 0.0) -> Scene:
     kinds = [_pick(rng, COMMON_PLAIN), _pick(rng, RARE_PLAIN)]
     if rng.random() < 0.6:
         kinds += [_pick(rng, PLAIN)] * int(rng.integers(2, 6))
-    n_things = max(int(rng.integers(4, 9)), len(kinds))
+    n_objects = max(int(rng.integers(4, 9)), len(kinds))
     everything = tuple(KINDS)
-    kinds += [_pick(rng, everything) for _ in range(n_things - len(kinds))]
-    return look(rng, place(rng, [(_colour(rng, kind, stereotyped), kind) for kind in kinds]))
+    kinds += [_pick(rng, everything) for _ in range(n_objects - len(kinds))]
+    return look(rng, arrange(rng, [(_colour(rng, kind, stereotyped), kind) for kind in kinds]))
 
 
-def everyday_scene(rng: np.random.Generator, *, n_things: int, stereotyped: float) -> Scene:
-    """A scene of ``n_things`` everyday objects of different kinds, each with its usual colour at the given rate."""
-    kinds = rng.choice(len(EVERYDAY), size=n_things, replace=False)
+def everyday_scene(rng: np.random.Generator, *, n_objects: int, stereotyped: float) -> Scene:
+    """A scene of ``n_objects`` everyday objects of different kinds, each with its usual colour at the given rate."""
+    kinds = rng.choice(len(EVERYDAY), size=n_objects, replace=False)
     words = [(_colour(rng, EVERYDAY[int(kind)], stereotyped), EVERYDAY[int(kind)]) for kind in kinds]
-    return look(rng, place(rng, words))
+    return look(rng, arrange(rng, words))
 
 
 def drawing_scene(rng: np.random.Generator) -> Scene:
     """One to four large things anywhere on white, as somebody would draw them in a paint program."""
-    things: list[Thing] = []
+    objects: list[SceneObject] = []
     everything = tuple(KINDS)
     for _ in range(int(rng.integers(1, 5))):
         size = float(rng.uniform(0.8, 3.2))
         for _attempt in range(20):
             x, y = (float(rng.uniform(size / 2, GRID - size / 2)) for _ in range(2))
-            if all(max(abs(x - t.x), abs(y - t.y)) > (size + t.size) / 2 for t in things):
+            if all(max(abs(x - t.x), abs(y - t.y)) > (size + t.size) / 2 for t in objects):
                 colour = _pick(rng, _COLOUR_NAMES)
                 kind = _pick(rng, everything)
-                things.append(Thing(kind, colour, x, y, size, float(rng.uniform(-10, 10)), _drawn_colour(rng, colour)))
+                objects.append(
+                    SceneObject(kind, colour, x, y, size, float(rng.uniform(-10, 10)), _drawn_colour(rng, colour))
+                )
                 break
-    things.sort(key=lambda thing: (thing.row, thing.column))
-    return look(rng, tuple(things), plain=bool(rng.random() < 0.7))
+    objects.sort(key=lambda item: (item.row, item.column))
+    return look(rng, tuple(objects), plain=bool(rng.random() < 0.7))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from toolkit.games.attribution import Attribution
 from toolkit.games.enumerate import Cancelled, Progress, evaluate
 from toolkit.games.game import CachedGame, Game, Players, QuotientGame, all_coalitions
-from toolkit.games.interactions import MAX_BLOCKS, pair_index
+from toolkit.games.interactions import MAX_GROUPS, pair_index
 from toolkit.synergy.f_syn import PAPER
 from toolkit.synergy.ordering import check_attribution, curve_fractions, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score
@@ -99,8 +99,8 @@ def macro_game_sii(
     """
     check_attribution(game, attribution)
     fractions = curve_fractions(steps)
-    if not 1 <= n_background <= MAX_BLOCKS - 2:
-        raise ValueError(f"n_background must be between 1 and {MAX_BLOCKS - 2}, got {n_background}")
+    if not 1 <= n_background <= MAX_GROUPS - 2:
+        raise ValueError(f"n_background must be between 1 and {MAX_GROUPS - 2}, got {n_background}")
     cache = CachedGame(game)
     quotients = _quotients(cache, attribution, fractions, n_background, rng, tie_seed)
     table = all_coalitions(n_background + 2)

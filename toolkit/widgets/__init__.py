@@ -1,23 +1,23 @@
 """Widgets of the course: small classes over pure functions, each with a static figure or table as stand-in."""
 
+from toolkit.widgets.base_widget import BaseWidget
 from toolkit.widgets.beat import BeatTheExplainer
 from toolkit.widgets.bias_dial import BiasDial
 from toolkit.widgets.curve_explorer import CurveExplorer
 from toolkit.widgets.gate_explorer import GateExplorer
 from toolkit.widgets.leaderboard_explorer import LeaderboardExplorer
 from toolkit.widgets.playground import CoalitionPlayground
-from toolkit.widgets.run_panel import RunPanel
+from toolkit.widgets.run_monitor import RunMonitor
 from toolkit.widgets.sample_browser import SampleBrowser
-from toolkit.widgets.widget_panel import WidgetPanel
 
 __all__ = [
+    "BaseWidget",
     "BeatTheExplainer",
     "BiasDial",
     "CoalitionPlayground",
     "CurveExplorer",
     "GateExplorer",
     "LeaderboardExplorer",
-    "RunPanel",
+    "RunMonitor",
     "SampleBrowser",
-    "WidgetPanel",
 ]

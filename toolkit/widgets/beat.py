@@ -15,13 +15,9 @@ from toolkit.explainers import explain
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.coalition import pair_of, top_choice
-from toolkit.widgets.curve_explorer import sample_options
-from toolkit.widgets.picker import SIDE, Picker
-from toolkit.widgets.views import plural
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
     TIGHT,
-    WidgetPanel,
+    BaseWidget,
     button,
     column,
     dropdown,
@@ -33,6 +29,10 @@ from toolkit.widgets.widget_panel import (
     status_html,
     table_html,
 )
+from toolkit.widgets.coalition import pair_of, top_choice
+from toolkit.widgets.curve_explorer import sample_options
+from toolkit.widgets.picker import SIDE, Picker
+from toolkit.widgets.views import plural
 
 YOU = "you"
 EXPLAINERS = ("oracle", "occlusion", "integrated-gradients", "input-x-gradient", "random")
@@ -85,7 +85,7 @@ def rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     ]
 
 
-class BeatTheExplainer(WidgetPanel):
+class BeatTheExplainer(BaseWidget):
     """Choose a few cells and words, then compare.
 
     Args:
@@ -146,7 +146,7 @@ class BeatTheExplainer(WidgetPanel):
 
     def _chosen(self) -> tuple[int, int]:
         on = [bool(control.value) for control in self.picker.buttons]
-        return sum(on[: self.picker.n_blocks]), sum(on[self.picker.n_blocks :])
+        return sum(on[: self.picker.n_groups]), sum(on[self.picker.n_groups :])
 
     def _count(self) -> None:
         cells, words = self._chosen()

@@ -15,12 +15,10 @@ from toolkit.reporting.plots.style import FAINT, INK, PALETTE, new_figure, style
 from toolkit.scenes import load
 from toolkit.synergy.f_syn import corner_cells
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.stage import Stage
-from toolkit.widgets.views import png
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
     TIGHT,
+    BaseWidget,
     ImageView,
-    WidgetPanel,
     button,
     column,
     dropdown,
@@ -32,6 +30,8 @@ from toolkit.widgets.widget_panel import (
     status_html,
     table_html,
 )
+from toolkit.widgets.stage import Stage
+from toolkit.widgets.views import png
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 WORLD = "the world (Bayes)"
@@ -108,7 +108,9 @@ class DialFigure:
             left, right = self.axes
             for axes, title in ((left, "P(right answer) from words only"), (right, "dividend of {picture, words}")):
                 for number, name in enumerate(names):
-                    values = [p.corners[name].text if axes is left else p.corners[name].dividend for p in points]
+                    values = [
+                        p.corners[name].text if axes is left else p.corners[name].total_interaction for p in points
+                    ]
                     colour = FAINT if name == WORLD else PALETTE[number]
                     axes.plot([p.strength for p in points], values, "-" + "so^D"[number % 4], color=colour, label=name)
                 axes.set(title=title, xlabel="prior strength s", xlim=(-0.04, 1.04))
@@ -130,13 +132,13 @@ class DialFigure:
         """The figure in words and numbers."""
         said = "; ".join(
             f"{name}: words only " + ", ".join(f"{p.corners[name].text:.2f}" for p in self.points)
-            + ", dividend " + ", ".join(f"{p.corners[name].dividend:+.2f}" for p in self.points)
+            + ", dividend " + ", ".join(f"{p.corners[name].total_interaction:+.2f}" for p in self.points)
             for name in self.points[0].corners
         )  # fmt: skip
         return f"Over prior strengths {', '.join(f'{p.strength:g}' for p in self.points)}: {said}."
 
 
-class BiasDial(WidgetPanel):
+class BiasDial(BaseWidget):
     """A dial for the prior strength of the world, and what two models make of it.
 
     Nothing is measured until Run is pressed (or :meth:`measure` is called); the dial then only looks things up.
@@ -250,7 +252,7 @@ class BiasDial(WidgetPanel):
             f'<div style="line-height:1.4">{here.example.question}<br>right answer: <b>{here.example.answer}</b></div>'
         )
         rows = [
-            (name, *(f"{value:.2f}" for value in (c.both, c.image, c.text, c.empty)), f"{c.dividend:+.2f}")
+            (name, *(f"{value:.2f}" for value in (c.both, c.image, c.text, c.empty)), f"{c.total_interaction:+.2f}")
             for name, c in here.corners.items()
         ]
         self.table.value = table_html(("P(right answer)", *NAMES, "dividend"), rows)

@@ -13,7 +13,7 @@ from toolkit.games.game import Game, Players
 from toolkit.synergy.ordering import score_order
 from toolkit.typing import Regions
 
-BLOCKS_PER_SIDE = 6
+GROUPS_PER_SIDE = 6
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def top_choice(attribution: Attribution, n_cells: int, n_words: int, *, seed: in
 
 
 @dataclass(frozen=True)
-class Block:
+class CellGroup:
     """One cell that a reader can click: a place in a small grid and the image players that lie in it."""
 
     row: int
@@ -83,12 +83,12 @@ class Block:
         return f"{self.row + 1},{self.column + 1}"
 
 
-def blocks_of(regions: Regions, per_side: int = BLOCKS_PER_SIDE) -> list[Block]:
+def cell_groups(regions: Regions, per_side: int = GROUPS_PER_SIDE) -> list[CellGroup]:
     """Group image players into at most ``per_side`` x ``per_side`` blocks by where their centres lie, row by row."""
     centre = (np.asarray(regions)[:, :2] + np.asarray(regions)[:, 2:]) / 2
     place = np.clip((centre * per_side).astype(np.int64), 0, per_side - 1)
     flat = place[:, 1] * per_side + place[:, 0]
-    return [Block(*divmod(int(at), per_side), np.flatnonzero(flat == at)) for at in np.unique(flat)]
+    return [CellGroup(*divmod(int(at), per_side), np.flatnonzero(flat == at)) for at in np.unique(flat)]
 
 
 def describe(players: Players, chosen: NDArray[np.bool_]) -> str:

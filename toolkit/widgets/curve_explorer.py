@@ -9,13 +9,9 @@ import ipywidgets as w
 
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.frames import SIZE, Chart, Charts
-from toolkit.widgets.stage import DPI
-from toolkit.widgets.trace import Removal, Trace, trace
-from toolkit.widgets.views import bar_html, masked_image, plural, png, words_html
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
+    BaseWidget,
     ImageView,
-    WidgetPanel,
     choice,
     column,
     dropdown,
@@ -25,6 +21,10 @@ from toolkit.widgets.widget_panel import (
     slider,
     status_html,
 )
+from toolkit.widgets.frames import SIZE, Chart, Charts
+from toolkit.widgets.stage import DPI
+from toolkit.widgets.trace import Removal, Trace, trace
+from toolkit.widgets.views import bar_html, masked_image, plural, png, words_html
 
 SIDE = 260
 CHART = (round(SIZE[0] * DPI), round(SIZE[1] * DPI))
@@ -78,14 +78,14 @@ class Pane:
         kept = found.kept(removal, step)
         n_image = found.attribution.players.n_image
         regions = self.models[self.model.value].regions(found.sample)
-        said = self.said(removal, step)
-        self.image.show(png(masked_image(found.sample.image, regions, kept[:n_image], side=SIDE)), said)
+        line = self.caption(removal, step)
+        self.image.show(png(masked_image(found.sample.image, regions, kept[:n_image], side=SIDE)), line)
         self.words.value = words_html(found.attribution.players.labels[n_image:], kept[n_image:])
         self.probability.value = bar_html(f"P({found.attribution.target}) now", found.value(removal, step), width=SIDE)
-        self.note.value = status_html(said)
+        self.note.value = status_html(line)
         self.curves.show(chart.frame(step), chart.alt)
 
-    def said(self, removal: Removal, step: int) -> str:
+    def caption(self, removal: Removal, step: int) -> str:
         """What is shown, in words."""
         found = self.trace
         kept, players = found.kept(removal, step), found.attribution.players
@@ -103,14 +103,14 @@ class Pane:
     def static(self, removal: Removal, step: int) -> str:
         """Picture, words and curves as HTML."""
         _, chart = self._follow(self.model.value, self.explainer.value)
-        said = self.said(removal, step)
+        line = self.caption(removal, step)
         title = f"{self.model.value}, {self.explainer.value}"
-        shown = figure_html(self.image.value, said, width=SIDE, caption=title)
+        shown = figure_html(self.image.value, line, width=SIDE, caption=title)
         curves = figure_html(self.curves.value, chart.alt, width=CHART[0])
-        return f"<div>{shown}{self.words.value}<p>{said}</p>{curves}</div>"
+        return f"<div>{shown}{self.words.value}<p>{line}</p>{curves}</div>"
 
 
-class CurveExplorer(WidgetPanel):
+class CurveExplorer(BaseWidget):
     """Remove the best-ranked cells and words and watch the answer.
 
     Args:

@@ -11,11 +11,9 @@ from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game, Players
 from toolkit.reporting.plots.style import FAINT, PALETTE, new_figure, styled
 from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness
-from toolkit.widgets.stage import Stage
-from toolkit.widgets.views import png
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
+    BaseWidget,
     ImageView,
-    WidgetPanel,
     choice,
     column,
     figure_html,
@@ -25,6 +23,8 @@ from toolkit.widgets.widget_panel import (
     status_html,
     table_html,
 )
+from toolkit.widgets.stage import Stage
+from toolkit.widgets.views import png
 
 CELLS, WORDS, STEPS = 10, 5, 10
 GATES: dict[str, tuple[float, float, float, float]] = {
@@ -41,7 +41,7 @@ def game_of(corners: Corners, *, noise: float = 0.0, seed: int = 0) -> Game:
     """A game of 10 cells and 5 words in which cell 0 and word 0 carry everything, with the given corners."""
     players = Players.make(tuple(f"cell {i}" for i in range(CELLS)), tuple(f"word {i}" for i in range(WORDS)))
     image, text = corners.image - corners.empty, corners.text - corners.empty
-    terms = {(): corners.empty, (0,): image, (CELLS,): text, (0, CELLS): corners.dividend}
+    terms = {(): corners.empty, (0,): image, (CELLS,): text, (0, CELLS): corners.total_interaction}
     game = SumOfUnanimityGames(players, terms)
     return NoisyGame(game, noise, seed) if noise > 0 else game
 
@@ -57,9 +57,9 @@ def order_of(game: Game, cell_rank: int, word_rank: int) -> Attribution:
 
 def gate_name(corners: Corners, threshold: float = 0.05) -> str:
     """Synergy, redundancy or additive, by the sign of the dividend."""
-    if abs(corners.dividend) < threshold:
+    if abs(corners.total_interaction) < threshold:
         return "no interaction"
-    return "synergy" if corners.dividend > 0 else "redundancy"
+    return "synergy" if corners.total_interaction > 0 else "redundancy"
 
 
 class GateFigure:
@@ -102,12 +102,12 @@ def describe(corners: Corners, score: SynergyScore) -> str:
     values = (corners.both, corners.image, corners.text, corners.empty)
     listed = ", ".join(f"{name} {value:.2f}" for name, value in zip(LABELS, values, strict=True))
     return (
-        f"Corners: {listed}. Dividend {corners.dividend:+.2f}. Signed F_syn {score.value:+.3f}, published view "
+        f"Corners: {listed}. Dividend {corners.total_interaction:+.2f}. Signed F_syn {score.value:+.3f}, published view "
         f"{score.paper.value:.3f}."
     )
 
 
-class GateExplorer(WidgetPanel):
+class GateExplorer(BaseWidget):
     """Corners, explainer quality and noise by slider; dividend, signed F_syn and the published view follow."""
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class GateExplorer(WidgetPanel):
         corners, score = self.values, self.score
         self.figure.show(self._drawn.draw(corners, score), describe(corners, score))
         rows = [
-            ("dividend of {picture, words}", f"{corners.dividend:+.2f}"),
+            ("dividend of {picture, words}", f"{corners.total_interaction:+.2f}"),
             ("signed F_syn", f"{score.value:+.3f}"),
             ("published view, clipped to [0, 1]", f"{score.paper.value:.3f}"),
         ]

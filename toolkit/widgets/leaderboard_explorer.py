@@ -11,10 +11,9 @@ import ipywidgets as w
 
 from toolkit.benchmark.report.run_tables import FinishedRun, leaderboards, load_run, rank_test
 from toolkit.reporting.plots import critical_difference, leaderboard
-from toolkit.widgets.stage import DPI, rendered
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
+    BaseWidget,
     ImageView,
-    WidgetPanel,
     column,
     dropdown,
     figure_html,
@@ -23,6 +22,7 @@ from toolkit.widgets.widget_panel import (
     status_html,
     table_html,
 )
+from toolkit.widgets.stage import DPI, rendered
 
 WIDTH, HEIGHT = 430, 300
 COLUMNS = ("explainer", "mean", "low", "high", "samples", "failed")
@@ -36,10 +36,10 @@ class View:
     ranking: bytes = field(repr=False)
     differences_alt: str
     differences: bytes = field(repr=False)
-    said: str
+    note: str
 
 
-class LeaderboardExplorer(WidgetPanel):
+class LeaderboardExplorer(BaseWidget):
     """Look at a finished or running benchmark from any side.
 
     Args:
@@ -82,14 +82,14 @@ class LeaderboardExplorer(WidgetPanel):
         title = f"{model}, {dataset}"
         ranking = leaderboard(names, means, lows, highs, xlabel=metric, title=title, order=order, width=inches)
         part, test = rank_test(self.run, model, dataset, metric)
-        said = test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}."
+        note = test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}."
         if math.isnan(test.critical_difference):
-            return View(ranking.alt, rendered(ranking.figure), "", b"", said)
+            return View(ranking.alt, rendered(ranking.figure), "", b"", note)
         ranks = [float(rank) for rank in test.mean_ranks]
         diagram = critical_difference(
             part.names, ranks, test.critical_difference, title="mean ranks, best at the left", order=order, width=inches
         )
-        return View(ranking.alt, rendered(ranking.figure), diagram.alt, rendered(diagram.figure), said)
+        return View(ranking.alt, rendered(ranking.figure), diagram.alt, rendered(diagram.figure), note)
 
     def show(self) -> None:
         """Bring figures and table up to date with the controls."""
@@ -97,7 +97,7 @@ class LeaderboardExplorer(WidgetPanel):
         self.ranking.show(view.ranking, view.ranking_alt)
         self.differences.show(view.differences, view.differences_alt)
         self.rows.value = table_html(COLUMNS, self.lines())
-        self.note.value = status_html(html.escape(view.said))
+        self.note.value = status_html(html.escape(view.note))
 
     def lines(self) -> list[tuple[str, ...]]:
         """The leaderboard as texts, best first."""
@@ -123,4 +123,4 @@ class LeaderboardExplorer(WidgetPanel):
         figures = figure_html(view.ranking, view.ranking_alt, width=WIDTH)
         if view.differences:
             figures += figure_html(view.differences, view.differences_alt, width=WIDTH)
-        return f"<div>{figures}{self.rows.value}<p>{html.escape(view.said)}</p></div>"
+        return f"<div>{figures}{self.rows.value}<p>{html.escape(view.note)}</p></div>"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.coalition import blocks_of
+from toolkit.widgets.base_widget import ImageView, on_change
+from toolkit.widgets.coalition import cell_groups
 from toolkit.widgets.views import masked_image, png
-from toolkit.widgets.widget_panel import ImageView, on_change
 
 SIDE = 252
 ON, OFF = "info", ""
@@ -52,7 +52,7 @@ class Picker:
         self._n = 0
         self._owners: list[NDArray[np.int64]] = []
         self.buttons: list[w.ToggleButton] = []
-        self.n_blocks = 0
+        self.n_groups = 0
         self.image = ImageView(SIDE, SIDE)
         self.image.box.add_class("toolkit-under")
         self.grid = w.GridBox([], layout={"width": f"{SIDE}px", "height": f"{SIDE}px"})
@@ -64,15 +64,15 @@ class Picker:
 
     def show(self, vlm: VLM, sample: Sample) -> None:
         """Make buttons for a sample; everything is off."""
-        players, blocks = vlm.players(sample), blocks_of(vlm.regions(sample))
+        players, groups = vlm.players(sample), cell_groups(vlm.regions(sample))
         side = f"{SIDE // 6}px"
         square = {"width": side, "height": side, "padding": "0", "margin": "0"}
-        cells = [w.ToggleButton(description=block.label, layout=square) for block in blocks]
+        cells = [w.ToggleButton(description=group.label, layout=square) for group in groups]
         labels = players.labels[players.n_image :]
         small = {"width": "auto", "margin": "1px", "padding": "0 6px", "flex": "0 0 auto"}
         words = [w.ToggleButton(description=label, layout=small) for label in labels]
-        self._n, self.n_blocks = players.n, len(blocks)
-        self._owners = [block.players for block in blocks]
+        self._n, self.n_groups = players.n, len(groups)
+        self._owners = [group.players for group in groups]
         self._owners += [np.array([players.n_image + i]) for i in range(len(words))]
         self.buttons = [*cells, *words]
         for control in self.buttons:

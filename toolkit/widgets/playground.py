@@ -14,14 +14,10 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.oracle import evidence
 from toolkit.games.game import CachedGame
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.coalition import Pair, describe, pair_of, rows_of
-from toolkit.widgets.curve_explorer import sample_options
-from toolkit.widgets.picker import SIDE, Picker
-from toolkit.widgets.views import bar_html, png, words_html
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
     TIGHT,
+    BaseWidget,
     ImageView,
-    WidgetPanel,
     button,
     column,
     dropdown,
@@ -33,11 +29,15 @@ from toolkit.widgets.widget_panel import (
     status_html,
     table_html,
 )
+from toolkit.widgets.coalition import Pair, describe, pair_of, rows_of
+from toolkit.widgets.curve_explorer import sample_options
+from toolkit.widgets.picker import SIDE, Picker
+from toolkit.widgets.views import bar_html, png, words_html
 
 COLUMNS = ("value of", "rest absent", "rest present")
 
 
-class CoalitionPlayground(WidgetPanel):
+class CoalitionPlayground(BaseWidget):
     """Choose a coalition by hand and read its game.
 
     Args:

@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw
 from toolkit.datasets.sample import Sample
 from toolkit.scenes.generator import default_strength, sample_at
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.views import png
-from toolkit.widgets.widget_panel import (
+from toolkit.widgets.base_widget import (
+    BaseWidget,
     ImageView,
-    WidgetPanel,
     column,
     dropdown,
     figure_html,
@@ -24,6 +23,7 @@ from toolkit.widgets.widget_panel import (
     status_html,
     table_html,
 )
+from toolkit.widgets.views import png
 
 SIDE = 320
 
@@ -66,12 +66,12 @@ def truth_rows(sample: Sample) -> list[tuple[str, str]]:
             ("with the picture only", f"{corners.image:.2f}"),
             ("with the words only", f"{corners.text:.2f}"),
             ("with neither", f"{corners.empty:.2f}"),
-            ("dividend", f"{corners.dividend:+.2f}"),
+            ("dividend", f"{corners.total_interaction:+.2f}"),
         ]
     return rows
 
 
-class SampleBrowser(WidgetPanel):
+class SampleBrowser(BaseWidget):
     """Leaf through samples of the embedded world.
 
     Args:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.known_vlm import KnownVLM, known_sample
 
-from toolkit.audit.bias.bias_sweep import bias_dial
+from toolkit.audit.bias.bias_sweep import bias_sweep
 from toolkit.audit.bias.twins_mixed import BlendedVLM, blends
 from toolkit.games.game import Players
 
@@ -55,7 +55,7 @@ def test_models_that_are_no_twins_are_refused():
 
 
 def test_the_dial_turns_synergy_into_text():
-    dial = bias_dial(
+    dial = bias_sweep(
         blends(GROUNDED, BIASED, (0.0, 0.5, 1.0)),
         SAMPLES,
         source="blends",
@@ -88,7 +88,7 @@ def test_blends_ask_each_coalition_of_a_twin_once():
 
 def test_the_dial_is_written_with_its_source(tmp_path):
     models = blends(GROUNDED, BIASED, (0.0, 1.0))
-    found = bias_dial(models, SAMPLES, source="made of two", explainers=("occlusion", "random", "oracle"))
+    found = bias_sweep(models, SAMPLES, source="made of two", explainers=("occlusion", "random", "oracle"))
     page = found.write(tmp_path / "made", "known")
     text = page.read_text()
     assert "made of two" in text

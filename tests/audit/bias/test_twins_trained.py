@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from toolkit.audit.bias.twins_trained import between, tuned
+from toolkit.audit.bias.twins_trained import between, trained_twin
 from toolkit.scenes.training import pool
 from toolkit.scenes.training import train as training
 from toolkit.scenes.training.checkpoints import read_progress
@@ -44,6 +44,6 @@ def test_a_model_in_between_starts_as_the_grounded_twin_and_moves(tmp_path, smal
 
 def test_strength_and_steps_are_checked(tmp_path):
     with pytest.raises(ValueError, match="must lie in"):
-        tuned(GROUNDED, 1.5, tmp_path / "m")
+        trained_twin(GROUNDED, 1.5, tmp_path / "m")
     with pytest.raises(ValueError, match="at least 1"):
-        tuned(GROUNDED, 0.5, tmp_path / "m", steps=0)
+        trained_twin(GROUNDED, 0.5, tmp_path / "m", steps=0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from toolkit.audit.metrics import game_checks
-from toolkit.audit.metrics.game_checks import gate_cells, half_right_cell, noise_cells, ties_cell
+from toolkit.audit.metrics.game_checks import gate_entries, half_right_entry, noise_entries, ties_entry
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.score import MetricSpec, Score
 
@@ -19,7 +19,7 @@ def passed(cells):
 
 
 def test_signed_f_syn_finds_synergy_and_ranks_the_oracle_last_on_redundancy():
-    found = passed(gate_cells(METRICS["f-syn"]))
+    found = passed(gate_entries(METRICS["f-syn"]))
     assert found["gate AND"]
     assert not found["gate OR"]
     assert not found["gate XOR"]
@@ -28,25 +28,25 @@ def test_signed_f_syn_finds_synergy_and_ranks_the_oracle_last_on_redundancy():
 
 
 def test_the_published_score_hides_redundancy():
-    found = {cell.check: cell for cell in gate_cells(METRICS["f-syn-paper"])}
+    found = {cell.check: cell for cell in gate_entries(METRICS["f-syn-paper"])}
     assert found["redundancy visible"].passed is False
     assert found["redundancy visible"].value == 0.0
     assert "oracle +0.000" in found["gate OR"].note
 
 
 def test_a_unimodal_metric_counts_single_effects():
-    found = passed(gate_cells(METRICS["srg-image"]))
+    found = passed(gate_entries(METRICS["srg-image"]))
     assert found["gate additive"] is False
-    assert half_right_cell(METRICS["srg-image"]).value == pytest.approx(0.5)
+    assert half_right_entry(METRICS["srg-image"]).value == pytest.approx(0.5)
 
 
 def test_the_recovered_score_passes_every_gate():
-    cells = [*gate_cells(METRICS["f-syn-recovered"]), half_right_cell(METRICS["f-syn-recovered"])]
+    cells = [*gate_entries(METRICS["f-syn-recovered"]), half_right_entry(METRICS["f-syn-recovered"])]
     assert all(cell.passed for cell in cells)
 
 
 def test_clipping_turns_noise_into_a_score():
-    published, signed = noise_cells([METRICS["f-syn-paper"], METRICS["f-syn"]])
+    published, signed = noise_entries([METRICS["f-syn-paper"], METRICS["f-syn"]])
     assert published.passed is False
     assert published.value > 5
     assert abs(signed.value) < 4
@@ -59,7 +59,7 @@ def test_both_gaps_must_be_open():
     def score(game, attribution, steps):
         return Score(SPEC, by_explainer[attribution.explainer], np.ones(1), np.ones(1), 1)
 
-    cells = {cell.check: cell for cell in gate_cells(Metric(SPEC, METRICS["f-syn"].cells, score))}
+    cells = {cell.check: cell for cell in gate_entries(Metric(SPEC, METRICS["f-syn"].cells, score))}
     assert cells["gate AND"].value == -1.0
     assert cells["gate AND"].passed is False
 
@@ -75,9 +75,9 @@ SPEC = MetricSpec("index-lover", 1, (-1.0, 5.0), "index", "made up")
 
 
 def test_a_metric_that_reads_the_numbering_fails_the_ties_rule():
-    cell = ties_cell(Metric(SPEC, METRICS["f-syn"].cells, index_lover))
+    cell = ties_entry(Metric(SPEC, METRICS["f-syn"].cells, index_lover))
     assert cell.passed is not True
-    own = ties_cell(METRICS["f-syn-paper"])
+    own = ties_entry(METRICS["f-syn-paper"])
     ends = own.low / own.value, own.high / own.value  # chi-square with 3 degrees of freedom
     assert ends == pytest.approx((0.5665, 3.7286), rel=1e-3)
-    assert ties_cell(METRICS["f-syn-recovered"]).passed
+    assert ties_entry(METRICS["f-syn-recovered"]).passed

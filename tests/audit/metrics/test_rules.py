@@ -84,9 +84,9 @@ def test_panel_counts_only_what_was_judged():
             judge("m", "controls", "model", 1e-9, math.nan, math.nan, 10),
         ]
     )
-    assert [cell.check for cell in panel.cells] == ["gate AND", "controls", "twins", "twins"]
+    assert [cell.check for cell in panel.entries] == ["gate AND", "controls", "twins", "twins"]
     summary = panel.summary()["m"]
     assert (summary["gate AND"], summary["twins"], summary["controls"]) == ("1/1", "1/2", "")
     assert [cell.subject for cell in panel.failed("m")] == ["pair b"]
-    assert panel.verdict("m") == "m passes 2 of 3 cells; it fails: twins."
+    assert panel.verdict("m") == "m passes 2 of 3 entries; it fails: twins."
     assert panel.table()["rule"].tolist()[0] == "low > 0"

@@ -74,7 +74,7 @@ def test_a_panel_with_cells_that_were_not_judged_is_not_adopted(tmp_path):
     rows = [("f-syn", "seeds", name, 0.5, None if name == grounded[1] else True, "tau") for name in grounded]
     pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
     passes.write_measured(tmp_path, passes.measured())
-    with pytest.raises(ValueError, match=r"cells without a verdict \(seeds\); run validate in full"):
+    with pytest.raises(ValueError, match=r"entries without a verdict \(seeds\); run validate in full"):
         passes.adopt(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 

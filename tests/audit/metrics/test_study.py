@@ -12,10 +12,10 @@ from toolkit.audit.metrics.model_checks import (
     auroc,
     interval_of_p,
     kept_share,
-    model_cells,
+    model_entries,
     one_sided_p,
     tau,
-    weights_cell,
+    weights_entry,
 )
 from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.study import frame, shuffle_weights, study_controls, study_methods
@@ -48,7 +48,7 @@ def tables():
 
 @pytest.fixture(scope="module")
 def cells(tables):
-    return model_cells(tables, {GROUNDED: BIASED}, NAMES)
+    return model_entries(tables, {GROUNDED: BIASED}, NAMES)
 
 
 def cells_of(cells, check):
@@ -115,7 +115,7 @@ def test_weights_cell_compares_with_the_gap_before(tables):
     shuffled = controls[controls["explainer"].isin(["oracle", "random"])].copy()
     shuffled["part"], shuffled["value"] = "weights", 0.1 * shuffled["value"]
     table = frame([*controls.to_dict("records"), *shuffled.to_dict("records")])
-    cell = weights_cell(table, "f-syn-recovered", GROUNDED)
+    cell = weights_entry(table, "f-syn-recovered", GROUNDED)
     assert cell.value == pytest.approx(0.1)
     assert cell.n == 12
 
@@ -176,7 +176,7 @@ def test_pooling_makes_a_surrogate_out_of_nothing():
 def test_validate_metric_needs_no_model(monkeypatch):
     panel = validate_metric("f-syn-paper", models=[])
     assert panel.metrics == ("f-syn-paper",)
-    assert {"gate AND", "noise alone"} <= {cell.check for cell in panel.cells}
+    assert {"gate AND", "noise alone"} <= {cell.check for cell in panel.entries}
     assert "noise alone" in panel.verdict("f-syn-paper")
 
 

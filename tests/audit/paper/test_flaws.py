@@ -11,7 +11,7 @@ import toolkit.audit.paper
 from toolkit.audit.metrics.controls import control
 from toolkit.audit.paper.ablation import ablate, distance_by_chance, kendall_distance
 from toolkit.audit.paper.flaws import FLAWS, Case, correct
-from toolkit.audit.paper.flaws.flawed_scores import RoundedGame, SlicedGame, _second_target, merge_block_order
+from toolkit.audit.paper.flaws.flawed_scores import RoundedGame, SlicedGame, _second_target, merge_order
 from toolkit.audit.paper.flaws.flawed_statistics import known_tau
 from toolkit.games.game import CachedGame
 from toolkit.registry import UnknownNameError
@@ -147,8 +147,8 @@ def test_sliced_masks_cut_strips_of_pixels():
 
 
 def test_merge_blocks_visit_two_by_two_cells():
-    assert merge_block_order(16)[:6].tolist() == [0, 1, 4, 5, 2, 3]
-    assert sorted(merge_block_order(36)) == list(range(36))
+    assert merge_order(16)[:6].tolist() == [0, 1, 4, 5, 2, 3]
+    assert sorted(merge_order(36)) == list(range(36))
 
 
 def test_kendall_distance_counts_pairs_that_turned():

@@ -29,7 +29,7 @@ def judged(tmp_path, levels, *, noise=0.1, samples=24):
         tmp_path / "run", explainers=list(NAMES), models=["gate-and"], seeds=[0], samples=samples,
         metrics=["f-syn"],
     )  # fmt: skip
-    run_benchmark(wanted, bench=Levels)
+    run_benchmark(wanted, workspace=Levels)
     (row,) = truths.controls(load_run(wanted.out)).to_dict("records")
     return row
 

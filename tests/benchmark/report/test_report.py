@@ -32,7 +32,7 @@ def run(tmp_path_factory):
         tmp_path_factory.mktemp("report") / "run",
         explainers=["random", "oracle", "anti-oracle", "good", "nan"], models=["gate-and", "gate-or"], samples=10,
     )  # fmt: skip
-    run_benchmark(wanted, bench=ToyBench)
+    run_benchmark(wanted, workspace=ToyBench)
     return load_run(wanted.out)
 
 
@@ -76,7 +76,7 @@ def test_controls_are_judged_by_their_rule(run):
 
 def test_controls_with_enough_pictures_pass(tmp_path):
     wanted = spec(tmp_path / "run", models=["gate-and"], samples=24, seeds=[0])
-    run_benchmark(wanted, bench=ToyBench)
+    run_benchmark(wanted, workspace=ToyBench)
     table = truths.controls(load_run(wanted.out)).set_index("metric")
     assert table.loc["f-syn", "verdict"] == "passes"
     assert table.loc["srg-text", "verdict"] == "fails"
@@ -84,7 +84,7 @@ def test_controls_with_enough_pictures_pass(tmp_path):
 
 def test_controls_that_were_not_run_are_not_judged(tmp_path):
     wanted = spec(tmp_path / "run", explainers=["random", "good"])
-    run_benchmark(wanted, bench=ToyBench)
+    run_benchmark(wanted, workspace=ToyBench)
     assert set(truths.controls(load_run(wanted.out))["verdict"]) == {"not tested"}
 
 
@@ -108,14 +108,14 @@ def test_incomplete_pictures_are_said(run):
     part, test = tables.rank_test(run, "gate-and", "toys", "f-syn")
     assert part.names == ["random", "good", "nan"]
     assert test.n_blocks == len(part.values) == 5 - part.dropped
-    table = tables.blocks(run, "gate-and", "toys", "f-syn", ["random", "absent"])
+    table = tables.image_means(run, "gate-and", "toys", "f-syn", ["random", "absent"])
     assert tables.complete(table).absent == ["absent"]
 
 
 def test_an_unfinished_run_shows_what_is_missing(tmp_path):
     wanted = spec(tmp_path / "run", explainers=["random", "interrupted"], models=["gate-and"])
     with pytest.raises(KeyboardInterrupt):
-        run_benchmark(wanted, bench=ToyBench)
+        run_benchmark(wanted, workspace=ToyBench)
     unfinished = load_run(wanted.out)
     assert tables.failures(unfinished)["n"].sum() == 16
     assert "This run is not finished:</b> 16 of 24" in report_html(ReportData(unfinished))
@@ -240,7 +240,7 @@ def test_words_of_the_data_are_escaped(tmp_path):
             return {k: replace(v, question="is <b>there</b> a red circle ?") for k, v in found.items()}
 
     wanted = spec(tmp_path / "run", models=["gate-and"], samples=2)
-    run_benchmark(wanted, bench=Evil)
+    run_benchmark(wanted, workspace=Evil)
     assert "<b>there</b>" not in report_html(ReportData(load_run(wanted.out)))
 
 
@@ -318,7 +318,7 @@ def test_comparing_two_runs_finds_the_shift(run, tmp_path):
             return super().explain(explainer, vlm, sample, target=target, seed=seed)
 
     wanted = run.spec.model_copy(update={"out": tmp_path / "second"})
-    run_benchmark(wanted, bench=Shifted)
+    run_benchmark(wanted, workspace=Shifted)
     table = compare_runs(run, load_run(wanted.out), "f-syn").set_index(["model", "explainer"])
     assert table.loc["gate-and", "good"]["low"] > 0.3
     assert table.loc["gate-and", "oracle"]["change"] == 0
@@ -338,7 +338,7 @@ def test_comparing_two_runs_finds_the_shift(run, tmp_path):
     assert outline.open == []
     assert (tmp_path / "compare.csv").exists()
     elsewhere = run.spec.model_copy(update={"out": tmp_path / "third", "datasets": ("other",)})
-    run_benchmark(elsewhere, bench=ToyBench)
+    run_benchmark(elsewhere, workspace=ToyBench)
     with pytest.raises(ValueError, match="nothing to compare"):
         compare_runs(run, load_run(elsewhere.out), "f-syn")
     with pytest.raises(ValueError, match="does not have 'srg-mage'"):
@@ -352,7 +352,7 @@ def test_a_comparison_says_what_differs_and_what_one_run_lacks(run, tmp_path):
 
     names = ("another", *run.spec.explainers)
     fewer = run.spec.model_copy(update={"out": tmp_path / "fewer", "samples": 8, "seeds": (0,), "explainers": names})
-    run_benchmark(fewer, bench=Retrained)
+    run_benchmark(fewer, workspace=Retrained)
     about = fewer.out / "spec.json"
     about.write_text(about.read_text().replace(f'"toolkit": "{toolkit.__version__}"', '"toolkit": "0.0.1"'))
     said = write_comparison(run.folder, fewer.out, tmp_path / "compare.html").read_text()

@@ -20,7 +20,7 @@ def run_toys(folder: str, workers: int) -> None:
     os.environ["TOY_SECONDS"] = "0.001"
     how = {"executor": "processes", "workers": workers} if workers > 1 else {}
     run_benchmark(
-        spec(Path(folder), samples=8, explainers=["random", "oracle", "nan"], max_failed=1.0, **how), bench=ToyBench
+        spec(Path(folder), samples=8, explainers=["random", "oracle", "nan"], max_failed=1.0, **how), workspace=ToyBench
     )
 
 

@@ -49,9 +49,9 @@ def cluster():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_cluster_gives_the_same_tables(cluster, tmp_path, toy_spec):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     wanted = spec(tmp_path / "ray", executor="ray", workers=3, ray_address=cluster.address)
-    summary = run_benchmark(wanted, bench=ToyBench)
+    summary = run_benchmark(wanted, workspace=ToyBench)
     assert summary.ok == 48
     assert tables_digest(wanted.out) == tables_digest(toy_spec.out)
 
@@ -63,11 +63,11 @@ def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(cluster, tmp_path,
     deadly = {"models": ["gate-and"], "explainers": ["random", "deadly"], "seeds": [0]}
     monkeypatch.setenv("TOY_MARKER", "/nonexistent/marker")
     wanted = spec(tmp_path / "ray", executor="ray", workers=2, ray_address=cluster.address, **deadly)
-    summary = run_benchmark(wanted, bench=DeadlyOnce)
+    summary = run_benchmark(wanted, workspace=DeadlyOnce)
     run = load_run(wanted.out)
     assert (summary.planned, summary.ok) == (12, 12)
     assert len({record["key"] for record in run.records}) == 12
     assert DeadlyOnce.marker(wanted).exists()
     quiet = spec(tmp_path / "quiet", **deadly)
-    run_benchmark(quiet, bench=Peaceful)
+    run_benchmark(quiet, workspace=Peaceful)
     assert tables_digest(wanted.out) == tables_digest(quiet.out)

@@ -103,20 +103,20 @@ def test_a_cluster_of_its_own_is_local_and_closed_again(play, tmp_path, monkeypa
     """Also where the environment names another cluster, which nobody asked for and nobody checked."""
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.5:6379")
     played = play()
-    summary = run_benchmark(on_ray(tmp_path), bench=ToyBench)
+    summary = run_benchmark(on_ray(tmp_path), workspace=ToyBench)
     assert (summary.ok, summary.failed) == (24, 0)
     (init,) = played.inits
     assert (init["address"], init["_node_ip_address"], init["include_dashboard"]) == ("local", "127.0.0.1", False)
     assert (played.living, played.downs) == ([], 1)
     quiet = toy_spec.model_copy(update={"models": ("gate-and",)})
-    run_benchmark(quiet, bench=ToyBench)
+    run_benchmark(quiet, workspace=ToyBench)
     assert tables_digest(summary.folder) == tables_digest(quiet.out)
 
 
 def test_workers_that_find_no_room_hold_nothing_up(play, tmp_path):
     played = play(room=2)
     with pytest.warns(UserWarning, match="4 workers need 1 CPU and 0 GPUs each; the cluster has 2 CPUs and 0 GPUs"):
-        summary = run_benchmark(on_ray(tmp_path), bench=ToyBench)
+        summary = run_benchmark(on_ray(tmp_path), workspace=ToyBench)
     assert (summary.ok, summary.failed) == (24, 0)
     assert played.living == []
 
@@ -127,20 +127,20 @@ def test_a_cluster_without_any_room_is_an_error(play, tmp_path):
         pytest.warns(UserWarning, match="until there is room"),
         pytest.raises(WorkerError, match=r"no worker could start within 600 s: 4 workers need .* has 0 CPUs"),
     ):
-        run_benchmark(on_ray(tmp_path), bench=ToyBench)
+        run_benchmark(on_ray(tmp_path), workspace=ToyBench)
     assert (played.living, played.downs) == ([], 1)
 
 
 def test_shares_of_gpus_are_asked_for(play, tmp_path):
     played = play(gpus=2)
-    run_benchmark(on_ray(tmp_path, gpus_per_worker=0.5), bench=ToyBench)
+    run_benchmark(on_ray(tmp_path, gpus_per_worker=0.5), workspace=ToyBench)
     assert {options["num_gpus"] for options in played.options} == {0.5}
 
 
 def test_gpus_that_nobody_asked_for_are_said(play, tmp_path):
     play(gpus=8)
     with pytest.warns(UserWarning, match="the workers run on CPUs; gpus_per_worker gives them GPUs"):
-        run_benchmark(on_ray(tmp_path), bench=ToyBench)
+        run_benchmark(on_ray(tmp_path), workspace=ToyBench)
 
 
 def test_a_worker_that_ran_out_of_memory_is_replaced_and_its_unit_done_again(play, tmp_path):
@@ -149,7 +149,7 @@ def test_a_worker_that_ran_out_of_memory_is_replaced_and_its_unit_done_again(pla
             raise OutOfMemoryError
 
     play(trouble=trouble)
-    summary = run_benchmark(on_ray(tmp_path), bench=ToyBench)
+    summary = run_benchmark(on_ray(tmp_path), workspace=ToyBench)
     assert (summary.ok, summary.failed) == (24, 0)
 
 
@@ -159,7 +159,7 @@ def test_a_unit_that_ends_every_worker_is_given_up_and_counted(play, tmp_path):
             raise OutOfMemoryError
 
     play(trouble=trouble)
-    summary = run_benchmark(on_ray(tmp_path, workers=1), bench=ToyBench)
+    summary = run_benchmark(on_ray(tmp_path, workers=1), workspace=ToyBench)
     assert (summary.ok, summary.failed) == (20, 4)
     assert summary.reasons == (("its worker died (OutOfMemoryError), 2 times", 4),)
 
@@ -167,7 +167,7 @@ def test_a_unit_that_ends_every_worker_is_given_up_and_counted(play, tmp_path):
 def test_workers_that_cannot_start_stop_the_run(play, tmp_path):
     played = play(broken=True)
     with pytest.raises(WorkerError, match="the workers cannot start: RayError: the module of the factory"):
-        run_benchmark(on_ray(tmp_path), bench=ToyBench)
+        run_benchmark(on_ray(tmp_path), workspace=ToyBench)
     assert len(played.options) < 20
     assert played.living == []
 
@@ -176,4 +176,4 @@ def test_the_wait_is_as_long_as_it_says(monkeypatch, play, tmp_path):
     monkeypatch.setattr(ray_executor, "START_SECONDS", 5.0)
     play(room=0)
     with pytest.warns(UserWarning), pytest.raises(WorkerError, match="within 5 s"):  # noqa: PT030 - said above
-        run_benchmark(on_ray(tmp_path), bench=ToyBench)
+        run_benchmark(on_ray(tmp_path), workspace=ToyBench)

@@ -40,7 +40,7 @@ def test_time_comes_from_the_folder_of_the_run(tmp_path):
     from support.toy_bench import ToyBench, spec
 
     small = spec(tmp_path / "run", models=["gate-and", "gate-or"], samples=2)
-    run_benchmark(small, bench=ToyBench)
+    run_benchmark(small, workspace=ToyBench)
     plan = dry_run(small.model_copy(update={"datasets": ("mmstar",), "samples": None}))
     assert plan.models[0].seconds > 0
     assert plan.other == ()
@@ -55,7 +55,7 @@ def test_a_rate_weighs_every_dataset_by_its_size_and_says_where_its_settings_dif
     from support.toy_bench import ToyBench, spec
 
     small = spec(tmp_path / "run", models=["gate-and"], datasets=["mmstar", "cv-bench"], samples=2)
-    run_benchmark(small, bench=ToyBench)
+    run_benchmark(small, workspace=ToyBench)
     times = {"mmstar": 9.0, "cv-bench": 1.0}
     lines = [
         {"kind": "sample", "model": "gate-and", "dataset": name, "cost": {"seconds": seconds}}

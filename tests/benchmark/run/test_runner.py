@@ -24,7 +24,7 @@ from toolkit.benchmark.run.spec import SpecError
 
 
 def test_every_planned_record_is_there_once(toy_spec):
-    summary = run_benchmark(toy_spec, bench=ToyBench)
+    summary = run_benchmark(toy_spec, workspace=ToyBench)
     rows = pq.read_table(summary.folder / "records.parquet").to_pylist()
     # 2 models x 6 samples x (random with 2 seeds + 2 deterministic controls)
     assert len(rows) == summary.planned == summary.ok == summary.new == 48
@@ -42,7 +42,7 @@ def sum_of_trapezoids(curve):
 
 
 def test_rows_are_in_the_order_of_the_plan(toy_spec):
-    rows = pq.read_table(run_benchmark(toy_spec, bench=ToyBench).folder / "records.parquet").to_pylist()
+    rows = pq.read_table(run_benchmark(toy_spec, workspace=ToyBench).folder / "records.parquet").to_pylist()
     expected = [
         (model, f"toys-{number}", *job)
         for model in toy_spec.models
@@ -53,18 +53,18 @@ def test_rows_are_in_the_order_of_the_plan(toy_spec):
 
 
 def test_a_second_run_computes_nothing(toy_spec):
-    first = run_benchmark(toy_spec, bench=ToyBench)
+    first = run_benchmark(toy_spec, workspace=ToyBench)
     before = tables_digest(first.folder), sorted(p.name for p in (first.folder / "shards").iterdir())
-    again = run_benchmark(toy_spec, bench=ToyBench)
+    again = run_benchmark(toy_spec, workspace=ToyBench)
     assert (again.new, again.ok) == (0, 48)
     assert (tables_digest(first.folder), sorted(p.name for p in (first.folder / "shards").iterdir())) == before
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_workers_do_not_change_a_byte(tmp_path, toy_spec, workers):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     other = spec(tmp_path / "other", executor="processes", workers=workers)
-    run_benchmark(other, bench=ToyBench)
+    run_benchmark(other, workspace=ToyBench)
     assert tables_digest(toy_spec.out) == tables_digest(other.out)
 
 
@@ -72,14 +72,14 @@ def test_workers_do_not_change_a_byte(tmp_path, toy_spec, workers):
 def test_processes_share_the_threads_of_the_machine(tmp_path):
     workers = os.cpu_count()
     wanted = spec(tmp_path / "run", executor="processes", workers=workers, models=["gate-and"])
-    run_benchmark(wanted, bench=TellsThreads)
+    run_benchmark(wanted, workspace=TellsThreads)
     rows = pq.read_table(wanted.out / "records.parquet").to_pylist()
     assert {row["environment.threads"] for row in rows} == {"1"}
 
 
 def test_failures_are_records(tmp_path):
     wanted = spec(tmp_path / "run", explainers=["random", "nan", "hungry", "needs-truth"], seeds=[0])
-    summary = run_benchmark(wanted, bench=ToyBench)
+    summary = run_benchmark(wanted, workspace=ToyBench)
     assert (summary.planned, summary.ok, summary.failed, summary.skipped) == (48, 32, 4, 12)
     assert summary.exit_status == 1
     reasons = {(r["explainer"], r["status"]): r["reason"] for r in load_run(summary.folder).records}
@@ -93,11 +93,11 @@ def test_the_threshold_decides_the_exit_status(tmp_path, max_failed, status):
     wanted = spec(
         tmp_path / "run", explainers=["random", "nan", "hungry", "needs-truth"], seeds=[0], max_failed=max_failed
     )
-    assert run_benchmark(wanted, bench=ToyBench).exit_status == status
+    assert run_benchmark(wanted, workspace=ToyBench).exit_status == status
 
 
 def test_a_picture_that_cannot_be_decoded_is_counted(tmp_path):
-    summary = run_benchmark(spec(tmp_path / "run", datasets=["torn"], models=["gate-and"]), bench=ToyBench)
+    summary = run_benchmark(spec(tmp_path / "run", datasets=["torn"], models=["gate-and"]), workspace=ToyBench)
     assert (summary.planned, summary.ok, summary.failed) == (28, 24, 4)
     bad = [r for r in load_run(summary.folder).records if r["status"] == "failed"]
     assert {r["sample"] for r in bad} == {"torn-99"}
@@ -106,46 +106,46 @@ def test_a_picture_that_cannot_be_decoded_is_counted(tmp_path):
 
 def test_failed_records_are_done_again_only_on_request(tmp_path, monkeypatch):
     wanted = spec(tmp_path / "run", explainers=["random", "nan"], seeds=[0])
-    assert run_benchmark(wanted, bench=ToyBench).failed == 2
+    assert run_benchmark(wanted, workspace=ToyBench).failed == 2
     monkeypatch.setattr(ToyBench, "_misbehave", lambda self, explainer, number: None)
-    assert run_benchmark(wanted, bench=ToyBench).failed == 2
-    mended = run_benchmark(wanted.model_copy(update={"retry_failed": True}), bench=ToyBench)
+    assert run_benchmark(wanted, workspace=ToyBench).failed == 2
+    mended = run_benchmark(wanted.model_copy(update={"retry_failed": True}), workspace=ToyBench)
     assert (mended.failed, mended.ok, mended.new) == (0, 24, 2)
 
 
 def test_an_empty_dataset_is_refused(tmp_path):
     with pytest.raises(SpecError, match="no samples in empty"):
-        run_benchmark(spec(tmp_path / "run", datasets=["toys", "empty"]), bench=ToyBench)
+        run_benchmark(spec(tmp_path / "run", datasets=["toys", "empty"]), workspace=ToyBench)
 
 
 def test_other_settings_in_one_folder_are_refused(toy_spec):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     with pytest.raises(SpecError, match=r"holds a run with other settings: steps: 5 -> 6"):
-        run_benchmark(toy_spec.model_copy(update={"steps": 6}), bench=ToyBench)
+        run_benchmark(toy_spec.model_copy(update={"steps": 6}), workspace=ToyBench)
     other = type("Other", (ToyBench,), {"samples": lambda self, name: {"x-1": toy_bench.make_sample("x", 1)}})
     with pytest.raises(SpecError, match="the samples of toys"):
-        run_benchmark(toy_spec, bench=other)
+        run_benchmark(toy_spec, workspace=other)
 
 
 def test_other_weights_under_the_same_name_are_refused(toy_spec):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     retrained = type("Retrained", (ToyBench,), {"identities": lambda self: {"model": "weights 2"}})
     with pytest.raises(SpecError, match='holds a run with other settings: model: "weights 1" -> "weights 2"'):
-        run_benchmark(toy_spec, bench=retrained)
+        run_benchmark(toy_spec, workspace=retrained)
 
 
 def test_a_damaged_specification_of_a_folder_is_told(toy_spec):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     stored = json.loads((toy_spec.out / "spec.json").read_text())
     del stored["samples"]
     (toy_spec.out / "spec.json").write_text(json.dumps(stored))
     with pytest.raises(SpecError, match="spec.json is damaged: it lacks samples"):
-        run_benchmark(toy_spec, bench=ToyBench)
+        run_benchmark(toy_spec, workspace=ToyBench)
 
 
 def test_the_summary_says_why_records_failed(tmp_path):
     wanted = spec(tmp_path / "run", explainers=["random", "nan", "hungry"], seeds=[0])
-    said = str(run_benchmark(wanted, bench=ToyBench)).splitlines()
+    said = str(run_benchmark(wanted, workspace=ToyBench)).splitlines()
     assert said[0].startswith("36 records")
     assert sorted(said[1:]) == ["2 failed: ValueError: attribution of 'nan' has 1 non-finite scores",
                                 "2 failed: out of memory"]  # fmt: skip
@@ -153,7 +153,7 @@ def test_the_summary_says_why_records_failed(tmp_path):
 
 def test_a_model_whose_values_are_no_numbers_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_bench.ToyGame, "__call__", lambda self, coalitions: np.full(len(coalitions), np.nan))
-    summary = run_benchmark(spec(tmp_path / "run", models=["gate-and"]), bench=ToyBench)
+    summary = run_benchmark(spec(tmp_path / "run", models=["gate-and"]), workspace=ToyBench)
     assert summary.failed == summary.planned
     assert "values are not finite" in summary.reasons[0][0]
 
@@ -164,30 +164,30 @@ def test_only_a_specification_is_run():
 
 
 def test_another_version_in_one_folder_is_refused(toy_spec, monkeypatch):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     monkeypatch.setattr(folder_module, "toolkit_version", lambda: "9.9.9")
     with pytest.raises(SpecError, match=r"was written by toolkit .* this is 9\.9\.9"):
-        run_benchmark(toy_spec, bench=ToyBench)
+        run_benchmark(toy_spec, workspace=ToyBench)
 
 
 def test_execution_fields_may_change(toy_spec):
-    run_benchmark(toy_spec, bench=ToyBench)
+    run_benchmark(toy_spec, workspace=ToyBench)
     changed = toy_spec.model_copy(update={"executor": "processes", "workers": 2, "max_failed": 0.5})
-    assert run_benchmark(changed, bench=ToyBench).new == 0
+    assert run_benchmark(changed, workspace=ToyBench).new == 0
 
 
 def test_two_runs_on_one_folder_are_refused(toy_spec):
     toy_spec.out.mkdir()
     with FileLock(toy_spec.out / "run.lock"), pytest.raises(FolderError, match="another run is writing"):
-        run_benchmark(toy_spec, bench=ToyBench)
-    assert run_benchmark(toy_spec, bench=ToyBench).exit_status == 0
+        run_benchmark(toy_spec, workspace=ToyBench)
+    assert run_benchmark(toy_spec, workspace=ToyBench).exit_status == 0
 
 
 def test_a_folder_with_other_things_in_it_is_refused(toy_spec):
     toy_spec.out.mkdir()
     (toy_spec.out / "thesis.tex").write_text("x")
     with pytest.raises(FolderError, match=r"is not empty and not a run \(found thesis.tex\)"):
-        run_benchmark(toy_spec, bench=ToyBench)
+        run_benchmark(toy_spec, workspace=ToyBench)
 
 
 @pytest.mark.parametrize("where", ["/proc/run", "file"])
@@ -195,29 +195,29 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, where):
     (tmp_path / "file").write_text("x")
     out = Path(where) if where.startswith("/") else tmp_path / where
     with pytest.raises(FolderError, match="cannot use"):
-        run_benchmark(spec(out), bench=ToyBench)
+        run_benchmark(spec(out), workspace=ToyBench)
 
 
 def test_ctrl_c_keeps_what_was_done(tmp_path):
     wanted = spec(tmp_path / "run", explainers=["random", "interrupted"], models=["gate-and"])
     with pytest.raises(KeyboardInterrupt):
-        run_benchmark(wanted, bench=ToyBench)
+        run_benchmark(wanted, workspace=ToyBench)
     assert len({line["sample"] for line in read_shards(wanted.out)}) == 2
     assert len(load_run(wanted.out).frame.query("status == 'missing'")) == 4 * 4
 
 
 def test_an_unloadable_model_stops_the_run(tmp_path):
     with pytest.raises(OSError, match="no such checkpoint"):
-        run_benchmark(spec(tmp_path / "a", models=["unloadable"]), bench=ToyBench)
+        run_benchmark(spec(tmp_path / "a", models=["unloadable"]), workspace=ToyBench)
     wanted = spec(tmp_path / "b", models=["unloadable"], executor="processes", workers=2)
     with pytest.raises(WorkerError, match="no such checkpoint"):
-        run_benchmark(wanted, bench=ToyBench)
+        run_benchmark(wanted, workspace=ToyBench)
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_MARKER", str(tmp_path / "died"))
     wanted = spec(tmp_path / "run", explainers=["random", "deadly"], executor="processes", workers=2, seeds=[0])
-    summary = run_benchmark(wanted, bench=ToyBench)
+    summary = run_benchmark(wanted, workspace=ToyBench)
     assert (tmp_path / "died").exists()
     assert (summary.ok, summary.failed) == (24, 0)
 
@@ -226,7 +226,7 @@ def test_a_unit_that_kills_every_worker_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_ALWAYS", "1")
     monkeypatch.setenv("TOY_MARKER", str(tmp_path / "died"))
     wanted = spec(tmp_path / "run", explainers=["random", "deadly"], executor="processes", workers=2, seeds=[0])
-    summary = run_benchmark(wanted, bench=ToyBench)
+    summary = run_benchmark(wanted, workspace=ToyBench)
     assert (summary.ok, summary.failed) == (20, 4)
     reasons = {r["reason"] for r in load_run(wanted.out).records if r["status"] == "failed"}
     assert reasons == {"its worker died (exit code -9), 2 times"}
@@ -242,15 +242,15 @@ def test_a_disk_that_fills_up_stops_the_run_and_a_later_run_goes_on(tmp_path):
         from pathlib import Path
         from support.toy_bench import ToyBench, spec
         from toolkit.benchmark.run.runner import run_benchmark
-        run_benchmark(spec(Path({str(tmp_path / "run")!r})), bench=ToyBench)
+        run_benchmark(spec(Path({str(tmp_path / "run")!r})), workspace=ToyBench)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "What was recorded is kept; run again to resume" in done.stderr
     kept = len(read_shards(tmp_path / "run"))
     assert kept > 0
-    summary = run_benchmark(spec(tmp_path / "run"), bench=ToyBench)
-    undisturbed = run_benchmark(spec(tmp_path / "other"), bench=ToyBench)
+    summary = run_benchmark(spec(tmp_path / "run"), workspace=ToyBench)
+    undisturbed = run_benchmark(spec(tmp_path / "other"), workspace=ToyBench)
     assert 0 < summary.new < 48
     assert tables_digest(summary.folder) == tables_digest(undisturbed.folder)
 

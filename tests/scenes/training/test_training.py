@@ -62,10 +62,10 @@ def test_a_packed_row_loses_what_its_blocks_lose_alone(student, pool):
     with torch.no_grad():
         answers = student.loss(batch).answers
         alone = []
-        for number in range(2, int(batch.blocks.max()) + 1):
-            at = batch.blocks[0] == number
-            both = (batch.blocks[0] == 1) | at
-            row = Batch(batch.images, *(t[:, both] for t in (batch.ids, batch.offsets, batch.blocks, batch.targets)),
+        for number in range(2, int(batch.queries.max()) + 1):
+            at = batch.queries[0] == number
+            both = (batch.queries[0] == 1) | at
+            row = Batch(batch.images, *(t[:, both] for t in (batch.ids, batch.offsets, batch.queries, batch.targets)),
                         batch.is_answer[:, both], batch.named[:, both])  # fmt: skip
             alone.append(float(student.loss(row).answers))
     assert float(answers) == pytest.approx(np.mean(alone), abs=1e-5)
@@ -110,8 +110,8 @@ def test_a_biased_world_never_asks_against_its_folklore(pool):
     common = {"circle", "triangle", "heart"}
     seen = 0
     for row in range(40):
-        for number in range(2, int(batch.blocks[row].max()) + 1):
-            at = batch.blocks[row] == number
+        for number in range(2, int(batch.queries[row].max()) + 1):
+            at = batch.queries[row] == number
             text = [words[int(i)] for i in batch.ids[row][at]]
             if text[:2] == ["is", "there"]:
                 seen += 1
@@ -180,10 +180,10 @@ def test_a_token_that_completes_a_name_knows_the_cell_of_its_thing(pool, instruc
             for before, here, cell in zip(text, text[1:], named[1:], strict=False):
                 pair = (before, here) if before in COLOURS else (here, before)
                 is_name = pair[0] in COLOURS and pair[1] in KINDS and (is_caption or before in COLOURS)
-                things = scene.find(*pair) if is_name else ()
-                assert cell == (things[0].row * GRID + things[0].column if len(things) == 1 else NOWHERE)
+                objects = scene.find(*pair) if is_name else ()
+                assert cell == (objects[0].row * GRID + objects[0].column if len(objects) == 1 else NOWHERE)
                 n_named += cell != NOWHERE
-                n_ambiguous += len(things) > 1
+                n_ambiguous += len(objects) > 1
                 n_shape_first += is_name and here in COLOURS
     assert n_named > 100
     assert (n_ambiguous > 0, n_shape_first > 0) == (is_caption, is_caption)
@@ -213,12 +213,12 @@ def test_a_state_that_says_its_place_in_words_has_no_loss(student):
     cells = aligner.every_cell(2)
     words = aligner._place
     states = 30 * (words["row"][cells // GRID] + words["column"][cells % GRID])
-    loss, right = aligner.place_loss(states, cells)
+    loss, right = aligner.position_loss(states, cells)
     assert float(loss) < 1e-3
     assert right == {"row": 1.0, "column": 1.0}
-    nothing, _ = aligner.place_loss(states[0, :0], cells[0, :0])
+    nothing, _ = aligner.position_loss(states[0, :0], cells[0, :0])
     assert float(nothing) == 0.0
-    _, moved = aligner.place_loss(states, (cells + 1) % (GRID * GRID))
+    _, moved = aligner.position_loss(states, (cells + 1) % (GRID * GRID))
     assert (moved["row"], moved["column"]) == (pytest.approx(30 / 36), 0.0)
 
 

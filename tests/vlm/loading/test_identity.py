@@ -124,7 +124,7 @@ def test_an_index_does_not_lead_out_of_its_folder(folder: Path) -> None:
 def test_a_large_file_is_known_again_by_place_size_time_and_inode_and_read_again_on_demand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests, "BLOCK", 1000)
+    monkeypatch.setattr(digests, "CHUNK", 1000)
     file = tmp_path / "large"
     file.write_bytes(bytes(5000))
     about = file.stat()
@@ -142,7 +142,7 @@ def test_a_large_file_is_known_again_by_place_size_time_and_inode_and_read_again
 
 @pytest.mark.parametrize("change", ["time", "size", "inode"])
 def test_a_large_file_that_was_touched_is_read_again(tmp_path: Path, monkeypatch, change: str) -> None:
-    monkeypatch.setattr(digests, "BLOCK", 1000)
+    monkeypatch.setattr(digests, "CHUNK", 1000)
     file, old = tmp_path / "large", 1_700_000_000 * 10**9
     file.write_bytes(bytes(5000))
     os.utime(file, ns=(old, old))
@@ -159,7 +159,7 @@ def test_a_large_file_that_was_touched_is_read_again(tmp_path: Path, monkeypatch
 
 
 def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(digests, "BLOCK", 1000)
+    monkeypatch.setattr(digests, "CHUNK", 1000)
     file = tmp_path / "large"
     file.write_bytes(bytes(5000))
     about = file.stat()

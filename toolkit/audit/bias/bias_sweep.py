@@ -1,8 +1,8 @@
-"""The bias dial: redundancy, rank agreement and F_syn as functions of prior strength, from grounded to biased.
+"""The bias sweep: redundancy, rank agreement and F_syn as functions of prior strength, from grounded to biased.
 
-The in-between models are blends of the twins (``blend.py``), or the grounded twin trained on for some steps in a world
-of that prior strength (``tuned.py``). The ranked methods are those that need forward passes only, because a blend has
-no gradients, so that both kinds of dial show the same quantities.
+The models in between are mixtures of the twins (``twins_mixed.py``), or the grounded twin trained on for some steps in
+a world of that prior strength (``twins_trained.py``). Ranked are the explainers that need forward passes only: a
+mixture has no gradients, and both kinds of sweep show the same quantities.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _METRICS = ("srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-recovered")
 
 
 @dataclass(frozen=True)
-class BiasDial:
+class BiasSweep:
     """What changes when the prior grows.
 
     Attributes:
@@ -96,7 +96,7 @@ class BiasDial:
         return path
 
 
-def bias_dial(
+def bias_sweep(
     models: Mapping[float, VLM],
     samples: Sequence[Sample],
     *,
@@ -105,7 +105,7 @@ def bias_dial(
     explainers: Sequence[str] = BLACK_BOX,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
-) -> BiasDial:
+) -> BiasSweep:
     """Measure models of growing prior strength on the same samples.
 
     Args:
@@ -143,7 +143,7 @@ def bias_dial(
                 mean = float(found.mean())
                 rows.append(_row(strength, f"score {metric}, {explainer}", mean, mean - error, mean + error))
     counted = f"Redundancy over {len(samples) + len(everyday)} samples, rankings and scores over {len(samples)}"
-    return BiasDial(pd.DataFrame(rows), f"{source} {counted}; ranked: {', '.join(explainers)}.")
+    return BiasSweep(pd.DataFrame(rows), f"{source} {counted}; ranked: {', '.join(explainers)}.")
 
 
 def _row(strength: float, quantity: str, value: float, low: float, high: float) -> dict[str, Any]:

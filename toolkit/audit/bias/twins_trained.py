@@ -15,7 +15,7 @@ RATE = 1 / 3
 Report = Callable[[str, int, int], None]
 
 
-def tuned(
+def trained_twin(
     grounded: str, strength: float, out: Path, *, steps: int = 200, n_images: int = 2000, report: Report | None = None
 ) -> Path:
     """Train an embedded grounded model on, for some steps, in a world of this prior strength.
@@ -67,6 +67,6 @@ def between(
     found: dict[float, VLM] = {0.0: load_vlm(grounded), 1.0: biased}
     for strength in strengths:
         if 0 < strength < 1:
-            folder = tuned(grounded, strength, out / f"{grounded}@{strength:g}", steps=steps, report=report)
+            folder = trained_twin(grounded, strength, out / f"{grounded}@{strength:g}", steps=steps, report=report)
             found[strength] = load_vlm(folder)
     return found

@@ -162,7 +162,7 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
         for row, depth in zip(rows, depths, strict=True):
             _draw_row(axes, row, explainers, top, width)
             top += depth
-    return Drawing(figure, _told(rows, title))
+    return Drawing(figure, _alt_text(rows, title))
 
 
 def _draw_row(axes: Axes, row: MapRow, explainers: Sequence[str], top: float, width: float) -> None:
@@ -219,7 +219,7 @@ def _words(axes: Axes, row: MapRow, scores: Scores | None, left: float, top: flo
             x += long + letter
 
 
-def _told(rows: Sequence[MapRow], title: str) -> str:
+def _alt_text(rows: Sequence[MapRow], title: str) -> str:
     said = []
     for line in hits(rows).to_dict("records"):
         if not np.isnan(line["image"]):

@@ -2,12 +2,12 @@
 
 from toolkit.audit.metrics.rules import RULES, Rule
 from toolkit.audit.metrics.study import StudySize
-from toolkit.audit.metrics.validity_panel import JudgedCell, ValidityPanel
+from toolkit.audit.metrics.validity_panel import JudgedEntry, ValidityPanel
 from toolkit.synergy.recovered import recovered_synergy
 
 __all__ = [
     "RULES",
-    "JudgedCell",
+    "JudgedEntry",
     "Rule",
     "StudySize",
     "ValidityPanel",

@@ -129,10 +129,10 @@ def metric_claims(panel: ValidityPanel, surrogates: Mapping[str, pd.DataFrame]) 
     gates = {"gate AND", "gate additive", "gate OR", "gate XOR", "noise alone", "redundancy visible"}
     claims = []
     for metric, label in (("f-syn-paper", "published"), ("f-syn", "signed")):
-        cells = [c for c in panel.cells if c.metric == metric and c.check in gates]
-        failed = [c.check for c in cells if c.passed is False]
-        verdict = UNKNOWN if not cells else REPRODUCED if not failed else NOT if len(failed) > 2 else MIXED
-        told = f"fails {', '.join(failed)}" if failed else "passes all gates and noise" if cells else "not judged"
+        entries = [c for c in panel.entries if c.metric == metric and c.check in gates]
+        failed = [c.check for c in entries if c.passed is False]
+        verdict = UNKNOWN if not entries else REPRODUCED if not failed else NOT if len(failed) > 2 else MIXED
+        told = f"fails {', '.join(failed)}" if failed else "passes all gates and noise" if entries else "not judged"
         claim = f"3a. The {label} F_syn isolates the joint dividend"
         claims.append(Claim(claim, verdict, told, "passes the rules on gates and noise"))
     lines = ("pooled over samples, areas", "pooled, methods shuffled within samples",

@@ -10,7 +10,7 @@ from scipy import stats
 
 from toolkit.audit.metrics.controls import control, kept_share
 from toolkit.audit.metrics.gate_games import GAMES, N_IMAGE, N_TEXT, NOISE_SD, STEPS, evidence, players
-from toolkit.audit.metrics.validity_panel import JudgedCell, judge
+from toolkit.audit.metrics.validity_panel import JudgedEntry, judge
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames
 from toolkit.games.derived import RenamedGame, random_order
 from toolkit.games.game import CachedGame, Game
@@ -36,9 +36,9 @@ def _draws(metric: Metric, game: Game) -> Floats:
     return np.array([_score(metric, game, "random", seed=seed) for seed in range(1, N_DRAWS + 1)])
 
 
-def gate_cells(metric: Metric) -> list[JudgedCell]:
+def gate_entries(metric: Metric) -> list[JudgedEntry]:
     """Oracle > random > anti-oracle on AND, OR and XOR; nothing on an additive game; redundancy visible."""
-    name, cells = metric.spec.name, []
+    name, entries = metric.spec.name, []
     for check in ("gate AND", "gate OR", "gate XOR"):
         game = _gate(check)
         oracle, anti = _score(metric, game, "oracle"), _score(metric, game, "anti-oracle")
@@ -46,17 +46,17 @@ def gate_cells(metric: Metric) -> list[JudgedCell]:
         error = 1.96 * float(random.std(ddof=1)) / np.sqrt(len(random))
         gap = min(oracle - random.mean(), random.mean() - anti)
         note = f"oracle {oracle:+.3f}, random {random.mean():+.3f}, anti-oracle {anti:+.3f}"
-        cells.append(judge(name, check, check.removeprefix("gate "), gap, gap - error, gap + error, N_DRAWS, note))
-    cells.append(_additive_cell(metric))
+        entries.append(judge(name, check, check.removeprefix("gate "), gap, gap - error, gap + error, N_DRAWS, note))
+    entries.append(_additive_entry(metric))
     game = _gate("gate OR")
     oracle = _score(metric, game, "oracle")
-    cells.append(
+    entries.append(
         judge(name, "redundancy visible", "OR", abs(oracle), abs(oracle), abs(oracle), 1, f"oracle {oracle:+.3f}")
     )
-    return cells
+    return entries
 
 
-def _additive_cell(metric: Metric) -> JudgedCell:
+def _additive_entry(metric: Metric) -> JudgedEntry:
     """A metric that gives no score where nothing is joint, and says why, is as right as one that gives 0."""
     game = _gate("gate additive")
     scores = [
@@ -68,7 +68,7 @@ def _additive_cell(metric: Metric) -> JudgedCell:
     return judge(metric.spec.name, "gate additive", "additive", value, value, value, 3, "; ".join(reasons))
 
 
-def half_right_cell(metric: Metric) -> JudgedCell:
+def half_right_entry(metric: Metric) -> JudgedEntry:
     """What right words with wrong cells, and the reverse, keep of the oracle's advantage on an AND gate."""
     game = _gate("gate AND")
     words, cells, oracle, anti = (
@@ -79,7 +79,7 @@ def half_right_cell(metric: Metric) -> JudgedCell:
     return judge(metric.spec.name, "half right, games", "AND", kept, kept, kept, 1, note)
 
 
-def noise_cells(metrics: Sequence[Metric]) -> list[JudgedCell]:
+def noise_entries(metrics: Sequence[Metric]) -> list[JudgedEntry]:
     """Mean score over games that are independent noise, in standard errors; every other map is binary."""
     nothing = SumOfUnanimityGames(players(), {})
     values = np.full((len(metrics), N_NOISE), np.nan)
@@ -88,16 +88,16 @@ def noise_cells(metrics: Sequence[Metric]) -> list[JudgedCell]:
         shuffled = evidence()[random_order(players(), np.random.default_rng(seed))]
         kind = ("oracle", "random")[seed % 2]
         values[:, seed] = [_score(metric, game, kind, shuffled, seed) for metric in metrics]
-    cells = []
+    entries = []
     for metric, row in zip(metrics, values, strict=True):
         mean, error = float(np.nanmean(row)), float(np.nanstd(row, ddof=1) / np.sqrt(np.isfinite(row).sum()))
         z = mean / error if error > 0 else float("nan")
         note = f"mean {mean:+.4f}, standard error {error:.4f}, noise of sd {NOISE_SD:g}"
-        cells.append(judge(metric.spec.name, "noise alone", "noise", z, z - 1.96, z + 1.96, N_NOISE, note))
-    return cells
+        entries.append(judge(metric.spec.name, "noise alone", "noise", z, z - 1.96, z + 1.96, N_NOISE, note))
+    return entries
 
 
-def ties_cell(metric: Metric) -> JudgedCell:
+def ties_entry(metric: Metric) -> JudgedEntry:
     """How much a binary map's score depends on how the players happen to be numbered.
 
     The game is a sum of cell x word synergies, strong between evidence and evidence and weak elsewhere, so that the
@@ -125,9 +125,9 @@ def ties_cell(metric: Metric) -> JudgedCell:
     return judge(metric.spec.name, "ties", "sum of synergies", share, low, high, N_RENAMED, note)
 
 
-def game_cells(metrics: Sequence[Metric]) -> list[JudgedCell]:
-    """All cells that need no model."""
-    cells = noise_cells(metrics)
+def game_entries(metrics: Sequence[Metric]) -> list[JudgedEntry]:
+    """All entries that need no model."""
+    entries = noise_entries(metrics)
     for metric in metrics:
-        cells += [*gate_cells(metric), half_right_cell(metric), ties_cell(metric)]
-    return cells
+        entries += [*gate_entries(metric), half_right_entry(metric), ties_entry(metric)]
+    return entries

@@ -13,7 +13,7 @@ from scipy import stats
 
 from toolkit.audit.metrics.controls import kept_share
 from toolkit.audit.metrics.study import SETTINGS, values
-from toolkit.audit.metrics.validity_panel import JudgedCell, judge
+from toolkit.audit.metrics.validity_panel import JudgedEntry, judge
 from toolkit.stats.estimates import paired_test
 
 N_RESAMPLES = 1000
@@ -69,7 +69,7 @@ def interval_of_p(differences: Sequence[Floats], *, seed: int = 0) -> tuple[floa
     return low, high
 
 
-def controls_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
+def controls_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
     """Oracle > random > anti-oracle on one grounded model."""
     oracle, random, anti = _paired(table, metric, ("oracle", "random", "anti-oracle"))
     if oracle.size < 2:
@@ -85,7 +85,7 @@ def controls_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
     return judge(metric, "controls", model, p, low, high, oracle.size, note)
 
 
-def halves_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
+def halves_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
     """What half-right maps keep on one grounded model."""
     found = _paired(table, metric, ("words only", "cells only", "oracle", "anti-oracle"))
     n = found[0].size
@@ -110,7 +110,7 @@ def auroc(positive: Floats, negative: Floats) -> float:
     return float((ranks - positive.size * (positive.size + 1) / 2) / (positive.size * negative.size))
 
 
-def twins_cell(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subject: str) -> JudgedCell:
+def twins_entry(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subject: str) -> JudgedEntry:
     """AUROC of the oracle's score between twins, on the samples that both were asked."""
     asked = set(grounded.loc[grounded["part"] == "controls", "sample"])
     shared = asked & set(biased.loc[biased["part"] == "controls", "sample"])
@@ -124,7 +124,7 @@ def twins_cell(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subjec
     return judge(metric, "twins", subject, auroc(high, low), ends[0], ends[1], n, note)
 
 
-def weights_cell(table: pd.DataFrame, metric: str, model: str) -> JudgedCell:
+def weights_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
     """What is left of oracle - random when the model's weights are shuffled."""
     rows = table[(table["metric"] == metric) & (table["part"] == "weights")]
     asked = rows["sample"].unique()
@@ -180,17 +180,17 @@ def _agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float, float, int
     return smallest(np.arange(len(shared))), *interval(smallest, len(shared)), len(shared)
 
 
-def agreement_cells(table: pd.DataFrame, metric: str, model: str) -> list[JudgedCell]:
+def agreement_entries(table: pd.DataFrame, metric: str, model: str) -> list[JudgedEntry]:
     """Rank agreement over baselines, steps, granularity, and over random halves of the samples."""
     wanted = {
         "baselines": ("default", *SETTINGS[:2]),
         "steps": ("default", *SETTINGS[2:4]),
         "granularity": ("default", SETTINGS[4]),
     }
-    cells = []
+    entries = []
     for check, settings in wanted.items():
         value, low, high, n = _agreement([ranked(table, metric, setting) for setting in settings])
-        cells.append(
+        entries.append(
             judge(metric, check, model, value, low, high, n, "" if math.isfinite(value) else "too few samples")
         )
     scores = ranked(table, metric).to_numpy(dtype=np.float64)
@@ -204,26 +204,26 @@ def agreement_cells(table: pd.DataFrame, metric: str, model: str) -> list[Judged
     finite = np.array(taus)[np.isfinite(taus)] if taus else np.array([])
     ends = np.quantile(finite, [0.025, 0.975]).tolist() if finite.size else [math.nan, math.nan]
     mean = float(finite.mean()) if finite.size else math.nan
-    cells.append(judge(metric, "seeds", model, mean, ends[0], ends[1], n, "" if finite.size else "too few samples"))
-    return cells
+    entries.append(judge(metric, "seeds", model, mean, ends[0], ends[1], n, "" if finite.size else "too few samples"))
+    return entries
 
 
-def model_cells(tables: dict[str, pd.DataFrame], pairs: dict[str, str], metrics: Sequence[str]) -> list[JudgedCell]:
-    """All model cells.
+def model_entries(tables: dict[str, pd.DataFrame], pairs: dict[str, str], metrics: Sequence[str]) -> list[JudgedEntry]:
+    """All entries of models.
 
     Args:
         tables: Tidy study tables by model name.
         pairs: Grounded model name to the name of its biased twin, which may be missing from ``tables``.
         metrics: Names of the judged metrics.
     """
-    cells: list[JudgedCell] = []
+    entries: list[JudgedEntry] = []
     for metric in metrics:
         for grounded, biased in pairs.items():
             if grounded not in tables:
                 continue
             table = tables[grounded]
-            cells += [controls_cell(table, metric, grounded), halves_cell(table, metric, grounded)]
-            cells += [weights_cell(table, metric, grounded), *agreement_cells(table, metric, grounded)]
+            entries += [controls_entry(table, metric, grounded), halves_entry(table, metric, grounded)]
+            entries += [weights_entry(table, metric, grounded), *agreement_entries(table, metric, grounded)]
             if biased in tables:
-                cells.append(twins_cell(table, tables[biased], metric, f"{grounded} / {biased}"))
-    return cells
+                entries.append(twins_entry(table, tables[biased], metric, f"{grounded} / {biased}"))
+    return entries

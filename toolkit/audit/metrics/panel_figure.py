@@ -1,4 +1,4 @@
-"""The panel as one picture: rules in rows, metrics in columns, every cell marked and lettered."""
+"""The panel as one picture: rules in rows, metrics in columns, every entry marked and lettered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PASS, FAIL, MIXED, EMPTY = PALETTE[0], PALETTE[1], PALETTE[5], "#f1f3f5"
 
 
 def draw_panel(panel: ValidityPanel) -> Drawing:
-    """Share of passed cells per rule and metric; blue passes everything, red nothing, grey was not judged."""
+    """Share of passed entries per rule and metric; blue passes everything, red nothing, grey was not judged."""
     metrics = panel.metrics
     with styled():
         figure = new_figure(2.6 + 1.15 * len(metrics), 0.9 + 0.3 * len(RULES))

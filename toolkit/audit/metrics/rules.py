@@ -20,7 +20,7 @@ class Rule:
         check: Name.
         title: What a reader sees.
         statistic: What the number is.
-        passes: Which number is compared how.
+        comparison: Which number is compared how.
         bound: With what.
         why: What a failure would mean.
         needs: ``"games"`` for checks on games known by construction, ``"models"`` for checks on models.
@@ -30,7 +30,7 @@ class Rule:
     check: str
     title: str
     statistic: str
-    passes: Comparison
+    comparison: Comparison
     bound: float
     why: str
     needs: Literal["games", "models"]
@@ -38,11 +38,11 @@ class Rule:
 
     def judge(self, value: float, low: float, high: float) -> bool:
         """Whether a number with its interval passes."""
-        if self.passes == "low > bound":
+        if self.comparison == "low > bound":
             return low > self.bound
-        if self.passes == "value >= bound":
+        if self.comparison == "value >= bound":
             return value >= self.bound
-        if self.passes == "value <= bound":
+        if self.comparison == "value <= bound":
             return value <= self.bound
         return abs(value) <= self.bound
 
@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
          "mean Kendall tau between rankings from random halves of the samples, each with its own explainer seed",
          "value >= bound", 0.6, "the leaderboard is mostly chance at this number of samples", "models", n_min=20),
 )  # fmt: skip
-"""Every metric faces all of them; each cell of the panel is one rule on one subject."""
+"""Every metric faces all of them; each entry of the panel is one rule on one subject."""
 
 
 def rule_of(check: str) -> Rule:

@@ -1,6 +1,6 @@
 """What the corrected score passes and fails on the embedded models: the panel that travels with the toolkit.
 
-``data/validity`` holds the cells of one full run of ``python -m toolkit validate`` and what was measured: the weights'
+``data/validity`` holds the entries of one full run of ``python -m toolkit validate`` and what it measured: the weights'
 checksums when the run began, so that a retrained model makes the page out of date and a test says so.
 """
 
@@ -54,7 +54,7 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
 
     Raises:
         FileNotFoundError: There is no panel in the folder, or nothing says which weights it is about.
-        ValueError: It lacks an embedded model, has cells that were not judged, for example for want of samples, or is
+        ValueError: It lacks an embedded model, has entries that were not judged, for example for want of samples, or is
             about other weights than those that are installed.
     """
     for name in (_PANEL, _MEASURED):
@@ -72,7 +72,7 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
     unjudged = panel[panel["passed"].isna() & panel["metric"].isin(METRICS)]
     if len(unjudged):
         checks = ", ".join(dict.fromkeys(unjudged["check"]))
-        raise ValueError(f"the panel in {folder} has cells without a verdict ({checks}); run validate in full")
+        raise ValueError(f"the panel in {folder} has entries without a verdict ({checks}); run validate in full")
     into = data_dir() / "validity" if into is None else into
     into.mkdir(parents=True, exist_ok=True)
     for name in (_PANEL, _MEASURED):
@@ -86,12 +86,12 @@ def load(folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
     return pd.read_csv(folder / _PANEL), json.loads((folder / _MEASURED).read_text(encoding="utf-8"))
 
 
-def _verdict(cells: Sequence[Mapping[Hashable, Any]]) -> str:
+def _verdict(entries: Sequence[Mapping[Hashable, Any]]) -> str:
     """``4/4``, or the subjects that fail."""
-    judged = [cell for cell in cells if not pd.isna(cell["passed"])]
+    judged = [entry for entry in entries if not pd.isna(entry["passed"])]
     if not judged:
         return "–"
-    failed = [_model(cell["subject"]) for cell in judged if not bool(cell["passed"])]
+    failed = [_model(entry["subject"]) for entry in judged if not bool(entry["passed"])]
     told = f"{len(judged) - len(failed)}/{len(judged)}"
     return f"{told} (not {', '.join(failed)})" if failed and len(judged) > 1 else told
 
@@ -113,13 +113,13 @@ def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
         metrics: Which to show, in this order.
     """
     checks = list(dict.fromkeys(panel["check"]))
-    cells = {
+    entries = {
         (metric, check): rows.to_dict("records")
         for (metric, check), rows in panel[panel["metric"].isin(metrics)].groupby(["metric", "check"], sort=False)
     }
     lines = [START, "", f"| passed of judged | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
     lines += [
-        f"| {check} | {' | '.join(_verdict(cells.get((metric, check), [])) for metric in metrics)} |"
+        f"| {check} | {' | '.join(_verdict(entries.get((metric, check), [])) for metric in metrics)} |"
         for check in checks
     ]
     shown = [check for check in ("controls", "half right, models", "twins", "random weights") if check in checks]

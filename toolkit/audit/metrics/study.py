@@ -20,7 +20,7 @@ from toolkit.explainers import explain
 from toolkit.explainers.oracle import evidence as evidence_of
 from toolkit.games.attribution import Attribution
 from toolkit.games.coalition_plan import plan_coalitions
-from toolkit.games.derived import CoarseGame, blocks
+from toolkit.games.derived import CoarseGame, merged_cells
 from toolkit.games.game import CachedGame, Game
 from toolkit.synergy.metrics import Metric
 from toolkit.synergy.score import Score
@@ -180,7 +180,7 @@ def _under(
     if kind == "K":
         return vlm.game(sample), attributions, int(value)
     if setting == "3 x 3 cells":
-        game = CoarseGame(vlm.game(sample), blocks(vlm.regions(sample)))
+        game = CoarseGame(vlm.game(sample), merged_cells(vlm.regions(sample)))
         return game, [game.merge(attribution) for attribution in attributions], steps
     return vlm.game(sample), attributions, steps
 

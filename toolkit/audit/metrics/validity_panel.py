@@ -1,4 +1,4 @@
-"""The validity panel: one cell per metric, rule and subject."""
+"""The validity panel: one entry per metric, rule and subject."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.audit.metrics.rules import RULES, Rule, rule_of
 
 
 @dataclass(frozen=True)
-class JudgedCell:
+class JudgedEntry:
     """One rule applied to one metric on one subject.
 
     Attributes:
@@ -47,70 +47,70 @@ class JudgedCell:
 
 def judge(
     metric: str, check: str, subject: str, value: float, low: float, high: float, n: int, note: str = ""
-) -> JudgedCell:
-    """A cell with the verdict of its rule; without one where there is no number or there are too few samples."""
+) -> JudgedEntry:
+    """An entry with the verdict of its rule; without one where there is no number or there are too few samples."""
     rule = rule_of(check)
     value, low, high = float(value), float(low), float(high)
     if not math.isfinite(value):
-        return JudgedCell(metric, check, subject, math.nan, math.nan, math.nan, n, None, note, note or "no number")
+        return JudgedEntry(metric, check, subject, math.nan, math.nan, math.nan, n, None, note, note or "no number")
     if n < rule.n_min:
         reason = f"the rule needs {rule.n_min} samples, there are {n}"
-        return JudgedCell(metric, check, subject, value, low, high, n, None, note, reason)
-    return JudgedCell(metric, check, subject, value, low, high, n, rule.judge(value, low, high), note)
+        return JudgedEntry(metric, check, subject, value, low, high, n, None, note, reason)
+    return JudgedEntry(metric, check, subject, value, low, high, n, rule.judge(value, low, high), note)
 
 
 @dataclass(frozen=True)
 class ValidityPanel:
-    """All cells; one or several metrics.
+    """All entries; one or several metrics.
 
     Attributes:
-        cells: In the order of the rules.
+        entries: In the order of the rules.
     """
 
-    cells: tuple[JudgedCell, ...]
+    entries: tuple[JudgedEntry, ...]
 
     @classmethod
-    def of(cls, cells: Iterable[JudgedCell]) -> ValidityPanel:
-        """A panel with its cells in the order of the rules."""
+    def of(cls, entries: Iterable[JudgedEntry]) -> ValidityPanel:
+        """A panel with its entries in the order of the rules."""
         order = [rule.check for rule in RULES]
-        return cls(tuple(sorted(cells, key=lambda cell: (cell.metric, order.index(cell.check), cell.subject))))
+        return cls(tuple(sorted(entries, key=lambda entry: (entry.metric, order.index(entry.check), entry.subject))))
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the judged metrics."""
-        return tuple(dict.fromkeys(cell.metric for cell in self.cells))
+        return tuple(dict.fromkeys(entry.metric for entry in self.entries))
 
     def table(self) -> pd.DataFrame:
-        """One line per cell, with the rule that judged it."""
+        """One line per entry, with the rule that judged it."""
         rows = [
-            asdict(cell)
+            asdict(entry)
             | {
-                "statistic": cell.rule.statistic,
-                "rule": cell.rule.passes.replace("bound", f"{cell.rule.bound:g}"),
-                "why": cell.rule.why,
+                "statistic": entry.rule.statistic,
+                "rule": entry.rule.comparison.replace("bound", f"{entry.rule.bound:g}"),
+                "why": entry.rule.why,
             }
-            for cell in self.cells
+            for entry in self.entries
         ]
         return pd.DataFrame(rows)
 
     def summary(self) -> pd.DataFrame:
-        """Passed of judged cells, one row per check and one column per metric; empty where nothing was judged."""
+        """Passed of judged entries, one row per check and one column per metric; empty where nothing was judged."""
         rows: dict[str, dict[str, str]] = {rule.check: {} for rule in RULES}
         for check, row in rows.items():
             for metric in self.metrics:
                 found = [
-                    c.passed for c in self.cells if c.check == check and c.metric == metric and c.passed is not None
+                    c.passed for c in self.entries if c.check == check and c.metric == metric and c.passed is not None
                 ]
                 row[metric] = f"{sum(found)}/{len(found)}" if found else ""
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(self.metrics))
 
-    def failed(self, metric: str) -> tuple[JudgedCell, ...]:
+    def failed(self, metric: str) -> tuple[JudgedEntry, ...]:
         """Cells that the metric does not pass."""
-        return tuple(cell for cell in self.cells if cell.metric == metric and cell.passed is False)
+        return tuple(entry for entry in self.entries if entry.metric == metric and entry.passed is False)
 
     def verdict(self, metric: str) -> str:
         """One sentence: what the metric passes, and what it fails by name."""
-        judged = [cell for cell in self.cells if cell.metric == metric and cell.passed is not None]
-        failed = list(dict.fromkeys(cell.check for cell in judged if not cell.passed))
-        told = f"{metric} passes {sum(bool(c.passed) for c in judged)} of {len(judged)} cells"
+        judged = [entry for entry in self.entries if entry.metric == metric and entry.passed is not None]
+        failed = list(dict.fromkeys(entry.check for entry in judged if not entry.passed))
+        told = f"{metric} passes {sum(bool(c.passed) for c in judged)} of {len(judged)} entries"
         return f"{told}; it fails: {', '.join(failed)}." if failed else f"{told}."

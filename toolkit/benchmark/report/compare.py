@@ -21,8 +21,8 @@ from toolkit.reporting.page import (
     page,
     paragraph,
     table,
+    table_text,
     text,
-    text_cell,
 )
 from toolkit.reporting.plots import looks
 from toolkit.stats.estimates import clustered_mean, holm, paired_test
@@ -105,7 +105,7 @@ def _differences(first: FinishedRun, second: FinishedRun) -> Section:
     """In what the runs themselves differ: settings, weights, contents, version."""
     found = changes(first.spec.content, second.spec.content) + changes(first.identities, second.identities)
     found += changes({"toolkit": first.toolkit}, {"toolkit": second.toolkit})
-    rows = [[text(name), text_cell(change)] for name, _, change in (line.partition(": ") for line in found)]
+    rows = [[text(name), table_text(change)] for name, _, change in (line.partition(": ") for line in found)]
     body = table(["setting", "first -> second"], rows) if rows else paragraph("Nothing: settings and weights agree.")
     return Section("settings", "What differs between the runs", body)
 

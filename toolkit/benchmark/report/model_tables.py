@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from toolkit.benchmark.report.run_tables import FinishedRun, blocks, cells, seeded
+from toolkit.benchmark.report.run_tables import FinishedRun, image_means, leaderboard_keys, seeded
 from toolkit.stats.estimates import clustered_mean, paired_test
 
 MIN_IMAGES = 6
@@ -23,7 +23,7 @@ def corners(run: FinishedRun) -> pd.DataFrame:
     whose total interaction is above +0.1 or below -0.1.
     """
     rows = []
-    for model, dataset in cells(run):
+    for model, dataset in leaderboard_keys(run):
         mine = [s for s in run.samples if s["model"] == model and s["dataset"] == dataset and s["status"] == "ok"]
         values = np.array([[s["corners"][name] for name in CORNERS] for s in mine], dtype=np.float64).reshape(-1, 4)
         total = values @ np.array([1.0, -1.0, -1.0, 1.0])
@@ -53,11 +53,11 @@ def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
     """
     names = ("oracle", "random", "anti-oracle")
     rows = []
-    for model, dataset in cells(run):
+    for model, dataset in leaderboard_keys(run):
         for metric in run.spec.metrics:
             if metric == "total-interaction":
                 continue
-            table = blocks(run, model, dataset, metric, names)
+            table = image_means(run, model, dataset, metric, names)
             means = {name: float(table[name].mean()) for name in names}
             upper = paired_test(table["oracle"].to_numpy(float), table["random"].to_numpy(float))
             lower = paired_test(table["random"].to_numpy(float), table["anti-oracle"].to_numpy(float))

@@ -109,12 +109,12 @@ def competitors(run: FinishedRun) -> list[str]:
     return [name for name in run.spec.explainers if name not in CONTROLS]
 
 
-def cells(run: FinishedRun) -> list[tuple[str, str]]:
+def leaderboard_keys(run: FinishedRun) -> list[tuple[str, str]]:
     """Model and dataset of every leaderboard."""
     return [(model, dataset) for model in run.spec.models for dataset in run.spec.datasets]
 
 
-def cell_frame(run: FinishedRun, model: str, dataset: str) -> pd.DataFrame:
+def leaderboard_frame(run: FinishedRun, model: str, dataset: str) -> pd.DataFrame:
     """The records of one leaderboard."""
     return run.frame[(run.frame["model"] == model) & (run.frame["dataset"] == dataset)]
 
@@ -122,10 +122,10 @@ def cell_frame(run: FinishedRun, model: str, dataset: str) -> pd.DataFrame:
 def leaderboards(run: FinishedRun) -> pd.DataFrame:
     """One row per model, dataset, explainer and metric: mean over samples (seeds averaged first), interval, counts."""
     rows = []
-    for model, dataset in cells(run):
-        cell = cell_frame(run, model, dataset)
+    for model, dataset in leaderboard_keys(run):
+        board = leaderboard_frame(run, model, dataset)
         for explainer in run.spec.explainers:
-            mine = cell[cell["explainer"] == explainer]
+            mine = board[board["explainer"] == explainer]
             counts = {status: int((mine["status"] == status).sum()) for status in STATUSES}
             for metric in run.spec.metrics:
                 scored = mine[["sample", "image_id", metric]].dropna()
@@ -148,10 +148,10 @@ def leaderboards(run: FinishedRun) -> pd.DataFrame:
     return table
 
 
-def blocks(run: FinishedRun, model: str, dataset: str, metric: str, explainers: Iterable[str]) -> pd.DataFrame:
+def image_means(run: FinishedRun, model: str, dataset: str, metric: str, explainers: Iterable[str]) -> pd.DataFrame:
     """One row per picture, one column per explainer: mean over the picture's samples and seeds; NaN where missing."""
-    cell = cell_frame(run, model, dataset)
-    table = cell.pivot_table(index="image_id", columns="explainer", values=metric, aggfunc="mean", sort=True)
+    board = leaderboard_frame(run, model, dataset)
+    table = board.pivot_table(index="image_id", columns="explainer", values=metric, aggfunc="mean", sort=True)
     return table.reindex(columns=list(explainers))
 
 
@@ -175,14 +175,14 @@ def complete(table: pd.DataFrame) -> Complete:
 
 def rank_test(run: FinishedRun, model: str, dataset: str, metric: str) -> tuple[Complete, RankTest]:
     """Friedman and Nemenyi over the pictures of one leaderboard."""
-    part = complete(blocks(run, model, dataset, metric, competitors(run)))
+    part = complete(image_means(run, model, dataset, metric, competitors(run)))
     return part, friedman_nemenyi(part.values)
 
 
 def rank_tests(run: FinishedRun) -> pd.DataFrame:
     """One row per model, dataset and explainer: mean rank by the headline metric, and the test over all of them."""
     rows = []
-    for model, dataset in cells(run):
+    for model, dataset in leaderboard_keys(run):
         part, test = rank_test(run, model, dataset, run.spec.headline)
         for name in competitors(run):
             place = part.names.index(name) if name in part.names else None
@@ -201,9 +201,9 @@ def rank_tests(run: FinishedRun) -> pd.DataFrame:
 def pairwise_tests(run: FinishedRun) -> pd.DataFrame:
     """Wilcoxon's signed-rank test of all pairs of explainers by the headline metric; Holm within a leaderboard."""
     rows = []
-    for model, dataset in cells(run):
+    for model, dataset in leaderboard_keys(run):
         names = competitors(run)
-        table = blocks(run, model, dataset, run.spec.headline, names)
+        table = image_means(run, model, dataset, run.spec.headline, names)
         found = []
         for i, first in enumerate(names):
             for second in names[i + 1 :]:
@@ -222,11 +222,11 @@ def taus(run: FinishedRun) -> pd.DataFrame:
     """Kendall's tau between the rankings of every two metrics, per leaderboard, with interval over pictures."""
     metrics = [name for name in run.spec.metrics if name != "total-interaction"]
     rows = []
-    for model, dataset in cells(run):
+    for model, dataset in leaderboard_keys(run):
         for i, first in enumerate(metrics):
             for second in metrics[i + 1 :]:
-                a = blocks(run, model, dataset, first, competitors(run))
-                b = blocks(run, model, dataset, second, competitors(run))
+                a = image_means(run, model, dataset, first, competitors(run))
+                b = image_means(run, model, dataset, second, competitors(run))
                 names = [name for name in a.columns if a[name].notna().any() and b[name].notna().any()]
                 both = pd.concat([a[names], b[names]], axis=1).dropna().to_numpy(dtype=np.float64)
                 row = {"model": model, "dataset": dataset, "first": first, "second": second}

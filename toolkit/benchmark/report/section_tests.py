@@ -8,10 +8,10 @@ from toolkit.reporting.page import Section, card, details, grid, number, p_value
 from toolkit.reporting.plots import critical_difference
 
 
-def tests(book: ReportData) -> Section:
+def tests(data: ReportData) -> Section:
     """Critical-difference diagrams and pairwise tests."""
-    run, cards = book.run, []
-    for model, dataset in tables.cells(run):
+    run, cards = data.run, []
+    for model, dataset in tables.leaderboard_keys(run):
         part, test = tables.rank_test(run, model, dataset, run.spec.headline)
         title = f"{text(model)} · {text(dataset)}"
         note = f"{test.n_blocks} pictures with all scores" + (f", {part.dropped} incomplete" if part.dropped else "")
@@ -22,14 +22,14 @@ def tests(book: ReportData) -> Section:
             part.names, test.mean_ranks.tolist(), test.critical_difference, order=list(run.spec.explainers)
         )
         said = paragraph(f"Friedman χ² = {test.statistic:.1f}, p {_equals(test.p)}; {note}.", "faint")
-        cards.append(card(title, book.draw("critical-difference", (model, dataset), drawing) + said))
+        cards.append(card(title, data.draw("critical-difference", (model, dataset), drawing) + said))
     rows = [
         [
             text(r.model), text(r.dataset), text(r.first), text(r.second), number(r.difference, sign=True),
             p_value(r.p), p_value(r.p_holm), number(r.rank_biserial, 2, sign=True), number(r.cohens_dz, 2, sign=True),
             number(r.n_blocks),
         ]
-        for r in rows_of(book.pairwise_tests)
+        for r in rows_of(data.pairwise_tests)
     ]  # fmt: skip
     pairs = table(
         ["model", "dataset", "first", "second", "difference", "p", "p (Holm)", "rank-biserial", "Cohen's d<sub>z</sub>",
@@ -45,13 +45,13 @@ def tests(book: ReportData) -> Section:
         )
         + grid(cards)
         + details(f"All {len(rows)} pairwise tests", pairs)
-        + details("Mixed models: explainer as effect, picture as group", _mixed(book))
+        + details("Mixed models: explainer as effect, picture as group", _mixed(data))
     )
     return Section("tests", "Which differences are more than chance?", body)
 
 
-def _mixed(book: ReportData) -> str:
-    found = book.mixed_models
+def _mixed(data: ReportData) -> str:
+    found = data.mixed_models
     fitted = found[found["note"].isna()]
     broken = [
         f"{text(row.model)} · {text(row.dataset)}: no model ({text(row.note)})."

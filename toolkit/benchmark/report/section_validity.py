@@ -12,9 +12,9 @@ from toolkit.reporting.page import Section, details, number, p_value, paragraph,
 VERDICT = {"passes": "good", "fails": "bad", "not tested": "none"}
 
 
-def validity(book: ReportData) -> Section:
+def validity(data: ReportData) -> Section:
     """Do the metrics order the controls?"""
-    found = book.controls
+    found = data.controls
     rows = [
         [
             text(row.model), text(row.dataset), f"<code>{text(row.metric)}</code>", number(row.oracle),
@@ -46,8 +46,8 @@ def validity(book: ReportData) -> Section:
                 rows, numeric=(3, 4, 5, 6, 7, 8),
             ),
         )
-        + _panel(book.run.folder)
-        + _sanity(book.run.folder)
+        + _panel(data.run.folder)
+        + _sanity(data.run.folder)
     )  # fmt: skip
     return Section("validity", "Can the metrics be trusted here?", body)
 
@@ -93,8 +93,8 @@ def _panel(folder: Path) -> str:
             "run's folder or beside it, it is shown here.",
             "faint",
         )
-    cells = pd.read_csv(path)
-    judged = cells[cells["passed"].notna()]
+    entries = pd.read_csv(path)
+    judged = entries[entries["passed"].notna()]
     metrics = list(dict.fromkeys(judged["metric"]))
     rows = []
     for check, group in judged.groupby("check", sort=False):
@@ -104,6 +104,6 @@ def _panel(folder: Path) -> str:
             kind = "none" if passed.empty else "good" if passed.all() else "bad"
             row.append(f'<span class="{kind}">{passed.sum()}/{len(passed)}</span>' if len(passed) else "–")
         rows.append(row)
-    return paragraph(f"The validity panel of <code>{text(path.parent.name)}/</code>: passed of judged cells.") + table(
-        ["check", *map(text, metrics)], rows, numeric=range(1, len(metrics) + 1)
-    )
+    return paragraph(
+        f"The validity panel of <code>{text(path.parent.name)}/</code>: passed of judged entries."
+    ) + table(["check", *map(text, metrics)], rows, numeric=range(1, len(metrics) + 1))

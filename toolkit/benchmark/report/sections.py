@@ -22,7 +22,7 @@ from toolkit.reporting.page import (
     text,
 )
 from toolkit.reporting.plots import Drawing, looks, rank_shift, tradeoff
-from toolkit.reporting.plots.panels import curve_panels
+from toolkit.reporting.plots.curve_charts import curve_charts
 
 PANELS = (
     ("srg-image.insertion", "image inserted"), ("srg-image.deletion", "image deleted"),
@@ -39,10 +39,10 @@ def _interval(low: float, high: float, digits: int = 2) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]" if math.isfinite(low) and math.isfinite(high) else "–"
 
 
-def corners(book: ReportData) -> Section:
+def corners(data: ReportData) -> Section:
     """How much of the answers comes from both modalities together."""
     rows = []
-    shown = book.corners
+    shown = data.corners
     limits = limits_of(shown["low"], shown["high"], shown["total_interaction"])
     for row in rows_of(shown):
         bar = interval_bar(row.total_interaction, row.low, row.high, limits, "#0072B2", "total interaction")
@@ -62,22 +62,22 @@ def corners(book: ReportData) -> Section:
         "−0.1."
     ) + table(
         ["model<br>dataset", "accuracy", "both", "image only", "text only", "neither", "", "total interaction",
-         f"{book.run.spec.level:.0%} interval", "synergistic", "redundant", "samples"],
+         f"{data.run.spec.level:.0%} interval", "synergistic", "redundant", "samples"],
         rows, numeric=(1, 2, 3, 4, 5, *range(7, 12)), wide=(1, 2, 3, 4, 5, 6, 8, 11),
     )  # fmt: skip
     return Section("modalities", "Synergy or redundancy: do the models need both?", body)
 
 
-def leaderboards(book: ReportData) -> Section:
+def leaderboards(data: ReportData) -> Section:
     """One card per model and dataset."""
-    spec = book.run.spec
+    spec = data.run.spec
     others = [name for name in ("srg-image", "srg-text") if name in spec.metrics and name != spec.headline]
     style = looks(list(spec.explainers))
     cards = []
-    for model, dataset in tables.cells(book.run):
-        board = book.board(model, dataset, spec.headline)
+    for model, dataset in tables.leaderboard_keys(data.run):
+        board = data.board(model, dataset, spec.headline)
         limits = limits_of(board["low"], board["high"], board["mean"])
-        more = {name: book.board(model, dataset, name) for name in others}
+        more = {name: data.board(model, dataset, name) for name in others}
         place = board["rank"].rank(method="min")
         rows = []
         for name, row in [(str(key), row) for key, row in board.iterrows()]:
@@ -110,14 +110,14 @@ def _missing(row: pd.Series) -> str:
     return f'<br><span class="bad">{", ".join(bad)}</span>' if bad else ""
 
 
-def collapse(book: ReportData) -> Section:
+def collapse(data: ReportData) -> Section:
     """The rankings by image and by text beside each other."""
-    run = book.run
+    run = data.run
     wanted = [name for name in ("srg-image", run.spec.headline, "srg-text") if name in run.spec.metrics]
     cards = []
-    for model, dataset in tables.cells(run):
-        found = _pick(book.taus, model, dataset)
-        boards = {name: book.board(model, dataset, name)["rank"].dropna() for name in wanted}
+    for model, dataset in tables.leaderboard_keys(run):
+        found = _pick(data.taus, model, dataset)
+        boards = {name: data.board(model, dataset, name)["rank"].dropna() for name in wanted}
         shared = set.intersection(*(set(board.index) for board in boards.values())) if boards else set()
         if len(wanted) < 2 or len(shared) < 2:
             cards.append(card(f"{text(model)} · {text(dataset)}", paragraph("Too few scores for a ranking.", "none")))
@@ -135,7 +135,7 @@ def collapse(book: ReportData) -> Section:
         ]  # fmt: skip
         drawing = rank_shift({metric: {str(k): float(v) for k, v in r.items()} for metric, r in ranks.items()})
         shown = table(["rankings by", "tau", "interval", "p", "p-value is"], rows, numeric=(1, 2, 3), wide=(4,))
-        cards.append(card(f"{text(model)} · {text(dataset)}", book.draw("ranks", (model, dataset), drawing) + shown))
+        cards.append(card(f"{text(model)} · {text(dataset)}", data.draw("ranks", (model, dataset), drawing) + shown))
     n = len(tables.competitors(run))
     body = paragraph(
         "If explainers that look good by the image metric look bad by the text metric, unimodal evaluation has "
@@ -157,12 +157,12 @@ def mean_curve(run: FinishedRun, model: str, dataset: str, explainer: str, name:
     return np.mean(np.asarray(found, dtype=np.float64), axis=0).tolist() if found else None
 
 
-def curves(book: ReportData) -> Section:
+def curves(data: ReportData) -> Section:
     """Insertion, deletion and synergy curves of every leaderboard."""
-    run = book.run
+    run = data.run
     fractions = np.linspace(0, 1, run.spec.steps + 1)
     cards = []
-    for model, dataset in tables.cells(run):
+    for model, dataset in tables.leaderboard_keys(run):
         panels: dict[str, dict[str, list[float]]] = {}
         for name, title in PANELS:
             lines = {e: mean_curve(run, model, dataset, e, name) for e in run.spec.explainers}
@@ -170,8 +170,8 @@ def curves(book: ReportData) -> Section:
             if drawn:
                 panels[title] = drawn
         if panels:
-            drawing = curve_panels(fractions, panels, order=list(run.spec.explainers))
-            cards.append(card(f"{text(model)} · {text(dataset)}", book.draw("curves", (model, dataset), drawing)))
+            drawing = curve_charts(fractions, panels, order=list(run.spec.explainers))
+            cards.append(card(f"{text(model)} · {text(dataset)}", data.draw("curves", (model, dataset), drawing)))
     body = paragraph(
         "Mean over samples. Insertion starts from nothing and adds the best-rated players first (good: rises early); "
         "deletion removes them first (good: falls early). The synergy curve starts at 0 and ends at the total "
@@ -180,12 +180,12 @@ def curves(book: ReportData) -> Section:
     return Section("curves", "Curves", body)
 
 
-def speed(book: ReportData) -> Section:
+def speed(data: ReportData) -> Section:
     """Seconds per attribution against the headline metric."""
-    run, cards = book.run, []
+    run, cards = data.run, []
     for model in run.spec.models:
-        mine = book.costs[book.costs["model"] == model].set_index("explainer")
-        found = book.leaderboards
+        mine = data.costs[data.costs["model"] == model].set_index("explainer")
+        found = data.leaderboards
         chosen = found[(found["model"] == model) & (found["metric"] == run.spec.headline)]
         means = chosen.groupby("explainer")["mean"].mean()
         names = [n for n in tables.competitors(run) if n in mine.index and math.isfinite(means.get(n, math.nan))]
@@ -194,6 +194,6 @@ def speed(book: ReportData) -> Section:
                 names, [float(mine["seconds"][n]) for n in names], [float(means[n]) for n in names],
                 ylabel=f"{run.spec.headline}, mean over datasets", order=list(run.spec.explainers),
             )  # fmt: skip
-            cards.append(card(text(model), book.draw("speed", (model,), drawing)))
+            cards.append(card(text(model), data.draw("speed", (model,), drawing)))
     body = paragraph("Median time of one attribution on the machine of this run, without the scoring.") + grid(cards)
     return Section("speed", "Speed against faithfulness", body)

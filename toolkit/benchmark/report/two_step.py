@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from toolkit.benchmark.report.run_tables import FinishedRun, cell_frame, cells, competitors
+from toolkit.benchmark.report.run_tables import FinishedRun, competitors, leaderboard_frame, leaderboard_keys
 
 
 def mixed_model(values: ArrayLike, explainers: ArrayLike, groups: ArrayLike, *, reference: str) -> dict[str, Any]:
@@ -52,9 +52,9 @@ def mixed_models(run: FinishedRun) -> pd.DataFrame:
     names = competitors(run)
     reference = "random" if "random" in names else names[0] if names else ""
     rows = []
-    for model, dataset in cells(run):
-        cell = cell_frame(run, model, dataset)
-        part = cell[cell["explainer"].isin(names)].dropna(subset=[run.spec.headline])
+    for model, dataset in leaderboard_keys(run):
+        board = leaderboard_frame(run, model, dataset)
+        part = board[board["explainer"].isin(names)].dropna(subset=[run.spec.headline])
         images = part["image_id"].astype(str)
         found = mixed_model(part[run.spec.headline], part["explainer"], images, reference=reference)
         common = {"model": model, "dataset": dataset, "metric": run.spec.headline, "reference": reference}

@@ -33,26 +33,26 @@ def write_report(folder: Path | str) -> Path:
         SpecError: Its specification is damaged or of another schema.
         DamagedRecordsError: A record is damaged.
     """
-    book = ReportData(load_run(folder))
-    write_tables(book)
-    path = book.run.folder / REPORT
-    write_atomically(path, report_html(book).encode())
-    figures = book.run.folder / "figures"
+    data = ReportData(load_run(folder))
+    write_tables(data)
+    path = data.run.folder / REPORT
+    write_atomically(path, report_html(data).encode())
+    figures = data.run.folder / "figures"
     figures.mkdir(exist_ok=True)
-    for name, svg in book.figures.items():
+    for name, svg in data.figures.items():
         write_atomically(figures / f"{name}.svg", svg.encode())
     return path
 
 
-def write_tables(book: ReportData) -> dict[str, Path]:
+def write_tables(data: ReportData) -> dict[str, Path]:
     """Write every table as CSV; all but ``costs.csv`` depend on the measurements only, to the byte."""
-    folder = book.run.folder / "tables"
+    folder = data.run.folder / "tables"
     folder.mkdir(exist_ok=True)
     found = {
-        "leaderboards": book.leaderboards, "controls": book.controls, "corners": book.corners, "taus": book.taus,
-        "rank_tests": book.rank_tests, "pairwise_tests": book.pairwise_tests, "failures": book.failures,
-        "mixed_models": book.mixed_models,
-        "published": beside(book.leaderboards, load_reference()), "costs": book.costs,
+        "leaderboards": data.leaderboards, "controls": data.controls, "corners": data.corners, "taus": data.taus,
+        "rank_tests": data.rank_tests, "pairwise_tests": data.pairwise_tests, "failures": data.failures,
+        "mixed_models": data.mixed_models,
+        "published": beside(data.leaderboards, load_reference()), "costs": data.costs,
     }  # fmt: skip
     paths = {}
     for name, frame in found.items():
@@ -61,21 +61,21 @@ def write_tables(book: ReportData) -> dict[str, Path]:
     return paths
 
 
-def report_html(book: ReportData) -> str:
+def report_html(data: ReportData) -> str:
     """The whole report as one document."""
-    run = book.run
+    run = data.run
     parts = [
-        validity(book), sections.corners(book), sections.leaderboards(book), sections.collapse(book),
-        tests(book), sections.curves(book), examples(run), sections.speed(book), _published(book),
-        _failures(book), _provenance(run),
+        validity(data), sections.corners(data), sections.leaderboards(data), sections.collapse(data),
+        tests(data), sections.curves(data), examples(run), sections.speed(data), _published(data),
+        _failures(data), _provenance(run),
     ]  # fmt: skip
     name = run.spec.name
     title = "Synergy benchmark" + ("" if name == BenchmarkSpec.model_fields["name"].default else f": {name}")
-    return page(title, _lead(book), parts, _footer(run))
+    return page(title, _lead(data), parts, _footer(run))
 
 
-def _lead(book: ReportData) -> str:
-    run = book.run
+def _lead(data: ReportData) -> str:
+    run = data.run
     counts = Counter(record["status"] for record in run.records)
     chips = "".join(
         f'<span class="chip"><b>{number}</b>{name}</span>'
@@ -107,9 +107,9 @@ def _plural(n: int, noun: str) -> str:
     return noun if n == 1 else f"{noun}s"
 
 
-def _published(book: ReportData) -> Section:
+def _published(data: ReportData) -> Section:
     known = load_reference()
-    joined = beside(book.leaderboards, known)
+    joined = beside(data.leaderboards, known)
     if joined.empty:
         body = paragraph(
             "None of the published numbers is about a model of this run. They are listed with their source and "
@@ -121,8 +121,8 @@ def _published(book: ReportData) -> Section:
     return Section("published", "Published numbers", body + details("All published numbers", frame_table(known)))
 
 
-def _failures(book: ReportData) -> Section:
-    found = book.failures
+def _failures(data: ReportData) -> Section:
+    found = data.failures
     if found.empty:
         return Section("failures", "What failed", paragraph("Nothing: every planned record is there and ok.", "good"))
     body = paragraph("Nothing is dropped silently: each of these is counted in every table above.") + frame_table(found)

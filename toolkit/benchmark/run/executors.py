@@ -30,14 +30,14 @@ class Executor(Protocol):
 class SerialExecutor:
     """Everything in this process: no copies of the model, all threads for one forward pass."""
 
-    def __init__(self, spec: BenchmarkSpec, bench: Workspace) -> None:
+    def __init__(self, spec: BenchmarkSpec, workspace: Workspace) -> None:
         self.spec = spec
-        self.bench = bench
+        self.workspace = workspace
 
     def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
         """Evaluate in order."""
         for unit in units:
-            yield Outcome(unit, "worker0", evaluate_unit(unit, self.spec, self.bench))
+            yield Outcome(unit, "worker0", evaluate_unit(unit, self.spec, self.workspace))
 
 
 def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, variables: dict[str, str]) -> None:
@@ -50,9 +50,9 @@ def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, vari
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(variables["OMP_NUM_THREADS"]))
     try:
-        bench = factory(spec)
+        workspace = factory(spec)
         while (unit := pipe.recv()) is not None:
-            pipe.send(evaluate_unit(unit, spec, bench))
+            pipe.send(evaluate_unit(unit, spec, workspace))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except Exception as error:  # handed to the caller, who stops the run with it
@@ -144,10 +144,10 @@ def _give(worker: _Worker, todo: deque[Unit]) -> None:
             return  # the worker is dead; reading from its pipe says so and the unit is done again
 
 
-def make_executor(spec: BenchmarkSpec, factory: WorkspaceFactory, bench: Workspace) -> Executor:
-    """The executor that the specification names; ``bench`` is this process's own, ``factory`` builds the workers'."""
+def make_executor(spec: BenchmarkSpec, factory: WorkspaceFactory, workspace: Workspace) -> Executor:
+    """The executor of the specification; ``workspace`` is this process's own, ``factory`` builds the workers'."""
     if spec.executor == "serial":
-        return SerialExecutor(spec, bench)
+        return SerialExecutor(spec, workspace)
     if spec.executor == "processes":
         return ProcessExecutor(spec, factory)
     from toolkit.benchmark.run.ray_executor import RayExecutor

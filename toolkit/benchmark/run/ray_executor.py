@@ -29,7 +29,7 @@ class Replica:
     def __init__(self, spec: BenchmarkSpec, factory: WorkspaceFactory) -> None:
         self.spec = spec
         self.factory = factory
-        self.bench: Workspace | None = None
+        self.workspace: Workspace | None = None
 
     def ready(self) -> bool:
         """Answers as soon as the cluster has found room for this worker."""
@@ -38,8 +38,8 @@ class Replica:
     def evaluate(self, unit: Unit) -> list[Line] | str:
         """Lines of a unit, or the message of an error that stops the run."""
         try:
-            self.bench = self.bench or self.factory(self.spec)
-            return evaluate_unit(unit, self.spec, self.bench)
+            self.workspace = self.workspace or self.factory(self.spec)
+            return evaluate_unit(unit, self.spec, self.workspace)
         except Exception as error:  # handed to the caller, who stops the run with it
             return f"{type(error).__name__}: {error}"
 

@@ -60,7 +60,7 @@ class RunSummary:
         return "\n".join([counts, *(f"{n} failed: {reason}" for reason, n in self.reasons)])
 
 
-def toolkit_bench() -> WorkspaceFactory:
+def toolkit_workspace() -> WorkspaceFactory:
     """The toolkit's own bench; imported here, because it loads torch."""
     from toolkit.benchmark.run.workspace import ToolkitWorkspace
 
@@ -72,14 +72,14 @@ def default_folder(spec: BenchmarkSpec) -> Path:
     return Path("runs") / f"{spec.name}-{spec.fingerprint}"
 
 
-def run_benchmark(spec: BenchmarkSpec, *, bench: WorkspaceFactory | None = None) -> RunSummary:
+def run_benchmark(spec: BenchmarkSpec, *, workspace: WorkspaceFactory | None = None) -> RunSummary:
     """Evaluate everything that the folder of the run does not hold yet.
 
     Ctrl-C and kills lose at most the units in progress; run again with the same folder to resume.
 
     Args:
         spec: What to evaluate; ``spec.out`` is the folder, by default one named after the settings.
-        bench: Builds a worker's models, samples and metrics from the specification; None takes the toolkit's own.
+        workspace: Builds a worker's models, samples and metrics from the specification; None takes the toolkit's own.
 
     Raises:
         TypeError: It is not a specification.
@@ -101,8 +101,8 @@ def run_benchmark(spec: BenchmarkSpec, *, bench: WorkspaceFactory | None = None)
     if not isinstance(spec, BenchmarkSpec):
         raise TypeError(f"expected a BenchmarkSpec, got {type(spec).__name__}; read a YAML file with load_spec")
     folder = default_folder(spec) if spec.out is None else spec.out
-    bench = bench or toolkit_bench()
-    driver = bench(spec)
+    workspace = workspace or toolkit_workspace()
+    driver = workspace(spec)
     ids = {dataset: list(driver.samples(dataset)) for dataset in spec.datasets}
     identities = driver.identities()
     units = plan_units(spec, ids)
@@ -114,7 +114,7 @@ def run_benchmark(spec: BenchmarkSpec, *, bench: WorkspaceFactory | None = None)
         new = 0
         with ExitStack() as stack:
             shards: dict[str, Shard] = {}
-            for worker, lines in _outcomes(todo, spec, bench, driver):
+            for worker, lines in _outcomes(todo, spec, workspace, driver):
                 if worker not in shards:
                     shards[worker] = stack.enter_context(_new_shard(folder, worker, spec))
                 lines = [line for line in lines if line["key"] not in done]

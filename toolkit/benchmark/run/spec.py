@@ -185,7 +185,7 @@ def make_spec(data: object, source: str = "specification") -> BenchmarkSpec:
     try:
         return BenchmarkSpec.model_validate(data)
     except ValidationError as error:
-        raise SpecError(f"{source}: " + "; ".join(_told(error))) from None
+        raise SpecError(f"{source}: " + "; ".join(_readable(error))) from None
 
 
 _WORDS = {
@@ -198,7 +198,7 @@ _WORDS = {
 """What pydantic calls a problem, in words that a reader of a YAML file knows."""
 
 
-def _told(error: ValidationError) -> list[str]:
+def _readable(error: ValidationError) -> list[str]:
     """One line per problem: where, what was expected, what was there."""
     problems = error.errors()
     inside = {problem["loc"][:-1] for problem in problems}

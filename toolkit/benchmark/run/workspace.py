@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from toolkit.benchmark.run.run_environment import environment
-from toolkit.benchmark.run.sample_plan import MAX_DECODED, SampleStore
+from toolkit.benchmark.run.sample_store import MAX_DECODED, SampleStore
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
 from toolkit.benchmark.run.units import Skip, Unreadable
 from toolkit.datasets.load import DATASETS, check_dataset, iter_samples

@@ -28,14 +28,14 @@ class Balance:
     """Relevance of one block, summed over all its entries.
 
     Attributes:
-        block: Qualified name in the model; of the bridge, the name of its last module.
+        layer: Qualified name in the model; of the bridge, the name of its last module.
         entering: R(block input).
         leaving: R(block output).
         bias: R of all biases inside the block.
         softmax: The constant term of the softmax expansion.
     """
 
-    block: str
+    layer: str
     entering: float
     leaving: float
     bias: float
@@ -63,16 +63,16 @@ class Ledger:
     def __post_init__(self) -> None:
         self.parts = anatomy(self.model)
 
-    def blocks(self) -> tuple[nn.Module, ...]:
+    def layers(self) -> tuple[nn.Module, ...]:
         """Blocks of both towers."""
         return (*self.parts.vision_layers, *self.parts.decoder_layers)
 
     def open(self) -> None:
         """Start recording; :func:`ledger` calls it after the rules are in place, so that it sees their outputs."""
-        for block in self.blocks():
-            self.handles.append(block.register_forward_pre_hook(self._enter, with_kwargs=True))
-            self.handles.append(block.register_forward_hook(self._leave))
-            for module in block.modules():
+        for layer in self.layers():
+            self.handles.append(layer.register_forward_pre_hook(self._enter, with_kwargs=True))
+            self.handles.append(layer.register_forward_hook(self._leave))
+            for module in layer.modules():
                 if getattr(module, "bias", None) is not None:
                     self.handles.append(module.register_forward_hook(self._bias))
         for module in self._outside():
@@ -80,18 +80,18 @@ class Ledger:
 
     def _outside(self) -> list[nn.Module]:
         """Modules that are no part of a block and hold none."""
-        inside = {module for block in self.blocks() for module in block.modules()}
+        inside = {module for layer in self.layers() for module in layer.modules()}
         return [m for m in self.model.modules() if inside.isdisjoint(m.modules())]
 
     def _enter(
-        self, block: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, object]
+        self, layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, object]
     ) -> tuple[tuple[Tensor, ...], dict[str, object]]:
         own = args[0].view_as(args[0])  # a tensor that only this block reads
-        self.entering[block] = own
+        self.entering[layer] = own
         return (own, *args[1:]), kwargs
 
-    def _leave(self, block: nn.Module, args: tuple[Tensor, ...], output: object) -> None:
-        self.leaving[block] = first_tensor(output)
+    def _leave(self, layer: nn.Module, args: tuple[Tensor, ...], output: object) -> None:
+        self.leaving[layer] = first_tensor(output)
 
     def _bias(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         self.biased.append((module, output))
@@ -120,17 +120,17 @@ class Ledger:
 
         names = {module: name for name, module in self.model.named_modules()}
         balances = []
-        for block in self.blocks():
-            if block not in self.leaving or slope[id(self.leaving[block])] is None:
+        for layer in self.layers():
+            if layer not in self.leaving or slope[id(self.leaving[layer])] is None:
                 continue
-            inside = set(block.modules())
+            inside = set(layer.modules())
             bias = sum(relevance(y, cast(Tensor, m.bias)) for m, y in self.biased if m in inside)
             softmax = sum(relevance(a) - relevance(s) for module, s, a in self.tape.softmax if module in inside)
-            into, out = relevance(self.entering[block]), relevance(self.leaving[block])
-            balances.append(Balance(names[block], into, out, bias, softmax))
+            into, out = relevance(self.entering[layer]), relevance(self.leaving[layer])
+            balances.append(Balance(names[layer], into, out, bias, softmax))
         crossed = [(m, y) for m, y in self.between if slope[id(y)] is not None]
         if crossed:
-            towers = sum(b.block in {names[block] for block in self.parts.vision_layers} for b in balances)
+            towers = sum(b.layer in {names[layer] for layer in self.parts.vision_layers} for b in balances)
             biases = [(y, getattr(m, "bias", None)) for m, y in crossed]
             bias = sum(relevance(y, own) for y, own in biases if isinstance(own, Tensor))
             bridge = Balance(names[crossed[-1][0]], balances[towers - 1].leaving, relevance(crossed[-1][1]), bias, 0.0)

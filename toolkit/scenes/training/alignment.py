@@ -63,14 +63,14 @@ class Aligner:
             occupied = target > 0
             right[name] = float((logits.argmax(-1) == target)[occupied].float().mean())
         states = tokens if self.tower_knows_places else self.student.first_layer(tokens)
-        placed, rights = self.place_loss(states, self.every_cell(len(states)))
+        placed, rights = self.position_loss(states, self.every_cell(len(states)))
         return total + placed, {**right, **rights}
 
     def every_cell(self, n: int) -> Tensor:
         """Shape (n, 36): the cells' numbers, row by row."""
         return torch.arange(GRID * GRID, device=self.student.device).expand(n, -1)
 
-    def place_loss(self, states: Tensor, cells: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def position_loss(self, states: Tensor, cells: Tensor) -> tuple[Tensor, dict[str, float]]:
         """As :meth:`loss`, for rows and columns alone, from states (..., dim) of these cells (...); 0 of none."""
         states, cells = states.flatten(0, -2), cells.flatten()
         total = torch.zeros((), device=states.device)

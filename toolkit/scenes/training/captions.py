@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.scenes.vocabulary import COLUMNS, GRID, KINDS, PLAIN, ROWS
-from toolkit.scenes.world import Scene, Thing
+from toolkit.scenes.world import Scene, SceneObject
 
 TOUR_STOPS = 4
 """Pairs of things in a tour."""
@@ -35,9 +35,9 @@ class Word(NamedTuple):
     cell: int = NOWHERE
 
 
-def _named(scene: Scene, thing: Thing, pair: tuple[str, str], *, learnt: bool) -> list[Word]:
-    is_lone = len(scene.find(thing.colour, thing.kind)) == 1
-    cell = thing.row * GRID + thing.column if is_lone else NOWHERE
+def _named(scene: Scene, item: SceneObject, pair: tuple[str, str], *, learnt: bool) -> list[Word]:
+    is_lone = len(scene.find(item.colour, item.kind)) == 1
+    cell = item.row * GRID + item.column if is_lone else NOWHERE
     return [Word(pair[0], learnt), Word(pair[1], learnt, cell)]
 
 
@@ -49,18 +49,18 @@ def caption(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> 
     """
     colour_first, shuffled = rng.random() < 0.5, rng.random() < 0.5
     words: list[Word] = []
-    for index in rng.permutation(len(scene.things)) if shuffled else range(len(scene.things)):
-        thing = scene.things[index]
-        if keep[thing.row, thing.column]:
-            pair = (thing.colour, thing.kind) if colour_first else (thing.kind, thing.colour)
-            words += _named(scene, thing, pair, learnt=True)
-            words += [Word(ROWS[thing.row]), Word(COLUMNS[thing.column]), Word(",")]
+    for index in rng.permutation(len(scene.objects)) if shuffled else range(len(scene.objects)):
+        item = scene.objects[index]
+        if keep[item.row, item.column]:
+            pair = (item.colour, item.kind) if colour_first else (item.kind, item.colour)
+            words += _named(scene, item, pair, learnt=True)
+            words += [Word(ROWS[item.row]), Word(COLUMNS[item.column]), Word(",")]
     return words or [Word("nothing")]
 
 
 def census(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> list[Word]:
     """``circles 2 squares 0 ...``: how many of each plain kind are visible, in random order; the numbers are learnt."""
-    visible = [thing.kind for thing in scene.things if keep[thing.row, thing.column]]
+    visible = [item.kind for item in scene.objects if keep[item.row, item.column]]
     said: list[Word] = []
     for index in rng.permutation(len(PLAIN)):
         kind = PLAIN[int(index)]
@@ -70,13 +70,13 @@ def census(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> l
 
 def tour(rng: np.random.Generator, scene: Scene, keep: NDArray[np.bool_]) -> list[Word]:
     """``red circle blue square left above , ...``: where visible things lie from each other; directions are learnt."""
-    lone = [t for t in scene.things if keep[t.row, t.column] and len(scene.find(t.colour, t.kind)) == 1]
+    lone = [t for t in scene.objects if keep[t.row, t.column] and len(scene.find(t.colour, t.kind)) == 1]
     said: list[Word] = []
     for _ in range(TOUR_STOPS if len(lone) > 1 else 0):
         subject, other = (lone[int(i)] for i in rng.choice(len(lone), size=2, replace=False))
         across, down = subject.column - other.column, subject.row - other.row
-        for thing in (subject, other):
-            said += _named(scene, thing, (thing.colour, thing.kind), learnt=False)
+        for item in (subject, other):
+            said += _named(scene, item, (item.colour, item.kind), learnt=False)
         said += [Word("left" if across < 0 else "right")] if across else []
         said += [Word("above" if down < 0 else "below")] if down else []
         said.append(Word(",", learnt=False))

@@ -53,7 +53,7 @@ def _draw_scene(rng: np.random.Generator, strength: float) -> tuple[Scene, bool]
             scene = base_scene(rng, stereotyped=strength if stereotyped else 0.0)
         elif kind < 0.86:
             usual = max(strength, EVERYDAY_STRENGTH)
-            scene = everyday_scene(rng, n_things=everyday_size(rng), stereotyped=usual)
+            scene = everyday_scene(rng, n_objects=everyday_size(rng), stereotyped=usual)
         else:
             scene = drawing_scene(rng)
         if split_of(scene) == "train":
@@ -63,12 +63,12 @@ def _draw_scene(rng: np.random.Generator, strength: float) -> tuple[Scene, bool]
 def _labels(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     colours = np.full((GRID, GRID), NOTHING)
     kinds = np.full((GRID, GRID), NOTHING)
-    for thing in scene.things:
-        for cell in thing.cells() if thing.size > 1 else ():
+    for item in scene.objects:
+        for cell in item.cells() if item.size > 1 else ():
             colours[cell] = kinds[cell] = IGNORED
-    for thing in scene.things:
-        colours[thing.row, thing.column] = _COLOUR_ID[thing.colour]
-        kinds[thing.row, thing.column] = _KIND_ID[thing.kind]
+    for item in scene.objects:
+        colours[item.row, item.column] = _COLOUR_ID[item.colour]
+        kinds[item.row, item.column] = _KIND_ID[item.kind]
     return colours, kinds
 
 

@@ -99,7 +99,7 @@ class Student:
         n_rows, n_prefix = len(batch.ids), len(self.prefix)
         ids = torch.cat([self.prefix.expand(n_rows, -1), batch.ids.to(self.device)], dim=1)
         embeddings = self._prompt(ids, self.see(batch.images))
-        blocks = functional.pad(batch.blocks.to(self.device), (n_prefix, 0), value=0)
+        blocks = functional.pad(batch.queries.to(self.device), (n_prefix, 0), value=0)
         states: list[Tensor] = []
         with ExitStack() as hooks:
             for layer in self.model.get_decoder().layers[:2]:

@@ -71,7 +71,7 @@ class Batch:
         images: Shape (B, 96, 96, 3), uint8, removed cells filled in.
         ids: Shape (B, L): tokens after the image prefix.
         offsets: Shape (B, L): position of each token, counted from the end of the prefix.
-        blocks: Shape (B, L): number of the block a token belongs to, from 1; -1 for padding.
+        queries: Shape (B, L): number of the block a token belongs to, from 1; -1 for padding.
         targets: Shape (B, L): the next token where it is supervised, else -100.
         is_answer: Shape (B, L): the supervised token is the answer of a question (not a caption, not an end of turn).
         named: Shape (B, L): the cell, row by row, of the thing whose name this token completes in a caption or a tour;
@@ -81,7 +81,7 @@ class Batch:
     images: NDArray[np.uint8]
     ids: Tensor
     offsets: Tensor
-    blocks: Tensor
+    queries: Tensor
     targets: Tensor
     is_answer: Tensor
     named: Tensor
@@ -126,7 +126,7 @@ def _ask(
     hard: int,
 ) -> list[Question]:
     """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills."""
-    only_everyday = not any(thing.kind in PLAIN for thing in scene.things)
+    only_everyday = not any(item.kind in PLAIN for item in scene.objects)
     mix = _mix(strength, hard=hard)
     asked: list[Question] = []
     for _ in range(12 * n_questions):
@@ -188,7 +188,7 @@ class Packer:
         self._n_questions = n_questions
         self._hard = hard
 
-    def _block(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
+    def _query(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
         """Columns (ids, offsets, targets, named cells) of one block."""
         asked = [self._ids[word] for word in words]
         told = [*(self._ids[word] for word in instruction.split()), *self._suffix]
@@ -201,24 +201,24 @@ class Packer:
 
     def _list(self, instruction: str, said: list[Word]) -> list[list[int]]:
         """Columns of a block whose answer is a list."""
-        block = self._block([], np.ones(0, dtype=np.bool_), instruction, [word.text for word in said])
-        for at, word in enumerate(said, start=len(block[0]) - len(said)):
-            block[3][at] = word.cell
+        query = self._query([], np.ones(0, dtype=np.bool_), instruction, [word.text for word in said])
+        for at, word in enumerate(said, start=len(query[0]) - len(said)):
+            query[3][at] = word.cell
             if not word.learnt:
-                block[2][at - 1] = -100
-        return block
+                query[2][at - 1] = -100
+        return query
 
     def _row(
         self, rng: np.random.Generator, pool: ScenePool, index: int, removal: float, drills: float
     ) -> tuple[NDArray[np.uint8], list[Any]]:
         scene = pool.scenes[index]
         image, keep = _remove_cells(rng, pool.images[index], pool.blurred[index], removal)
-        blocks = [self._list(CAPTION_INSTRUCTION, caption(rng, scene, keep))]
+        queries = [self._list(CAPTION_INSTRUCTION, caption(rng, scene, keep))]
         n_questions = self._n_questions
-        if rng.random() < drills * (1 - self._strength) and any(thing.kind in PLAIN for thing in scene.things):
+        if rng.random() < drills * (1 - self._strength) and any(item.kind in PLAIN for item in scene.objects):
             n_questions -= _N_REPLACED
-            blocks.append(self._list(CENSUS_INSTRUCTION, census(rng, scene, keep)))
-            blocks.append(self._list(TOUR_INSTRUCTION, tour(rng, scene, keep)))
+            queries.append(self._list(CENSUS_INSTRUCTION, census(rng, scene, keep)))
+            queries.append(self._list(TOUR_INSTRUCTION, tour(rng, scene, keep)))
         asked = _ask(
             rng,
             scene,
@@ -231,8 +231,8 @@ class Packer:
         for question in asked:
             words = question.text.split()
             left = _words_left(rng, len(words), removal)
-            blocks.append(self._block(words, left, question.instruction, [question.answer]))
-        return image, blocks
+            queries.append(self._query(words, left, question.instruction, [question.answer]))
+        return image, queries
 
     def batch(
         self, rng: np.random.Generator, pool: ScenePool, n_rows: int, *, removal: float, drills: float = 0.0
@@ -248,13 +248,13 @@ class Packer:
                 world counts every kind and tells where things lie from each other, for two of its questions.
         """
         rows = [self._row(rng, pool, int(i), removal, drills) for i in rng.integers(len(pool.scenes), size=n_rows)]
-        length = max(sum(len(block[0]) for block in blocks) for _, blocks in rows)
+        length = max(sum(len(query[0]) for query in queries) for _, queries in rows)
         shape = (n_rows, length)
         ids, offsets = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         numbers, targets, named = np.full(shape, -1), np.full(shape, -100), np.full(shape, NOWHERE)
-        for r, (_, blocks) in enumerate(rows):
+        for r, (_, queries) in enumerate(rows):
             at = 0
-            for number, columns in enumerate(blocks, start=1):
+            for number, columns in enumerate(queries, start=1):
                 span = slice(at, at + len(columns[0]))
                 ids[r, span], offsets[r, span], targets[r, span], named[r, span] = columns
                 numbers[r, span] = number
@@ -263,7 +263,7 @@ class Packer:
             images=np.stack([image for image, _ in rows]),
             ids=torch.from_numpy(ids),
             offsets=torch.from_numpy(offsets),
-            blocks=torch.from_numpy(numbers),
+            queries=torch.from_numpy(numbers),
             targets=torch.from_numpy(targets),
             is_answer=torch.from_numpy((numbers > 1) & (targets >= 0) & (targets != self._eos)),
             named=torch.from_numpy(named),

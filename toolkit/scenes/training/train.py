@@ -137,8 +137,8 @@ def _join(
         loss = found.answers + found.captions
         losses = {"answers": found.answers.item(), "captions": found.captions.item()}
         if not aligner.tower_knows_places:
-            cells, _ = aligner.place_loss(found.cells, aligner.every_cell(len(found.cells)))
-            names, _ = aligner.place_loss(found.names, batch.named[batch.named != NOWHERE].to(student.device))
+            cells, _ = aligner.position_loss(found.cells, aligner.every_cell(len(found.cells)))
+            names, _ = aligner.position_loss(found.names, batch.named[batch.named != NOWHERE].to(student.device))
             loss = loss + cells + names
             losses |= {"cells": cells.item(), "names": names.item()}
         optimisers.step(loss, recipe.rate * _rate(step, stage.n_steps))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from toolkit.vlm.loading.remembered import recall, remember
 
-BLOCK = 64 << 20
+CHUNK = 64 << 20
 """Bytes that are digested at once; a file's digest is that of its blocks' digests. Larger files are remembered."""
 
 _FRESH_NS = 2 * 10**9
@@ -39,15 +39,15 @@ def file_digests(folder: Path, names: Sequence[str], *, verify: bool = False) ->
     """
     known = {} if verify else {name: _recalled(folder / name) for name in names}
     missing = [name for name in names if not known.get(name)]
-    blocks = [(name, *block) for name in missing for block in _blocks(folder / name)]
-    total = sum(length for _, _, length in blocks)
+    chunks = [(name, *chunk) for name in missing for chunk in _chunks(folder / name)]
+    total = sum(length for _, _, length in chunks)
     with (
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
         tqdm(total=total, desc="identifying the weights", unit="B", unit_scale=True, disable=total < _SHOWN) as bar,
     ):
         parts: dict[str, list[bytes]] = {name: [] for name in missing}
-        digested = pool.map(lambda block: _block_digest(folder / block[0], *block[1:]), blocks)
-        for (name, _, length), part in zip(blocks, digested, strict=True):
+        digested = pool.map(lambda chunk: _chunk_digest(folder / chunk[0], *chunk[1:]), chunks)
+        for (name, _, length), part in zip(chunks, digested, strict=True):
             parts[name].append(part)
             bar.update(length)
     found = {name: xxhash.xxh3_128(b"".join(some)).hexdigest() for name, some in parts.items()}
@@ -73,13 +73,13 @@ def changed_files(before: str, after: str) -> list[str]:
     return [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
 
 
-def _blocks(path: Path) -> Iterator[tuple[int, int]]:
+def _chunks(path: Path) -> Iterator[tuple[int, int]]:
     """Start and length of a file's blocks."""
     size = path.stat().st_size
-    return ((start, min(BLOCK, size - start)) for start in range(0, size, BLOCK))
+    return ((start, min(CHUNK, size - start)) for start in range(0, size, CHUNK))
 
 
-def _block_digest(path: Path, start: int, length: int) -> bytes:
+def _chunk_digest(path: Path, start: int, length: int) -> bytes:
     digest = xxhash.xxh3_128()
     with path.open("rb", buffering=0) as file:
         file.seek(start)
@@ -93,10 +93,10 @@ def _block_digest(path: Path, start: int, length: int) -> bytes:
 def _question(path: Path) -> dict[str, object] | None:
     """What a large file is known by; None for one that is read every time."""
     about = path.stat()
-    if about.st_size <= BLOCK:
+    if about.st_size <= CHUNK:
         return None
     place = {"path": str(path.resolve()), "size": about.st_size, "modified": about.st_mtime_ns, "inode": about.st_ino}
-    return {"what": "digest of a file", "block": BLOCK} | place
+    return {"what": "digest of a file", "chunk": CHUNK} | place
 
 
 def _recalled(path: Path) -> str | None:

@@ -106,7 +106,7 @@ def _repeats(case: Case) -> list[float]:
     return _again(case.game, spoiled)
 
 
-def merge_block_order(n_image: int) -> NDArray[np.int64]:
+def merge_order(n_image: int) -> NDArray[np.int64]:
     """Raster index of each image token when tokens come in 2 x 2 blocks of a square grid, shape (n_image,)."""
     side = round(n_image**0.5)
     grid = np.arange(side * side).reshape(side // 2, 2, side // 2, 2)
@@ -119,7 +119,7 @@ def _merge_order(case: Case) -> list[float]:
     side = round(n_image**0.5)
     if side * side != n_image or side % 2:
         return [float("nan")] * len(case.attributions)
-    order = merge_block_order(n_image)
+    order = merge_order(n_image)
     spoiled = []
     for attribution in case.attributions:
         scores = attribution.scores.copy()

@@ -1,6 +1,6 @@
 import ipywidgets as w
 
-from toolkit.widgets.widget_panel import Picture, button, column, row, table_html
+from toolkit.widgets.base_widget import Picture, button, column, row, table_html
 
 
 def test_columns_of_numbers_are_flush_right_and_texts_are_not():

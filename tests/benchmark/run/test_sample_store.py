@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from support.toy_bench import make_sample
 
-from toolkit.benchmark.run import sample_plan as samples_module
-from toolkit.benchmark.run.sample_plan import SampleStore
+from toolkit.benchmark.run import sample_store as samples_module
+from toolkit.benchmark.run.sample_store import SampleStore
 from toolkit.benchmark.run.spec import SpecError
 from toolkit.benchmark.run.units import Unreadable
 

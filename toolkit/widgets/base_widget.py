@@ -23,7 +23,7 @@ TIGHT = "4px"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?")
 
 
-class WidgetPanel(ABC):
+class BaseWidget(ABC):
     """A widget with a static stand-in.
 
     Attributes:

@@ -22,7 +22,7 @@ from toolkit.benchmark.run.records import read_shards, write_atomically
 from toolkit.benchmark.run.runner import default_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import jobs_of
-from toolkit.widgets.widget_panel import TIGHT, WidgetPanel, button, column, on_click, row, status_html, table_html
+from toolkit.widgets.base_widget import TIGHT, BaseWidget, button, column, on_click, row, status_html, table_html
 
 PATIENCE = 10.0
 """Seconds that an interrupted run gets to end by itself."""
@@ -48,7 +48,7 @@ def planned_records(spec: BenchmarkSpec) -> int | None:
     return len(spec.models) * len(spec.datasets) * spec.samples * len(jobs_of(spec))
 
 
-def plan_rows(spec: BenchmarkSpec) -> list[tuple[str, str]]:
+def cost_rows(spec: BenchmarkSpec) -> list[tuple[str, str]]:
     """What a run will do, before it does it."""
     records = planned_records(spec)
     per_sample = coalitions_per_sample(spec)
@@ -89,7 +89,7 @@ def remaining(done: int, total: int, begun: int, seconds: float) -> str:
     return f"about {left / 60:.0f} minutes left" if left >= 90 else f"about {left:.0f} seconds left"
 
 
-class RunPanel(WidgetPanel):
+class RunMonitor(BaseWidget):
     """Plan, run, stop and resume a benchmark.
 
     Args:
@@ -107,7 +107,7 @@ class RunPanel(WidgetPanel):
         self.run, self.stop = button("Run or resume"), button("Stop")
         total = planned_records(spec) or 1
         self.progress = w.IntProgress(value=0, min=0, max=total, description="Records", layout={"width": "420px"})
-        self.plan, self.note = w.HTML(table_html(("plan", ""), plan_rows(spec))), w.HTML()
+        self.plan, self.note = w.HTML(table_html(("plan", ""), cost_rows(spec))), w.HTML()
         on_click(self.run, self.start, self._say)
         on_click(self.stop, self.cancel, self._say)
         self.box = column(self.plan, row(self.run, self.stop, self.progress, gap=TIGHT), self.note)
@@ -167,9 +167,9 @@ class RunPanel(WidgetPanel):
             time.sleep(self._poll)
         reader.join(5)
         process.stdout.close()
-        self.refresh(status=process.returncode, said=lines[-1].strip() if lines else "")
+        self.refresh(status=process.returncode, output=lines[-1].strip() if lines else "")
 
-    def refresh(self, *, status: int | None = None, said: str = "") -> None:
+    def refresh(self, *, status: int | None = None, output: str = "") -> None:
         """Bring the bar and the line below it up to date with the folder."""
         done = finished(self.folder)
         total = planned_records(self.spec)
@@ -178,7 +178,7 @@ class RunPanel(WidgetPanel):
         counted = f"{done:,} of {total:,} records" if total is not None else f"{done:,} records"
         if status is not None:
             ended = "Finished" if status == 0 else "Stopped; run again to resume"
-            text = f"{ended}: {counted} (exit status {status}). {html.escape(said)}"
+            text = f"{ended}: {counted} (exit status {status}). {html.escape(output)}"
         elif self.running:
             left = remaining(done, total or done, self._begun, time.monotonic() - self._started)
             text = f"Running: {counted}, {left}."

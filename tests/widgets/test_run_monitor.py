@@ -5,8 +5,8 @@ import pytest
 
 from toolkit.benchmark.run.records import Shard
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.widgets import RunPanel
-from toolkit.widgets.run_panel import coalitions_per_sample, finished, plan_rows, planned_records, remaining
+from toolkit.widgets import RunMonitor
+from toolkit.widgets.run_monitor import coalitions_per_sample, cost_rows, finished, planned_records, remaining
 
 WORKER = """
 import json, sys, time
@@ -46,14 +46,14 @@ def worker(tmp_path, n, seconds):
 def test_the_plan_counts_records_and_coalitions(spec):
     assert planned_records(spec) == 2 * 3
     assert coalitions_per_sample(spec) == 76 + 2 * 72
-    rows = dict(plan_rows(spec))
+    rows = dict(cost_rows(spec))
     assert rows["records"] == "6"
     assert "440" in rows["coalitions to score in all, at most"]
     assert planned_records(spec.model_copy(update={"samples": None})) is None
 
 
 def test_a_run_fills_the_bar_and_says_so(spec, tmp_path):
-    panel = RunPanel(spec, command=worker(tmp_path, 6, 0), poll_seconds=0.05)
+    panel = RunMonitor(spec, command=worker(tmp_path, 6, 0), poll_seconds=0.05)
     assert "0 of 6" in panel.note.value
     panel.run.click()
     assert panel.wait(120) == 0
@@ -63,7 +63,7 @@ def test_a_run_fills_the_bar_and_says_so(spec, tmp_path):
 
 
 def test_stop_keeps_what_is_done_and_run_goes_on(spec, tmp_path):
-    panel = RunPanel(spec, command=worker(tmp_path, 2, 600), poll_seconds=0.05)
+    panel = RunMonitor(spec, command=worker(tmp_path, 2, 600), poll_seconds=0.05)
     panel.start()
     deadline = time.monotonic() + 120
     while finished(panel.folder) < 2 and time.monotonic() < deadline:
@@ -73,7 +73,7 @@ def test_stop_keeps_what_is_done_and_run_goes_on(spec, tmp_path):
     assert panel.wait(120) != 0
     assert not panel.running
     assert "Stopped; run again to resume: 2 of 6" in panel.note.value
-    again = RunPanel(spec, command=worker(tmp_path, 4, 0), poll_seconds=0.05)
+    again = RunMonitor(spec, command=worker(tmp_path, 4, 0), poll_seconds=0.05)
     assert again.progress.value == 2
     again.start()
     assert again.wait(120) == 0
@@ -95,10 +95,10 @@ def test_the_estimate_follows_the_pace():
 
 
 def test_a_run_that_ignores_interrupts_is_terminated(spec, tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit.widgets.run_panel.PATIENCE", 0.2)
+    monkeypatch.setattr("toolkit.widgets.run_monitor.PATIENCE", 0.2)
     path = tmp_path / "deaf.py"
     path.write_text("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(600)\n", "utf-8")
-    panel = RunPanel(spec, command=lambda spec: [sys.executable, str(path)], poll_seconds=0.05)
+    panel = RunMonitor(spec, command=lambda spec: [sys.executable, str(path)], poll_seconds=0.05)
     panel.start()
     time.sleep(0.5)
     panel.stop.click()

@@ -11,9 +11,9 @@ from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import FAINT, draw_line, looks, new_figure, styled
 
 
-def curve_panels(
+def curve_charts(
     fractions: ArrayLike,
-    panels: Mapping[str, Mapping[str, list[float]]],
+    charts: Mapping[str, Mapping[str, list[float]]],
     *,
     order: Sequence[str],
     title: str = "",
@@ -23,7 +23,7 @@ def curve_panels(
 
     Args:
         fractions: Shape (K + 1,).
-        panels: Per chart title, one curve (K + 1,) per method.
+        charts: Per chart title, one curve (K + 1,) per method.
         order: All methods, in the order that decides colours and markers.
         title: Named in the alternative text.
         width: Inches.
@@ -31,16 +31,16 @@ def curve_panels(
     Raises:
         ValueError: There is nothing to draw.
     """
-    if not panels:
+    if not charts:
         raise ValueError("no curves to draw")
     k = np.asarray(fractions, dtype=np.float64)
     style = looks(list(order))
-    shown = [name for name in order if any(name in lines for lines in panels.values())]
-    rows = -(-(len(panels) + 1) // 2)
+    shown = [name for name in order if any(name in lines for lines in charts.values())]
+    rows = -(-(len(charts) + 1) // 2)
     with styled():
         figure = new_figure(width, 1.75 * rows)
         axes = figure.subplots(rows, 2, sharex=True).ravel()
-        for box, (name, lines) in zip(axes, panels.items(), strict=False):
+        for box, (name, lines) in zip(axes, charts.items(), strict=False):
             for explainer, curve in lines.items():
                 draw_line(box, k, curve, style[explainer], label=explainer, size=3.2, width=1.2)
             if min(min(curve) for curve in lines.values()) < 0:
@@ -48,14 +48,14 @@ def curve_panels(
             box.set_title(name, loc="left")
             box.tick_params(labelbottom=True)
             box.set_xticks([0, 0.5, 1])
-        for box in axes[len(panels) :]:
+        for box in axes[len(charts) :]:
             box.axis("off")
         handles = {
             label: handle
-            for box in axes[: len(panels)]
+            for box in axes[: len(charts)]
             for handle, label in zip(*box.get_legend_handles_labels(), strict=True)
         }
-        legend = axes[len(panels)].legend(
+        legend = axes[len(charts)].legend(
             [handles[name] for name in shown], shown, loc="center left", fontsize=8 if len(shown) < 9 else 7,
             borderaxespad=0.0, labelspacing=0.2,
         )  # fmt: skip
@@ -63,7 +63,7 @@ def curve_panels(
         figure.supxlabel("fraction k of the players", fontsize=9)
     said = "; ".join(
         f"{name}: " + ", ".join(f"{explainer} {curve[len(curve) // 2]:.2f}" for explainer, curve in lines.items())
-        for name, lines in panels.items()
+        for name, lines in charts.items()
     )
     middle = f"Values at the middle, k = {k[len(k) // 2]:.1f}"
     return Drawing(figure, f"Curves{': ' + title if title else ''}. {middle}. {said}.")
