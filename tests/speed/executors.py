@@ -16,7 +16,7 @@ import torch
 
 from toolkit.benchmark.run.evaluate_unit import evaluate_unit
 from toolkit.benchmark.run.records import Line
-from toolkit.benchmark.run.runner import run_benchmark, toolkit_bench
+from toolkit.benchmark.run.runner import run_benchmark, toolkit_workspace
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory, plan_units
 
@@ -71,7 +71,7 @@ def executor_rows(
         A row per executor and number of workers: the median seconds, starting up and loading included; how many times
         faster than serial, the median of the turns; records that failed.
     """
-    factory = factory or toolkit_bench()
+    factory = factory or toolkit_workspace()
     choices = [("serial", 1), *(("processes", n) for n in workers), *(("threads", n) for n in workers)]
     seconds: dict[tuple[str, int], list[float]] = {choice: [] for choice in choices}
     failed: dict[tuple[str, int], int] = {}

@@ -11,7 +11,7 @@ from scipy import stats
 
 from toolkit.benchmark.report.two_step import mixed_model
 from toolkit.stats.correlation import clustered_tau, kendall_tau
-from toolkit.stats.estimates import clustered_mean, friedman_nemenyi, holm, paired_test, rank_methods
+from toolkit.stats.estimates import clustered_mean, friedman_nemenyi, holm, paired_test, rank_rows
 
 
 def rng(seed=0):
@@ -51,7 +51,7 @@ def test_clustered_mean_refuses_what_it_cannot_average(values, clusters):
 
 
 def test_ranks_share_ties():
-    assert rank_methods([[3.0, 1.0, 2.0], [1.0, 1.0, 0.0]]).tolist() == [[1, 3, 2], [1.5, 1.5, 3]]
+    assert rank_rows([[3.0, 1.0, 2.0], [1.0, 1.0, 0.0]]).tolist() == [[1, 3, 2], [1.5, 1.5, 3]]
 
 
 def test_critical_difference_is_demsars():

@@ -1,6 +1,6 @@
 import ipywidgets as w
 
-from toolkit.widgets.base_widget import Picture, button, column, row, table_html
+from toolkit.widgets.base_widget import ImageView, button, column, row, table_html
 
 
 def test_columns_of_numbers_are_flush_right_and_texts_are_not():
@@ -15,7 +15,7 @@ def test_a_table_escapes_what_it_is_given():
 
 
 def test_a_picture_is_hidden_until_there_is_one_and_says_what_it_shows():
-    picture = Picture(20, 10)
+    picture = ImageView(20, 10)
     assert picture.image.layout.display == "none"
     picture.show(b"png", "a <red> square")
     assert picture.image.layout.display == ""
@@ -27,7 +27,7 @@ def test_a_picture_is_hidden_until_there_is_one_and_says_what_it_shows():
 
 
 def test_rows_take_widgets_and_parts_with_a_box():
-    picture, text = Picture(20, 10), w.HTML()
+    picture, text = ImageView(20, 10), w.HTML()
     assert row(picture, text).children == (picture.box, text)
     assert column(text, picture).children == (text, picture.box)
     assert "wrap" in row(picture).layout.flex_flow

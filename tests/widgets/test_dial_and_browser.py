@@ -34,8 +34,8 @@ def test_the_dial_follows_the_world(dial):
     worlds = [point.corners[WORLD] for point in dial.points]
     assert worlds[0].text == pytest.approx(0.5)
     assert worlds[-1].text == pytest.approx(1.0)
-    assert worlds[0].dividend == pytest.approx(0.5)
-    assert worlds[-1].dividend == pytest.approx(0.0)
+    assert worlds[0].total_interaction == pytest.approx(0.5)
+    assert worlds[-1].total_interaction == pytest.approx(0.0)
 
 
 def test_turning_the_dial_changes_table_and_figure(dial):

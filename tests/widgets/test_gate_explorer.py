@@ -15,7 +15,7 @@ def explorer():
 @pytest.mark.parametrize(("gate", "dividend"), [("AND", 1), ("OR", -1), ("XOR", -2), ("additive", 0), ("text only", 0)])
 def test_each_gate_has_its_dividend(explorer, gate, dividend):
     explorer.gate.value = gate
-    assert explorer.values.dividend == pytest.approx(dividend)
+    assert explorer.values.total_interaction == pytest.approx(dividend)
     assert f"{dividend:+.2f}" in explorer.table.value
 
 

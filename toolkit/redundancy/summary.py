@@ -101,12 +101,12 @@ def prior_rates(records: Sequence[CornerRecord], seed: int) -> list[Quantity]:
 
 
 def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) -> list[Quantity]:
-    """Mean dividend, modality shares, and the share of each gate."""
+    """Mean total interaction, modality shares, and the share of each gate."""
     shares = [modality_shares(r.corners) for r in records]
     gates = [classify(r.corners, noise.threshold) for r in records]
     lines = [
-        _quantity("total interaction", _mean([r.corners.total_interaction for r in records], records, seed), "probability",
-                  "dividend of {image, text}: positive synergy, negative redundancy"),
+        _quantity("total interaction", _mean([r.corners.total_interaction for r in records], records, seed),
+                  "probability", "of image and text: positive synergy, negative redundancy"),
         _quantity("Shapley value, image", _mean([s.image for s in shares], records, seed), "probability",
                   "exact value of the image in the two-player game"),
         _quantity("Shapley value, text", _mean([s.text for s in shares], records, seed), "probability",

@@ -102,8 +102,8 @@ def describe(corners: Corners, score: SynergyScore) -> str:
     values = (corners.both, corners.image, corners.text, corners.empty)
     listed = ", ".join(f"{name} {value:.2f}" for name, value in zip(LABELS, values, strict=True))
     return (
-        f"Corners: {listed}. Dividend {corners.total_interaction:+.2f}. Signed F_syn {score.value:+.3f}, published view "
-        f"{score.paper.value:.3f}."
+        f"Corners: {listed}. Total interaction {corners.total_interaction:+.2f}. Signed F_syn {score.value:+.3f}, "
+        f"published view {score.paper.value:.3f}."
     )
 
 
