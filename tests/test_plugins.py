@@ -37,9 +37,8 @@ MODULE = """
     WHOLE = MetricSpec("whole", 1, (0.0, 1.0), "probability", "none")
 
     @metric(WHOLE, coalitions=everybody)
-    def whole(game, attribution, steps):
-        value = game(everybody(attribution, steps))
-        return Score(WHOLE, float(value[0]), np.ones(1), value, 1)
+    def whole(values, attribution, steps):
+        return Score(WHOLE, float(values[0]), np.ones(1), values)
 """
 SPEC = {
     "models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "samples": 2, "steps": 4, "seeds": [0, 1],

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from toolkit.games.game import Game as Game
     from toolkit.games.game import Players as Players
     from toolkit.games.interactions import shapley_interaction_index as shapley_interaction_index
+    from toolkit.measuring import measure as measure
     from toolkit.redundancy import diagnose as diagnose
     from toolkit.synergy import insertion_deletion as insertion_deletion
     from toolkit.synergy import synergistic_faithfulness as synergistic_faithfulness
@@ -58,6 +59,7 @@ _HOME = {
     "load_image_question": "toolkit.datasets",
     "load_samples": "toolkit.datasets",
     "load_vlm": "toolkit.vlm",
+    "measure": "toolkit.measuring",
     "run_benchmark": "toolkit.benchmark",
     "shapley_interaction_index": "toolkit.games.interactions",
     "synergistic_faithfulness": "toolkit.synergy",

@@ -140,7 +140,7 @@ show(without_picture, name="twin", value="probability kept without the picture")
 
 # %%
 controls = ["oracle", "random", "anti-oracle"]
-tables = {name: experiments.score_table(vlm, samples, controls) for name, vlm in twins.items()}
+tables = {name: toolkit.measure(vlm, samples, controls) for name, vlm in twins.items()}
 show(experiments.means(tables["grounded"])[["srg-image", "srg-text"]], name="grounded twin")
 
 # %%
@@ -161,7 +161,7 @@ show(experiments.means(tables["biased"])[["srg-image", "srg-text"]], name="biase
 
 # %%
 explainers = ["occlusion", "input-x-gradient", "integrated-gradients", "rollout", "grad-cam", "random"]
-table = experiments.score_table(twins["grounded"], samples[:12], explainers)
+table = toolkit.measure(twins["grounded"], samples[:12], explainers)
 ranks = experiments.ranks(table, ["srg-image", "srg-text"])
 
 # %%

@@ -72,7 +72,7 @@ from toolkit.synergy.ordering import random_attributions
 
 samples = toolkit.load_samples("scenes-existence", split="test", n=8)
 orders = random_attributions(vlm.players(samples[0]), 2, seed=0)
-planned = [plan_metrics(orders[:1]).n_cells, plan_metrics(orders[:1]).n_images]
+planned = [plan_metrics(orders[:1]).n_coalitions, plan_metrics(orders[:1]).n_images]
 planned
 
 # %% [markdown]

@@ -172,7 +172,7 @@ def only_for(vlm, sample):
 
 
 contestants = ["occlusion", only_for, "random"]
-contest = experiments.score_table(vlm, samples[:8], contestants, metrics=["srg-image", "f-syn"])
+contest = toolkit.measure(vlm, samples[:8], contestants, ["srg-image", "f-syn"])
 show(experiments.means(contest), digits=3)
 
 # %% [markdown]

@@ -36,7 +36,7 @@ HARMLESS = ("Failed to load resource", "favicon", "WebGL", "GPU")
 """What the browser itself complains about in a headless machine; nothing of ours."""
 
 REPLACED = ("Could not restore the debugger state", "Error during WebSocket handshake")
-"""What JupyterLab 4.6 says when it closes a kernel that it has replaced; the cells' own results are looked at anyway."""
+"""What JupyterLab 4.6 says when it closes a kernel that it has replaced; the cells' results are looked at anyway."""
 
 
 def free_port():

@@ -19,6 +19,7 @@ from toolkit.course import lesson_03 as third
 from toolkit.course import lesson_04 as fourth
 from toolkit.course import lesson_07 as seventh
 from toolkit.course import lesson_08 as eighth
+from toolkit.measuring import measure
 
 LESSONS = [importlib.import_module(f"toolkit.course.lesson_0{number}") for number in range(9)]
 SAMPLES = [paper_sample(number) for number in range(4)]
@@ -143,20 +144,17 @@ def test_share_right_counts_and_refuses_lists_of_different_length():
 
 
 def test_means_keep_the_order_of_the_explainers():
-    table = experiments.score_table(PaperVLM("and"), SAMPLES[:1], ["random", "oracle"], metrics=["f-syn"])
+    table = measure(PaperVLM("and"), SAMPLES[:1], ["random", "oracle"], ["f-syn"])
     assert list(experiments.means(table).index) == ["random", "oracle"]
 
 
-def test_score_tables_have_one_row_per_sample_explainer_and_metric():
-    table = experiments.score_table(PaperVLM("and"), SAMPLES[:3], ["oracle", "random"], metrics=["srg-image", "f-syn"])
-    assert len(table) == 3 * 2 * 2
+def test_tables_are_read_by_sample_by_mean_and_by_rank():
+    table = measure(PaperVLM("and"), SAMPLES[:3], ["oracle", "random"], ["srg-image", "f-syn"])
     assert experiments.by_sample(table, "f-syn").shape == (3, 2)
     assert experiments.means(table).loc["oracle", "srg-image"] == pytest.approx(0.405)
     assert experiments.ranks(table, ["f-syn"])["f-syn"]["oracle"] == 1
     with pytest.raises(KeyError, match="srg-image"):
         experiments.by_sample(table, "tau")
-    with pytest.raises(ValueError, match="nothing to score"):
-        experiments.score_table(PaperVLM("and"), [], ["oracle"])
 
 
 def test_costs():

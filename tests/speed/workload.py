@@ -9,8 +9,8 @@ import numpy as np
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import QuotientGame, all_coalitions
-from toolkit.synergy.macro_sii import background_blocks
-from toolkit.synergy.metric_plan import plan_metrics
+from toolkit.synergy.evaluate import plan_metrics
+from toolkit.synergy.macro_sii import background_groups
 from toolkit.synergy.ordering import curve_fractions, random_attributions, top_coalitions
 from toolkit.typing import Coalitions
 from toolkit.vlm.model import LoadedVLM
@@ -60,7 +60,7 @@ def metric_tasks(vlm: LoadedVLM, samples: Sequence[Sample], n_explainers: int) -
         players = vlm.players(sample)
         drawn = [random_attributions(players, 2, (i, number))[0] for number in range(n_explainers)]
         plan = plan_metrics(drawn, steps=STEPS)
-        tasks.append(Task(sample, answer.text, plan.cells, plan.n_requested))
+        tasks.append(Task(sample, answer.text, plan.coalitions, plan.n_requested))
     return tasks
 
 
@@ -74,7 +74,7 @@ def macro_game_task(vlm: LoadedVLM, sample: Sample) -> Task:
     for image, text in zip(
         top_coalitions(attribution, "image", fractions), top_coalitions(attribution, "text", fractions), strict=True
     ):
-        blocks = background_blocks(game.players, image | text, 6, rng)
+        blocks = background_groups(game.players, image | text, 6, rng)
         cells.append(QuotientGame(game, [image, text, *blocks]).expand(all_coalitions(8)))
     asked = np.concatenate(cells)
     return Task(sample, answer.text, np.unique(asked, axis=0), len(asked))

@@ -9,7 +9,7 @@ from toolkit.games.attribution import Attribution
 from toolkit.games.interactions import shapley_interaction_index
 from toolkit.paths import models_dir
 from toolkit.synergy import evaluate_all, synergistic_faithfulness, synergy_surface, top_coalitions
-from toolkit.synergy.metric_plan import plan_metrics
+from toolkit.synergy.evaluate import plan_metrics
 
 WORDS = ("is", "there", "a", "red", "circle", "?", "answer", "yes", "or", "no")
 FAMILIES = ("llava", "qwen2.5-vl", "internvl")
@@ -42,7 +42,7 @@ def test_f_syn_of_a_model_is_the_interaction_index_at_every_k(name):
     game = make_game(name)
     scores = np.random.default_rng(1).random(game.players.n)
     attribution = Attribution(scores, game.players, "random", game.target)
-    planned = plan_metrics([attribution]).n_cells
+    planned = plan_metrics([attribution]).n_coalitions
     before = game.n_evaluations
     found = evaluate_all(game, [attribution])[0]
     assert game.n_evaluations - before <= planned

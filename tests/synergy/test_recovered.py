@@ -5,9 +5,9 @@ from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame
 from toolkit.synergy import METRICS
-from toolkit.synergy.gain import gain_cells
+from toolkit.synergy.gain import gain_coalitions
 from toolkit.synergy.ordering import random_attributions, reference_orderings
-from toolkit.synergy.recovered import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
+from toolkit.synergy.recovered import SURFACE_RECOVERED, recovered_coalitions, recovered_synergy, surface_steps
 from toolkit.synergy.surface import synergy_surface
 
 CELLS, WORDS = 9, 4
@@ -64,19 +64,19 @@ def test_noise_alone_scores_zero_on_average():
 def test_registered_with_the_cells_that_it_reads():
     game = CachedGame(gate(and_gate))
     metric = METRICS[SURFACE_RECOVERED.name]
-    cells = metric.cells(best(game), 10)
-    assert cells.tolist() == recovered_cells(best(game), 5).tolist()
+    cells = metric.coalitions(best(game), 10)
+    assert cells.tolist() == recovered_coalitions(best(game), 5).tolist()
     game(np.unique(cells, axis=0))
     before = game.n_evaluations
-    assert metric.score(game, best(game), 10).value == recovered_synergy(game, best(game), 5).value
+    assert metric(game, best(game), 10).value == recovered_synergy(game, best(game), 5).value
     assert game.n_evaluations == before
 
 
 def test_half_the_steps_show_no_new_picture():
     game = gate(and_gate)
     draw = reference_orderings(game.players, 4, 0)[0]
-    surface = {row.tobytes() for row in recovered_cells(draw, surface_steps(10))[:, :CELLS]}
-    curve = {row.tobytes() for row in gain_cells(draw, 10)[:, :CELLS]}
+    surface = {row.tobytes() for row in recovered_coalitions(draw, surface_steps(10))[:, :CELLS]}
+    curve = {row.tobytes() for row in gain_coalitions(draw, 10)[:, :CELLS]}
     assert surface <= curve
 
 

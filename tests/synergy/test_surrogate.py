@@ -11,7 +11,7 @@ from toolkit.games.attribution import Attribution
 from toolkit.games.enumerate import CancelledError
 from toolkit.games.game import Players, TableGame
 from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
-from toolkit.synergy.macro_sii import background_blocks, macro_game_sii
+from toolkit.synergy.macro_sii import background_groups, macro_game_sii
 from toolkit.synergy.ordering import curve_fractions, top_coalitions
 
 TOLERANCE = 1e-12
@@ -41,7 +41,7 @@ def test_against_a_second_implementation_of_the_macro_game():
     image = top_coalitions(attribution, "image", curve_fractions(4))
     text = top_coalitions(attribution, "text", curve_fractions(4))
     for k in range(5):
-        blocks = background_blocks(game.players, image[k] | text[k], 3, rng)
+        blocks = background_groups(game.players, image[k] | text[k], 3, rng)
         expected = 0.0
         for size in range(4):
             weight = math.factorial(size) * math.factorial(3 - size) / math.factorial(4)
@@ -75,13 +75,13 @@ def test_blocks_share_out_everybody_else_evenly():
     players = Players.make(tuple(map(str, range(17))), tuple("abcdefgh"))
     taken = np.zeros(25, dtype=bool)
     taken[[0, 20]] = True
-    blocks = background_blocks(players, taken, 6, np.random.default_rng(0))
+    blocks = background_groups(players, taken, 6, np.random.default_rng(0))
     assert sorted(np.concatenate(blocks).tolist()) == [i for i in range(25) if i not in (0, 20)]
     images = [int((b < 17).sum()) for b in blocks]
     texts = [int((b >= 17).sum()) for b in blocks]
     assert max(images) - min(images) <= 1
     assert max(texts) - min(texts) <= 1
-    assert not np.array_equal(blocks[0], background_blocks(players, taken, 6, np.random.default_rng(1))[0])
+    assert not np.array_equal(blocks[0], background_groups(players, taken, 6, np.random.default_rng(1))[0])
 
 
 def test_cost_progress_and_cancellation():

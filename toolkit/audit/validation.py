@@ -20,7 +20,7 @@ from toolkit.audit.metrics.study import (
     shared_samples,
     shuffle_weights,
     study_controls,
-    study_methods,
+    study_explainers,
     study_weights,
 )
 from toolkit.audit.metrics.two_player_macro import surrogate_rows
@@ -73,12 +73,12 @@ def study(name: str, metrics: Mapping[str, Metric], plan: StudySize, *, seed: in
 
     vlm = toolkit.load_vlm(name)
     plan = plan if name in PAIRS else plan.for_biased()
-    samples = shared_samples(plan, seed=seed)
-    rows = study_controls(vlm, samples, metrics, plan, step)
+    samples, judged = shared_samples(plan, seed=seed), list(metrics.values())
+    rows = study_controls(vlm, samples, judged, plan, step)
     if plan.weights:
         shuffled = shuffle_weights(toolkit.load_vlm(name))
-        rows += study_weights(vlm, shuffled, samples, metrics, plan, step)
-    rows += study_methods(vlm, samples, metrics, plan, step)
+        rows += study_weights(vlm, shuffled, samples, judged, plan, step)
+    rows += study_explainers(vlm, samples, judged, plan, step)
     step(f"{name}: redundancy, surrogate, flaws")
     diagnosis = [_diagnosis(vlm, dataset, plan, seed) for dataset in (*plan.datasets, EVERYDAY)]
     surrogate = pd.DataFrame()

@@ -50,7 +50,7 @@ def dial(
             f"The models in between are blends: with probability s the answer comes from {biased}, else from "
             f"{grounded}; both ends are the trained models."
         )
-    asked = eligible(first, shared_samples(StudySize(controls=samples, methods=1), seed=seed), samples)
+    asked = eligible(first, shared_samples(StudySize(controls=samples, ranking=1), seed=seed), samples)
     found = bias_sweep(
         models,
         asked,

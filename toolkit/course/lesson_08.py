@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from toolkit.course.checks import Case, Verdict, check
-from toolkit.course.experiments import by_sample, score_table
+from toolkit.course.experiments import by_sample
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, get_explainer
+from toolkit.measuring import measure
 from toolkit.redundancy import diagnose
 from toolkit.stats.estimates import clustered_mean
 from toolkit.vlm.protocol import VLM
@@ -147,7 +148,7 @@ def report_card(
     ]
     known = all(sample.truth is not None for sample in samples)
     controls = ["oracle", "random", "anti-oracle"] if known else ["random"]
-    table = score_table(vlm, samples, [explainer, *(c for c in controls if c != name)], metrics=[metric], steps=steps)
+    table = measure(vlm, samples, [explainer, *(c for c in controls if c != name)], [metric], steps=steps)
     columns = by_sample(table, metric)
     if known:
         lines.append(difference_line("metric: oracle above random", columns["oracle"], columns["random"]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 from PIL import Image
 
@@ -100,6 +101,26 @@ class Sample:
             raise ValueError(
                 f"the answer {self.answer!r} is not among the choices {self.choices!r}; give one of them, or None"
             )
+
+    @property
+    def image_digest(self) -> str:
+        """SHA-256 of the image's mode, size and pixels, computed once; an image changed in place is read again."""
+        self.image.load()
+        known = vars(self).get("_hashed")
+        if known is None or known[0] is not self.image.im or not self.image.readonly:
+            self.image.readonly = 1  # Pillow copies the pixels of such an image before it changes them in place
+            digest = hashlib.sha256(f"{self.image.mode} {self.image.size}".encode() + self.image.tobytes()).hexdigest()
+            vars(self)["_hashed"] = known = (self.image.im, digest)
+        return str(known[1])
+
+    def with_instruction(self, instruction: str | None) -> Sample:
+        """The same sample, asked with another instruction."""
+        other = replace(self, instruction=instruction)
+        vars(other)["_hashed"] = vars(self).get("_hashed")
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hashed"}
 
 
 def _texts(choices: object) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Which coalitions have to be evaluated: each distinct one once, grouped by the image that it shows.
 
-Pure bookkeeping on masks; no game is asked. ``toolkit.synergy.metric_plan`` lists the coalitions that metrics need.
+Pure bookkeeping on masks; no game is asked. ``toolkit.synergy.evaluate`` lists the coalitions that metrics need.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class CoalitionPlan:
 
     Attributes:
         players: The players of the game.
-        cells: Shape (n_cells, n_players): the distinct coalitions.
-        inverse: Shape (n_requested,): the cell of each requested coalition.
+        coalitions: Shape (n_coalitions, n_players): the distinct coalitions.
+        inverse: Shape (n_requested,): which of them each requested coalition is.
         images: Shape (n_images, n_image): the distinct image masks.
-        starts: Shape (n_images + 1,): image i belongs to the cells starts[i] up to starts[i + 1].
+        starts: Shape (n_images + 1,): image i belongs to the coalitions starts[i] up to starts[i + 1].
     """
 
     players: Players = field(repr=False)
-    cells: Coalitions = field(repr=False)
+    coalitions: Coalitions = field(repr=False)
     inverse: NDArray[np.int64] = field(repr=False)
     images: Coalitions = field(repr=False)
     starts: NDArray[np.int64] = field(repr=False)
@@ -38,9 +38,9 @@ class CoalitionPlan:
         return len(self.inverse)
 
     @property
-    def n_cells(self) -> int:
+    def n_coalitions(self) -> int:
         """Distinct coalitions."""
-        return len(self.cells)
+        return len(self.coalitions)
 
     @property
     def n_images(self) -> int:
@@ -48,13 +48,15 @@ class CoalitionPlan:
         return len(self.images)
 
     def texts(self, image: int) -> Coalitions:
-        """Text masks (n_variants, n_text) to evaluate beside one distinct image, in the order of its cells."""
-        return self.cells[self.starts[image] : self.starts[image + 1], self.players.n_image :]
+        """Text masks (n_variants, n_text) to evaluate beside one distinct image, in the order of its coalitions."""
+        return self.coalitions[self.starts[image] : self.starts[image + 1], self.players.n_image :]
 
     def spread(self, values: Values) -> Values:
-        """Values (n_requested,) in the order asked, from the values (n_cells,) of the cells."""
-        if values.shape != (self.n_cells,):
-            raise ValueError(f"expected one value for each of the {self.n_cells} cells, got shape {values.shape}")
+        """Values (n_requested,) in the order asked, from the values (n_coalitions,) of the distinct coalitions."""
+        if values.shape != (self.n_coalitions,):
+            raise ValueError(
+                f"expected one value for each of the {self.n_coalitions} coalitions, got shape {values.shape}"
+            )
         return values[self.inverse]
 
 
@@ -71,5 +73,5 @@ def plan_coalitions(coalitions: Coalitions, players: Players) -> CoalitionPlan:
     keys = np.concatenate([image_keys, np.packbits(coalitions[:, n_image:], axis=1)], axis=1)
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     _, starts = np.unique(image_keys[first], axis=0, return_index=True)
-    cells = coalitions[first]
-    return CoalitionPlan(players, cells, inverse.reshape(-1), cells[starts, :n_image], np.append(starts, len(cells)))
+    distinct, ends = coalitions[first], np.append(starts, len(first))
+    return CoalitionPlan(players, distinct, inverse.reshape(-1), distinct[starts, :n_image], ends)

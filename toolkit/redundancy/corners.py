@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Corners, Sample
 from toolkit.games.game import Game
-from toolkit.synergy.f_syn import corner_cells
+from toolkit.synergy.f_syn import corner_coalitions
 from toolkit.vlm.protocol import VLM
 
 CORNERS = ("both", "image", "text", "empty")
@@ -20,7 +20,7 @@ BASELINES = ("blur", "mean", "noise")
 
 def corners_of(game: Game) -> Corners:
     """Values of the four corner coalitions of a game."""
-    both, image, text, empty = game(corner_cells(game.players)).tolist()
+    both, image, text, empty = game(corner_coalitions(game.players)).tolist()
     return Corners(both, image, text, empty)
 
 

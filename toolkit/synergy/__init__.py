@@ -1,11 +1,10 @@
 """Metrics of explanations over games: curves, symmetric relevance gain, synergistic faithfulness and its relatives."""
 
 from toolkit.games.coalition_plan import CoalitionPlan, plan_coalitions
-from toolkit.synergy.evaluate import evaluate_all
+from toolkit.synergy.evaluate import evaluate_all, plan_metrics
 from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, total_interaction
 from toolkit.synergy.gain import GainScore, synergy_gain
 from toolkit.synergy.macro_sii import macro_game_sii
-from toolkit.synergy.metric_plan import plan_metrics
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric, metric
 from toolkit.synergy.ordering import top_coalitions
 from toolkit.synergy.recovered import RecoveredScore, recovered_synergy

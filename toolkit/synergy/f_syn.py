@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import CachedGame, Game, Players
+from toolkit.games.game import Game, Players
 from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
-from toolkit.synergy.score import MetricSpec, Score
-from toolkit.synergy.srg import CurveScore, auc, missing_reason
+from toolkit.synergy.score import MetricSpec, Score, ask_and_read, missing_reason, value_or_nan
+from toolkit.synergy.srg import CurveScore, auc
 from toolkit.typing import Coalitions, Values
 
 PAPER = "Ky, Ghamizi and Cordy, Measuring Cross-Modal Synergy, arXiv 2605.22168"
@@ -38,7 +38,12 @@ F_SYN_INTERIOR = MetricSpec(
     "f-syn-interior", 1, (-2.0, 2.0), "probability", PAPER, "Mean of (ins + del) / 2 over k strictly inside (0, 1)."
 )
 TOTAL_INTERACTION = MetricSpec(
-    "total-interaction", 0, (-2.0, 2.0), "probability", PAPER, "Dividend of {image, text}; no explainer changes it."
+    "total-interaction",
+    0,
+    (-2.0, 2.0),
+    "probability",
+    PAPER,
+    "Interaction of all of the image with all of the text; no explainer changes it.",
 )
 
 
@@ -61,7 +66,7 @@ class SynergyScore(CurveScore):
         area = auc(curve, self.fractions) if value is None else value
         return CurveScore(
             metric,
-            float("nan") if self.reason else area,
+            value_or_nan(area, self.reason),
             self.fractions[inside],
             curve[inside],
             self.n_evaluations,
@@ -106,24 +111,39 @@ class SynergyScore(CurveScore):
         return self._view(F_SYN_INTERIOR, sides, float(sides[:, 1:-1].mean()), slice(1, -1))
 
 
-def synergy_cells(attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)) -> Coalitions:
+def synergy_coalitions(attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)) -> Coalitions:
     """Coalitions of F_syn, shape (n_seeds * 8 * (K + 1), n_players).
 
     Per seed: (I_k, T_k), (I_k, 0), (B, T_k), (B, 0), then (I, T), (I - I_k, T), (I, T - T_k), (I - I_k, T - T_k).
     """
     fractions = curve_fractions(steps)
-    blocks = []
+    parts = []
     for seed in check_tie_seeds(tie_seeds):
         image = top_coalitions(attribution, "image", fractions, tie_seed=seed)
         text = top_coalitions(attribution, "text", fractions, tie_seed=seed)
         none = np.zeros_like(image)
-        blocks += [image | text, image, text, none, ~none, ~image, ~text, ~(image | text)]
-    return np.concatenate(blocks)
+        parts += [image | text, image, text, none, ~none, ~image, ~text, ~(image | text)]
+    return np.concatenate(parts)
 
 
 def second_difference(both: Values, first: Values, second: Values, neither: Values) -> Values:
     """(both - first) - (second - neither); exactly 0 where one of the two sides changes nothing."""
     return (both - first) - (second - neither)
+
+
+def read_synergy(values: Values, steps: int) -> SynergyScore:
+    """Signed F_syn from the values of ``synergy_coalitions``."""
+    fractions = curve_fractions(steps)
+    asked = values.reshape(-1, 8, steps + 1)
+    insertion = second_difference(asked[:, 0], asked[:, 1], asked[:, 2], asked[:, 3]).mean(axis=0)
+    deletion = second_difference(asked[:, 4], asked[:, 5], asked[:, 6], asked[:, 7]).mean(axis=0)
+    curve = (insertion + deletion) / 2
+    reason = missing_reason(values)
+    return SynergyScore(
+        F_SYN, value_or_nan(auc(curve, fractions), reason), fractions, curve, reason=reason,
+        insertion=insertion, deletion=deletion,
+        total=float(insertion[-1]), contrast=float(asked[0, 4, 0] - asked[0, 3, 0]),
+    )  # fmt: skip
 
 
 def synergistic_faithfulness(
@@ -163,29 +183,11 @@ def synergistic_faithfulness(
         0.75
     """
     check_attribution(game, attribution)
-    fractions = curve_fractions(steps)
-    cache = CachedGame(game)
-    values = cache(synergy_cells(attribution, steps, tie_seeds=tie_seeds))
-    by_block = values.reshape(len(tie_seeds), 8, -1)
-    insertion = second_difference(by_block[:, 0], by_block[:, 1], by_block[:, 2], by_block[:, 3]).mean(axis=0)
-    deletion = second_difference(by_block[:, 4], by_block[:, 5], by_block[:, 6], by_block[:, 7]).mean(axis=0)
-    curve = (insertion + deletion) / 2
-    reason = missing_reason(values)
-    return SynergyScore(
-        F_SYN,
-        float("nan") if reason else auc(curve, fractions),
-        fractions,
-        curve,
-        cache.n_evaluations,
-        reason,
-        insertion=insertion,
-        deletion=deletion,
-        total=float(insertion[-1]),
-        contrast=float(by_block[0, 4, 0] - by_block[0, 3, 0]),
-    )
+    asked = synergy_coalitions(attribution, steps, tie_seeds=tie_seeds)
+    return ask_and_read(game, asked, lambda values: read_synergy(values, steps))
 
 
-def corner_cells(players: Players) -> Coalitions:
+def corner_coalitions(players: Players) -> Coalitions:
     """The four corner coalitions, shape (4, n_players): both, image only, text only, neither."""
     image, text = players.of("image"), players.of("text")
     return np.stack([image | text, image, text, np.zeros_like(image)])
@@ -205,9 +207,11 @@ def total_interaction(game: Game) -> Score:
         >>> toolkit.total_interaction(and_gate(4, 2)).value
         1.0
     """
-    cache = CachedGame(game)
-    values = cache(corner_cells(game.players))
+    return ask_and_read(game, corner_coalitions(game.players), read_total)
+
+
+def read_total(values: Values) -> Score:
+    """Total interaction from the values of ``corner_coalitions``."""
     reason = missing_reason(values)
     total = second_difference(values[:1], values[1:2], values[2:3], values[3:])
-    value = float("nan") if reason else float(total[0])
-    return Score(TOTAL_INTERACTION, value, np.ones(1), total, cache.n_evaluations, reason)
+    return Score(TOTAL_INTERACTION, value_or_nan(total[0], reason), np.ones(1), total, reason=reason)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import CachedGame, Game
-from toolkit.synergy.f_syn import PAPER, SynergyScore, synergistic_faithfulness, synergy_cells
+from toolkit.games.game import Game
+from toolkit.synergy.f_syn import PAPER, read_synergy, synergy_coalitions
 from toolkit.synergy.ordering import check_attribution, reference_orderings
-from toolkit.synergy.score import MetricSpec
+from toolkit.synergy.score import MetricSpec, ask_and_read, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore
-from toolkit.typing import Coalitions
+from toolkit.typing import Coalitions, Values
 
 F_SYN_GAIN = MetricSpec(
     "f-syn-gain",
@@ -64,7 +64,7 @@ class GainScore(CurveScore):
         reason = self.reason or reason
         return CurveScore(
             metric,
-            float("nan") if reason else self.value * factor,
+            value_or_nan(self.value * factor, reason),
             self.fractions,
             self.curve * factor,
             self.n_evaluations,
@@ -94,7 +94,7 @@ class GainScore(CurveScore):
         return self._scaled(F_SYN_SHARE, 1 / self.total, None)
 
 
-def gain_cells(
+def gain_coalitions(
     attribution: Attribution,
     steps: int = 10,
     *,
@@ -103,9 +103,13 @@ def gain_cells(
     tie_seeds: Sequence[int] = TIE_SEEDS,
 ) -> Coalitions:
     """Coalitions of the gain: those of the attribution's F_syn, then those of each random ordering's."""
+    if steps < 2:
+        raise ValueError(f"the gain lives on 0 < k < 1 and needs at least 2 steps, got {steps}")
+    if n_random < 4:
+        raise ValueError(f"a standard error needs at least 2 pairs of random orderings, got n_random = {n_random}")
     draws = reference_orderings(attribution.players, n_random, seed)
-    own = synergy_cells(attribution, steps, tie_seeds=tie_seeds)
-    return np.concatenate([own, *(synergy_cells(draw, steps) for draw in draws)])
+    own = synergy_coalitions(attribution, steps, tie_seeds=tie_seeds)
+    return np.concatenate([own, *(synergy_coalitions(draw, steps) for draw in draws)])
 
 
 def synergy_gain(
@@ -152,39 +156,22 @@ def synergy_gain(
     Reference: arXiv 2605.22168 for F_syn; limits of signed pairwise scores: arXiv 2606.19410.
     """
     check_attribution(game, attribution)
-    if steps < 2:
-        raise ValueError(f"the gain lives on 0 < k < 1 and needs at least 2 steps, got {steps}")
-    if n_random < 4:
-        raise ValueError(f"a standard error needs at least 2 pairs of random orderings, got n_random = {n_random}")
-    cache = CachedGame(game)
-    cache(gain_cells(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds))
-    whole = synergistic_faithfulness(cache, attribution, steps, tie_seeds=tie_seeds)
-    target = attribution.target
-    draws = [
-        synergistic_faithfulness(cache, draw, steps).interior
-        for draw in reference_orderings(attribution.players, n_random, seed, target=target)
-    ]
-    return _gain(whole, draws, cache.n_evaluations)
+    asked = gain_coalitions(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds)
+    return ask_and_read(game, asked, lambda values: read_gain(values, steps, n_random=n_random))
 
 
-def _gain(whole: SynergyScore, draws: Sequence[CurveScore], n_evaluations: int) -> GainScore:
-    """The interior of one F_syn minus the mean interior of random orderings, which come in antithetic pairs."""
-    own = whole.interior
+def read_gain(values: Values, steps: int, *, n_random: int = N_RANDOM) -> GainScore:
+    """The gain from the values of ``gain_coalitions``; the random orderings come in antithetic pairs."""
+    asked = values.reshape(-1, 8 * (steps + 1))
+    whole = read_synergy(asked[:-n_random].ravel(), steps)
+    own, draws = whole.interior, [read_synergy(draw, steps).interior for draw in asked[-n_random:]]
     pairs = np.array([draw.value for draw in draws]).reshape(-1, 2).mean(axis=1)
     insertion = own.insertion - np.mean([draw.insertion for draw in draws], axis=0)
     deletion = own.deletion - np.mean([draw.deletion for draw in draws], axis=0)
-    reason = own.reason or next((draw.reason for draw in draws if draw.reason), None)
+    reason = missing_reason(values) or own.reason
     return GainScore(
-        F_SYN_GAIN,
-        float("nan") if reason else own.value - float(pairs.mean()),
-        own.fractions,
-        (insertion + deletion) / 2,
-        n_evaluations,
-        reason,
-        insertion=insertion,
-        deletion=deletion,
-        random=float(pairs.mean()),
-        standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-        n_random=len(draws),
-        total=whole.total,
-    )
+        F_SYN_GAIN, value_or_nan(own.value - float(pairs.mean()), reason), own.fractions, (insertion + deletion) / 2,
+        reason=reason, insertion=insertion, deletion=deletion,
+        random=float(pairs.mean()), standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
+        n_random=n_random, total=whole.total,
+    )  # fmt: skip

@@ -13,8 +13,8 @@ from toolkit.games.game import CachedGame, Game, Players, QuotientGame, all_coal
 from toolkit.games.interactions import MAX_GROUPS, pair_index
 from toolkit.synergy.f_syn import PAPER
 from toolkit.synergy.ordering import check_attribution, curve_fractions, top_coalitions
-from toolkit.synergy.score import MetricSpec, Score
-from toolkit.synergy.srg import auc, missing_reason
+from toolkit.synergy.score import MetricSpec, Score, missing_reason, value_or_nan
+from toolkit.synergy.srg import auc
 
 MACRO_SII = MetricSpec(
     "macro-sii",
@@ -22,21 +22,21 @@ MACRO_SII = MetricSpec(
     (-2.0, 2.0),
     "probability",
     f"{PAPER}; Grabisch and Roubens, 1999",
-    "Exact Shapley interaction index of {I_k, T_k} beside background blocks of random image and text chunks.",
+    "Exact Shapley interaction index of {I_k, T_k} beside background groups of random image and text chunks.",
 )
 
 
-def background_blocks(
-    players: Players, taken: NDArray[np.bool_], n_blocks: int, rng: np.random.Generator
+def background_groups(
+    players: Players, taken: NDArray[np.bool_], n_groups: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Random blocks that share out all players not taken: each owns a chunk of the image and a chunk of the text.
+    """Random groups that share out all players not taken: each owns a chunk of the image and a chunk of the text.
 
-    The chunks of a modality differ in size by one player at most; where fewer players than blocks are left, some
-    blocks are empty.
+    The chunks of a modality differ in size by one player at most; where fewer players than groups are left, some
+    groups are empty.
     """
     image = rng.permutation(np.flatnonzero(players.of("image") & ~taken))
     text = rng.permutation(np.flatnonzero(players.of("text") & ~taken))
-    chunks = zip(np.array_split(image, n_blocks), np.array_split(text, n_blocks), strict=True)
+    chunks = zip(np.array_split(image, n_groups), np.array_split(text, n_groups), strict=True)
     return [np.concatenate(pair) for pair in chunks]
 
 
@@ -48,13 +48,13 @@ def _quotients(
     rng: np.random.Generator,
     tie_seed: int,
 ) -> list[QuotientGame]:
-    """One quotient game per k: I_k, T_k, then the background blocks."""
+    """One quotient game per k: I_k, T_k, then the background groups."""
     image = top_coalitions(attribution, "image", fractions, tie_seed=tie_seed)
     text = top_coalitions(attribution, "text", fractions, tie_seed=tie_seed)
     quotients = []
     for top_image, top_text in zip(image, text, strict=True):
-        blocks = background_blocks(game.players, top_image | top_text, n_background, rng)
-        groups: Sequence[NDArray[np.bool_] | NDArray[np.int64]] = [top_image, top_text, *blocks]
+        background = background_groups(game.players, top_image | top_text, n_background, rng)
+        groups: Sequence[NDArray[np.bool_] | NDArray[np.int64]] = [top_image, top_text, *background]
         quotients.append(QuotientGame(game, groups))
     return quotients
 
@@ -104,9 +104,8 @@ def macro_game_sii(
     cache = CachedGame(game)
     quotients = _quotients(cache, attribution, fractions, n_background, rng, tie_seed)
     table = all_coalitions(n_background + 2)
-    cells = np.concatenate([quotient.expand(table) for quotient in quotients])
-    values = evaluate(cache, cells, progress=progress, cancelled=cancelled)
+    asked = np.concatenate([quotient.expand(table) for quotient in quotients])
+    values = evaluate(cache, asked, progress=progress, cancelled=cancelled)
     curve = np.array([pair_index(row, 0, 1) for row in values.reshape(len(fractions), -1)])
     reason = missing_reason(values)
-    value = float("nan") if reason else auc(curve, fractions)
-    return Score(MACRO_SII, value, fractions, curve, cache.n_evaluations, reason)
+    return Score(MACRO_SII, value_or_nan(auc(curve, fractions), reason), fractions, curve, cache.n_evaluations, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game
@@ -15,32 +16,47 @@ from toolkit.synergy.f_syn import (
     F_SYN_PAPER,
     TOTAL_INTERACTION,
     SynergyScore,
-    corner_cells,
-    synergistic_faithfulness,
-    synergy_cells,
-    total_interaction,
+    corner_coalitions,
+    read_synergy,
+    read_total,
+    synergy_coalitions,
 )
-from toolkit.synergy.gain import F_SYN_GAIN, F_SYN_RECOVERED, F_SYN_SHARE, GainScore, gain_cells, synergy_gain
-from toolkit.synergy.recovered import SURFACE_RECOVERED, recovered_cells, recovered_synergy, surface_steps
-from toolkit.synergy.score import MetricSpec, Score
-from toolkit.synergy.srg import SRG, insertion_deletion, insertion_deletion_cells
-from toolkit.synergy.surface import F_SYN_VOLUME, surface_cells, synergy_surface
-from toolkit.typing import Coalitions, Modality
+from toolkit.synergy.gain import F_SYN_GAIN, F_SYN_RECOVERED, F_SYN_SHARE, GainScore, gain_coalitions, read_gain
+from toolkit.synergy.ordering import check_attribution
+from toolkit.synergy.recovered import SURFACE_RECOVERED, read_recovered, recovered_coalitions, surface_steps
+from toolkit.synergy.score import MetricSpec, Score, ask_and_read
+from toolkit.synergy.srg import SRG, insertion_deletion_coalitions, read_insertion_deletion
+from toolkit.synergy.surface import F_SYN_VOLUME, read_surface, surface_coalitions
+from toolkit.typing import Coalitions, Modality, Values
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of an attribution on a game.
+    """A metric of an attribution: which coalitions it asks for, and how it reads their values.
+
+    It never holds a game. Whoever measures asks the game once for the coalitions of all metrics together; metrics with
+    the same ``coalitions`` are views of one measurement.
 
     Attributes:
         spec: What it is called and how to read it.
-        cells: The coalitions that it asks for, from an attribution and a number of steps; values play no part.
-        score: The score, from a game, an attribution and a number of steps.
+        coalitions: Shape (n_coalitions, n_players): what it asks for, from an attribution and a number of steps.
+        score: The score, from their values (n_coalitions,), the attribution and the number of steps.
     """
 
     spec: MetricSpec
-    cells: Callable[[Attribution, int], Coalitions]
-    score: Callable[[Game, Attribution, int], Score]
+    coalitions: Callable[[Attribution, int], Coalitions]
+    score: Callable[[Values, Attribution, int], Score]
+
+    def __call__(self, game: Game, attribution: Attribution, steps: int = 10) -> Score:
+        """The score of one attribution on one game.
+
+        Raises:
+            TypeError: Not an Attribution.
+            ValueError: The attribution explains something else, or the steps are not valid.
+        """
+        check_attribution(game, attribution)
+        asked = self.coalitions(attribution, steps)
+        return ask_and_read(game, asked, lambda values: self.score(values, attribution, steps))
 
 
 def _from_path(path: str) -> Metric:
@@ -58,9 +74,10 @@ def _from_path(path: str) -> Metric:
 METRICS: Registry[Metric] = Registry("metric", from_path=_from_path)
 
 
-def metric(
-    spec: MetricSpec, *, coalitions: Callable[[Attribution, int], Coalitions]
-) -> Callable[[Callable[[Game, Attribution, int], Score]], Metric]:
+Read: TypeAlias = Callable[[Values, Attribution, int], Score]
+
+
+def metric(spec: MetricSpec, *, coalitions: Callable[[Attribution, int], Coalitions]) -> Callable[[Read], Metric]:
     """Register a metric: written above its score function, which it turns into the metric.
 
     Args:
@@ -72,20 +89,20 @@ def metric(
 
     Example:
         >>> import numpy as np
+        >>> from toolkit.games.analytic import and_gate
         >>> from toolkit.synergy import METRICS, MetricSpec, Score, metric
         >>> spec = MetricSpec("whole", 1, (0.0, 1.0), "probability", "none")
         >>> def everybody(attribution, steps):
         ...     return np.ones((1, attribution.players.n), dtype=bool)
         >>> @metric(spec, coalitions=everybody)
-        ... def whole(game, attribution, steps):
-        ...     value = game(everybody(attribution, steps))
-        ...     return Score(spec, float(value[0]), np.ones(1), value, 1)
+        ... def whole(values, attribution, steps):
+        ...     return Score(spec, float(values[0]), np.ones(1), values)
         >>> METRICS["whole"] is whole
         True
         >>> METRICS.remove("whole")
     """
 
-    def decorate(score: Callable[[Game, Attribution, int], Score]) -> Metric:
+    def decorate(score: Read) -> Metric:
         return METRICS.add(spec.name, Metric(spec, coalitions, score))
 
     return decorate
@@ -96,47 +113,28 @@ DEFAULT_METRICS = ("srg-image", "srg-text", "f-syn", "f-syn-paper", "f-syn-inter
 
 
 def _srg(modality: Modality) -> Metric:
-    def cells(attribution: Attribution, steps: int) -> Coalitions:
-        return insertion_deletion_cells(attribution, modality, steps)
+    def coalitions(attribution: Attribution, steps: int) -> Coalitions:
+        return insertion_deletion_coalitions(attribution, modality, steps)
 
-    def score(game: Game, attribution: Attribution, steps: int) -> Score:
-        return insertion_deletion(game, attribution, modality=modality, steps=steps).srg
-
-    return Metric(SRG[modality], cells, score)
+    return Metric(
+        SRG[modality], coalitions, lambda values, _, steps: read_insertion_deletion(values, modality, steps).srg
+    )
 
 
 def _synergy(spec: MetricSpec, view: Callable[[SynergyScore], Score]) -> Metric:
-    def score(game: Game, attribution: Attribution, steps: int) -> Score:
-        return view(synergistic_faithfulness(game, attribution, steps))
-
-    return Metric(spec, synergy_cells, score)
+    return Metric(spec, synergy_coalitions, lambda values, _, steps: view(read_synergy(values, steps)))
 
 
 def _gain(spec: MetricSpec, view: Callable[[GainScore], Score]) -> Metric:
-    def score(game: Game, attribution: Attribution, steps: int) -> Score:
-        return view(synergy_gain(game, attribution, steps))
-
-    return Metric(spec, gain_cells, score)
+    return Metric(spec, gain_coalitions, lambda values, _, steps: view(read_gain(values, steps)))
 
 
-def _volume(game: Game, attribution: Attribution, steps: int) -> Score:
-    return synergy_surface(game, attribution, steps).volume
+def _recovered_coalitions(attribution: Attribution, steps: int) -> Coalitions:
+    return recovered_coalitions(attribution, surface_steps(steps))
 
 
-def _recovered_cells(attribution: Attribution, steps: int) -> Coalitions:
-    return recovered_cells(attribution, surface_steps(steps))
-
-
-def _recovered(game: Game, attribution: Attribution, steps: int) -> Score:
-    return recovered_synergy(game, attribution, surface_steps(steps))
-
-
-def _total_cells(attribution: Attribution, steps: int) -> Coalitions:
-    return corner_cells(attribution.players)
-
-
-def _total(game: Game, attribution: Attribution, steps: int) -> Score:
-    return total_interaction(game)
+def _corners(attribution: Attribution, steps: int) -> Coalitions:
+    return corner_coalitions(attribution.players)
 
 
 for _metric in (
@@ -149,8 +147,10 @@ for _metric in (
     _gain(F_SYN_GAIN, lambda score: score),
     _gain(F_SYN_RECOVERED, lambda score: score.recovered),
     _gain(F_SYN_SHARE, lambda score: score.share),
-    Metric(F_SYN_VOLUME, surface_cells, _volume),
-    Metric(SURFACE_RECOVERED, _recovered_cells, _recovered),
-    Metric(TOTAL_INTERACTION, _total_cells, _total),
+    Metric(F_SYN_VOLUME, surface_coalitions, lambda values, _, steps: read_surface(values, steps).volume),
+    Metric(
+        SURFACE_RECOVERED, _recovered_coalitions, lambda values, _, steps: read_recovered(values, surface_steps(steps))
+    ),
+    Metric(TOTAL_INTERACTION, _corners, lambda values, _, steps: read_total(values)),
 ):
     METRICS.add(_metric.spec.name, _metric)

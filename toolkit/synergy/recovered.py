@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import CachedGame, Game
+from toolkit.games.game import Game
 from toolkit.synergy.f_syn import PAPER
 from toolkit.synergy.gain import N_RANDOM, TIE_SEEDS
 from toolkit.synergy.ordering import check_attribution, reference_orderings
-from toolkit.synergy.score import MetricSpec
+from toolkit.synergy.score import MetricSpec, ask_and_read, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore
-from toolkit.synergy.surface import SynergySurface, surface_cells, synergy_surface
-from toolkit.typing import Coalitions
+from toolkit.synergy.surface import SynergySurface, read_surface, surface_coalitions
+from toolkit.typing import Coalitions, Values
 
 SURFACE_RECOVERED = MetricSpec(
     "synergy-surface-recovered",
@@ -49,11 +49,16 @@ class RecoveredScore(CurveScore):
     total: float
 
 
-def recovered_cells(attribution: Attribution, steps: int = 10) -> Coalitions:
+def recovered_coalitions(
+    attribution: Attribution, steps: int = 10, *, n_random: int = N_RANDOM, seed: int = 0,
+    tie_seeds: Sequence[int] = TIE_SEEDS,
+) -> Coalitions:  # fmt: skip
     """Coalitions of the score: the surface of the attribution, then that of each random ordering."""
-    draws = reference_orderings(attribution.players, N_RANDOM, 0)
-    own = surface_cells(attribution, steps, tie_seeds=TIE_SEEDS)
-    return np.concatenate([own, *(surface_cells(draw, steps) for draw in draws)])
+    if steps < 2 or n_random < 4:
+        raise ValueError(f"needs at least 2 steps and 4 random orderings, got {steps} and {n_random}")
+    draws = reference_orderings(attribution.players, n_random, seed)
+    own = surface_coalitions(attribution, steps, tie_seeds=tie_seeds)
+    return np.concatenate([own, *(surface_coalitions(draw, steps) for draw in draws)])
 
 
 def _interior(surface: SynergySurface) -> float:
@@ -95,36 +100,29 @@ def recovered_synergy(
     Reference: arXiv 2605.22168 for F_syn; limits of pairwise scores: arXiv 2606.19410.
     """
     check_attribution(game, attribution)
-    if steps < 2 or n_random < 4:
-        raise ValueError(f"needs at least 2 steps and 4 random orderings, got {steps} and {n_random}")
-    cache = CachedGame(game)
-    draws = reference_orderings(attribution.players, n_random, seed, target=attribution.target)
-    cells = [surface_cells(attribution, steps, tie_seeds=tie_seeds), *(surface_cells(d, steps) for d in draws)]
-    cache(np.concatenate(cells))
-    surface = synergy_surface(cache, attribution, steps, tie_seeds=tie_seeds)
-    surfaces = [synergy_surface(cache, draw, steps) for draw in draws]
+    asked = recovered_coalitions(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds)
+    return ask_and_read(game, asked, lambda values: read_recovered(values, steps, n_random=n_random))
+
+
+def read_recovered(values: Values, steps: int, *, n_random: int = N_RANDOM) -> RecoveredScore:
+    """The score from the values of ``recovered_coalitions``."""
+    asked = values.reshape(-1, 2 * (steps + 1) ** 2)
+    surface = read_surface(asked[:-n_random].ravel(), steps)
+    surfaces = [read_surface(draw, steps) for draw in asked[-n_random:]]
     pairs = np.array([_interior(s) for s in surfaces]).reshape(-1, 2).mean(axis=1)
     total = float(surface.insertion[-1, -1])
     nothing = "the total interaction is exactly 0: there is nothing to recover" if total == 0 else None
-    reason = surface.volume.reason or nothing
+    reason = missing_reason(values) or nothing
     sign = float(np.sign(total))
     insertion = sign * _beyond(surface.insertion, [s.insertion for s in surfaces])
     deletion = sign * _beyond(surface.deletion, [s.deletion for s in surfaces])
     value = sign * (_interior(surface) - float(pairs.mean()))
     return RecoveredScore(
-        SURFACE_RECOVERED,
-        float("nan") if reason else value,
-        surface.fractions[1:-1],
-        (insertion + deletion) / 2,
-        cache.n_evaluations,
-        reason,
-        insertion=insertion,
-        deletion=deletion,
-        own=_interior(surface),
-        random=float(pairs.mean()),
-        standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-        total=total,
-    )
+        SURFACE_RECOVERED, value_or_nan(value, reason), surface.fractions[1:-1], (insertion + deletion) / 2,
+        reason=reason, insertion=insertion, deletion=deletion,
+        own=_interior(surface), random=float(pairs.mean()),
+        standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))), total=total,
+    )  # fmt: skip
 
 
 def surface_steps(steps: int) -> int:

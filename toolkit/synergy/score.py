@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from toolkit.games.game import CachedGame, Game
+from toolkit.typing import Coalitions, Values
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Score:
         fractions: Shape (n_steps + 1,): the k of each point of the curve, in [0, 1].
         curve: Shape (n_steps + 1,): the metric at each k.
         n_evaluations: Distinct coalitions that this score reads: what it costs on a game that was never asked before.
+            Filled in by whoever asked the game.
         reason: Why the value is NaN, else None.
     """
 
@@ -49,9 +55,29 @@ class Score:
     value: float
     fractions: NDArray[np.float64] = field(repr=False)
     curve: NDArray[np.float64] = field(repr=False)
-    n_evaluations: int
+    n_evaluations: int = 0
     reason: str | None = None
 
     def __post_init__(self) -> None:
         if math.isnan(self.value) != (self.reason is not None):
             raise ValueError(f"value is NaN exactly when a reason is given; got {self.value} and {self.reason!r}")
+
+
+S = TypeVar("S", bound=Score)
+
+
+def ask_and_read(game: Game, coalitions: Coalitions, read: Callable[[Values], S]) -> S:
+    """Ask a game once for all coalitions, and read the score from their values."""
+    cache = CachedGame(game)
+    return replace(read(cache(coalitions)), n_evaluations=cache.n_evaluations)
+
+
+def missing_reason(values: Values) -> str | None:
+    """Why no score can be computed from these values, or None if it can."""
+    bad = int((~np.isfinite(values)).sum())
+    return f"the game returned {bad} values that are not finite among {values.size}" if bad else None
+
+
+def value_or_nan(value: float, reason: str | None) -> float:
+    """The value, or NaN where there is a reason why it is missing."""
+    return float("nan") if reason else float(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
 from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
-from toolkit.synergy.score import MetricSpec, Score
+from toolkit.synergy.score import MetricSpec, Score, missing_reason, value_or_nan
 from toolkit.typing import Coalitions, Modality, Values
 
 SRG = {
@@ -68,23 +68,30 @@ def auc(curve: NDArray[np.float64], fractions: NDArray[np.float64]) -> float:
     return float(np.trapezoid(curve, fractions))
 
 
-def missing_reason(values: Values) -> str | None:
-    """Why no score can be computed from these values, or None if it can."""
-    bad = int((~np.isfinite(values)).sum())
-    return f"the game returned {bad} values that are not finite among {values.size}" if bad else None
-
-
-def insertion_deletion_cells(
+def insertion_deletion_coalitions(
     attribution: Attribution, modality: Modality, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)
 ) -> Coalitions:
     """Coalitions of both curves, shape (n_seeds * 2 * (K + 1), n_players): per seed, insertion then deletion."""
     fractions = curve_fractions(steps)
     all_of_it = attribution.players.of(modality)
-    blocks = []
+    parts = []
     for seed in check_tie_seeds(tie_seeds):
         top = top_coalitions(attribution, modality, fractions, tie_seed=seed)
-        blocks += [top | ~all_of_it, ~top]
-    return np.concatenate(blocks)
+        parts += [top | ~all_of_it, ~top]
+    return np.concatenate(parts)
+
+
+def read_insertion_deletion(values: Values, modality: Modality, steps: int) -> InsertionDeletion:
+    """Both curves from the values of ``insertion_deletion_coalitions``."""
+    fractions = curve_fractions(steps)
+    insertion, deletion = values.reshape(-1, 2, steps + 1).mean(axis=0)
+    areas = auc(insertion, fractions), auc(deletion, fractions)
+    reason = missing_reason(values)
+    srg = CurveScore(
+        SRG[modality], value_or_nan(areas[0] - areas[1], reason), fractions, insertion - deletion, reason=reason,
+        insertion=insertion, deletion=deletion,
+    )  # fmt: skip
+    return InsertionDeletion(modality, fractions, insertion, deletion, *areas, srg)
 
 
 def insertion_deletion(
@@ -118,20 +125,7 @@ def insertion_deletion(
         0.7
     """
     check_attribution(game, attribution)
-    fractions = curve_fractions(steps)
     cache = CachedGame(game)
-    values = cache(insertion_deletion_cells(attribution, modality, steps, tie_seeds=tie_seeds))
-    insertion, deletion = values.reshape(len(tie_seeds), 2, -1).mean(axis=0)
-    areas = auc(insertion, fractions), auc(deletion, fractions)
-    reason = missing_reason(values)
-    srg = CurveScore(
-        SRG[modality],
-        float("nan") if reason else areas[0] - areas[1],
-        fractions,
-        insertion - deletion,
-        cache.n_evaluations,
-        reason,
-        insertion=insertion,
-        deletion=deletion,
-    )
-    return InsertionDeletion(modality, fractions, insertion, deletion, *areas, srg)
+    values = cache(insertion_deletion_coalitions(attribution, modality, steps, tie_seeds=tie_seeds))
+    found = read_insertion_deletion(values, modality, steps)
+    return replace(found, srg=replace(found.srg, n_evaluations=cache.n_evaluations))

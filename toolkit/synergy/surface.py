@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
 from toolkit.synergy.f_syn import PAPER, second_difference
 from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
-from toolkit.synergy.score import MetricSpec
-from toolkit.synergy.srg import CurveScore, auc, missing_reason
-from toolkit.typing import Coalitions
+from toolkit.synergy.score import MetricSpec, missing_reason, value_or_nan
+from toolkit.synergy.srg import CurveScore, auc
+from toolkit.typing import Coalitions, Values
 
 F_SYN_VOLUME = MetricSpec(
     "f-syn-volume",
@@ -53,16 +53,31 @@ class SynergySurface:
         return np.diagonal(self.mean)
 
 
-def surface_cells(attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)) -> Coalitions:
+def surface_coalitions(attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)) -> Coalitions:
     """Coalitions of the surface, shape (n_seeds * 2 * (K + 1)^2, n_players): per seed, insertion then deletion."""
     fractions = curve_fractions(steps)
-    blocks = []
+    parts = []
     for seed in check_tie_seeds(tie_seeds):
         image = top_coalitions(attribution, "image", fractions, tie_seed=seed)
         text = top_coalitions(attribution, "text", fractions, tie_seed=seed)
         grid = (image[:, None] | text[None]).reshape(-1, attribution.players.n)
-        blocks += [grid, ~grid]
-    return np.concatenate(blocks)
+        parts += [grid, ~grid]
+    return np.concatenate(parts)
+
+
+def read_surface(values: Values, steps: int) -> SynergySurface:
+    """The surface from the values of ``surface_coalitions``."""
+    fractions = curve_fractions(steps)
+    grids = values.reshape(-1, 2, steps + 1, steps + 1)
+    sides = second_difference(grids, grids[..., :, :1], grids[..., :1, :], grids[..., :1, :1]).mean(axis=0)
+    strips = np.trapezoid(sides, fractions, axis=2)
+    curve = strips.mean(axis=0)
+    reason = missing_reason(values)
+    volume = CurveScore(
+        F_SYN_VOLUME, value_or_nan(auc(curve, fractions), reason), fractions, curve, reason=reason,
+        insertion=strips[0], deletion=strips[1],
+    )  # fmt: skip
+    return SynergySurface(fractions, sides[0], sides[1], volume)
 
 
 def synergy_surface(
@@ -94,22 +109,6 @@ def synergy_surface(
         ValueError: The attribution explains something else, or the steps or seeds are not valid.
     """
     check_attribution(game, attribution)
-    fractions = curve_fractions(steps)
     cache = CachedGame(game)
-    values = cache(surface_cells(attribution, steps, tie_seeds=tie_seeds))
-    grids = values.reshape(-1, 2, steps + 1, steps + 1)
-    sides = second_difference(grids, grids[..., :, :1], grids[..., :1, :], grids[..., :1, :1]).mean(axis=0)
-    strips = np.trapezoid(sides, fractions, axis=2)
-    curve = strips.mean(axis=0)
-    reason = missing_reason(values)
-    volume = CurveScore(
-        F_SYN_VOLUME,
-        float("nan") if reason else auc(curve, fractions),
-        fractions,
-        curve,
-        cache.n_evaluations,
-        reason,
-        insertion=strips[0],
-        deletion=strips[1],
-    )
-    return SynergySurface(fractions, sides[0], sides[1], volume)
+    found = read_surface(cache(surface_coalitions(attribution, steps, tie_seeds=tie_seeds)), steps)
+    return replace(found, volume=replace(found.volume, n_evaluations=cache.n_evaluations))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _VIEW_BYTES = 64 << 20
 _FREE_ANSWER_TOKENS = 8
+_GAMES = 8
 
 
 class LoadedVLM:
@@ -92,6 +93,7 @@ class LoadedVLM:
         self._is_warned = False
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
+        self._games: OrderedDict[tuple[object, ...], SampleGame] = OrderedDict()
         self._answers: dict[tuple[str, tuple[str, ...] | None], Answers] = {}
 
     @property
@@ -152,6 +154,7 @@ class LoadedVLM:
             self._state = now
             self._answers.clear()
             self._views.clear()
+            self._games.clear()
         if not self._is_warned and (found := foreign(now.code)):
             self._is_warned = True
             warnings.warn(
@@ -274,7 +277,7 @@ class LoadedVLM:
         return self.view(sample).prompt.spans
 
     def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleGame:
-        """The sample's game; ``target=None`` scores the model's own answer.
+        """The sample's game; ``target=None`` scores the model's own answer. The latest games are kept.
 
         The target's tokens are those that ``answer`` scored by the rule ``best``, the end of the answer included where
         one choice begins another.
@@ -287,7 +290,14 @@ class LoadedVLM:
         sample = self.asked(sample)
         target = self.answer(sample).text if target is None else target
         ids = self._target_ids(sample, target)
-        return SampleGame(self, sample, self.view(sample), target=target, token_ids=ids, baseline=baseline)
+        key = (sample_key(sample), sample.dataset, sample.id, sample.choices, target, ids, baseline)
+        if key not in self._games:
+            view = self.view(sample)
+            self._games[key] = SampleGame(self, sample, view, target=target, token_ids=ids, baseline=baseline)
+            if len(self._games) > _GAMES:
+                self._games.popitem(last=False)
+        self._games.move_to_end(key)
+        return self._games[key]
 
     def _target_ids(self, sample: Sample, target: str) -> tuple[int, ...]:
         if sample.choices is not None and target not in sample.choices:

@@ -7,7 +7,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -62,7 +62,8 @@ def as_asked(adapter: Adapter, sample: Sample) -> Sample:
         return sample
     released = make_instruction("llava", sample.choices)
     is_closed = bool(unknown_words(adapter.processor.tokenizer, released or ""))
-    return replace(sample, instruction=make_instruction("scenes", sample.choices) if is_closed else released)
+    _ = sample.image_digest  # hashed once, for every later request
+    return sample.with_instruction(make_instruction("scenes", sample.choices) if is_closed else released)
 
 
 def render(adapter: Adapter, sample: Sample) -> tuple[str, int]:

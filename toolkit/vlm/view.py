@@ -101,11 +101,8 @@ class View:
 
 def sample_key(sample: Sample) -> str:
     """Digest of everything of a sample that enters a model: pixels, question, instruction."""
-    digest = hashlib.sha256()
-    for part in (sample.image.mode, str(sample.image.size), sample.question, repr(sample.instruction)):
-        digest.update(f"{len(part)}:{part}".encode())
-    digest.update(sample.image.tobytes())
-    return digest.hexdigest()
+    parts = (sample.image_digest, sample.question, sample.instruction)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:

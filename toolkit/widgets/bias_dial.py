@@ -13,7 +13,7 @@ import numpy as np
 from toolkit.datasets.sample import Corners, Sample
 from toolkit.reporting.plots.style import FAINT, INK, PALETTE, new_figure, styled
 from toolkit.scenes import load
-from toolkit.synergy.f_syn import corner_cells
+from toolkit.synergy.f_syn import corner_coalitions
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.base_widget import (
     TIGHT,
@@ -62,7 +62,7 @@ def measured(vlm: VLM, sample: Sample) -> Corners:
     if sample.answer is None:
         raise ValueError(f"sample {sample.id!r} has no known answer; its corners cannot be compared with the world's")
     game = vlm.game(sample, target=sample.answer)
-    both, image, text, empty = (float(value) for value in game(corner_cells(game.players)))
+    both, image, text, empty = (float(value) for value in game(corner_coalitions(game.players)))
     return Corners(both, image, text, empty)
 
 

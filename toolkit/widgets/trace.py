@@ -13,9 +13,9 @@ from toolkit.explainers import explain
 from toolkit.explainers.base import ExplainerLike
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame
-from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, synergy_cells
+from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness, synergy_coalitions
 from toolkit.synergy.ordering import top_coalitions
-from toolkit.synergy.srg import insertion_deletion, insertion_deletion_cells
+from toolkit.synergy.srg import insertion_deletion, insertion_deletion_coalitions
 from toolkit.vlm.protocol import VLM
 
 Removal: TypeAlias = Literal["both", "image", "text"]
@@ -79,8 +79,8 @@ def trace_of(vlm: VLM, sample: Sample, attribution: Attribution, *, steps: int =
         baseline: What a removed cell looks like.
     """
     game = CachedGame(vlm.game(sample, target=attribution.target, baseline=baseline))
-    sides = [insertion_deletion_cells(attribution, modality, steps) for modality in ("image", "text")]
-    game(np.concatenate([*sides, synergy_cells(attribution, steps)]))
+    sides = [insertion_deletion_coalitions(attribution, modality, steps) for modality in ("image", "text")]
+    game(np.concatenate([*sides, synergy_coalitions(attribution, steps)]))
     image = insertion_deletion(game, attribution, modality="image", steps=steps)
     text = insertion_deletion(game, attribution, modality="text", steps=steps)
     synergy = synergistic_faithfulness(game, attribution, steps)

@@ -99,7 +99,7 @@ def test_an_embedded_model_unlearns_and_its_maps_show_it() -> None:
     from toolkit.explainers.internals.scope import fingerprint, leftovers
 
     vlm = toolkit.load_vlm("tiny-llava-grounded")
-    probe = shared_samples(StudySize(controls=40, methods=1))[:60]
+    probe = shared_samples(StudySize(controls=40, ranking=1))[:60]
     before = fingerprint(vlm.model)
     found = shuffled_twin(vlm, probe, steps=40, max_steps=200)
     assert found.before == share_right(vlm, probe) > found.chance + 0.2

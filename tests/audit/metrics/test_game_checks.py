@@ -56,18 +56,18 @@ def test_both_gaps_must_be_open():
     """A metric that puts random above the oracle fails, however far below the anti-oracle is."""
     by_explainer = {"oracle": 1.0, "random": 2.0, "anti-oracle": 0.0}
 
-    def score(game, attribution, steps):
+    def score(values, attribution, steps):
         return Score(SPEC, by_explainer[attribution.explainer], np.ones(1), np.ones(1), 1)
 
-    cells = {cell.check: cell for cell in gate_entries(Metric(SPEC, METRICS["f-syn"].cells, score))}
+    cells = {cell.check: cell for cell in gate_entries(Metric(SPEC, METRICS["f-syn"].coalitions, score))}
     assert cells["gate AND"].value == -1.0
     assert cells["gate AND"].passed is False
 
 
-def index_lover(game, attribution, steps):
+def index_lover(values, attribution, steps):
     """A metric that pays players of low number: what the ties rule is there for."""
     image = attribution.of("image")
-    value = float(game(np.ones((1, game.players.n), dtype=bool))[0]) + float(np.argmax(image)) / 10
+    value = float(values.max()) + float(np.argmax(image)) / 10
     return Score(SPEC, value, np.ones(1), np.ones(1), 1)
 
 
@@ -75,7 +75,7 @@ SPEC = MetricSpec("index-lover", 1, (-1.0, 5.0), "index", "made up")
 
 
 def test_a_metric_that_reads_the_numbering_fails_the_ties_rule():
-    cell = ties_entry(Metric(SPEC, METRICS["f-syn"].cells, index_lover))
+    cell = ties_entry(Metric(SPEC, METRICS["f-syn"].coalitions, index_lover))
     assert cell.passed is not True
     own = ties_entry(METRICS["f-syn-paper"])
     ends = own.low / own.value, own.high / own.value  # chi-square with 3 degrees of freedom

@@ -15,7 +15,7 @@ from toolkit.audit.metrics import gate_games as gates
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate, xor_gate
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players, TableGame
-from toolkit.synergy.f_syn import corner_cells, synergistic_faithfulness, total_interaction
+from toolkit.synergy.f_syn import corner_coalitions, synergistic_faithfulness, total_interaction
 from toolkit.synergy.gain import synergy_gain
 from toolkit.synergy.ordering import reference_orderings
 from toolkit.synergy.recovered import recovered_synergy
@@ -38,7 +38,7 @@ class WithCorners:
 
     def __call__(self, coalitions):
         values = self.game(coalitions).copy()
-        for corner, move in zip(corner_cells(self.players), self.moves, strict=True):
+        for corner, move in zip(corner_coalitions(self.players), self.moves, strict=True):
             values[(coalitions == corner).all(axis=1)] += move
         return values
 

@@ -77,7 +77,7 @@ def test_punished_means_that_the_oracle_lies_below_random():
 def test_salience_must_beat_attention_and_random():
     def verdict(made, attention):
         values = dict.fromkeys(GROUPS["made for VLMs"], made) | dict.fromkeys(GROUPS["attention"], attention)
-        return salience_claim({GROUNDED: table_of("methods", "salience", values | {"random": 0.0})})
+        return salience_claim({GROUNDED: table_of("explainers", "salience", values | {"random": 0.0})})
 
     assert verdict(0.4, 0.1).verdict == REPRODUCED
     assert verdict(0.4, 0.4).verdict == NOT

@@ -18,16 +18,14 @@ from toolkit.audit.metrics.model_checks import (
     weights_entry,
 )
 from toolkit.audit.metrics.rules import RULES
-from toolkit.audit.metrics.study import frame, shuffle_weights, study_controls, study_methods
+from toolkit.audit.metrics.study import frame, shuffle_weights, study_controls, study_explainers
 from toolkit.audit.metrics.two_player_macro import surrogate_rows, surrogate_table
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.audit.validation import validate_metric
-from toolkit.synergy.metrics import METRICS
 
-PLAN = StudySize(controls=12, halves=6, weights=0, methods=6, settings=2, diagnosis=8, surrogate=2, flaws=2,
+PLAN = StudySize(controls=12, halves=6, weights=0, ranking=6, settings=2, diagnosis=8, surrogate=2, flaws=2,
             explainers=("occlusion", "random", "oracle", "anti-oracle"))  # fmt: skip
 NAMES = ("srg-image", "srg-text", "f-syn", "f-syn-recovered")
-METRICS_HERE = {name: METRICS[name] for name in NAMES}
 GROUNDED, BIASED = "tiny-llava-grounded", "tiny-llava-biased"
 
 
@@ -41,8 +39,8 @@ def tables():
     found = {}
     for name in (GROUNDED, BIASED):
         vlm = KnownVLM(name)
-        rows = study_controls(vlm, samples, METRICS_HERE, PLAN, quiet)
-        found[name] = frame(rows + study_methods(vlm, samples, METRICS_HERE, PLAN, quiet))
+        rows = study_controls(vlm, samples, NAMES, PLAN, quiet)
+        found[name] = frame(rows + study_explainers(vlm, samples, NAMES, PLAN, quiet))
     return found
 
 
@@ -84,7 +82,7 @@ def test_rank_agreement_is_computed_for_every_setting(cells):
 
 def test_samples_without_localised_evidence_do_not_judge():
     samples = [known_sample(0, everywhere=True), known_sample(1)]
-    rows = study_controls(KnownVLM(), samples, METRICS_HERE, PLAN, quiet)
+    rows = study_controls(KnownVLM(), samples, NAMES, PLAN, quiet)
     assert {row["sample"] for row in rows} == {"known-001"}
 
 
@@ -92,11 +90,11 @@ def test_a_failing_method_is_a_row_with_a_reason():
     def broken(vlm, sample):
         raise ValueError("no gradient")
 
-    plan = StudySize(methods=2, settings=0, explainers=("random", "occlusion", broken))
-    table = frame(study_methods(KnownVLM(), [known_sample(0)], METRICS_HERE, plan, quiet))
+    plan = StudySize(ranking=2, settings=0, explainers=("random", "occlusion", broken))
+    table = frame(study_explainers(KnownVLM(), [known_sample(0)], NAMES, plan, quiet))
     failed = table[table["part"] == "failures"]
     assert failed["reason"].tolist() == ["ValueError: no gradient"]
-    assert set(table.loc[table["part"] == "methods", "explainer"]) == {"random", "occlusion"}
+    assert set(table.loc[table["part"] == "explainers", "explainer"]) == {"random", "occlusion"}
 
 
 def test_collapse_reports_an_exact_p_and_both_twins(tables):
@@ -252,7 +250,7 @@ def test_small_statistics():
 
 
 def test_shared_samples_take_turns_and_suffice():
-    plan = StudySize(controls=4, methods=2)
+    plan = StudySize(controls=4, ranking=2)
     samples = validation.shared_samples(plan)
     assert [s.dataset for s in samples[:4]] == ["scenes-existence", "scenes-choice"] * 2
     assert len(samples) == 8
@@ -260,8 +258,8 @@ def test_shared_samples_take_turns_and_suffice():
 
 def test_a_smaller_plan_shrinks_every_part_and_a_twin_is_asked_less():
     small = StudySize().scaled(20)
-    assert (small.controls, small.halves, small.methods) == (20, 4, 4)
-    assert StudySize().scaled(400).methods == StudySize().methods
+    assert (small.controls, small.halves, small.ranking) == (20, 4, 4)
+    assert StudySize().scaled(400).ranking == StudySize().ranking
     assert StudySize().for_biased().controls == 60
     assert StudySize().for_biased().weights == 0
     assert StudySize().for_biased().settings == 0
@@ -271,7 +269,7 @@ def test_the_full_plan_asks_enough_for_every_rule():
     plan = StudySize()
     asked = {
         "controls": plan.controls, "half right, models": plan.halves, "twins": plan.for_biased().controls,
-        "random weights": plan.weights, "seeds": plan.methods,
+        "random weights": plan.weights, "seeds": plan.ranking,
     } | dict.fromkeys(("baselines", "steps", "granularity"), plan.settings)  # fmt: skip
     needed = {rule.check: rule.n_min for rule in RULES if rule.needs == "models"}
     assert set(asked) == set(needed)

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from toolkit.audit.metrics.study import StudySize, eligible, frame, study_methods
+from toolkit.audit.metrics.study import StudySize, eligible, frame, study_explainers
 from toolkit.audit.paper.collapse import collapse_table
 from toolkit.datasets.sample import Sample
 from toolkit.redundancy import diagnose
 from toolkit.reporting.page import frame_table, page
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
-from toolkit.synergy.metrics import METRICS
 from toolkit.vlm.protocol import VLM
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def bias_sweep(
     Raises:
         ValueError: No samples with localised evidence.
     """
-    plan = replace(StudySize(), methods=len(samples), settings=0, explainers=tuple(explainers))
+    plan = replace(StudySize(), ranking=len(samples), settings=0, explainers=tuple(explainers))
     rows: list[dict[str, Any]] = []
     for strength, vlm in sorted(models.items()):
         if progress is not None:
@@ -131,8 +130,7 @@ def bias_sweep(
         localised = eligible(vlm, samples, len(samples))
         if not localised:
             raise ValueError("no sample has localised evidence; the dial needs generated samples with their truth")
-        metrics = {name: METRICS[name] for name in _METRICS}
-        table = frame(study_methods(vlm, localised, metrics, plan, lambda message: None))
+        table = frame(study_explainers(vlm, localised, _METRICS, plan, lambda message: None))
         taus = collapse_table({vlm.name: table}, ("srg-image", "srg-text", "f-syn"), seed=seed)
         for tau in taus[taus["dataset"] == "all"].to_dict("records"):
             rows.append(_row(strength, f"tau {tau['first']} / {tau['second']}", tau["tau"], tau["low"], tau["high"]))

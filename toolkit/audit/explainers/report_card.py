@@ -19,9 +19,9 @@ from toolkit.audit.explainers.sensitivity import sensitivity
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.plugin import Check, check_explainer, format_error
+from toolkit.measuring import measure
 from toolkit.reporting.page import frame_table, page, table
 from toolkit.stats.rank_agreement import mean_and_error
-from toolkit.synergy import evaluate_all
 from toolkit.vlm.protocol import VLM
 
 BESIDE = ("oracle", "integrated-gradients", "occlusion", "attention-last", "random", "anti-oracle")
@@ -113,22 +113,16 @@ class ReportCard:
 
 
 def faithfulness(
-    methods: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
+    explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean metric by method: one row per method, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``."""
-    names = [get_explainer(method).name for method in methods]
-    found: dict[tuple[str, str], list[float]] = {(name, metric): [] for name in names for metric in METRICS}
-    for sample in samples:
-        game = vlm.game(sample)
-        maps = [explain(method, vlm, sample, target=game.target, seed=seed) for method in methods]
-        for name, scores in zip(names, evaluate_all(game, maps, metrics=METRICS), strict=True):
-            for metric in METRICS:
-                found[name, metric].append(scores[metric].value)
+    """Mean metric by explainer: one row per explainer, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``."""
+    found = measure(vlm, samples, explainers, METRICS, seeds=[seed])
     rows = []
-    for name in names:
-        row: dict[str, float | int | str] = {"explainer": name}
+    for name, own in found.groupby("explainer", sort=False):
+        row: dict[str, float | int | str] = {"explainer": str(name)}
         for metric in METRICS:
-            row[metric], row[f"{metric}_se"], row["n_samples"] = mean_and_error(found[name, metric])
+            values = own.loc[own["metric"] == metric, "value"].tolist()
+            row[metric], row[f"{metric}_se"], row["n_samples"] = mean_and_error(values)
         rows.append(row)
     return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
 

@@ -190,7 +190,7 @@ def salience_claim(tables: Mapping[str, pd.DataFrame]) -> Claim:
     holds: dict[str, bool] = {}
     told = []
     for model, table in tables.items():
-        rows = table[(table["metric"] == SALIENCE.name) & (table["part"] == "methods")]
+        rows = table[(table["metric"] == SALIENCE.name) & (table["part"] == "explainers")]
         wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first")
         if not {m for g in GROUPS.values() for m in g} | {"random"} <= set(wide):
             continue

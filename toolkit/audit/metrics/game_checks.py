@@ -29,7 +29,7 @@ def _gate(check: str) -> CachedGame:
 
 def _score(metric: Metric, game: Game, kind: str, known: Floats | None = None, seed: int = 0) -> float:
     known = evidence() if known is None else known
-    return metric.score(game, control(kind, known, game.players, "", seed=seed), STEPS).value
+    return metric(game, control(kind, known, game.players, "", seed=seed), STEPS).value
 
 
 def _draws(metric: Metric, game: Game) -> Floats:
@@ -60,7 +60,7 @@ def _additive_entry(metric: Metric) -> JudgedEntry:
     """A metric that gives no score where nothing is joint, and says why, is as right as one that gives 0."""
     game = _gate("gate additive")
     scores = [
-        metric.score(game, control(k, evidence(), game.players, ""), STEPS) for k in ("oracle", "random", "anti-oracle")
+        metric(game, control(k, evidence(), game.players, ""), STEPS) for k in ("oracle", "random", "anti-oracle")
     ]
     values = [abs(score.value) for score in scores if score.reason is None]
     reasons = sorted({score.reason for score in scores if score.reason is not None})
@@ -115,7 +115,7 @@ def ties_entry(metric: Metric) -> JudgedEntry:
     scores = []
     for _ in range(N_RENAMED):
         renamed = RenamedGame(game, random_order(players(), rng))
-        scores.append(metric.score(renamed, renamed.rename(attribution), STEPS).value)
+        scores.append(metric(renamed, renamed.rename(attribution), STEPS).value)
     gap = float(np.mean(scores) - _draws(metric, game).mean())
     share = float(np.std(scores, ddof=1)) / gap if gap > 0 else float("nan")
     # Of a standard deviation over normal draws: (n - 1) s^2 / sigma^2 is chi-square with n - 1 degrees of freedom.

@@ -91,7 +91,7 @@ def gate_table(metrics: Sequence[str] = SCORES, n_draws: int = N_DRAWS) -> pd.Da
 
 
 def _score(metric: Metric, game: CachedGame, kind: str, seed: int) -> float:
-    return metric.score(game, control(kind, evidence(), game.players, "", seed=seed), STEPS).value
+    return metric(game, control(kind, evidence(), game.players, "", seed=seed), STEPS).value
 
 
 def noise_table(metrics: Sequence[str] = SCORES) -> pd.DataFrame:

@@ -162,7 +162,7 @@ def tau(first: Floats, second: Floats) -> float:
 
 def ranked(table: pd.DataFrame, metric: str, setting: str = "default") -> pd.DataFrame:
     """Scores of the ranked methods, one row per sample, complete rows only."""
-    rows = table[(table["metric"] == metric) & (table["part"] == "methods") & (table["setting"] == setting)]
+    rows = table[(table["metric"] == metric) & (table["part"] == "explainers") & (table["setting"] == setting)]
     return rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first").dropna()
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.audit.metrics.study import explain_all
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame
+from toolkit.measuring import attributions_of
 from toolkit.stats.estimates import clustered_mean
 from toolkit.stats.spearman import spearman
 from toolkit.synergy.f_syn import synergistic_faithfulness
@@ -64,7 +64,8 @@ def surrogate_rows(
     """F_syn's curve and the exact index at every k, one row per sample, explainer and k, with their costs."""
     rows: list[dict[str, Any]] = []
     for number, sample in enumerate(samples):
-        attributions, _ = explain_all(vlm, sample, explainers, seed=number)
+        tried = attributions_of(vlm, sample, explainers, target=vlm.answer(sample).text, seeds=[number])
+        attributions = [one.attribution for one in tried if one.attribution is not None]
         game = CachedGame(vlm.game(sample))
         rows += compare_with_exact(
             vlm.name, sample, game, attributions, steps=steps, n_background=n_background, seed=[seed, number]

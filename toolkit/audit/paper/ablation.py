@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from toolkit.audit.metrics.study import controls_of, explain_all
+from toolkit.audit.metrics.study import controls_of
 from toolkit.audit.paper.flaws import FLAWS, GAP, Case, Spoiled, correct, gap, ranked_columns
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import CachedGame
+from toolkit.measuring import attributions_of
 from toolkit.stats.correlation import kendall_tau
 from toolkit.stats.estimates import cluster_weights
 from toolkit.vlm.protocol import VLM
@@ -25,8 +26,9 @@ def cases_of(vlm: VLM, samples: Sequence[Sample], explainers: Sequence[str]) -> 
     """Samples with the attributions of the ranked methods, then oracle and anti-oracle; complete ones only."""
     cases = []
     for number, sample in enumerate(samples):
-        attributions, failed = explain_all(vlm, sample, explainers, seed=number)
-        if not failed:
+        tried = attributions_of(vlm, sample, explainers, target=vlm.answer(sample).text, seeds=[number])
+        attributions = [one.attribution for one in tried if one.attribution is not None]
+        if len(attributions) == len(tried):
             missing = [kind for kind in ("oracle", "anti-oracle") if kind not in explainers]
             attributions += controls_of(vlm, sample, missing, seed=number)
             cases.append(Case(vlm, sample, tuple(attributions), CachedGame(vlm.game(sample))))

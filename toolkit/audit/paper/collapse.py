@@ -34,7 +34,7 @@ def collapse_table(
     """
     rows = []
     for model, table in tables.items():
-        for dataset in (*sorted(table.loc[table["part"] == "methods", "dataset"].unique()), "all"):
+        for dataset in (*sorted(table.loc[table["part"] == "explainers", "dataset"].unique()), "all"):
             chosen = table if dataset == "all" else table[table["dataset"] == dataset]
             wide = _shared(chosen, metrics)
             n = len(next(iter(wide.values())))

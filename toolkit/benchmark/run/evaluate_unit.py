@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from toolkit.benchmark.run.records import Line, jsonable
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines, reason_of
+from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
+from toolkit.measuring import explain_jobs, reason_of
 from toolkit.synergy.score import Score
 from toolkit.synergy.srg import CurveScore
 from toolkit.vlm.protocol import VLM, VLMGame
@@ -35,6 +36,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Workspace) -> list[Lin
         sample.image.load()
         answer = vlm.answer(sample)
         game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
+        before = game.n_evaluations
         corners = _corners(game)
         if not np.isfinite(list(corners.values())).all():
             raise ArithmeticError(f"the model's values are not finite: {corners}")
@@ -56,7 +58,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Workspace) -> list[Lin
     for record in records:
         record |= about
     effort = bench.effort(vlm)
-    line["cost"] = {"seconds": time.perf_counter() - start, "n_evaluations": game.n_evaluations, **effort}
+    line["cost"] = {"seconds": time.perf_counter() - start, "n_evaluations": game.n_evaluations - before, **effort}
     return [jsonable(item) for item in (line, *records)]
 
 
@@ -70,24 +72,23 @@ def _explain_all(
     unit: Unit, records: list[Line], vlm: VLM, sample: Sample, target: str, bench: Workspace
 ) -> dict[int, Attribution]:
     """Attributions by record number; the records of the others say why there is none."""
+    tried = explain_jobs(unit.jobs, lambda name, seed: bench.explain(name, vlm, sample, target=target, seed=seed))
     found: dict[int, Attribution] = {}
-    for number, (explainer, seed) in enumerate(unit.jobs):
-        try:
-            attribution = bench.explain(explainer, vlm, sample, target=target, seed=seed)
-        except Skip as reason:
-            records[number] |= {"status": "skipped", "reason": str(reason)}
-        except Exception as error:  # a record says what happened; the other explainers go on
-            records[number] |= {"status": "failed", "reason": reason_of(error)}
-        else:
-            found[number] = attribution
-            records[number] |= {
-                "scores": attribution.scores, "details": attribution.details,
-                "convergence_delta": attribution.convergence_delta,
-                "cost": {
-                    "seconds": attribution.seconds, "n_evaluations": attribution.n_evaluations,
-                    "n_gradients": attribution.n_gradients,
-                },
-            }  # fmt: skip
+    for number, one in enumerate(tried):
+        if one.attribution is None:
+            skipped = isinstance(one.error, Skip)
+            reason = str(one.error) if skipped else reason_of(one.error)
+            records[number] |= {"status": "skipped" if skipped else "failed", "reason": reason}
+            continue
+        found[number] = attribution = one.attribution
+        records[number] |= {
+            "scores": attribution.scores, "details": attribution.details,
+            "convergence_delta": attribution.convergence_delta,
+            "cost": {
+                "seconds": attribution.seconds, "n_evaluations": attribution.n_evaluations,
+                "n_gradients": attribution.n_gradients,
+            },
+        }  # fmt: skip
     return found
 
 

@@ -145,7 +145,7 @@ def count_passes(spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_tex
     attributions = [Attribution(rng.standard_normal(players.n), players, name, "") for name, _ in jobs]
     plan = plan_metrics(attributions, spec.metrics, spec.steps)
     alone = plan_metrics(attributions[:1], spec.metrics, spec.steps)
-    return plan.n_cells, alone.n_cells * len(jobs), plan.n_images
+    return plan.n_coalitions, alone.n_coalitions * len(jobs), plan.n_images
 
 
 def _size(dataset: str, wanted: int | None) -> int | None:

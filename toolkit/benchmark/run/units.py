@@ -157,14 +157,6 @@ def unit_keys(unit: Unit, spec: BenchmarkSpec) -> list[str]:
     return [sample_key(unit), *(record_key(unit, job, spec) for job in unit.jobs)]
 
 
-def reason_of(error: BaseException) -> str:
-    """A failure as one line; running out of memory has one name on every device."""
-    text = " ".join(str(error).split())[:500]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "out of memory" in text.lower():
-        return f"out of memory: {text}" if text else "out of memory"
-    return f"{type(error).__name__}: {text}"
-
-
 def base_lines(unit: Unit, spec: BenchmarkSpec, sample: Sample | Unreadable) -> list[Line]:
     """The sample line and one line per job, with all that is known before anything is evaluated."""
     truth = sample.truth if isinstance(sample, Sample) else None

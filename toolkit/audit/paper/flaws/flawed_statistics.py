@@ -14,8 +14,8 @@ from toolkit.explainers import explain
 from toolkit.games.game import CachedGame
 from toolkit.stats.correlation import Tau, clustered_tau
 from toolkit.stats.estimates import clustered_mean
+from toolkit.synergy.evaluate import plan_metrics
 from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
-from toolkit.synergy.metric_plan import plan_metrics
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS
 
 
@@ -42,7 +42,7 @@ def known_tau(tau: Tau) -> float:
 def _bare_tau(cases: Sequence[Case], right: Floats) -> Spoiled:
     """Kendall's tau taken as it stands, whatever its interval."""
     image, text = (
-        np.array([[METRICS[m].score(c.game, c.attributions[i], STEPS).value for i in ranked_columns(c)] for c in cases])
+        np.array([[METRICS[m](c.game, c.attributions[i], STEPS).value for i in ranked_columns(c)] for c in cases])
         for m in ("srg-image", "srg-text")
     )
     tau = clustered_tau(image, text, rng=np.random.default_rng(0))

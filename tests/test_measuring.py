@@ -1,0 +1,123 @@
+"""The measuring loop: one row per metric of an attribution, one game per sample, failures with their reason."""
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+from support.paper_vlm import PaperVLM, paper_sample
+
+import toolkit
+from toolkit.games.coalition_plan import plan_coalitions
+from toolkit.measuring import COLUMNS, measure
+from toolkit.synergy import METRICS, MetricSpec, Score, evaluate_all
+from toolkit.synergy.metrics import Metric
+from toolkit.vlm.sample_game import SampleGame
+
+SAMPLES = [paper_sample(i) for i in range(2)]
+
+
+def test_one_row_per_sample_explainer_seed_and_metric():
+    table = measure(PaperVLM("and"), SAMPLES, ["oracle", "random"], ["f-syn", "srg-image"], seeds=(3, 4))
+    assert list(table) == list(COLUMNS)
+    counts = table.groupby(["explainer", "seed"]).size().to_dict()
+    assert counts == {("oracle", 3): 4, ("random", 3): 4, ("random", 4): 4}
+    assert table["reason"].isna().all()
+    scored = evaluate_all(
+        PaperVLM("and").game(SAMPLES[0]), [toolkit.explain("random", PaperVLM("and"), SAMPLES[0], seed=4)],
+        metrics=["f-syn"],
+    )  # fmt: skip
+    mine = table.query("sample == @SAMPLES[0].id and explainer == 'random' and seed == 4 and metric == 'f-syn'")
+    assert mine["value"].tolist() == [scored[0]["f-syn"].value]
+
+
+def test_an_explainer_that_fails_leaves_a_reason_and_the_others_their_rows():
+    def broken(vlm, sample):
+        raise RuntimeError("no gradient")
+
+    table = measure(PaperVLM("and"), SAMPLES, [broken, "oracle"], ["f-syn"])
+    assert table[table["explainer"] == "broken"]["reason"].tolist() == ["RuntimeError: no gradient"] * 2
+    assert table[table["explainer"] == "broken"]["value"].isna().all()
+    assert table[table["explainer"] == "oracle"]["value"].notna().all()
+
+
+@pytest.mark.parametrize("missing", ["samples", "explainers", "metrics", "seeds"])
+def test_nothing_to_measure_is_said(missing):
+    asked = {"samples": SAMPLES, "explainers": ["oracle"], "metrics": ["f-syn"], "seeds": (0,)} | {missing: []}
+    with pytest.raises(ValueError, match=f"nothing to measure.*0 {missing}"):
+        measure(PaperVLM("and"), **asked)
+
+
+def test_metrics_with_one_function_of_coalitions_are_views_of_one_measurement(monkeypatch):
+    """Six default metrics of one attribution order its players four times: F_syn's two sides, and one per curve."""
+    from toolkit.synergy import f_syn, srg
+
+    calls = []
+    for module in (f_syn, srg):
+        real = module.top_coalitions
+
+        def counted(*args, real=real, **kwargs):
+            calls.append(args[1])
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(module, "top_coalitions", counted)
+    game = PaperVLM("and").game(SAMPLES[0])
+    attribution = toolkit.explain("oracle", PaperVLM("and"), SAMPLES[0])
+    evaluate_all(game, [attribution])
+    assert sorted(calls) == ["image", "image", "text", "text"]
+
+
+def test_a_metric_sees_only_the_values_that_it_asked_for():
+    seen = []
+    spec = MetricSpec("ends", 1, (0.0, 1.0), "probability", "made up")
+
+    def ends(attribution, steps):
+        return np.stack([np.zeros(attribution.players.n, bool), np.ones(attribution.players.n, bool)])
+
+    def score(values, attribution, steps):
+        seen.append(values)
+        return Score(spec, float(values[1] - values[0]), np.ones(1), values)
+
+    game = PaperVLM("and").game(SAMPLES[0])
+    attribution = toolkit.explain("oracle", PaperVLM("and"), SAMPLES[0])
+    [found] = evaluate_all(game, [attribution], metrics=["f-syn", Metric(spec, ends, score)])
+    assert list(found) == ["f-syn", "ends"]
+    assert seen[0].tolist() == game(ends(attribution, 10)).tolist()
+    assert found["ends"].n_evaluations == 2
+    declared = plan_coalitions(METRICS["f-syn"].coalitions(attribution, 10), game.players)
+    assert found["f-syn"].n_evaluations == declared.n_coalitions
+
+
+def test_one_unit_runs_each_distinct_coalition_once_and_reads_its_image_once(monkeypatch):
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+    sample = toolkit.load_samples("scenes-existence", n=1)[0]
+    run, hashed = [], []
+    learn, sha256 = SampleGame.learn, hashlib.sha256
+
+    def learning(game, coalitions, values, **kwargs):
+        run.extend((game.target, game.baseline, row.tobytes()) for row in coalitions)
+        learn(game, coalitions, values, **kwargs)
+
+    def hashing(data=b"", **kwargs):
+        hashed.append(bytes(data))
+        return sha256(data, **kwargs)
+
+    monkeypatch.setattr(SampleGame, "learn", learning)
+    monkeypatch.setattr(hashlib, "sha256", hashing)
+    games = ["occlusion", "kernel-shap", "shapley-interaction"]
+    measure(vlm, [sample], [*games, "rollout", "input-x-gradient", "grad-cam", "random"])
+    assert len(run) > 800
+    assert len(run) == len(set(run))
+    assert sum(sample.image.tobytes() in data for data in hashed) == 1
+
+
+def test_an_image_that_is_changed_in_place_is_another_image():
+    sample = toolkit.load_samples("scenes-existence", n=1)[0]
+    before = sample.image_digest
+    assert sample.with_instruction("Look.").image_digest == before
+    sample.image.putpixel((3, 3), (1, 2, 3))
+    changed = sample.image_digest
+    assert changed != before
+    sample.image.paste((9, 9, 9), (0, 0, 4, 4))
+    assert sample.image_digest not in (before, changed)
+    assert pickle.loads(pickle.dumps(sample)).image_digest == sample.image_digest
