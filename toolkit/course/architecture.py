@@ -26,8 +26,9 @@ RINGS: dict[str, dict[str, str]] = {
         "games": "3  players, coalitions, values",
         "explainers": "4  one score per player",
         "synergy": "5  metrics of an explanation",
-        "redundancy": "6  diagnosis of a model",
-        "stats": "7  intervals and tests",
+        "measuring": "6  one loop, one row",
+        "redundancy": "7  diagnosis of a model",
+        "stats": "8  intervals and tests",
     },
 }
 """Ring -> room -> what it holds; the rooms of Measure in the order in which a sample meets them."""
@@ -57,7 +58,7 @@ def architecture() -> Drawing:
 
 
 def _plain(words: str) -> str:
-    return words.lstrip("1234567 ")
+    return words.lstrip("12345678 ")
 
 
 def _band(axes: Axes, ring: str, rooms: dict[str, str], *, y: float) -> None:
@@ -68,7 +69,7 @@ def _band(axes: Axes, ring: str, rooms: dict[str, str], *, y: float) -> None:
     for number, (room, words) in enumerate(rooms.items()):
         x = 1.6 + number * width
         axes.add_patch(_box(x, y + 0.12, width - 0.16, 0.72, colour, alpha=0.28))
-        axes.text(x + 0.1, y + 0.62, f"{room}/", fontsize=9.5, fontweight="bold", color=INK, va="center")
+        axes.text(x + 0.1, y + 0.62, f"{room}.py" if room == "measuring" else f"{room}/", fontsize=8.6, fontweight="bold", color=INK, va="center")
         axes.text(x + 0.1, y + 0.33, _wrapped(words, width), fontsize=7.6, color=INK, va="center")
         if ring == "Measure" and number:
             axes.annotate(
