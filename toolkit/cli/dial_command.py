@@ -21,7 +21,7 @@ def dial(
     biased: str = typer.Option("tiny-llava-biased", help="Its twin that answers from the words."),
     samples: int = typer.Option(12, min=3, help="Samples with localised evidence, and as many of everyday objects."),
     train_steps: int = typer.Option(
-        0, min=0, help="Train each model in between for so many steps, half a second each; 0 blends the twins instead."
+        0, min=0, help="Train each model in between for so many steps, half a second each; 0 mixes the twins instead."
     ),
     seed: int = typer.Option(0, min=0, help="Seed of the samples and of everything random."),
 ) -> None:
@@ -29,7 +29,7 @@ def dial(
     check_folder(out)
     import toolkit
     from toolkit.audit.bias.bias_sweep import bias_sweep
-    from toolkit.audit.bias.twins_mixed import STRENGTHS, blends, check_twins
+    from toolkit.audit.bias.twins_mixed import STRENGTHS, check_twins, mixed_twins
     from toolkit.audit.bias.twins_trained import between
     from toolkit.audit.metrics.study import StudySize, eligible, shared_samples
     from toolkit.scenes.training.recipes import RECIPES
@@ -45,9 +45,9 @@ def dial(
             f"strength; the ends are {grounded} and {biased}."
         )
     else:
-        models = blends(first, second, STRENGTHS)
+        models = mixed_twins(first, second, STRENGTHS)
         source = (
-            f"The models in between are blends: with probability s the answer comes from {biased}, else from "
+            f"The models in between are mixtures: with probability s the answer comes from {biased}, else from "
             f"{grounded}; both ends are the trained models."
         )
     asked = eligible(first, shared_samples(StudySize(controls=samples, ranking=1), seed=seed), samples)

@@ -3,7 +3,7 @@ import pytest
 from support.known_vlm import KnownVLM, known_sample
 
 from toolkit.audit.bias.bias_sweep import bias_sweep
-from toolkit.audit.bias.twins_mixed import BlendedVLM, blends
+from toolkit.audit.bias.twins_mixed import MixedVLM, mixed_twins
 from toolkit.games.game import Players
 
 SAMPLES = [known_sample(i) for i in range(8)]
@@ -16,16 +16,16 @@ def test_a_blend_is_linear_and_its_ends_are_the_twins():
     coalitions = rng.random((20, GROUNDED.players(sample).n)) < 0.5
     first, second = (vlm.game(sample, target="yes")(coalitions) for vlm in (GROUNDED, BIASED))
     for strength in (0.0, 0.25, 1.0):
-        blended = BlendedVLM(GROUNDED, BIASED, strength).game(sample, target="yes")
+        blended = MixedVLM(GROUNDED, BIASED, strength).game(sample, target="yes")
         assert blended(coalitions) == pytest.approx((1 - strength) * first + strength * second, abs=1e-15)
-    assert BlendedVLM(GROUNDED, BIASED, 0.5).answer(sample).by_choice["yes"] == pytest.approx(0.95)
+    assert MixedVLM(GROUNDED, BIASED, 0.5).answer(sample).by_choice["yes"] == pytest.approx(0.95)
 
 
 def test_a_blend_has_no_gradients_and_no_wrong_strength():
     with pytest.raises(TypeError, match="forward passes"):
-        BlendedVLM(GROUNDED, BIASED, 0.5).white_box(SAMPLES[0])
+        MixedVLM(GROUNDED, BIASED, 0.5).white_box(SAMPLES[0])
     with pytest.raises(ValueError, match="must lie in"):
-        BlendedVLM(GROUNDED, BIASED, 1.5)
+        MixedVLM(GROUNDED, BIASED, 1.5)
 
 
 class FewerCells(KnownVLM):
@@ -48,15 +48,15 @@ def test_models_that_are_no_twins_are_refused():
     other = KnownVLM("tiny-internvl-biased")
     other.family = "internvl"
     with pytest.raises(ValueError, match=r"'tiny-internvl-biased' \(internvl\) are no twins; take two models of one"):
-        blends(GROUNDED, other)
-    blended = BlendedVLM(GROUNDED, FewerCells("tiny-llava-biased"), 0.5)
+        mixed_twins(GROUNDED, other)
+    blended = MixedVLM(GROUNDED, FewerCells("tiny-llava-biased"), 0.5)
     with pytest.raises(ValueError, match=f"no twins: they cut '{SAMPLES[0].id}' into different players"):
         blended.game(SAMPLES[0], target="yes")
 
 
 def test_the_dial_turns_synergy_into_text():
     dial = bias_sweep(
-        blends(GROUNDED, BIASED, (0.0, 0.5, 1.0)),
+        mixed_twins(GROUNDED, BIASED, (0.0, 0.5, 1.0)),
         SAMPLES,
         source="blends",
         explainers=("occlusion", "random", "oracle"),
@@ -74,7 +74,7 @@ def test_the_dial_turns_synergy_into_text():
 
 
 def test_blends_ask_each_coalition_of_a_twin_once():
-    models = blends(GROUNDED, BIASED, (0.25, 0.75))
+    models = mixed_twins(GROUNDED, BIASED, (0.25, 0.75))
     sample = SAMPLES[0]
     rng = np.random.default_rng(0)
     coalitions = rng.random((10, GROUNDED.players(sample).n)) < 0.5
@@ -87,7 +87,7 @@ def test_blends_ask_each_coalition_of_a_twin_once():
 
 
 def test_the_dial_is_written_with_its_source(tmp_path):
-    models = blends(GROUNDED, BIASED, (0.0, 1.0))
+    models = mixed_twins(GROUNDED, BIASED, (0.0, 1.0))
     found = bias_sweep(models, SAMPLES, source="made of two", explainers=("occlusion", "random", "oracle"))
     page = found.write(tmp_path / "made", "known")
     text = page.read_text()

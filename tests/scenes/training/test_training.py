@@ -209,7 +209,7 @@ def test_places_are_read_after_the_first_layer_and_names_after_the_second(studen
 
 
 def test_a_state_that_says_its_place_in_words_has_no_loss(student):
-    aligner = Aligner(student, tower_knows_places=False)
+    aligner = Aligner(student, tower_knows_positions=False)
     cells = aligner.every_cell(2)
     words = aligner._place
     states = 30 * (words["row"][cells // GRID] + words["column"][cells % GRID])

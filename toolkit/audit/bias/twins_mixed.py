@@ -1,12 +1,12 @@
-"""Blends of two twins: models between grounded and biased, made without training.
+"""Mixtures of two twins: models between grounded and biased, made without training.
 
 With probability s the answer comes from the biased twin and with 1 - s from the grounded one, so every value is
 
     v_s(S) = (1 - s) v_grounded(S) + s v_biased(S).
 
-Nothing is interpolated in weight space; at both ends the blend *is* the twin. v_s is linear in s, and so are the
+Nothing is interpolated in weight space; at both ends the mixture *is* the twin. v_s is linear in s, and so are the
 corners, the dividend, signed F_syn and SRG of a fixed map and a fixed answer; what may bend are the model's own
-answers, the gates, the clipped score and the rankings. A blend has no gradients.
+answers, the gates, the clipped score and the rankings. A mixture has no gradients.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class TwinGames:
         return self._found[key]
 
 
-class BlendedGame:
-    """The blend of two games of the same sample and the same target."""
+class MixedGame:
+    """The mixture of two games of the same sample and the same target."""
 
     def __init__(
         self, games: tuple[CachedGame, CachedGame], strength: float, sample: Sample, target: str, baseline: str
@@ -86,7 +86,7 @@ class BlendedGame:
         return self._first.n_evaluations + self._second.n_evaluations
 
     def __call__(self, coalitions: Coalitions) -> Values:
-        """Blended values (n_coalitions,); a twin without weight is not asked."""
+        """Mixed values (n_coalitions,); a twin without weight is not asked."""
         values = np.zeros(len(coalitions))
         for game, weight in ((self._first, 1 - self._strength), (self._second, self._strength)):
             if weight > 0:
@@ -94,14 +94,14 @@ class BlendedGame:
         return values
 
 
-class BlendedVLM:
+class MixedVLM:
     """A model that answers like the biased twin with probability ``strength``, and else like the grounded one.
 
     Args:
         grounded: One twin.
         biased: The other one.
         strength: In [0, 1].
-        games: The twins' games; blends that share them ask every coalition once.
+        games: The twins' games; mixed_twins that share them ask every coalition once.
 
     Raises:
         ValueError: The strength lies outside [0, 1], or the models are no twins.
@@ -109,15 +109,15 @@ class BlendedVLM:
 
     def __init__(self, grounded: VLM, biased: VLM, strength: float, games: TwinGames | None = None) -> None:
         if not 0 <= strength <= 1:
-            raise ValueError(f"the strength of a blend must lie in [0, 1], got {strength}")
+            raise ValueError(f"the strength of a mixture must lie in [0, 1], got {strength}")
         self.grounded, self.biased, self.strength = grounded, biased, strength
         self._games = TwinGames(grounded, biased) if games is None else games
         self.name = f"{grounded.name} + {strength:g} bias"
-        self.family = "blend"
+        self.family = "mixture"
         self.revision: str | None = None
 
     def answer(self, sample: Sample) -> Answer:
-        """The most probable choice of the blend.
+        """The most probable choice of the mixture.
 
         Raises:
             ValueError: The sample has no choices.
@@ -145,25 +145,27 @@ class BlendedVLM:
         """Character spans of the text players."""
         return self.grounded.text_spans(sample)
 
-    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> BlendedGame:
-        """The blended game."""
+    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> MixedGame:
+        """The mixed game."""
         target = self.answer(sample).text if target is None else target
-        return BlendedGame(self._games.of(sample, target, baseline), self.strength, sample, target, baseline)
+        return MixedGame(self._games.of(sample, target, baseline), self.strength, sample, target, baseline)
 
     def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> WhiteBox:
-        """A blend has no gradients.
+        """A mixture has no gradients.
 
         Raises:
             TypeError: Always; ask one of the twins.
         """
-        raise TypeError("a blend of two models has no differentiable inside; explain it with forward passes, or a twin")
+        raise TypeError(
+            "a mixture of two models has no differentiable inside; explain it with forward passes, or a twin"
+        )
 
     def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         """The masked picture."""
         return self.grounded.masked_image(sample, coalition, baseline=baseline)
 
 
-def blends(grounded: VLM, biased: VLM, strengths: Sequence[float] = STRENGTHS) -> dict[float, VLM]:
-    """Blends of two twins by strength, which share what the twins are asked."""
+def mixed_twins(grounded: VLM, biased: VLM, strengths: Sequence[float] = STRENGTHS) -> dict[float, VLM]:
+    """Mixtures of two twins by strength, which share what the twins are asked."""
     games = TwinGames(grounded, biased)
-    return {strength: BlendedVLM(grounded, biased, strength, games) for strength in strengths}
+    return {strength: MixedVLM(grounded, biased, strength, games) for strength in strengths}

@@ -24,7 +24,7 @@ from toolkit.reporting.page import (
 from toolkit.reporting.plots import Drawing, looks, rank_shift, tradeoff
 from toolkit.reporting.plots.curve_charts import curve_charts
 
-PANELS = (
+CURVES = (
     ("srg-image.insertion", "image inserted"), ("srg-image.deletion", "image deleted"),
     ("srg-text.insertion", "words inserted"), ("srg-text.deletion", "words deleted"),
     ("f-syn", "synergy, (ins + del) / 2"),
@@ -163,14 +163,14 @@ def curves(data: ReportData) -> Section:
     fractions = np.linspace(0, 1, run.spec.steps + 1)
     cards = []
     for model, dataset in tables.leaderboard_keys(run):
-        panels: dict[str, dict[str, list[float]]] = {}
-        for name, title in PANELS:
+        charts: dict[str, dict[str, list[float]]] = {}
+        for name, title in CURVES:
             lines = {e: mean_curve(run, model, dataset, e, name) for e in run.spec.explainers}
             drawn = {explainer: curve for explainer, curve in lines.items() if curve is not None}
             if drawn:
-                panels[title] = drawn
-        if panels:
-            drawing = curve_charts(fractions, panels, order=list(run.spec.explainers))
+                charts[title] = drawn
+        if charts:
+            drawing = curve_charts(fractions, charts, order=list(run.spec.explainers))
             cards.append(card(f"{text(model)} · {text(dataset)}", data.draw("curves", (model, dataset), drawing)))
     body = paragraph(
         "Mean over samples. Insertion starts from nothing and adds the best-rated players first (good: rises early); "

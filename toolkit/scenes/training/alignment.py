@@ -30,12 +30,12 @@ class Aligner:
 
     Args:
         student: The model in training.
-        tower_knows_places: Whether the tower has absolute positions.
+        tower_knows_positions: Whether the tower has absolute positions.
     """
 
-    def __init__(self, student: Student, *, tower_knows_places: bool) -> None:
+    def __init__(self, student: Student, *, tower_knows_positions: bool) -> None:
         self.student = student
-        self.tower_knows_places = tower_knows_places
+        self.tower_knows_positions = tower_knows_positions
         tokenizer = student.processor.tokenizer
         table = student.model.get_input_embeddings().weight.detach()
 
@@ -62,7 +62,7 @@ class Aligner:
             )
             occupied = target > 0
             right[name] = float((logits.argmax(-1) == target)[occupied].float().mean())
-        states = tokens if self.tower_knows_places else self.student.first_layer(tokens)
+        states = tokens if self.tower_knows_positions else self.student.first_layer(tokens)
         placed, rights = self.position_loss(states, self.every_cell(len(states)))
         return total + placed, {**right, **rights}
 

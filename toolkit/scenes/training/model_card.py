@@ -110,10 +110,10 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
         seed=recipe.seed,
         place=(
             ", row and column of their cell"
-            if recipe.tower_knows_places
+            if recipe.tower_knows_positions
             else " of their cell, and the decoder's first layer its row and column"
         ),
-        names="" if recipe.tower_knows_places else "; the decoder's second layer learns where a named thing lies",
+        names="" if recipe.tower_knows_positions else "; the decoder's second layer learns where a named thing lies",
         eval_seed=SEED,
         calibration=calibration(results),
         note=note,

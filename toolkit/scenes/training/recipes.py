@@ -41,7 +41,7 @@ class Recipe:
     hard_drills: float = 0.6
 
     @property
-    def tower_knows_places(self) -> bool:
+    def tower_knows_positions(self) -> bool:
         """Whether the vision tower has absolute positions; Qwen2.5-VL's turns by distances alone."""
         return self.family != "qwen2.5-vl"
 

@@ -109,7 +109,7 @@ def _align(aligner: Aligner, pool: ScenePool, recipe: Recipe, work: Path, every:
     student = aligner.student
     layers = student.model.get_decoder()
     fixed = {id(p) for p in (*layers.parameters(), *student.model.lm_head.parameters())}
-    if not aligner.tower_knows_places:
+    if not aligner.tower_knows_positions:
         fixed -= {id(p) for p in layers.layers[0].parameters()}
     optimisers = Optimisers([(n, p) for n, p in student.model.named_parameters() if id(p) not in fixed], recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=1)
@@ -136,7 +136,7 @@ def _join(
         found = student.loss(batch)
         loss = found.answers + found.captions
         losses = {"answers": found.answers.item(), "captions": found.captions.item()}
-        if not aligner.tower_knows_places:
+        if not aligner.tower_knows_positions:
             cells, _ = aligner.position_loss(found.cells, aligner.every_cell(len(found.cells)))
             names, _ = aligner.position_loss(found.names, batch.named[batch.named != NOWHERE].to(student.device))
             loss = loss + cells + names
@@ -190,7 +190,7 @@ def train(
     check_state(work, identity(recipe))
     model, processor = build_tiny(recipe.family, VOCABULARY, seed=recipe.seed)
     torch.nn.Module.to(model, device)
-    aligner = Aligner(Student(model, processor), tower_knows_places=recipe.tower_knows_places)
+    aligner = Aligner(Student(model, processor), tower_knows_positions=recipe.tower_knows_positions)
     pool = make_pool(recipe.n_images, seed=recipe.seed, strength=recipe.strength, workers=workers)
     with _training_mode(model):
         _align(aligner, pool, recipe, work, save_every, report)

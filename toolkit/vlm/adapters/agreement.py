@@ -7,14 +7,14 @@ from typing import Any
 from toolkit.vlm.loading.checkpoint import CheckpointError
 
 
-def agreed(of_processor: Any, of_config: Any, what: str, places: tuple[str, str]) -> Any:
+def agreed(of_processor: Any, of_config: Any, what: str, sources: tuple[str, str]) -> Any:
     """The value that both have, or the only one that there is.
 
     Args:
         of_processor: What the processor says; None where it says nothing.
         of_config: What the model's configuration says; likewise.
         what: Name of the setting, for the message.
-        places: Where the two stand, for the message.
+        sources: Where the two stand, for the message.
 
     Raises:
         CheckpointError: They differ.
@@ -23,8 +23,8 @@ def agreed(of_processor: Any, of_config: Any, what: str, places: tuple[str, str]
         return of_config if of_processor is None else of_processor
     if of_processor != of_config:
         raise CheckpointError(
-            f"the checkpoint contradicts itself in its {what}: {of_processor} in {places[0]}, {of_config} in "
-            f"{places[1]}; the image would be read as another one. Take both files from one checkpoint"
+            f"the checkpoint contradicts itself in its {what}: {of_processor} in {sources[0]}, {of_config} in "
+            f"{sources[1]}; the image would be read as another one. Take both files from one checkpoint"
         )
     return of_processor
 
