@@ -1,4 +1,4 @@
-"""``doctor()``: is everything here that the toolkit needs, and if not, what to do about it?"""
+"""``doctor()``: check what the toolkit needs on this machine, and say how to mend what is missing."""
 
 from __future__ import annotations
 

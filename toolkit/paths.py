@@ -1,4 +1,4 @@
-"""Where the data that travel with the toolkit lie, and where it may keep things: here, or where you say."""
+"""Folders: the data shipped with the toolkit, and the caches that it writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registries of named things: no silent overwrite, a suggestion for a mistyped name, and the plug-ins' things.
+"""Registries by name: no silent overwrite, a suggestion for a mistyped name, and entries of plug-ins.
 
 A name may also be ``"module:attribute"``, which is imported when it is asked for. Installed packages register theirs
 through an entry point of the group ``synergy_toolkit.plugins`` that names a module; it is imported when a registry is

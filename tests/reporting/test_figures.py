@@ -95,7 +95,7 @@ def test_rank_shift_puts_rank_one_at_the_top():
     assert low > high
     assert {text.get_text() for text in axes.texts} == {"a", "b"}
     assert "a 1 to 2; b 2 to 1. tau = -1" in drawing.alt
-    with pytest.raises(ValueError, match="the same methods"):
+    with pytest.raises(ValueError, match="the same explainers"):
         rank_shift({"image": {"a": 1.0}, "text": {"b": 1.0}})
 
 

@@ -1,1 +1,1 @@
-"""Judges: what metrics, explainers and models are worth, and what we found about arXiv 2605.22168."""
+"""Judge metrics, explainers and models, and report what we found about arXiv 2605.22168."""

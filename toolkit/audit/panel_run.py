@@ -1,4 +1,4 @@
-"""What a validation of metrics computed, before anybody judges it."""
+"""The results of a validation run: panel, studies and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the validity panel: studies of the models that are there, then the judgement, then the report."""
+"""Run the validity panel: study the installed models, judge the metrics, write the report."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class ValidityReport:
         flaws: What each flaw does.
         diagnosis: Redundancy quantities, per model and dataset.
         scores: The tidy table behind the panel.
-        ranks: Rank of each method by each metric, per model.
+        ranks: Rank of each explainer by each metric, per model.
         seconds: Wall-clock time of the run.
     """
 
@@ -134,7 +134,7 @@ class ValidityReport:
         by_model.loc[("", "", "the same samples, resampled: no flaw, chance alone"), :] = chance
         pairs, n = int(self.flaws["pairs"].max()), int(self.flaws["n"].max())
         return [
-            f"<p>Kendall distance to the correct ranking: how many of {pairs} pairs of methods change places, over {n} "
+            f"<p>Kendall distance to the correct ranking: how many of {pairs} pairs of explainers swap, over {n} "
             "samples. A distance no larger than that of the last line is what chance does by itself.</p>",
             _table(by_model.reset_index(), index=False),
             "<p>The number that each flaw distorts, without and with it:</p>",

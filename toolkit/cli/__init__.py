@@ -1,4 +1,4 @@
-"""The command line: one small file per command; the libraries are loaded by the command that needs them."""
+"""The command line: one file per command, which imports its libraries when it runs."""
 
 from toolkit.cli.app import app, main
 

@@ -1,4 +1,4 @@
-"""What goes wrong is said in one line; the exit code is 2 for something to mend, 1 for a defect of the toolkit."""
+"""Errors in one line; exit code 2 for something the user can mend, 1 for a defect of the toolkit."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def maps(
     ),
     explainers: str | None = typer.Option(None, help="Explainers, separated by commas; default: all."),
     samples: int = typer.Option(12, min=1, help="Samples, the same for all models."),
-    seed: int = typer.Option(0, min=0, help="Seed of the samples and of methods that draw random numbers."),
+    seed: int = typer.Option(0, min=0, help="Seed of the samples and of explainers that draw random numbers."),
 ) -> None:
     """Draw the maps of every explainer on the same generated samples, with the evidence framed."""
     check_folder(out)

@@ -1,4 +1,4 @@
-"""Where a command will write: checked before it computes, so that nothing is lost at its end or by it."""
+"""Output files of a command, checked before it computes: writable, and nothing foreign overwritten."""
 
 from __future__ import annotations
 

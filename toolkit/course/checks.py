@@ -1,4 +1,4 @@
-"""Exercise checkers: they try the learner's function on cases with a known answer, say what is wrong, and hint."""
+"""Exercise checkers: run the learner's function on cases with known answers, and explain what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small tables for reading: rounded, aligned, never cut off, and with no minus before a zero."""
+"""Tables for the lessons: rounded, aligned, never cut off."""
 
 from __future__ import annotations
 

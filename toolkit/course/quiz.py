@@ -1,4 +1,4 @@
-"""Quizzes: every wrong answer is explained, and everything can be read without a front end."""
+"""Quizzes that explain every wrong answer, readable without a front end."""
 
 from __future__ import annotations
 

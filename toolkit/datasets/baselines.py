@@ -1,4 +1,4 @@
-"""What "removed" means for a picture: the same picture with its content blurred, averaged or drowned in noise.
+"""Baselines: what replaces a removed image, which is the image blurred, averaged or replaced by noise.
 
 The paper blurs the original with a Gaussian of radius 30 pixels, about 1/16 of the short side of a COCO photograph;
 whatever is larger than that stays recognisable, so "removed" is not removed. Our ``blur`` has a standard deviation of a

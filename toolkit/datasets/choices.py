@@ -1,4 +1,4 @@
-"""Read a model's written answer: which of the choices did it mean?"""
+"""Match a model's written answer to one of the choices."""
 
 from __future__ import annotations
 

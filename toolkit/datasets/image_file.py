@@ -1,4 +1,4 @@
-"""Open anybody's picture: a file, an array or a PIL image of any mode, as upright RGB."""
+"""Open an image as upright RGB: a file, an array or a PIL image of any mode."""
 
 from __future__ import annotations
 

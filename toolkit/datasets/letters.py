@@ -1,4 +1,4 @@
-"""Lettered options: where they stand in a question, and which letters belong to a name."""
+"""Lettered options: find them in a question, and tell them from letters that belong to a name."""
 
 from __future__ import annotations
 

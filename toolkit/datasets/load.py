@@ -1,4 +1,4 @@
-"""One door to every dataset: a name, a split and a number of samples."""
+"""Load samples of any dataset by name, split and number."""
 
 from __future__ import annotations
 

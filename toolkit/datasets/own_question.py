@@ -1,4 +1,4 @@
-"""Anybody's question about anybody's picture, checked and turned into a sample."""
+"""A sample from your own image and question, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sample of any dataset: a picture, a question, and what is known about the truth."""
+"""A sample of any dataset: an image, a question, its right answer and, if generated, its ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explainers: one method per file, one call for all of them."""
+"""Explainers: one per file, and one call for all of them."""
 
 from toolkit.explainers.base import EXPLAINERS, Explainer, draws, explain, get_explainer
 from toolkit.explainers.plugin import check_explainer, explainer, load_explainer, register

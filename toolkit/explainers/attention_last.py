@@ -2,7 +2,7 @@
 
     score_i = mean over heads of A_L[predicting position, position of player i]
 
-The simplest map that papers show; a control for the methods that do more with attention. It ignores the target and the
+The simplest map that papers show; a control for explainers that do more with attention. It ignores the target and the
 vision tower: an image token counts as its own cell, although the tower has mixed the picture before.
 Scores are non-negative by construction.
 

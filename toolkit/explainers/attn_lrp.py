@@ -1,4 +1,4 @@
-"""AttnLRP: relevance of the answer's logit, handed back layer by layer under rules that conserve it.
+"""AttnLRP: relevance of the answer's logit, propagated back layer by layer under rules that conserve it.
 
     score_i = sum over the inputs j of player i of  x_j * (d logit / d x_j under the rules)
 

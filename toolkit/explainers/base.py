@@ -1,4 +1,4 @@
-"""What an explainer is, the registry of explainers, and one verb to run any of them.
+"""The explainer's interface, the registry of explainers, and ``explain``, which runs any of them.
 
 An explainer is an object with ``name``, ``reference``, ``cost``, ``needs`` and ``attribute``; a plain function
 ``(vlm, sample) -> scores`` is accepted too and may ask for ``target``, ``baseline`` or ``rng`` by naming them.

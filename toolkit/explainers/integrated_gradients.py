@@ -1,4 +1,4 @@
-"""Integrated gradients: the gradient along the straight path from "nothing" to the input, completed to the number.
+"""Integrated gradients: input minus baseline, times the gradient averaged along the straight path.
 
     score_i = sum over inputs j of player i of (x_j - b_j) * integral_0^1 d P / d x_j (b + a (x - b)) da
 

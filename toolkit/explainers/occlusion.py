@@ -1,10 +1,10 @@
-"""Occlusion: what the answer loses when one player is taken away.
+"""Occlusion: the drop of the answer's probability when one player is removed.
 
     score_i = v(all) - v(all without i)
 
 Reference: Zeiler and Fergus, 2014, arXiv 1311.2901; for text known as leave-one-out.
-Adapted for autoregressive VLMs: cells and words are removed by the game's own operator, so the method measures exactly
-the quantity that deletion at the first step measures.
+Adapted for autoregressive VLMs: cells and words are removed by the game's own operator, so this measures exactly the
+quantity that deletion at the first step measures.
 Cost: n_players + 1 forward rows, batched by the game; no gradients.
 """
 

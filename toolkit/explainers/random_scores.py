@@ -1,4 +1,4 @@
-"""Random: scores that know nothing, the floor under every ranking.
+"""Random scores: the control that every explainer has to beat.
 
     score_i ~ N(0, 1), independent
 

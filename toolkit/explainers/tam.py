@@ -1,4 +1,4 @@
-"""Token Activation Map (TAM): where the answer's token is already written in the hidden states, less its context.
+"""Token Activation Map (TAM): the answer token's logit at every hidden state, less that of the context's tokens.
 
 With h_p the final hidden state at position p and w_t the output head's row of token t:
 

@@ -26,7 +26,7 @@ class Attribution:
         n_evaluations: Forward passes (rows) spent.
         n_gradients: Backward passes (rows) spent.
         seconds: Wall-clock time.
-        convergence_delta: |sum of scores - (v(all) - v(baseline))| where the method promises completeness, else None.
+        convergence_delta: |sum of scores - (v(all) - v(baseline))| where the explainer is complete, else None.
         details: Numbers worth keeping (steps, layer, conservation error), JSON-serialisable.
     """
 

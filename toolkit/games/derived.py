@@ -1,4 +1,4 @@
-"""Games made from games for the panel: renamed players, coarser cells."""
+"""Games derived from a game for the validity panel: renamed players, merged cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every coalition of a game, in one call, or in chunks that somebody watches and may stop.
+"""Values of every coalition of a game, in one call or in chunks with progress and a stop.
 
 Coalitions are numbered by their bits (``toolkit.games.game.coalition_index``): player i contributes 2^i.
 """

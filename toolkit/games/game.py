@@ -1,4 +1,4 @@
-"""Cooperative games: who plays, what a coalition is worth, and games made from other games.
+"""Cooperative games: players, the value of a coalition, and games derived from other games.
 
 Games whose dividends are known by construction are in ``toolkit.games.analytic``.
 """

@@ -1,4 +1,4 @@
-"""Redundancy, measured: corners, gates, modality shares and information."""
+"""Redundancy: corners, gates, modality shares and information of a model's answers."""
 
 from toolkit.redundancy.corners import CornerRecord, corners_of
 from toolkit.redundancy.diagnose import diagnose

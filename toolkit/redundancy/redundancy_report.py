@@ -1,4 +1,4 @@
-"""What a diagnosis found: two tables and one sentence; ``toolkit.reporting.redundancy_page`` shows it."""
+"""The result of a diagnosis: two tables and one sentence; ``toolkit.reporting.redundancy_page`` shows it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pages and drawings: one look for whatever is shown."""
+"""Pages and figures, all in one style."""

@@ -1,4 +1,4 @@
-"""The embedded world as a dataset; the pictures are drawn when they are asked for."""
+"""The embedded world as a dataset; images are drawn on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded world as small parquet files with a card, readable by ``datasets`` and by everything else."""
+"""The embedded world as small parquet files with a card, readable by the library ``datasets``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples on the fly: every sample is a function of (dataset, split, seed, index, prior strength)."""
+"""Generate samples: each is a function of (dataset, split, seed, index, prior strength)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixed questions: harder ones that need several things at once, with no folklore to guess from."""
+"""Mixed questions: harder ones that need several objects at once and have no stereotype to guess from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the embedded world, and what its folklore says about them."""
+"""The words of the embedded world, and the stereotypes of its objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kendall's tau between rankings of methods: exact p-values, and intervals over pictures."""
+"""Kendall's tau between rankings: exact p-values, and intervals over pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike two attributions are, and how a table of such numbers is summarised."""
+"""Similarity of two attributions, and means of such numbers with their standard errors."""
 
 from __future__ import annotations
 

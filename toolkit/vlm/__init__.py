@@ -1,4 +1,4 @@
-"""Vision-language models as players' worlds: load one, ask it, and play the game of a sample on it."""
+"""Vision-language models: load one, query it, and build the cooperative game of a sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model answers: surface forms of the choices, tokenised where they would be said, and their probabilities.
+"""What a model answers: surface forms of the choices, tokenised at the place of the answer, and their probabilities.
 
 A choice can be written in several ways ("yes", "Yes", " yes"; "A", "(A", "A."). Two rules make one probability of them:
 

@@ -1,4 +1,4 @@
-"""How much memory there is, how much a model needs, and what running out of it looks like."""
+"""Free memory, a model's need of it, and batches that shrink when it runs out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle: one ordinary forward pass of the transformers model per coalition, batch 1, nothing shared.
+"""The reference path: one ordinary forward pass of the transformers model per coalition, batch 1, nothing shared.
 
 Slow and simple on purpose; the engine is checked against it.
 """

@@ -1,4 +1,4 @@
-"""What games, the reference path and the white box need of a model; none of them knows how it was loaded."""
+"""The interface of a model that games, the reference path and the white box use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sample as one model sees it: prompt, positions, pixels, players. Made once per sample and shared by its games."""
+"""A sample as a model's inputs: prompt, positions, pixels, players. Made once per sample and shared by its games."""
 
 from __future__ import annotations
 

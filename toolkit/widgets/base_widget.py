@@ -1,4 +1,4 @@
-"""What every widget of the toolkit has in common: labelled controls, one box, and a figure that stands without it.
+"""The base of every widget: labelled controls, one box, and a static stand-in.
 
 Only classes of ipywidgets 7.7.1 that version 8 still has are used, and no widget keeps a number: what is shown comes
 from pure functions and is put into place by ``observe``. Figures are PNG bytes in one ``Image`` of a fixed size, so

@@ -1,4 +1,4 @@
-"""Coalition playground: click cells and words on and off; v(S), corners and dividends update at once."""
+"""Coalition playground: click cells and words on and off; v(S), corners and differences update at once."""
 
 from __future__ import annotations
 

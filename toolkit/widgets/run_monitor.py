@@ -1,4 +1,4 @@
-"""Run panel: the plan of a benchmark, then run, watch, stop and resume it.
+"""Run monitor: a benchmark's cost, then run, watch, stop and resume it.
 
 The run is a process of its own (``python -m toolkit benchmark run``), so that stopping it is safe, the notebook stays
 alive, and everything that was finished is on the disk when the notebook's kernel dies.

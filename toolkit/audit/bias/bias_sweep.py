@@ -113,7 +113,7 @@ def bias_sweep(
         everyday: Further samples for the redundancy quantities alone: questions with a stereotyped answer, where a
             prior has something to say.
         source: Where the in-between models come from, for the figure.
-        explainers: The methods that are ranked, and whose scores are averaged.
+        explainers: The explainers that are ranked, and whose scores are averaged.
         seed: Seed of the bootstrap.
         progress: Called with a message per model.
 

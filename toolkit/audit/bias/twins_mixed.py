@@ -1,4 +1,4 @@
-"""Mixtures of two twins: models between grounded and biased, made without training.
+"""Mixtures of two twins: models between grounded and biased, without training.
 
 With probability s the answer comes from the biased twin and with 1 - s from the grounded one, so every value is
 

@@ -1,1 +1,1 @@
-"""Judges of explainers: sanity checks, stability, plausibility, and the report card."""
+"""Judge explainers: sanity checks, stability, plausibility, and the report card."""

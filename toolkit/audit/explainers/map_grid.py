@@ -49,8 +49,8 @@ class MapRow:
         regions: Shape (n_image, 4): where the image players lie.
         spans: Character span of each text player.
         truth: Evidence of each player, in [0, 1]; None where the sample has no truth.
-        maps: Attribution by method, in the order asked for.
-        failures: Why a method gave none.
+        maps: Attribution by explainer, in the order asked for.
+        failures: Why an explainer gave none.
     """
 
     sample: Sample
@@ -63,7 +63,7 @@ class MapRow:
 
 
 def map_row(vlm: VLM, sample: Sample, explainers: Sequence[str], *, seed: int = 0) -> MapRow:
-    """Explain one sample by every method; one that fails leaves its reason instead of a map."""
+    """Explain one sample by every explainer; one that fails leaves its reason instead of a map."""
     answer = vlm.answer(sample).text
     maps: dict[str, Attribution] = {}
     failures: dict[str, str] = {}
@@ -100,7 +100,7 @@ def hits(rows: Sequence[MapRow]) -> pd.DataFrame:
     """Pointing game on the shown maps: share of maps whose highest cell (word) is evidence.
 
     Returns:
-        One row per method: ``explainer, image, image chance, text, text chance, n_samples``; NaN where no sample has a
+        One row each: ``explainer, image, image chance, text, text chance, n_samples``; NaN where no sample has a
         truth that points somewhere.
     """
     explainers = list(dict.fromkeys(explainer for row in rows for explainer in (*row.maps, *row.failures)))
@@ -135,7 +135,7 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
     """All maps as one picture.
 
     Args:
-        rows: One per sample, all with the same methods.
+        rows: One per sample, all with the same explainers.
         title: Named at the top and in the alternative text, for example the model.
         width: Inches of one map.
 
@@ -247,7 +247,7 @@ def maps_page(
         models: By name.
         samples: What all models are asked.
         explainers: Registry names; None takes all.
-        seed: Seed of methods that draw random numbers.
+        seed: Seed of explainers that draw random numbers.
         progress: Called with a message per model.
 
     Returns:

@@ -55,10 +55,10 @@ def chance(truth: Scores) -> float:
 def plausibility(
     explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
 ) -> pd.DataFrame:
-    """Pointing game and IoU by method and modality.
+    """Pointing game and IoU by explainer and modality.
 
     Returns:
-        One row per method and modality: ``explainer, modality, pointing, pointing_se, iou, iou_se, chance, n_samples``.
+        One row for each modality: ``explainer, modality, pointing, pointing_se, iou, iou_se, chance, n_samples``.
 
     Raises:
         ValueError: A sample carries no ground truth.

@@ -103,7 +103,7 @@ def weight_randomisation(
         rebuild: Puts damaged weights into a VLM; only needed for models that ``load_vlm`` did not make.
 
     Returns:
-        One row per method, stage and modality: ``explainer, stage, position, modality, rho, rho_se, n_samples``.
+        One row per explainer, stage and modality: ``explainer, stage, position, modality, rho, rho_se, n_samples``.
     """
     targets = [resolve_target(vlm, sample, None) for sample in samples]
     names = [get_explainer(explainer).name for explainer in explainers]
@@ -142,7 +142,7 @@ def label_randomisation(
         seed: Seed of the explainers.
 
     Returns:
-        One row per method and modality: ``explainer, modality, rho, rho_se, ssim, ssim_se, n_samples``; SSIM for the
+        One row per explainer and modality: ``explainer, modality, rho, rho_se, ssim, ssim_se, n_samples``; SSIM for the
         image only.
     """
     targets = [resolve_target(vlm, sample, None) for sample in samples]
@@ -168,10 +168,10 @@ def label_randomisation(
 def seed_stability(
     explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, n: int = 3
 ) -> pd.DataFrame:
-    """Rank correlation between maps of different seeds: 1 for a deterministic method, about 0 for noise.
+    """Rank correlation between maps of different seeds: 1 for a deterministic explainer, about 0 for noise.
 
     Returns:
-        One row per method: ``explainer, rho, rho_se, n_samples``.
+        One row per explainer: ``explainer, rho, rho_se, n_samples``.
     """
     rows = []
     for explainer in explainers:
@@ -204,7 +204,7 @@ def question_randomisation(
     to its own question.
 
     Returns:
-        One row per method: ``explainer, rho, rho_se, n_samples``.
+        One row per explainer: ``explainer, rho, rho_se, n_samples``.
 
     Raises:
         ValueError: Fewer than two samples.
@@ -230,7 +230,7 @@ def twins(
     """A twin that answers from the words: does its map move to the words?
 
     Returns:
-        One row per method: the text's share of the absolute attribution on both twins, ``shift`` = biased - grounded
+        One row per explainer: the text's share of the absolute attribution on both twins, ``shift`` = biased - grounded
         (positive: the map moved to the words), its standard error over samples, the rank correlation of the two
         image maps, and ``n_samples``.
     """

@@ -62,7 +62,7 @@ class SanityReport:
     tables: dict[str, pd.DataFrame] = field(repr=False)
 
     def summary(self) -> pd.DataFrame:
-        """One row per method: image-map correlations after each destruction, and the rest in one number each.
+        """One row per explainer: image-map correlations after each destruction, and the rest in one number each.
 
         Columns: the three destructions and ``seeds`` (mean rho), ``shift to words`` (share of the attribution), where a
         biased twin was there, ``points at cells`` and ``points at words`` (share), ``passes`` (rows), ``survives``
@@ -122,7 +122,7 @@ class SanityReport:
 
 
 def survives(table: pd.DataFrame, explainer: str) -> bool:
-    """Whether the 95 % interval of a method's mean rho (Student's t) lies above the bound; one sample says nothing."""
+    """Whether the 95 % interval of an explainer's mean rho (Student's t) lies above the bound; never of one sample."""
     rho, error, n = (float(table.loc[explainer, column]) for column in ("rho", "rho_se", "n_samples"))  # type: ignore[arg-type]
     return math.isfinite(error) and rho - float(student.ppf(0.975, n - 1)) * error > SURVIVES
 

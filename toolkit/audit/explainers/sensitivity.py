@@ -1,7 +1,7 @@
 """Sensitivity-n: do the scores of a set of players add up to what removing the set costs?
 
 For random sets S of n players, the correlation between  sum of scores in S  and  v(all) - v(all without S).
-1 for an additive game and a complete method; the sign matters, the scale does not.
+1 for an additive game and a complete explainer; the sign matters, the scale does not.
 
 Reference: Ancona et al., 2018, arXiv 1711.06104.
 """
@@ -59,7 +59,7 @@ def sensitivity(
     draws: int = 50,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Sensitivity-n by method and set size; all methods are judged on the same sets.
+    """Sensitivity-n by explainer and set size; all explainers are judged on the same sets.
 
     Args:
         explainers: Explainers.
@@ -70,7 +70,7 @@ def sensitivity(
         seed: Seed of the sets and of the explainers.
 
     Returns:
-        One row per method and fraction: ``explainer, fraction, r, r_se, n_samples``.
+        One row per explainer and fraction: ``explainer, fraction, r, r_se, n_samples``.
     """
     names = [get_explainer(explainer).name for explainer in explainers]
     found: dict[tuple[str, float], list[float]] = {(n, f): [] for n in names for f in fractions}

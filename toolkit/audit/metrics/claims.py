@@ -1,4 +1,4 @@
-"""The paper's claims, one by one, against what the embedded models show. The rules are fixed before the numbers."""
+"""The paper's claims against measurements on the embedded models, by rules fixed before any measurement."""
 
 from __future__ import annotations
 

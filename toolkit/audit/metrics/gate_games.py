@@ -1,4 +1,4 @@
-"""What the scores say on games whose answer is known: the numbers behind ``CORRECTED_SCORE.md``.
+"""Scores on games with a known answer: the numbers of ``CORRECTED_SCORE.md``.
 
 ``python -m toolkit.audit.metrics.gate_games`` prints the tables that stand in that file between its
 marks; a test keeps both equal.

@@ -33,7 +33,7 @@ def interval(statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: i
 
 
 def _paired(table: pd.DataFrame, metric: str, kinds: Sequence[str], part: str = "controls") -> list[Floats]:
-    """Values of several methods on the samples that all of them scored."""
+    """Values of several explainers on the samples that all of them scored."""
     rows = table[(table["metric"] == metric) & (table["part"] == part) & table["explainer"].isin(kinds)]
     wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first").dropna()
     return [wide[kind].to_numpy(dtype=np.float64) if kind in wide else np.empty(0) for kind in kinds]
@@ -161,7 +161,7 @@ def tau(first: Floats, second: Floats) -> float:
 
 
 def ranked(table: pd.DataFrame, metric: str, setting: str = "default") -> pd.DataFrame:
-    """Scores of the ranked methods, one row per sample, complete rows only."""
+    """Scores of the ranked explainers, one row per sample, complete rows only."""
     rows = table[(table["metric"] == metric) & (table["part"] == "explainers") & (table["setting"] == setting)]
     return rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first").dropna()
 

@@ -1,4 +1,4 @@
-"""The panel as one picture: rules in rows, metrics in columns, every entry marked and lettered."""
+"""The validity panel as a figure: rules in rows, metrics in columns, every entry marked and lettered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the corrected score passes and fails on the embedded models: the panel that travels with the toolkit.
+"""The shipped validity panel: what the corrected score passes and fails on the embedded models.
 
 ``data/validity`` holds the entries of one full run of ``python -m toolkit validate`` and what it measured: the weights'
 checksums when the run began, so that a retrained model makes the page out of date and a test says so.

@@ -1,4 +1,4 @@
-"""What each flaw does to scores, to the ranking of the explainers, and to the number that it distorts."""
+"""The effect of each flaw on scores, on the explainers' ranking, and on the number that it distorts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ N_DRAWS = 500
 
 
 def cases_of(vlm: VLM, samples: Sequence[Sample], explainers: Sequence[str]) -> list[Case]:
-    """Samples with the attributions of the ranked methods, then oracle and anti-oracle; complete ones only."""
+    """Samples with the attributions of the ranked explainers, then oracle and anti-oracle; complete ones only."""
     cases = []
     for number, sample in enumerate(samples):
         tried = attributions_of(vlm, sample, explainers, target=vlm.answer(sample).text, seeds=[number])
@@ -65,7 +65,7 @@ def ablate(
     Args:
         vlm: The model.
         samples: With their truth; only those that all explainers can explain count.
-        explainers: The ranked methods; oracle and anti-oracle are added.
+        explainers: The ranked explainers; oracle and anti-oracle are added.
         flaws: Names; None switches each one on in turn.
 
     Raises:
@@ -75,7 +75,7 @@ def ablate(
     wanted = {name: FLAWS[name] for name in (FLAWS if flaws is None else flaws)}
     cases = cases_of(vlm, samples, explainers)
     if not cases:
-        raise ValueError("no sample could be explained by every method; the ablation needs at least one")
+        raise ValueError("no sample could be explained by every explainer; the ablation needs at least one")
     right = np.array([correct(case) for case in cases])
     whole = gap(cases[0], right)
     rows = [_row("none", 0, "nothing is wrong", cases[0], right, Spoiled(right, GAP, whole, whole))]

@@ -17,7 +17,7 @@ N_HALVES = 200
 
 
 def _shared(table: pd.DataFrame, metrics: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Complete scores of the ranked methods by every metric, on the samples that all metrics scored."""
+    """Complete scores of the ranked explainers by every metric, on the samples that all metrics scored."""
     wide = {metric: ranked(table, metric) for metric in metrics}
     common = sorted(set.intersection(*(set(scores.index) for scores in wide.values())))
     return {metric: scores.loc[common] for metric, scores in wide.items()}
@@ -62,7 +62,7 @@ def _spread(x: np.ndarray, y: np.ndarray, seed: int) -> float:
 
 
 def mean_ranks(table: pd.DataFrame, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Rank of each method's mean score by each metric, 1 for the largest."""
+    """Rank of each explainer's mean score by each metric, 1 for the largest."""
     found: dict[str, dict[str, float]] = {}
     for metric, scores in _shared(table, metrics).items():
         if len(scores):

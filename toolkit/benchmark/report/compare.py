@@ -1,4 +1,4 @@
-"""Two runs beside each other: what changed, by how much, and whether that is more than chance."""
+"""Compare two runs: what changed, by how much, and whether it is more than chance."""
 
 from __future__ import annotations
 

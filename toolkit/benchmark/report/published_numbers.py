@@ -1,4 +1,4 @@
-"""Published numbers, each with its source and status, to stand beside ours."""
+"""Published numbers to compare with, each with its source and status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From records to the tables of the report; missing cells are counted in every one of them."""
+"""From records to the report's tables; each counts what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's section on which differences are more than chance."""
+"""The report's section on significance tests."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from toolkit.benchmark.report.run_tables import FinishedRun, competitors, leader
 
 
 def mixed_model(values: ArrayLike, explainers: ArrayLike, groups: ArrayLike, *, reference: str) -> dict[str, Any]:
-    """Linear mixed model: score ~ method, with a random intercept per picture.
+    """Linear mixed model: score ~ explainer, with a random intercept per picture.
 
     Returns:
-        ``{"converged": bool, "reason": str | None, "effects": {method: (difference to the reference, se, p)}}``.
+        ``{"converged": bool, "reason": str | None, "effects": {explainer: (difference to the reference, se, p)}}``.
         Where the model did not converge there are no effects: its p-values would mean nothing.
     """
     try:
@@ -26,7 +26,7 @@ def mixed_model(values: ArrayLike, explainers: ArrayLike, groups: ArrayLike, *, 
         return {"converged": False, "reason": "statsmodels is not installed (extra `stats`)", "effects": {}}
     names = [name for name in dict.fromkeys(np.asarray(explainers).tolist()) if name != reference]
     if not names or len(set(np.asarray(groups).tolist())) < 3:
-        return {"converged": False, "reason": "fewer than 2 methods or 3 pictures", "effects": {}}
+        return {"converged": False, "reason": "fewer than 2 explainers or 3 pictures", "effects": {}}
     design = np.column_stack([np.ones(len(np.asarray(values)))] + [np.asarray(explainers) == name for name in names])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,1 +1,1 @@
-"""Durable runs: what is evaluated, by whom, and how nothing is lost."""
+"""Durable runs: specification, executors, records and the run folder."""

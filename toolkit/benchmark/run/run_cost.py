@@ -1,4 +1,4 @@
-"""What a run will cost, before it costs anything: passes, memory and time."""
+"""Estimate a run's cost beforehand: forward passes, memory and time."""
 
 from __future__ import annotations
 

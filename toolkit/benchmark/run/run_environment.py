@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, git state, machine."""
+"""The environment of a run: versions, git state, machine."""
 
 from __future__ import annotations
 

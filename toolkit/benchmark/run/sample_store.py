@@ -1,4 +1,4 @@
-"""The samples of one dataset by id; pictures of a large dataset wait as PNG and are decoded when they are needed."""
+"""The samples of one dataset by id; images of a large dataset are kept as PNG and decoded when needed."""
 
 from __future__ import annotations
 

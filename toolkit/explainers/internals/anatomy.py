@@ -44,8 +44,8 @@ def anatomy(model: nn.Module) -> Anatomy:
     missing = [name for name in ("get_decoder", "get_encoder", "get_output_embeddings") if not hasattr(model, name)]
     if missing:
         raise ValueError(
-            f"{type(model).__name__} has no {', '.join(missing)}; attention and activation methods need a transformers "
-            "vision-language model (gradient and game methods work on any)"
+            f"{type(model).__name__} has no {', '.join(missing)}; attention and activation explainers need a "
+            "transformers vision-language model (gradient and game explainers work on any)"
         )
     parts: Any = model
     decoder, tower = parts.get_decoder(), parts.get_encoder(modality="image")

@@ -1,4 +1,4 @@
-"""What the gradient methods share: fresh leaves, sums over players, noise, and the memory of a backward pass."""
+"""What gradient explainers share: fresh leaves, sums over players, noise, and the memory of a backward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolkit.vlm.memory import free_bytes
 from toolkit.vlm.protocol import WhiteBox
 
 _FRACTION = 0.8
-"""Share of the free memory that a method may plan with."""
+"""Share of the free memory that an explainer may plan with."""
 
 
 def leaf(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The books of relevance propagation: what goes into a block comes out of it, or is named.
+"""Conservation of relevance: what enters a layer leaves it, up to the terms named here.
 
 With relevance R(t) = sum of t * gradient under the rules, every block of either tower must balance, and so must the
 bridge between the towers (final norm, pixel shuffle or patch merge, projector), from the last tower block that the

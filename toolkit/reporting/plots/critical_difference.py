@@ -34,14 +34,14 @@ def critical_difference(
     order: Sequence[str] | None = None,
     width: float = 4.6,
 ) -> Drawing:
-    """Methods on an axis of mean ranks, best at the left; bars join those that the Nemenyi test cannot separate.
+    """Explainers on an axis of mean ranks, best at the left; bars join those that the Nemenyi test cannot separate.
 
     Args:
-        names: The methods.
+        names: The explainers.
         mean_ranks: Mean rank of each; 1 is best.
         critical: Critical difference; bars join ranks closer than this.
         title: Title above the axes.
-        order: All methods in the order that decides colours and markers; ``names`` where None.
+        order: All explainers in the order that decides colours and markers; ``names`` where None.
         width: Inches.
 
     Reference: Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006.

@@ -19,12 +19,12 @@ def curve_charts(
     title: str = "",
     width: float = 4.9,
 ) -> Drawing:
-    """Two charts in a row, one line per method, over the fraction k of the players.
+    """Two charts in a row, one line per explainer, over the fraction k of the players.
 
     Args:
         fractions: Shape (K + 1,).
-        charts: Per chart title, one curve (K + 1,) per method.
-        order: All methods, in the order that decides colours and markers.
+        charts: Per chart title, one curve (K + 1,) per explainer.
+        order: All explainers, in the order that decides colours and markers.
         title: Named in the alternative text.
         width: Inches.
 

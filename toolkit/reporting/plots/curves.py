@@ -20,11 +20,11 @@ def curves(
     title: str = "",
     width: float = 4.6,
 ) -> Drawing:
-    """One line per method over k in [0, 1].
+    """One line per explainer over k in [0, 1].
 
     Args:
         fractions: Shape (K + 1,).
-        values: One curve (K + 1,) per method.
+        values: One curve (K + 1,) per explainer.
         xlabel: What k is a fraction of.
         ylabel: What the curves measure, with its unit.
         title: Title above the axes.

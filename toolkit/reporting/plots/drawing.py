@@ -1,4 +1,4 @@
-"""A figure together with the text that stands for it where it cannot be seen."""
+"""A figure with its alternative text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rankings with intervals, and what they cost."""
+"""Leaderboards with intervals, and the explainers' cost."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def leaderboard(
     order: Sequence[str] | None = None,
     width: float = 4.6,
 ) -> Drawing:
-    """Methods from best (top) to worst, each a dot with its interval.
+    """Explainers from best (top) to worst, each a dot with its interval.
 
     Args:
-        names: The methods.
-        means: One mean per method; larger is better. A NaN is listed last, without a dot.
+        names: The explainers.
+        means: One mean per explainer; larger is better. A NaN is listed last, without a dot.
         lows: Lower ends of the intervals; NaN draws none.
         highs: Upper ends.
         xlabel: The metric and its unit.
         title: Title above the axes.
-        order: All methods in the order that decides colours and markers; ``names`` where None.
+        order: All explainers in the order that decides colours and markers; ``names`` where None.
         width: Inches.
     """
     mean = np.asarray(means, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How a ranking changes from one metric to another."""
+"""Slope chart of ranks from one metric to the next."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from toolkit.reporting.plots.style import draw_line, looks, new_figure, styled
 def rank_shift(
     ranks: Mapping[str, Mapping[str, float]], *, note: str = "", title: str = "", width: float = 4.6
 ) -> Drawing:
-    """Slope chart: one column per metric, one line per method from rank to rank; rank 1 is at the top.
+    """Slope chart: one column per metric, one line per explainer from rank to rank; rank 1 is at the top.
 
     Args:
-        ranks: Per metric, the rank of each method (ties share a mean rank). All metrics rank the same methods.
+        ranks: Per metric, the rank of each explainer (ties share a mean rank). All metrics rank the same explainers.
         note: Said under the chart, for example Kendall's tau with its p-value.
         title: Title above the axes.
         width: Inches.
 
     Raises:
-        ValueError: Fewer than two metrics, or metrics that rank different methods.
+        ValueError: Fewer than two metrics, or metrics that rank different explainers.
     """
     metrics = list(ranks)
     names = list(ranks[metrics[0]]) if metrics else []
     if len(metrics) < 2 or any(set(column) != set(names) for column in ranks.values()):
-        raise ValueError("a rank shift needs at least two metrics that rank the same methods")
+        raise ValueError("a rank shift needs at least two metrics that rank the same explainers")
     with styled():
         figure = new_figure(width, 1.05 + 0.27 * len(names))
         axes = figure.add_subplot()
@@ -48,7 +48,7 @@ def rank_shift(
 
 
 def _names_beside(axes: object, places: Mapping[str, float], x: float, side: str) -> None:
-    """Name each line at its end; methods that share a rank share a label."""
+    """Name each line at its end; explainers that share a rank share a label."""
     shared: dict[float, list[str]] = {}
     for name, place in places.items():
         shared.setdefault(place, []).append(name)

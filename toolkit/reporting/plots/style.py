@@ -37,7 +37,7 @@ _RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one method is drawn, everywhere the same."""
+    """How one explainer is drawn, everywhere the same."""
 
     colour: str
     marker: str

@@ -1,4 +1,4 @@
-"""What a training row tells about its picture: a caption, a count of every kind, and where things lie from each other.
+"""Texts of a training image: a caption, a count of every kind, and the relative positions of its objects.
 
 Only what is visible is told: cells that were removed are left out.
 """

@@ -1,4 +1,4 @@
-"""A pool of drawn training pictures at the size that the tiny models see, with per-cell labels."""
+"""A pool of drawn training images at the tiny models' input size, with labels per cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processor and model of one checkpoint must mean the same: gaps are filled, contradictions refused."""
+"""Check that a checkpoint's processor and model agree: fill gaps, refuse contradictions."""
 
 from __future__ import annotations
 

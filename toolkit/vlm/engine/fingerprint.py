@@ -1,4 +1,4 @@
-"""Whether a model still computes what it computed when it was loaded, and by whose code."""
+"""Detect that a loaded model was changed: its weights, modules, hooks or code."""
 
 from __future__ import annotations
 

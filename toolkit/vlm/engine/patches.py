@@ -1,4 +1,4 @@
-"""Whether what computes a model is its libraries' own code: its classes' methods, functions and attention tables.
+"""Detect patched code: whether a model's classes, functions and attention tables are its libraries' own.
 
 Other libraries replace these for the whole process, before a model is loaded or after: a class's ``forward``, a
 function of a modelling file (``eager_attention_forward``), an entry of the attention table. Where code was written is

@@ -1,4 +1,4 @@
-"""What the engine is asked: for one sample, pictures with removed cells and the question variants read after each."""
+"""Requests to the engine: the masked images of a sample, and the queries read after each."""
 
 from __future__ import annotations
 

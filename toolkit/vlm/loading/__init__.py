@@ -1,1 +1,1 @@
-"""From a name, a folder or a hub id to a model whose files fit each other and whose numbers are its own."""
+"""Load a model by name, folder or hub id, check its files, and probe that it computes its own numbers."""

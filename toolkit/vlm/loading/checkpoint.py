@@ -1,4 +1,4 @@
-"""Look at a checkpoint's folder before it is loaded: is it whole, safe, of a known family, and one checkpoint only?"""
+"""Inspect a checkpoint's folder before loading: complete, safe, of a known family, and one checkpoint only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests of a checkpoint's files, by which it is known; those of large files are remembered.
+"""Digests that identify a checkpoint's files; those of large files are remembered.
 
 xxh3 with 128 bits tells files apart that differ by accident, at the speed of memory: weights of many gigabytes are read
 once more before they are loaded, and a cryptographic digest would take longer than loading them. Against a forger it

@@ -1,4 +1,4 @@
-"""Do the files of a checkpoint fit each other? Looked at before memory is spent, and once more when they are read."""
+"""Check that a checkpoint's files fit each other, before memory is spent and again when they are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole: their files, the safetensors header, and checksums where they were sealed."""
+"""Check that a checkpoint is complete: its files, the safetensors headers, and its checksums if it has any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a model scored as itself? A few coalitions of one test picture, by the engine and by ordinary passes.
+"""Probe a model: the engine must give the values of ordinary forward passes on a test image.
 
 The engine takes a model apart: it encodes pictures, merges tokens and builds masks itself. Where a family does one of
 these in another way (another mask, features added in deeper layers, capped logits), its numbers would be wrong without

@@ -1,4 +1,4 @@
-"""What was found out about checkpoints on this machine, so that it need not be found out again.
+"""Results of checkpoint checks, remembered on this machine.
 
 Small JSON files in the user's cache, named by the digest of the question. Nothing here decides a number: a file that
 is damaged or cannot be written costs time and nothing else.

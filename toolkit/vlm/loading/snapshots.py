@@ -1,4 +1,4 @@
-"""Files of hub models: from the local cache where they are all there, downloaded where they are not; never a pickle."""
+"""Files of hub models, from the local cache or downloaded; never a pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model's name leads, and what is known of the model before its weights are read or downloaded."""
+"""Resolve a model's name to its files, and describe the model before its weights are read or downloaded."""
 
 from __future__ import annotations
 

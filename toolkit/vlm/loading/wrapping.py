@@ -1,4 +1,4 @@
-"""A model that is in memory already: fine-tuned, merged, quantised or built by hand."""
+"""Wrap a model that is already in memory: fine-tuned, merged, quantised or built by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sample with everything that a flaw may spoil, and what a flaw made of it."""
+"""A sample with everything that a flaw may change, and the changed result."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def correct(case: Case) -> list[float]:
 
 
 def ranked_columns(case: Case) -> list[int]:
-    """Columns of the methods that are ranked: all but the two controls with the truth."""
+    """Columns of the explainers that are ranked: all but the two controls with the truth."""
     return [i for i, a in enumerate(case.attributions) if a.explainer not in ("oracle", "anti-oracle")]
 
 

@@ -18,7 +18,7 @@ from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.typing import Coalitions, Values
 
 TOKEN_EXPLAINERS = ("attn-lrp", "rollout", "grad-rollout", "grad-cam", "tam")
-"""Methods whose maps come out in the order of the image tokens, and are misplaced if that is taken for raster order."""
+"""Explainers whose maps have the order of the image tokens, and are misplaced where that is taken for raster order."""
 
 
 def _again(game: Game, attributions: Sequence[Attribution], target: str | None = None) -> list[float]:
@@ -165,7 +165,7 @@ for _name, _number, _what, _score in (
     ("other-token", 3, "the scored token is not the explained one", lambda case: _retarget(case, _second_target(case))),
     ("clip", 4, "normalised and clipped to [0, 1] at every step", _clip),
     ("raster-ties", 7, "ties broken by the index of the player", _raster_ties),
-    ("repeats", 8, "one method twice, one seed for all samples", _repeats),
+    ("repeats", 8, "one explainer twice, one seed for all samples", _repeats),
     ("merge-order", 9, "token order taken for raster order", _merge_order),
     ("bf16", 10, "bfloat16 values over a floor of 0.05", _rounded),
 ):  # fmt: skip

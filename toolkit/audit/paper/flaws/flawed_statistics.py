@@ -61,7 +61,7 @@ def _unclustered(cases: Sequence[Case], right: Floats, *, more: int = 2) -> Spoi
         images.append(number)
         others = [cases[(number + step) % len(cases)].sample for step in range(1, more + 1)]
         for step, other in enumerate(others):
-            # The truth that comes along is the other picture's; neither of the two methods reads it.
+            # The truth that comes along is the other picture's; neither of the two explainers reads it.
             asked = replace(other, image=case.sample.image, id=f"{case.sample.id}+{step}")
             game = CachedGame(case.vlm.game(asked))
             maps = [explain(name, case.vlm, asked, seed=number) for name in (first, last)]
@@ -89,7 +89,7 @@ def _no_corners(cases: Sequence[Case], right: Floats) -> Spoiled:
 
 
 def _complete_cases(cases: Sequence[Case], right: Floats) -> Spoiled:
-    """The lowest of the ranked methods fails on its worst quarter of samples, which its mean then leaves out."""
+    """The lowest of the ranked explainers fails on its worst quarter of samples, which its mean then leaves out."""
     last = min(ranked_columns(cases[0]), key=lambda i: right[:, i].mean())
     wrong = right.copy()
     wrong[np.argsort(right[:, last])[: len(right) // 4], last] = np.nan
@@ -103,6 +103,6 @@ for _name, _number, _what, _spoil in (
     ("unclustered", 11, "questions on one picture treated as independent", _unclustered),
     ("no-cache", 12, "every cell computed again for every curve", _no_cache),
     ("no-corners", 13, "corner values computed and thrown away", _no_corners),
-    ("complete-cases", 14, "a method's failures vanish: its worst quarter of samples", _complete_cases),
+    ("complete-cases", 14, "an explainer's failures vanish: its worst quarter of samples", _complete_cases),
 ):
     FLAWS.add(_name, Flaw(_number, _what, _spoil))
