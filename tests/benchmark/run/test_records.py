@@ -83,7 +83,7 @@ def test_records_of_another_schema_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "RECORD_SCHEMA", 0)
     path = make_shard(tmp_path, [])
     monkeypatch.undo()
-    with pytest.raises(DamagedRecordsError, match=r"schema 0, this toolkit .* reads schema 1: read them with"):
+    with pytest.raises(DamagedRecordsError, match=r"schema 0, this toolkit .* reads schema 2: read them with"):
         list(read_shard(path))
 
 

@@ -37,6 +37,13 @@ def test_every_planned_record_is_there_once(toy_spec):
     assert first["environment.device"] == "cpu"
 
 
+def test_columns_have_the_names_of_the_code(toy_spec):
+    folder = run_benchmark(toy_spec, workspace=ToyBench).folder
+    columns = {name for path in folder.glob("*.parquet") for name in pq.read_schema(path).names}
+    assert {"explainer", "target", "answer", "image_id", "image_png"} <= columns
+    assert not {"method", "truth", "picture_png"} & columns
+
+
 def sum_of_trapezoids(curve):
     return sum((a + b) / 2 for a, b in pairwise(curve)) / (len(curve) - 1)
 

@@ -87,7 +87,7 @@ def _records_table(records: Sequence[Line], environments: dict[tuple[str, str, s
 
 
 def _samples_table(samples: Sequence[Line]) -> pa.Table:
-    names = ("model", "dataset", "sample", *COMMON, "question", "instruction", "truth", "prior_answer")
+    names = ("model", "dataset", "sample", *COMMON, "question", "instruction", "answer", "prior_answer")
     columns = {name: _column([sample.get(name) for sample in samples], TYPES.get(name)) for name in names}
     columns["choices"] = _column([sample.get("choices") for sample in samples], pa.list_(pa.string()))
     columns["labels"] = _column([sample.get("labels") for sample in samples], pa.list_(pa.string()))
@@ -95,7 +95,7 @@ def _samples_table(samples: Sequence[Line]) -> pa.Table:
         columns[name] = _column([json.dumps(sample.get(name), sort_keys=True) for sample in samples])
     images = [(sample.get("drawing") or {}).get("png") for sample in samples]
     decoded = [None if png is None else base64.b64decode(png) for png in images]
-    columns["picture_png"] = _column(decoded, pa.binary())
+    columns["image_png"] = _column(decoded, pa.binary())
     return pa.table(columns)
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-RECORD_SCHEMA = 1
+RECORD_SCHEMA = 2
 
 Line: TypeAlias = dict[str, Any]
 """One JSON object of a shard; ``kind`` is ``"header"``, ``"sample"`` or ``"record"``."""

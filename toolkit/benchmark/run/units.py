@@ -168,7 +168,7 @@ def base_lines(unit: Unit, spec: BenchmarkSpec, sample: Sample | Unreadable) -> 
     line: Line = {**common, "kind": "sample", "key": sample_key(unit)}
     if isinstance(sample, Sample):
         line |= {
-            "question": sample.question, "instruction": sample.instruction, "truth": sample.answer,
+            "question": sample.question, "instruction": sample.instruction, "answer": sample.answer,
             "choices": list(sample.choices) if sample.choices else None,
             "bayes": jsonable(vars(truth.bayes)) if truth else None,
             "prior_answer": truth.prior_answer if truth else None,
