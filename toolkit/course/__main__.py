@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Option(help="Folder with src/, in a checkout.")]
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What was given wrongly is said in one line, without a traceback."""
+    """Report wrong input in one line, without a traceback."""
     try:
         yield
     except (ValueError, FileNotFoundError) as error:

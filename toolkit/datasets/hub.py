@@ -131,7 +131,7 @@ def _remote_files(request: DatasetRequest) -> list[str]:
 
 
 def image_bytes(value: object, name: str) -> bytes:
-    """The encoded bytes of an image cell as parquet stores it.
+    """The encoded bytes of an image field as parquet stores it.
 
     Raises:
         ImageError: There are none.
@@ -143,7 +143,7 @@ def image_bytes(value: object, name: str) -> bytes:
 
 
 def field_text(row: Row, column: str, name: str) -> str:
-    """A cell that must be a text, without blanks at its ends; ``name`` is what error messages call the row.
+    """A field that must be a text, without blanks at its ends; ``name`` is what error messages call the row.
 
     Raises:
         ValueError: It is something else, or empty.

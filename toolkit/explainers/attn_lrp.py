@@ -3,7 +3,7 @@
     score_i = sum over the inputs j of player i of  x_j * (d logit / d x_j under the rules)
 
 The rules, and what each promises, are in :mod:`toolkit.explainers.internals.lrp_rules`; how well the books balanced
-in this very run is kept in ``details["conservation_error"]``, the largest relative error over all blocks of both
+in this very run is kept in ``details["conservation_error"]``, the largest relative error over all layers of both
 towers.
 
 Reference: Achtibat et al., 2024, arXiv 2402.05602. Layer-wise relevance propagation is patented and free for personal
@@ -34,7 +34,7 @@ from toolkit.vlm.protocol import VLM, WhiteBox
 
 
 def relevance(box: WhiteBox) -> tuple[Scores, float, tuple[Balance, ...]]:
-    """Relevance of every player (n_players,), the logit that it explains, and the balance of every block.
+    """Relevance of every player (n_players,), the logit that it explains, and the balance of every layer.
 
     Raises:
         ValueError: A module of the model has no rule.

@@ -86,7 +86,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says to a sample.
+    """A model's answers to a sample.
 
     Attributes:
         answers: The answer by each rule; the same one where there are no choices.
@@ -259,7 +259,7 @@ def candidate_request(view: View, baseline: str, candidates: Candidates) -> tupl
 
 
 def queries_of(forms: Sequence[Form], image: int, kept: NDArray[np.bool_]) -> tuple[list[Query], list[Form]]:
-    """Blocks that read the forms after one masked prompt, one query per beginning, and the forms in their order.
+    """Queries that read the forms after one masked prompt, one query per beginning, and the forms in their order.
 
     Args:
         forms: Token ids, each once.

@@ -71,7 +71,7 @@ def top_choice(attribution: Attribution, n_cells: int, n_words: int, *, seed: in
 
 @dataclass(frozen=True)
 class CellGroup:
-    """One cell that a reader can click: a place in a small grid and the image players that lie in it."""
+    """Image players behind one button, by where they lie in a small grid."""
 
     row: int
     column: int
@@ -84,7 +84,7 @@ class CellGroup:
 
 
 def cell_groups(regions: Regions, per_side: int = GROUPS_PER_SIDE) -> list[CellGroup]:
-    """Group image players into at most ``per_side`` x ``per_side`` blocks by where their centres lie, row by row."""
+    """Group image players into at most ``per_side`` x ``per_side`` groups by where their centres lie, row by row."""
     centre = (np.asarray(regions)[:, :2] + np.asarray(regions)[:, 2:]) / 2
     place = np.clip((centre * per_side).astype(np.int64), 0, per_side - 1)
     flat = place[:, 1] * per_side + place[:, 0]

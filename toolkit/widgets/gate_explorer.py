@@ -56,7 +56,7 @@ def order_of(game: Game, cell_rank: int, word_rank: int) -> Attribution:
 
 
 def gate_name(corners: Corners, threshold: float = 0.05) -> str:
-    """Synergy, redundancy or additive, by the sign of the dividend."""
+    """Synergy, redundancy or additive, by the sign of the total interaction."""
     if abs(corners.total_interaction) < threshold:
         return "no interaction"
     return "synergy" if corners.total_interaction > 0 else "redundancy"
@@ -108,7 +108,7 @@ def describe(corners: Corners, score: SynergyScore) -> str:
 
 
 class GateExplorer(BaseWidget):
-    """Corners, explainer quality and noise by slider; dividend, signed F_syn and the published view follow."""
+    """Corners, explainer quality and noise by slider; total interaction, signed F_syn and the published view follow."""
 
     def __init__(self) -> None:
         self.gate = choice("Gate", list(GATES), "AND")

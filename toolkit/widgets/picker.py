@@ -110,7 +110,7 @@ class Picker:
         return mask
 
     def choose(self, mask: NDArray[np.bool_]) -> None:
-        """Switch buttons so that a block is on if any of its players is in the mask."""
+        """Switch buttons so that a group is on if any of its players is in the mask."""
         with self.together():
             for control, owned in zip(self.buttons, self._owners, strict=True):
                 control.value = bool(mask[owned].any())

@@ -63,7 +63,7 @@ class MapRow:
 
 
 def map_row(vlm: VLM, sample: Sample, explainers: Sequence[str], *, seed: int = 0) -> MapRow:
-    """Explain one sample by every explainer; one that fails leaves its reason instead of a map."""
+    """Run every explainer on one sample; one that fails leaves its reason instead of a map."""
     answer = vlm.answer(sample).text
     maps: dict[str, Attribution] = {}
     failures: dict[str, str] = {}

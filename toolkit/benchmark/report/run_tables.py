@@ -100,7 +100,7 @@ def _frame(records: list[Line], spec: BenchmarkSpec) -> pd.DataFrame:
 
 
 def seeded(*words: str) -> np.random.Generator:
-    """The generator of one cell of a table: the same on every machine and in every order."""
+    """The generator of one entry of a table: the same on every machine and in every order."""
     return np.random.default_rng([zlib.crc32(word.encode()) for word in words])
 
 
@@ -157,7 +157,7 @@ def image_means(run: FinishedRun, model: str, dataset: str, metric: str, explain
 
 @dataclass(frozen=True)
 class Complete:
-    """The complete part of some blocks: ``dropped`` pictures lack a score, ``absent`` explainers have none at all."""
+    """The complete part of a table of image means: ``dropped`` pictures lack a score, ``absent`` explainers have none at all."""
 
     values: Floats
     names: list[str]

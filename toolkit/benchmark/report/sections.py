@@ -147,7 +147,7 @@ def collapse(data: ReportData) -> Section:
 
 
 def mean_curve(run: FinishedRun, model: str, dataset: str, explainer: str, name: str) -> list[float] | None:
-    """Mean over the records of a cell of one curve, or None where there is none."""
+    """Mean over a leaderboard's records of one curve, or None where there is none."""
     found = [
         record["curves"][name]
         for record in run.records

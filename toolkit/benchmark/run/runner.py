@@ -61,7 +61,7 @@ class RunSummary:
 
 
 def toolkit_workspace() -> WorkspaceFactory:
-    """The toolkit's own bench; imported here, because it loads torch."""
+    """The toolkit's own workspace; imported here, because it loads torch."""
     from toolkit.benchmark.run.workspace import ToolkitWorkspace
 
     return ToolkitWorkspace

@@ -1,10 +1,10 @@
 """Conservation of relevance: what enters a layer leaves it, up to the terms named here.
 
-With relevance R(t) = sum of t * gradient under the rules, every block of either tower must balance, and so must the
-bridge between the towers (final norm, pixel shuffle or patch merge, projector), from the last tower block that the
+With relevance R(t) = sum of t * gradient under the rules, every layer of either tower must balance, and so must the
+bridge between the towers (final norm, pixel shuffle or patch merge, projector), from the last tower layer that the
 answer depends on to the bridge's last module:
 
-    R(block output) = R(block input) + R(biases inside) + softmax term,   softmax term = R(A) - R(S)
+    R(layer output) = R(layer input) + R(biases inside) + softmax term,   softmax term = R(A) - R(S)
 
 Biases keep their share by the 0-rule, and the Taylor expansion of the softmax keeps a constant term; both are computed
 here, and what remains unexplained is the error. The rules promise it to be zero.
@@ -25,13 +25,13 @@ from toolkit.explainers.internals.scope import hooks
 
 @dataclass(frozen=True)
 class Balance:
-    """Relevance of one block, summed over all its entries.
+    """Relevance of one layer, summed over all its entries.
 
     Attributes:
         layer: Qualified name in the model; of the bridge, the name of its last module.
-        entering: R(block input).
-        leaving: R(block output).
-        bias: R of all biases inside the block.
+        entering: R(layer input).
+        leaving: R(layer output).
+        bias: R of all biases inside the layer.
         softmax: The constant term of the softmax expansion.
     """
 
@@ -64,7 +64,7 @@ class Ledger:
         self.parts = anatomy(self.model)
 
     def layers(self) -> tuple[nn.Module, ...]:
-        """Blocks of both towers."""
+        """Layers of both towers."""
         return (*self.parts.vision_layers, *self.parts.decoder_layers)
 
     def open(self) -> None:
@@ -79,14 +79,14 @@ class Ledger:
             self.handles.append(module.register_forward_hook(self._pass))
 
     def _outside(self) -> list[nn.Module]:
-        """Modules that are no part of a block and hold none."""
+        """Modules that are no part of a layer and hold none."""
         inside = {module for layer in self.layers() for module in layer.modules()}
         return [m for m in self.model.modules() if inside.isdisjoint(m.modules())]
 
     def _enter(
         self, layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, object]
     ) -> tuple[tuple[Tensor, ...], dict[str, object]]:
-        own = args[0].view_as(args[0])  # a tensor that only this block reads
+        own = args[0].view_as(args[0])  # a tensor that only this layer reads
         self.entering[layer] = own
         return (own, *args[1:]), kwargs
 
@@ -97,13 +97,13 @@ class Ledger:
         self.biased.append((module, output))
 
     def _pass(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
-        """Between the towers: after the last tower block, before the first decoder block."""
+        """Between the towers: after the last tower layer, before the first decoder layer."""
         after = self.parts.vision_layers[-1] in self.leaving and self.parts.decoder_layers[0] not in self.entering
         if after and isinstance(output, Tensor) and output.requires_grad:
             self.between.append((module, output))
 
     def close(self, value: Tensor) -> tuple[Balance, ...]:
-        """Balances of the blocks that the value depends on, vision tower first, then the bridge, then the decoder."""
+        """Balances of the layers that the value depends on, vision tower first, then the bridge, then the decoder."""
         tensors = [
             *self.entering.values(),
             *self.leaving.values(),

@@ -119,7 +119,7 @@ def _half(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @dataclass
 class Tape:
-    """Scores S and weights A of every attention call under the rules, for the ledger of :mod:`lrp_ledger`."""
+    """Scores S and weights A of every attention call under the rules, for the ledger of :mod:`lrp_conservation`."""
 
     softmax: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
 

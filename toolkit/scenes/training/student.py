@@ -99,13 +99,13 @@ class Student:
         n_rows, n_prefix = len(batch.ids), len(self.prefix)
         ids = torch.cat([self.prefix.expand(n_rows, -1), batch.ids.to(self.device)], dim=1)
         embeddings = self._prompt(ids, self.see(batch.images))
-        blocks = functional.pad(batch.queries.to(self.device), (n_prefix, 0), value=0)
+        queries = functional.pad(batch.queries.to(self.device), (n_prefix, 0), value=0)
         states: list[Tensor] = []
         with ExitStack() as hooks:
             for layer in self.model.get_decoder().layers[:2]:
                 hooks.enter_context(layer.register_forward_hook(lambda _, __, output: states.append(output)))
             positions, index = self._all_positions(batch), self._index(batch)
-            hidden = decoder.decode(self.model, embeddings, self._mask(blocks), positions, index)
+            hidden = decoder.decode(self.model, embeddings, self._mask(queries), positions, index)
         targets = batch.targets.to(self.device)
         asked = targets != -100
         logits = decoder.lm_head(self.model, hidden[:, n_prefix:][asked])
@@ -126,12 +126,12 @@ class Student:
         return embeddings
 
     @staticmethod
-    def _mask(blocks: Tensor) -> Tensor:
-        same = (blocks[:, :, None] == blocks[:, None, :]) | (blocks[:, None, :] == 0)
-        return same & torch.ones(blocks.shape[1], blocks.shape[1], dtype=torch.bool, device=blocks.device).tril()
+    def _mask(queries: Tensor) -> Tensor:
+        same = (queries[:, :, None] == queries[:, None, :]) | (queries[:, None, :] == 0)
+        return same & torch.ones(queries.shape[1], queries.shape[1], dtype=torch.bool, device=queries.device).tril()
 
     def _index(self, batch: Batch) -> Tensor:
-        """Each token's index (B, length) in a sequence of the prefix and its own block."""
+        """Each token's index (B, length) in a sequence of the prefix and its own query."""
         prefix = torch.arange(len(self.prefix), device=self.device).expand(len(batch.offsets), -1)
         return torch.cat([prefix, batch.offsets.to(self.device) + len(self.prefix)], dim=-1)
 

@@ -71,7 +71,7 @@ class Batch:
         images: Shape (B, 96, 96, 3), uint8, removed cells filled in.
         ids: Shape (B, L): tokens after the image prefix.
         offsets: Shape (B, L): position of each token, counted from the end of the prefix.
-        queries: Shape (B, L): number of the block a token belongs to, from 1; -1 for padding.
+        queries: Shape (B, L): number of the query a token belongs to, from 1; -1 for padding.
         targets: Shape (B, L): the next token where it is supervised, else -100.
         is_answer: Shape (B, L): the supervised token is the answer of a question (not a caption, not an end of turn).
         named: Shape (B, L): the cell, row by row, of the thing whose name this token completes in a caption or a tour;
@@ -189,7 +189,7 @@ class Packer:
         self._hard = hard
 
     def _query(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
-        """Columns (ids, offsets, targets, named cells) of one block."""
+        """Columns (ids, offsets, targets, named cells) of one query."""
         asked = [self._ids[word] for word in words]
         told = [*(self._ids[word] for word in instruction.split()), *self._suffix]
         said = [*(self._ids[word] for word in answer), self._eos]
@@ -200,7 +200,7 @@ class Packer:
         return [ids, offsets, targets, [NOWHERE] * len(ids)]
 
     def _list(self, instruction: str, said: list[Word]) -> list[list[int]]:
-        """Columns of a block whose answer is a list."""
+        """Columns of a query whose answer is a list."""
         query = self._query([], np.ones(0, dtype=np.bool_), instruction, [word.text for word in said])
         for at, word in enumerate(said, start=len(query[0]) - len(said)):
             query[3][at] = word.cell

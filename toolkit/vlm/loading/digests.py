@@ -19,7 +19,7 @@ from tqdm import tqdm
 from toolkit.vlm.loading.remembered import recall, remember
 
 CHUNK = 64 << 20
-"""Bytes that are digested at once; a file's digest is that of its blocks' digests. Larger files are remembered."""
+"""Bytes that are digested at once; a file's digest is that of its chunks' digests. Larger files are remembered."""
 
 _FRESH_NS = 2 * 10**9
 """A file that was just written may be written again within one tick of the clock; it is not remembered."""
@@ -74,7 +74,7 @@ def changed_files(before: str, after: str) -> list[str]:
 
 
 def _chunks(path: Path) -> Iterator[tuple[int, int]]:
-    """Start and length of a file's blocks."""
+    """Start and length of a file's chunks."""
     size = path.stat().st_size
     return ((start, min(CHUNK, size - start)) for start in range(0, size, CHUNK))
 
