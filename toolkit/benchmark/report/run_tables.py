@@ -157,7 +157,7 @@ def image_means(run: FinishedRun, model: str, dataset: str, metric: str, explain
 
 @dataclass(frozen=True)
 class Complete:
-    """The complete part of a table of image means: ``dropped`` pictures lack a score, ``absent`` explainers have none at all."""
+    """The complete part of image means: ``dropped`` images lack a score, ``absent`` explainers have none at all."""
 
     values: Floats
     names: list[str]
