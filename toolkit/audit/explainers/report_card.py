@@ -36,7 +36,7 @@ _NOTES = {
     "checks": "What every explainer must keep, tried on one sample; the last one on all.",
     "weight randomisation": "Rank correlation with the intact model's map after its weights were redrawn from the "
     "answer down to the stage. Near 0 at the end: the map describes the model.",
-    "seeds": "Rank correlation between maps of different seeds: 1 for a deterministic method.",
+    "seeds": "Rank correlation between maps of different seeds: 1 for a deterministic explainer.",
     "question": "Rank correlation of image maps when another question is asked about the same picture.",
     "twins": "Share of the attribution on the words, for a twin that looks and one that answers from the words. A "
     "positive shift says that the map moved to the words.",
@@ -127,12 +127,12 @@ def faithfulness(
     return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
 
 
-def every_sample(method: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
+def every_sample(explainer: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
     """Whether an explainer explains them all: questions have different lengths, and pictures different answers."""
     failed = []
     for sample in samples:
         try:
-            explain(method, vlm, sample, seed=seed)
+            explain(explainer, vlm, sample, seed=seed)
         except Exception as error:  # whatever somebody else's code raises
             failed.append(f"{sample.id}: {format_error(error)}")
     if not failed:
@@ -141,7 +141,7 @@ def every_sample(method: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, 
 
 
 def report_card(
-    method: ExplainerLike,
+    explainer: ExplainerLike,
     models: Mapping[str, VLM],
     samples: Sequence[Sample],
     *,
@@ -152,7 +152,7 @@ def report_card(
     """Judge an explainer beside others.
 
     Args:
-        method: A registry name, an explainer object or a function.
+        explainer: A registry name, an explainer object or a function.
         models: ``"grounded"``, and ``"biased"`` where the shift between twins is wanted.
         samples: Samples with ground truth.
         beside: Explainers to compare with; the judged one is added.
@@ -165,28 +165,28 @@ def report_card(
     if "grounded" not in models or not samples:
         raise ValueError(f"expected a 'grounded' model and samples, got models {sorted(models)} and {len(samples)}")
     grounded, few = models["grounded"], samples[:n_sanity]
-    explainer = get_explainer(method)
-    checks = tuple(check_explainer(explainer, grounded, samples[0]))
+    judged = get_explainer(explainer)
+    checks = tuple(check_explainer(judged, grounded, samples[0]))
     if all(check.passed for check in checks if check.name in NEEDED):
-        checks = (*checks, every_sample(explainer, grounded, samples, seed=seed))
-    needs = ", ".join(sorted(explainer.needs)) or "nothing declared"
-    about = f"{explainer.reference}; cost {explainer.cost}; needs {needs}"
+        checks = (*checks, every_sample(judged, grounded, samples, seed=seed))
+    needs = ", ".join(sorted(judged.needs)) or "nothing declared"
+    about = f"{judged.reference}; cost {judged.cost}; needs {needs}"
     if not all(check.passed for check in checks if check.name in NEEDED):
-        return ReportCard(explainer.name, about, checks, {})
-    methods: list[ExplainerLike] = [explainer, *(m for m in beside if get_explainer(m).name != explainer.name)]
-    asked = [m for m in methods if "truth" not in get_explainer(m).needs and get_explainer(m).name != "random"]
+        return ReportCard(judged.name, about, checks, {})
+    explainers: list[ExplainerLike] = [judged, *(m for m in beside if get_explainer(m).name != judged.name)]
+    asked = [m for m in explainers if "truth" not in get_explainer(m).needs and get_explainer(m).name != "random"]
     tables = {
-        "faithfulness": faithfulness(methods, grounded, samples, seed=seed),
-        "plausibility": plausibility(methods, grounded, samples, seed=seed),
+        "faithfulness": faithfulness(explainers, grounded, samples, seed=seed),
+        "plausibility": plausibility(explainers, grounded, samples, seed=seed),
         "weight randomisation": _last(sanity_checks.weight_randomisation(asked, grounded, few, seed=seed)),
         "question": _if_two(asked, grounded, few, seed),
-        "seeds": sanity_checks.seed_stability([explainer], grounded, few),
-        "sensitivity-n": sensitivity(methods, grounded, few, seed=seed),
-        "cost": sanity_checks.cost(methods, grounded, few, seed=seed),
+        "seeds": sanity_checks.seed_stability([judged], grounded, few),
+        "sensitivity-n": sensitivity(explainers, grounded, few, seed=seed),
+        "cost": sanity_checks.cost(explainers, grounded, few, seed=seed),
     }
     if "biased" in models:
         tables["twins"] = sanity_checks.twins(asked, grounded, models["biased"], samples, seed=seed)
-    return ReportCard(explainer.name, about, checks, {k: v for k, v in tables.items() if len(v)})
+    return ReportCard(judged.name, about, checks, {k: v for k, v in tables.items() if len(v)})
 
 
 def _last(found: pd.DataFrame) -> pd.DataFrame:
@@ -196,8 +196,10 @@ def _last(found: pd.DataFrame) -> pd.DataFrame:
     return found[found["position"].isin(shown)].drop(columns="position").reset_index(drop=True)
 
 
-def _if_two(methods: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:
+def _if_two(explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:
     """Question randomisation, or an empty table where there is only one sample."""
     return (
-        sanity_checks.question_randomisation(methods, vlm, samples, seed=seed) if len(samples) > 1 else pd.DataFrame()
+        sanity_checks.question_randomisation(explainers, vlm, samples, seed=seed)
+        if len(samples) > 1
+        else pd.DataFrame()
     )

@@ -22,15 +22,15 @@ from toolkit.synergy.score import Score
 from toolkit.synergy.srg import CurveScore
 from toolkit.vlm.protocol import VLM, VLMGame
 
-PICTURE_SIDE = 240
+IMAGE_SIDE = 240
 
 
-def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Workspace) -> list[Line]:
+def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list[Line]:
     """Evaluate one unit; every failure below the model's loading becomes a record."""
-    sample = bench.samples(unit.dataset)[unit.sample]
+    sample = workspace.samples(unit.dataset)[unit.sample]
     if isinstance(sample, Unreadable):
         return failed_lines(unit, spec, sample, sample.reason)
-    vlm = bench.model(unit.model)
+    vlm = workspace.model(unit.model)
     start = time.perf_counter()
     try:
         sample.image.load()
@@ -47,17 +47,17 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, bench: Workspace) -> list[Lin
     about = {
         "target": answer.text, "probability": answer.probability, "correct": correct, "corners": corners,
         "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
-        **bench.origin(vlm, unit.dataset),
+        **workspace.origin(vlm, unit.dataset),
     }  # fmt: skip
     line["instruction"] = game.sample.instruction  # as the model was asked
     line |= {**about, "status": "ok", "reason": None, "by_choice": answer.by_choice, "labels": game.players.labels}
-    line["environment"] = bench.environment(vlm)
-    line["drawing"] = _drawing(vlm, sample) if unit.keep_picture else None
-    attributions = _explain_all(unit, records, vlm, sample, answer.text, bench)
-    _score_all(game, records, attributions, bench)
+    line["environment"] = workspace.environment(vlm)
+    line["drawing"] = _drawing(vlm, sample) if unit.keep_image else None
+    attributions = _explain_all(unit, records, vlm, sample, answer.text, workspace)
+    _score_all(game, records, attributions, workspace)
     for record in records:
         record |= about
-    effort = bench.effort(vlm)
+    effort = workspace.effort(vlm)
     line["cost"] = {"seconds": time.perf_counter() - start, "n_evaluations": game.n_evaluations - before, **effort}
     return [jsonable(item) for item in (line, *records)]
 
@@ -69,10 +69,10 @@ def _corners(game: VLMGame) -> dict[str, float]:
 
 
 def _explain_all(
-    unit: Unit, records: list[Line], vlm: VLM, sample: Sample, target: str, bench: Workspace
+    unit: Unit, records: list[Line], vlm: VLM, sample: Sample, target: str, workspace: Workspace
 ) -> dict[int, Attribution]:
     """Attributions by record number; the records of the others say why there is none."""
-    tried = explain_jobs(unit.jobs, lambda name, seed: bench.explain(name, vlm, sample, target=target, seed=seed))
+    tried = explain_jobs(unit.jobs, lambda name, seed: workspace.explain(name, vlm, sample, target=target, seed=seed))
     found: dict[int, Attribution] = {}
     for number, one in enumerate(tried):
         if one.attribution is None:
@@ -92,10 +92,10 @@ def _explain_all(
     return found
 
 
-def _score_all(game: VLMGame, records: list[Line], attributions: dict[int, Attribution], bench: Workspace) -> None:
+def _score_all(game: VLMGame, records: list[Line], attributions: dict[int, Attribution], workspace: Workspace) -> None:
     start, before = time.perf_counter(), game.n_evaluations
     try:
-        results = bench.score(game, list(attributions.values())) if attributions else []
+        results = workspace.score(game, list(attributions.values())) if attributions else []
     except Exception as error:  # a record says what happened; the run goes on
         for number in attributions:
             records[number] |= {"status": "failed", "reason": reason_of(error)}
@@ -128,13 +128,13 @@ def _curves(scores: Mapping[str, Score]) -> dict[str, NDArray[np.float64]]:
 
 def _drawing(vlm: VLM, sample: Sample) -> dict[str, Any]:
     """What the report needs to draw a map: the picture, where its cells lie, and the tokens' spans."""
-    picture = sample.image.convert("RGB")
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    image = sample.image.convert("RGB")
+    image.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    image.save(buffer, format="PNG")
     return {
         "png": base64.b64encode(buffer.getvalue()).decode(),
         "regions": np.round(np.asarray(vlm.regions(sample), dtype=np.float64), 5).tolist(),
         "spans": [list(span) for span in vlm.text_spans(sample)],
-        "sha256": hashlib.sha256(picture.tobytes()).hexdigest()[:16],
+        "sha256": hashlib.sha256(image.tobytes()).hexdigest()[:16],
     }

@@ -25,13 +25,13 @@ Job: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True)
 class Unit:
-    """One sample on one model; ``keep_picture`` keeps what the report needs to draw it."""
+    """One sample on one model; ``keep_image`` keeps what the report needs to draw it."""
 
     model: str
     dataset: str
     sample: str
     jobs: tuple[Job, ...]
-    keep_picture: bool = False
+    keep_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ WorkspaceFactory: TypeAlias = Callable[[BenchmarkSpec], Workspace]
 
 
 def jobs_of(spec: BenchmarkSpec) -> tuple[Job, ...]:
-    """Explainer and seed of every record of a sample; methods that draw nothing run with the first seed only."""
+    """Explainer and seed of every record of a sample; explainers that draw nothing run with the first seed only."""
     return tuple(
         (explainer, seed)
         for explainer in spec.explainers
@@ -127,7 +127,7 @@ def plan_units(spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]]) -> list[Un
         raise SpecError(f"no samples in {', '.join(empty)} (split {spec.split!r}); nothing to evaluate there")
     jobs = jobs_of(spec)
     return [
-        Unit(model, dataset, sample, jobs, keep_picture=number < spec.images)
+        Unit(model, dataset, sample, jobs, keep_image=number < spec.images)
         for model in spec.models
         for dataset in spec.datasets
         for number, sample in enumerate(ids[dataset])
