@@ -56,7 +56,7 @@ def order_of(game: Game, cell_rank: int, word_rank: int) -> Attribution:
 
 
 def gate_name(corners: Corners, threshold: float = 0.05) -> str:
-    """Synergy, redundancy or additive, by the sign of the total interaction."""
+    """Synergy, redundancy or additive, by the sign of the dividend."""
     if abs(corners.total_interaction) < threshold:
         return "no interaction"
     return "synergy" if corners.total_interaction > 0 else "redundancy"
@@ -102,13 +102,13 @@ def describe(corners: Corners, score: SynergyScore) -> str:
     values = (corners.both, corners.image, corners.text, corners.empty)
     listed = ", ".join(f"{name} {value:.2f}" for name, value in zip(LABELS, values, strict=True))
     return (
-        f"Corners: {listed}. Total interaction {corners.total_interaction:+.2f}. Signed F_syn {score.value:+.3f}, "
+        f"Corners: {listed}. Dividend {corners.total_interaction:+.2f}. Signed F_syn {score.value:+.3f}, "
         f"published view {score.paper.value:.3f}."
     )
 
 
 class GateExplorer(BaseWidget):
-    """Corners, explainer quality and noise by slider; total interaction, signed F_syn and the published view follow."""
+    """Corners, explainer quality and noise by slider; dividend, signed F_syn and the published view follow."""
 
     def __init__(self) -> None:
         self.gate = choice("Gate", list(GATES), "AND")
