@@ -114,6 +114,7 @@ class Third:
         local = 1
 class _Tenth:
     def eleventh(self): ...
+def _twelfth(thirteenth): ...
 """
     found = {name.split(".")[-1] for name in public_names(ast.parse(source).body)}
     assert found == {"FIRST", "second", "Third", "fourth", "__init__", "self", "fifth", "sixth", "seventh", "ninth"}
