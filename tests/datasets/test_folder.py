@@ -147,7 +147,7 @@ def test_what_is_left_out_may_be_null(folder: Path) -> None:
 
 def test_a_listing_in_another_encoding_is_named(folder: Path) -> None:
     (folder / "questions.csv").write_bytes("image,question\na.png,caf\u00e9 ?\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"questions\.csv is not UTF-8 text \(byte 0xe9 at 26\); save it as UTF-8"):
+    with pytest.raises(ValueError, match=r"questions\.csv is not UTF-8 text \(byte 0xe9 at 24\); save it as UTF-8"):
         load(folder)
 
 

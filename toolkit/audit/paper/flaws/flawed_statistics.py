@@ -77,7 +77,7 @@ def _unclustered(cases: Sequence[Case], right: Floats, *, more: int = 2) -> Spoi
 def _no_cache(cases: Sequence[Case], right: Floats) -> Spoiled:
     plans = [plan_metrics(list(case.attributions), DEFAULT_METRICS, STEPS) for case in cases]
     asked, distinct, images = (
-        float(np.mean([getattr(plan, name) for plan in plans])) for name in ("n_requested", "n_cells", "n_images")
+        float(np.mean([getattr(plan, name) for plan in plans])) for name in ("n_requested", "n_coalitions", "n_images")
     )
     return Spoiled(right, "cells asked per sample", distinct, asked, f"over {images:.0f} distinct pictures")
 
