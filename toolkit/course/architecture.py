@@ -69,7 +69,8 @@ def _band(axes: Axes, ring: str, rooms: dict[str, str], *, y: float) -> None:
     for number, (room, words) in enumerate(rooms.items()):
         x = 1.6 + number * width
         axes.add_patch(_box(x, y + 0.12, width - 0.16, 0.72, colour, alpha=0.28))
-        axes.text(x + 0.1, y + 0.62, f"{room}.py" if room == "measuring" else f"{room}/", fontsize=8.6, fontweight="bold", color=INK, va="center")
+        title = f"{room}.py" if room == "measuring" else f"{room}/"
+        axes.text(x + 0.1, y + 0.62, title, fontsize=8.6, fontweight="bold", color=INK, va="center")
         axes.text(x + 0.1, y + 0.33, _wrapped(words, width), fontsize=7.6, color=INK, va="center")
         if ring == "Measure" and number:
             axes.annotate(
