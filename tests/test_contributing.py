@@ -13,6 +13,7 @@ import pytest
 import toolkit
 from toolkit.datasets.load import DATASETS
 from toolkit.explainers import EXPLAINERS
+from toolkit.registry import PluginError
 from toolkit.synergy import METRICS, evaluate_all
 
 DOCUMENT = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -64,5 +65,8 @@ def test_the_dataset_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
         samples = toolkit.load_samples("stripes", n=3)
         assert [sample.answer for sample in samples] == ["red", "blue", "red"]
         assert samples[0].dataset == "stripes"
+        assert [sample.id for sample in toolkit.load_samples("stripes:stripes", n=1)] == ["stripes-0"]
+        with pytest.raises(PluginError, match="'stripes:Image' is module"):
+            toolkit.load_samples("stripes:Image")
     finally:
         DATASETS.remove("stripes")

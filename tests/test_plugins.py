@@ -18,6 +18,8 @@ from toolkit.benchmark.run.workspace import check_spec
 from toolkit.explainers import EXPLAINERS, explainer
 from toolkit.registry import PluginError, UnknownNameError
 from toolkit.synergy import METRICS
+from toolkit.vlm.adapters.families import FAMILIES, adapter_class, family
+from toolkit.vlm.adapters.llava import Llava
 
 ROOT = Path(__file__).parents[1]
 MODULE = """
@@ -93,6 +95,18 @@ def test_a_module_beside_the_specification_is_known_to_every_process(way: str, t
     records = run(tmp_path, SPEC | (named if way == "by path" else listed), tmp_path)
     assert set(records["status"]) == {"ok"}
     assert len(records) == 2
+
+
+def test_a_family_is_registered_above_its_adapter() -> None:
+    with pytest.raises(PluginError, match="expected a class derived from Adapter"):
+        family("mine")(dict)
+    family("mine")(Llava)
+    try:
+        assert adapter_class("mine") is Llava
+        with pytest.raises(ValueError, match="registered already"):
+            family("mine")(Llava)
+    finally:
+        FAMILIES.remove("mine")
 
 
 def test_what_is_written_in_a_session_is_refused_for_other_processes() -> None:

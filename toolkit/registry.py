@@ -122,6 +122,8 @@ class Registry(Generic[T]):
         return self._entries[self.check(name)]
 
     def __contains__(self, name: object) -> bool:
+        if name not in self._entries:
+            import_installed()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 from toolkit.datasets.instructions import check_instruction, make_instruction
 from toolkit.datasets.sample import Sample
-from toolkit.registry import Registry, UnknownNameError
+from toolkit.registry import PluginError, Registry, UnknownNameError, import_plugin
 
 OnUnreadable = Callable[[str, str], None]
 """Called with (sample id, reason) for each sample whose picture cannot be decoded."""
@@ -35,7 +36,7 @@ class DatasetEntry:
     """One dataset of the registry.
 
     Attributes:
-        module: Module whose ``samples(request)`` yields the samples.
+        samples: What yields the samples, given the request; or the module whose ``samples`` does.
         description: One line.
         size: Number of samples, None for a generated dataset without end.
         licence: Licence of questions and pictures.
@@ -44,7 +45,7 @@ class DatasetEntry:
         splits: Names that ``split`` may take.
     """
 
-    module: str
+    samples: Callable[[DatasetRequest], Iterator[Sample]] | str
     description: str
     size: int | None
     licence: str
@@ -58,7 +59,46 @@ class DatasetEntry:
         return self.origin not in ("embedded", "folder")
 
 
-DATASETS: Registry[DatasetEntry] = Registry("dataset")
+def _from_path(path: str) -> DatasetEntry:
+    """The dataset ``"module:function"``."""
+    found = import_plugin(path)
+    if not callable(found):
+        raise PluginError(f"{path!r} is {type(found).__name__}, not a function of a DatasetRequest that yields samples")
+    known = next((DATASETS[name] for name in DATASETS if DATASETS[name].samples is found), None)
+    return known or DatasetEntry(found, (found.__doc__ or path).splitlines()[0], None, "not stated")
+
+
+DATASETS: Registry[DatasetEntry] = Registry("dataset", from_path=_from_path)
+
+F = TypeVar("F", bound=Callable[[DatasetRequest], Iterator[Sample]])
+
+
+def dataset(
+    name: str, description: str, *, licence: str, size: int | None = None, splits: tuple[str, ...] = ("test",)
+) -> Callable[[F], F]:
+    """Register a dataset: written above the function that yields its samples, whose ids are unique.
+
+    Raises:
+        ValueError: The name is taken.
+
+    Example:
+        >>> from PIL import Image
+        >>> import toolkit
+        >>> from toolkit.datasets.load import DATASETS, dataset
+        >>> @dataset("black", "one black image", licence="CC0-1.0", size=1)
+        ... def black(request):
+        ...     yield toolkit.Sample("black-0", Image.new("RGB", (32, 32)), "is it dark ?", choices=("yes", "no"))
+        >>> [sample.id for sample in toolkit.load_samples("black", n=None)]
+        ['black-0']
+        >>> DATASETS.remove("black")
+    """
+
+    def decorate(samples: F) -> F:
+        DATASETS.add(name, DatasetEntry(samples, description, size, licence, splits=splits))
+        return samples
+
+    return decorate
+
 
 for _name, _about in {
     "scenes-existence": "is there a red circle ? yes or no, as RePOPE",
@@ -153,10 +193,10 @@ def iter_samples(
         streaming=streaming,
         on_unreadable=on_unreadable,
     )
-    module = _module(request)
+    read = _reader(request)
     if instruction is not None:
         check_instruction(instruction)
-    samples: Iterator[Sample] = import_module(module).samples(request)
+    samples = read(request)
     return _unique(name, samples if instruction is None else _instructed(samples, instruction))
 
 
@@ -211,8 +251,8 @@ def check_dataset(name: str, split: str = "test") -> DatasetEntry:
     return entry
 
 
-def _module(request: DatasetRequest) -> str:
-    """Check what does not depend on the data and find the dataset's module."""
+def _reader(request: DatasetRequest) -> Callable[[DatasetRequest], Iterator[Sample]]:
+    """Check what does not depend on the data and find what yields the samples."""
     if request.n is not None and (not isinstance(request.n, int) or request.n < 1):
         raise ValueError(f"n must be a whole number of at least 1, or None for all, got {request.n!r}")
     if not isinstance(request.seed, int) or request.seed < 0:
@@ -227,7 +267,10 @@ def _module(request: DatasetRequest) -> str:
         raise ValueError(f"revision, source and streaming are for hub datasets; {request.name} is not one")
     if request.source is not None and request.streaming:
         raise ValueError("source reads a local copy and streaming reads the network; choose one")
-    return entry.module
+    if callable(entry.samples):
+        return entry.samples
+    found: Callable[[DatasetRequest], Iterator[Sample]] = import_module(entry.samples).samples
+    return found
 
 
 def _instructed(samples: Iterator[Sample], instruction: str) -> Iterator[Sample]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
-from toolkit.registry import Registry
+from toolkit.registry import PluginError, Registry, import_plugin
 from toolkit.vlm.adapters.adapter_base import Adapter
 
-FAMILIES: Registry[str] = Registry("model family")
+A = TypeVar("A", bound=type[Adapter])
+
+FAMILIES: Registry[str | type[Adapter]] = Registry("model family")
+"""An adapter, or where it is found: what ships with the toolkit is imported when a checkpoint needs it."""
+
 FAMILIES.add("llava", "toolkit.vlm.adapters.llava:Llava")
 FAMILIES.add("qwen2_5_vl", "toolkit.vlm.adapters.qwen2_5_vl:Qwen2_5_VL")
 FAMILIES.add("internvl", "toolkit.vlm.adapters.internvl:InternVL")
@@ -20,5 +24,34 @@ def adapter_class(model_type: str) -> type[Adapter]:
     Raises:
         UnknownNameError: No family has it.
     """
-    module, name = FAMILIES[model_type].split(":")
-    return cast(type[Adapter], getattr(import_module(module), name))
+    found = FAMILIES[model_type]
+    return cast(type[Adapter], import_plugin(found)) if isinstance(found, str) else found
+
+
+def family(model_type: str) -> Callable[[A], A]:
+    """Register an adapter: written above the class, with the ``model_type`` of its checkpoints' ``config.json``.
+
+    Raises:
+        PluginError: It decorates something that is no adapter.
+        ValueError: The model type is taken.
+
+    Example:
+        >>> from toolkit.vlm.adapters.families import FAMILIES, adapter_class, family
+        >>> from toolkit.vlm.adapters.llava import Llava
+        >>> @family("my-llava")
+        ... class MyLlava(Llava):
+        ...     pass
+        >>> adapter_class("my-llava") is MyLlava
+        True
+        >>> FAMILIES.remove("my-llava")
+    """
+
+    def decorate(adapter: A) -> A:
+        if not (isinstance(adapter, type) and issubclass(adapter, Adapter)):
+            raise PluginError(
+                f"@family({model_type!r}) is above {adapter!r}; expected a class derived from Adapter"
+            )
+        FAMILIES.add(model_type, adapter)
+        return adapter
+
+    return decorate
