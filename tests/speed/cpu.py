@@ -98,7 +98,7 @@ def macro_row(vlm: LoadedVLM, *, turns: int, passes: int) -> dict[str, Any]:
 class _Bounds(TypedDict, total=False):
     max_tokens: int
     max_entries: int
-    block_tokens: int
+    query_tokens: int
     by_words: bool
     by_layers: bool
     by_kernels: bool
@@ -108,7 +108,7 @@ _ALONE: _Bounds = {"max_tokens": 1, "max_entries": 1}
 _PLAIN: _Bounds = {"by_words": False, "by_layers": False, "by_kernels": False}
 
 _IDEAS: tuple[tuple[str, _Bounds, bool], ...] = (
-    ("each distinct image encoded once", {**_ALONE, **_PLAIN, "block_tokens": 1}, False),
+    ("each distinct image encoded once", {**_ALONE, **_PLAIN, "query_tokens": 1}, False),
     ("each image prefix run once", {**_ALONE, **_PLAIN}, False),
     ("batched within a sample", _PLAIN, False),
     ("batched over samples", _PLAIN, True),

@@ -264,7 +264,7 @@ def engine_bounds(
     *,
     max_tokens: int | None = None,
     max_entries: int | None = None,
-    block_tokens: int | None = None,
+    query_tokens: int | None = None,
     by_words: bool = True,
     by_layers: bool = True,
     by_kernels: bool = True,
@@ -276,7 +276,7 @@ def engine_bounds(
         vlm.model,
         max_tokens=max_tokens,
         max_entries=max_entries,
-        block_tokens=block_tokens,
+        query_tokens=query_tokens,
         by_words=by_words,
         by_layers=by_layers,
     )
