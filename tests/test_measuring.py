@@ -8,10 +8,12 @@ import pytest
 from support.paper_vlm import PaperVLM, paper_sample
 
 import toolkit
+from toolkit.audit.explainers.sanity_checks import cost
 from toolkit.games.coalition_plan import plan_coalitions
 from toolkit.measuring import COLUMNS, measure
 from toolkit.synergy import METRICS, MetricSpec, Score, evaluate_all
 from toolkit.synergy.metrics import Metric
+from toolkit.vlm.protocol import forget
 from toolkit.vlm.sample_game import SampleGame
 
 SAMPLES = [paper_sample(i) for i in range(2)]
@@ -121,3 +123,21 @@ def test_an_image_that_is_changed_in_place_is_another_image():
     sample.image.paste((9, 9, 9), (0, 0, 4, 4))
     assert sample.image_digest not in (before, changed)
     assert pickle.loads(pickle.dumps(sample)).image_digest == sample.image_digest
+
+
+def test_what_is_kept_is_forgotten_before_it_is_timed(monkeypatch):
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+    sample = toolkit.load_samples("scenes-existence", n=1)[0]
+    everybody = np.ones((1, vlm.players(sample).n), bool)
+    game = vlm.game(sample)
+    value = game(everybody)
+    assert vlm.game(sample) is game
+    assert vlm.game(sample, baseline="mean") is not game
+    spent = []
+    monkeypatch.setattr("toolkit.audit.explainers.sanity_checks.forget", lambda vlm: spent.append(forget(vlm)))
+    cost(["occlusion", "random"], vlm, [sample])
+    assert len(spent) == 2
+    fresh = vlm.game(sample)
+    assert fresh is not game
+    assert fresh(everybody) == pytest.approx(value, abs=1e-6)
+    assert fresh.n_evaluations == 1

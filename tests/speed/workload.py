@@ -40,6 +40,7 @@ class Task:
 
     def game(self, vlm: LoadedVLM) -> SampleGame:
         """A fresh game, which has evaluated nothing."""
+        vlm._games.clear()
         return vlm.game(self.sample, target=self.target)
 
 

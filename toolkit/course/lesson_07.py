@@ -12,7 +12,7 @@ from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
-from toolkit.vlm.protocol import VLM
+from toolkit.vlm.protocol import VLM, forget
 from toolkit.widgets.run_monitor import coalitions_per_sample
 
 SIZES = {"repope": 4779, "cv-bench": 2638, "mmstar": 1500}
@@ -78,7 +78,8 @@ def check_share(function: Callable[..., Any]) -> Verdict:
 
 
 def speed(vlm: VLM, sample: Sample, *, n: int = 64, seed: int = 0) -> float:
-    """Coalitions per second on one sample, measured on n random coalitions that were not asked before."""
+    """Coalitions per second on one sample, measured on n random coalitions, none of which is remembered."""
+    forget(vlm)
     game = vlm.game(sample)
     players = game.players
     rng = np.random.default_rng(seed)

@@ -144,6 +144,13 @@ class LoadedVLM:
             return None
         return changed(self._loaded_state, now) or "its weights or buffers were changed in place"
 
+    def forget(self) -> None:
+        """Let go of answers, views and games; what is asked next is computed anew, or read from the store."""
+        self._answers.clear()
+        self._views.clear()
+        self._games.clear()
+        self.engine.forget()
+
     def current_state(self) -> State:
         """What answers, views and values belong to; where it has changed, those of before are forgotten.
 
@@ -152,9 +159,7 @@ class LoadedVLM:
         now = state(self.model, self.adapter.processor)
         if now != self._state:
             self._state = now
-            self._answers.clear()
-            self._views.clear()
-            self._games.clear()
+            self.forget()
         if not self._is_warned and (found := foreign(now.code)):
             self._is_warned = True
             warnings.warn(

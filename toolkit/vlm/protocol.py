@@ -130,3 +130,8 @@ class VLM(Protocol):
     def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
         """The masked picture as the model sees it, for one coalition (n_players,)."""
         ...
+
+
+def forget(vlm: VLM) -> None:
+    """Have a model let go of the games that it keeps, so that what is asked next is computed, and can be timed."""
+    getattr(vlm, "forget", lambda: None)()

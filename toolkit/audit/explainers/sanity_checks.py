@@ -22,8 +22,9 @@ from torch import nn
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, draws, explain, get_explainer, resolve_target
 from toolkit.explainers.tam import grid_shape
+from toolkit.games.attribution import Attribution
 from toolkit.stats.rank_agreement import mean_and_error, rank_correlation, structural_similarity, text_share
-from toolkit.vlm.protocol import VLM
+from toolkit.vlm.protocol import VLM, forget
 
 
 def with_model(vlm: VLM, model: nn.Module) -> VLM:
@@ -249,10 +250,16 @@ def twins(
 
 
 def cost(explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
-    """Mean cost per sample: ``explainer, seconds, n_evaluations, n_gradients, n_samples``."""
+    """Mean cost per sample, nothing remembered: ``explainer, seconds, n_evaluations, n_gradients, n_samples``."""
+
+    def from_nothing(explainer: ExplainerLike, sample: Sample) -> Attribution:
+        forget(vlm)
+        target = vlm.answer(sample).text
+        return explain(explainer, vlm, sample, target=target, seed=seed)
+
     rows = []
     for explainer in explainers:
-        maps = [explain(explainer, vlm, sample, seed=seed) for sample in samples]
+        maps = [from_nothing(explainer, sample) for sample in samples]
         means = [float(np.mean([getattr(a, f) for a in maps])) for f in ("seconds", "n_evaluations", "n_gradients")]
         rows.append((get_explainer(explainer).name, *means, len(samples)))
     return pd.DataFrame(rows, columns=["explainer", "seconds", "n_evaluations", "n_gradients", "n_samples"])
