@@ -101,11 +101,10 @@ class _Bounds(TypedDict, total=False):
     query_tokens: int
     by_words: bool
     by_layers: bool
-    by_kernels: bool
 
 
 _ALONE: _Bounds = {"max_tokens": 1, "max_entries": 1}
-_PLAIN: _Bounds = {"by_words": False, "by_layers": False, "by_kernels": False}
+_PLAIN: _Bounds = {"by_words": False, "by_layers": False}
 
 _IDEAS: tuple[tuple[str, _Bounds, bool], ...] = (
     ("each distinct image encoded once", {**_ALONE, **_PLAIN, "query_tokens": 1}, False),
@@ -113,8 +112,7 @@ _IDEAS: tuple[tuple[str, _Bounds, bool], ...] = (
     ("batched within a sample", _PLAIN, False),
     ("batched over samples", _PLAIN, True),
     ("each question's beginning run once", {**_PLAIN, "by_words": True}, True),
-    ("last layer only where an answer is read", {"by_kernels": False}, True),
-    ("products and attention by the fastest library", {}, True),
+    ("last layer only where an answer is read", {}, True),
 )
 """The ideas, each on top of those before: its name, the engine that has it, and whether samples share batches."""
 

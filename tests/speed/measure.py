@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.speed.workload import PLAIN_PASSES, Task
-from toolkit.vlm.engine import decoder, kernels
+from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.reference import plain_values
@@ -189,10 +189,6 @@ def _bare_token(vlm: LoadedVLM, length: int, tokens: int, repeats: int) -> Took:
     return _median(vlm, lambda: stack(inputs_embeds=embeddings, use_cache=False), repeats) / (n_rows * length)
 
 
-def _linear_flops(rows: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
-    return 2 * rows[0] * rows[1] * weight[0]
-
-
 def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: object, **__: object) -> int:
     batch, heads, length, width = query
     return 2 * batch * heads * length * key[2] * (width + value[3])
@@ -200,7 +196,6 @@ def _attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[i
 
 _UNCOUNTED: dict[Any, Callable[..., int]] = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    **({} if kernels.ONEDNN is None else {kernels.ONEDNN: _linear_flops}),
 }
 """What PyTorch's counter of operations does not know."""
 
@@ -224,7 +219,7 @@ def plain_flops(vlm: LoadedVLM, task: Task, *, passes: int = 4) -> float:
 def peak_rate(vlm: LoadedVLM, *, side: int = 1024, repeats: int = 5) -> float:
     """Operations per second of one large square matrix product on the model's device and in its dtype."""
     matrix = torch.randn(side, side, device=vlm.model.device, dtype=vlm.model.dtype)
-    return 2 * side**3 / _median(vlm, lambda: kernels.linear(matrix, matrix), repeats).wall
+    return 2 * side**3 / _median(vlm, lambda: matrix @ matrix.T, repeats).wall
 
 
 def _median(vlm: LoadedVLM, action: Callable[[], object], repeats: int) -> Took:
@@ -267,9 +262,8 @@ def engine_bounds(
     query_tokens: int | None = None,
     by_words: bool = True,
     by_layers: bool = True,
-    by_kernels: bool = True,
 ) -> Iterator[None]:
-    """Give the model a fresh engine with these bounds for a while; without ``by_kernels``, on PyTorch's functions."""
+    """Give the model a fresh engine with these bounds for a while."""
     old = vlm.engine
     vlm.engine = Engine(
         vlm.adapter,
@@ -281,7 +275,6 @@ def engine_bounds(
         by_layers=by_layers,
     )
     try:
-        with nullcontext() if by_kernels else kernels.as_pytorch():
-            yield
+        yield
     finally:
         vlm.engine = old

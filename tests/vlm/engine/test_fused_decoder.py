@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from support.subjects import RANDOM_TINY, RELEASED, make_subject
+from support.subjects import RANDOM_TINY, RELEASED, make_subject, sample
+from torch.nn import functional
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from toolkit.vlm.engine import decoder
@@ -123,3 +125,21 @@ def test_rotary_axes_that_an_older_transformers_leaves_apart_are_mixed() -> None
         assert not torch.equal(table[0], mixed)
         assert torch.equal(stack._mixed(table, inner.config), mixed)
         assert stack._mixed(mixed, inner.config) is mixed
+
+
+@pytest.mark.parametrize("reason", ["hook", "kind"])
+def test_a_projection_that_is_more_than_a_linear_layer_is_called(reason: str, monkeypatch) -> None:
+    vlm = make_subject("random-tiny-llava")
+    mlp = vlm.model.get_decoder().layers[0].mlp
+    chosen = np.ones((1, vlm.game(sample(1), target="yes").players.n), dtype=bool)
+    before = vlm.game(sample(1), target="yes")(chosen)
+    if reason == "hook":
+        mlp.up_proj.register_forward_hook(lambda module, args, output: 2 * output)
+    else:
+        doubled = type(
+            "Doubled", (torch.nn.Linear,), {"forward": lambda self, x: 2 * functional.linear(x, self.weight)}
+        )
+        monkeypatch.setattr(mlp.up_proj, "__class__", doubled)
+    vlm.engine.forget()
+    after = vlm.game(sample(1), target="yes")(chosen)
+    assert abs(after - before).max() > 1e-4

@@ -22,14 +22,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from toolkit.vlm.adapters.adapter_base import Adapter
-from toolkit.vlm.engine import decoder, kernels
+from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.autocast import without_autocast
 from toolkit.vlm.engine.fingerprint import state
 from toolkit.vlm.engine.request import MaskedImage, Request, masked_images
 from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of
 from toolkit.vlm.engine.vision_cache import ImageEncoder
-from toolkit.vlm.memory import Backoff, free_bytes
+from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory
 
 _MAX_TOKENS = {"cpu": 3072}
 _MAX_ENTRIES = {"cpu": 1 << 21}
@@ -81,7 +81,7 @@ class Engine:
         self._by_layers = by_layers
         device = model.device
         if device.type == "cpu":
-            kernels.keep_freed_memory()
+            keep_freed_memory()
         free = free_bytes(device)
         config = model.config.get_text_config()
         per_token = (8 * config.hidden_size + 3 * config.intermediate_size) * model.dtype.itemsize

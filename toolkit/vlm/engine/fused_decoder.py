@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
 
-from toolkit.vlm.engine import decoder, kernels
+from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine.fingerprint import is_altered
 from toolkit.vlm.engine.masks import layer_biases
 from toolkit.vlm.engine.patches import is_known_class
@@ -63,14 +64,13 @@ def read_states(
     biases = layer_biases(model, mask, embeddings.dtype, index)
     cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
     turn = RotaryTable.of_heads(cosine, sine, stack.config.num_attention_heads)
-    batch, length, _ = embeddings.shape
-    hidden = kernels.padded(embeddings.flatten(0, 1))
+    hidden = embeddings.flatten(0, 1)
     for layer, bias in zip(stack.layers[:-1], biases, strict=False):
         hidden = _layer(layer, hidden, hidden, turn, turn, bias)
     rows, columns = read
-    asking = kernels.padded(hidden[: batch * length].view(embeddings.shape)[read].flatten(0, 1))
+    asking = hidden.view(embeddings.shape)[read].flatten(0, 1)
     hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), biases[-1][:, 0][rows, columns][:, None])
-    return _norm(stack.norm, hidden[: columns.numel()]).view(*columns.shape, -1)
+    return _norm(stack.norm, hidden).view(*columns.shape, -1)
 
 
 def _mixed(table: Tensor, config: Any) -> Tensor:
@@ -90,30 +90,22 @@ def _layer(
 ) -> Tensor:
     """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``.
 
-    Both have a row per token of the batch, and may have more behind them, which are carried along and mean nothing.
-    What a module has just made is overwritten: on a CPU a fresh buffer costs more than the arithmetic.
+    Both have a row per token of the batch. What a module has just made is overwritten: on a CPU a fresh buffer costs
+    more than the arithmetic.
     """
     attention, mlp = layer.self_attn, layer.mlp
     normed = _norm(layer.input_layernorm, context)
     asking = normed if hidden is context else _norm(layer.input_layernorm, hidden)
-    query = _turned(_project(attention.q_proj, asking), turn_hidden, attention, "q_norm")
-    key = _turned(_project(attention.k_proj, normed), turn, attention, "k_norm")
-    value = _heads(_project(attention.v_proj, normed), turn, attention)
-    attended = kernels.attention(
+    query = _turned(attention.q_proj(asking), turn_hidden, attention, "q_norm")
+    key = _turned(attention.k_proj(normed), turn, attention, "k_norm")
+    value = _heads(attention.v_proj(normed), turn, attention)
+    attended = functional.scaled_dot_product_attention(
         query, key, value, bias, scale=attention.scaling, enable_gqa=query.shape[1] != key.shape[1]
     )
-    merged = kernels.padded(attended.transpose(1, 2).flatten(2).flatten(0, 1))
-    hidden = _project(attention.o_proj, merged).add_(hidden)
+    hidden = attention.o_proj(attended.transpose(1, 2).flatten(2).flatten(0, 1)).add_(hidden)
     normed = _norm(layer.post_attention_layernorm, hidden)
-    gated = mlp.act_fn(_project(mlp.gate_proj, normed)).mul_(_project(mlp.up_proj, normed))
-    return _project(mlp.down_proj, gated).add_(hidden)
-
-
-def _project(module: Any, x: Tensor) -> Tensor:
-    """A linear layer's output; anything else in its place is called as it is."""
-    if type(module) is nn.Linear:
-        return kernels.linear(x, module.weight, module.bias)
-    return cast(Tensor, module(x))
+    gated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
+    return cast(Tensor, mlp.down_proj(gated).add_(hidden))
 
 
 def _norm(norm: Any, x: Tensor) -> Tensor:

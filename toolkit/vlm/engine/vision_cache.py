@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.engine import decoder
-from toolkit.vlm.engine.kernels import FastKernels
 from toolkit.vlm.engine.request import MaskedImage
 from toolkit.vlm.memory import Backoff
 
@@ -77,7 +76,7 @@ class ImageEncoder:
 
     def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].request.view.geometry)
-        with self._adapter.fast_vision(self._model), FastKernels():
+        with self._adapter.fast_vision(self._model):
             return list(decoder.encode_images(self._model, inputs, len(images)))
 
     def _pixels(self, images: Sequence[MaskedImage]) -> Tensor:
