@@ -6,9 +6,11 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page, on_one_line
 
 
+@with_model_options
 def explain(
     image: str = typer.Argument(help="A picture file."),
     question: str = typer.Argument(help='A question about it, for example "is there a red circle ?".'),
@@ -19,15 +21,14 @@ def explain(
         None, help="Allowed answers, separated by commas; default: read off the question."
     ),
     answer: str | None = typer.Option(None, help="The right answer, where it is known."),
-    instruction: str | None = typer.Option(
-        None, help="How to tell the model to answer: a style (llava, scenes, ...) or a text; default: as it is asked."
-    ),
     baseline: str = typer.Option("blur", help="What a removed image cell becomes: blur, mean or noise."),
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
     seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
     force: bool = typer.Option(False, "--force", help="Overwrite a file that this command did not write."),
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither use nor keep the values of earlier calls."),
     verify: bool = typer.Option(False, "--verify", help="Read and check the whole checkpoint again."),
+    *,
+    options: ModelOptions,
 ) -> None:
     """Explain an answer about any picture, in one page."""
     check_page(out, force=force)
@@ -39,8 +40,10 @@ def explain(
     EXPLAINERS.check(explainer)
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
-    sample = toolkit.load_image_question(image, question, choices=listed, answer=answer, instruction=instruction)
-    vlm = toolkit.load_vlm(model, verify=verify, store=None if no_cache else default_store())
+    sample = toolkit.load_image_question(
+        image, question, choices=listed, answer=answer, instruction=options.instruction
+    )
+    (vlm,) = options.load(model, verify=verify, store=None if no_cache else default_store())
     sample = vlm.asked(sample)
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)

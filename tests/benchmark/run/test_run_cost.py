@@ -77,3 +77,18 @@ def test_presets_are_valid_and_say_what_they_are():
     assert specs["correct"].headline == "f-syn"
     assert specs["paper"].options["integrated-gradients"] == {"first_steps": 5, "max_steps": 5}
     assert {"oracle", "random", "anti-oracle"} < set(specs["demo"].explainers)
+
+
+def test_memory_is_that_of_the_precision_which_the_run_will_have():
+    """7.06 billion weights and a fifth more: 4 bytes each on a CPU, 2 on a GPU, .6 in four bits."""
+    for fields, said in (
+        ({"device": "cpu"}, "31.6 GiB for float32"),
+        ({"device": "cuda"}, "15.8 GiB for bfloat16"),
+        ({"executor": "ray", "gpus_per_worker": 1}, "15.8 GiB for bfloat16"),
+        ({"executor": "ray"}, "31.6 GiB for float32"),
+        ({"device": "cuda", "four_bit": True}, "4.7 GiB for 4-bit weights"),
+    ):
+        spec = make_spec(
+            {"models": ["llava-hf/llava-1.5-7b-hf"], "datasets": ["repope"], "explainers": ["tam"], **fields}
+        )
+        assert said in str(dry_run(spec))

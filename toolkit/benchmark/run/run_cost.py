@@ -12,13 +12,14 @@ from toolkit.benchmark.run.records import read_shards
 from toolkit.benchmark.run.run_folder import SPEC_FILE, read_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec, changes
 from toolkit.benchmark.run.units import Job, jobs_of
+from toolkit.benchmark.run.workspace import planned_dtype
 from toolkit.datasets.load import DATASETS
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
 from toolkit.synergy import plan_metrics
 from toolkit.vlm.loading.catalogue import CATALOGUE
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit weights": 0.6}
 PLAYERS = {"embedded": (36, 8), "hub": (576, 24)}
 """Image and text players of a typical sample; at K = 10 the passes hardly depend on them."""
 
@@ -32,6 +33,7 @@ class ModelCost:
         passes: Distinct coalitions that the metrics score on one sample, all explainers together.
         separate_passes: The same one explainer at a time, where nothing is shared between explainers.
         images: Distinct pictures that the model encodes on one sample.
+        dtype: Precision of its weights, on the device of the run.
         memory: Bytes of weights and working space, or None where the model is not in the catalogue.
         seconds: Seconds per sample, explainers included, as measured in the folder ``out``; None without records there.
     """
@@ -40,6 +42,7 @@ class ModelCost:
     passes: int
     separate_passes: int
     images: int
+    dtype: str
     memory: int | None
     seconds: float | None
 
@@ -79,7 +82,7 @@ class RunCost:
             f"samples: {sizes}; records: {records}; K = {spec.steps}; metrics: {', '.join(spec.metrics)}",
         ]
         for plan in self.models:
-            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {spec.dtype}"
+            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {plan.dtype}"
             lines.append(
                 f"{plan.model}: {plan.passes:,} scoring passes over {plan.images:,} images per sample (explainer by "
                 f"explainer {plan.separate_passes:,}), {memory}, {self._time(plan)}"
@@ -124,8 +127,9 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
     for model in spec.models:
         entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
         passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
-        memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
-        found.append(ModelCost(model, passes, separate, images, memory, measured.get(model)))
+        dtype = "4-bit weights" if spec.four_bit else planned_dtype(spec, model)
+        memory = None if entry is None else entry.bytes_needed(BYTES[dtype])
+        found.append(ModelCost(model, passes, separate, images, dtype, memory, measured.get(model)))
     return RunCost(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
 
 

@@ -30,7 +30,7 @@ class CatalogueEntry:
     revision: str | None
     verified: str
 
-    def bytes_needed(self, bytes_per_weight: int = 2) -> int:
+    def bytes_needed(self, bytes_per_weight: float = 2) -> int:
         """Memory in bytes for the weights and a fifth more for working space, at 2 bytes (bfloat16) a weight."""
         return int(1.2 * self.parameters * bytes_per_weight)
 
