@@ -87,7 +87,7 @@ def test_tables_have_a_row_per_player_coalition_and_point() -> None:
     table = toolkit.to_frame(ATTRIBUTION)
     assert list(table.columns) == ["player", "modality", "score"]
     assert table["modality"].tolist() == ["image", "image", "text", "text"]
-    assert (table.attrs["method"], table.attrs["target"]) == ("mine", "yes")
+    assert (table.attrs["explainer"], table.attrs["target"]) == ("mine", "yes")
     values = toolkit.to_frame(RESULTS["values"])
     assert values.shape == (16, 5)
     np.testing.assert_array_equal(values["value"], GAME(all_coalitions(4)))

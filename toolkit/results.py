@@ -202,7 +202,7 @@ def _read_players(stored: Mapping[str, Any]) -> Players:
 
 
 def _of_attribution(found: Attribution) -> tuple[Fields, Arrays]:
-    names = ("method", "target", "n_evaluations", "n_gradients", "seconds", "convergence_delta", "details")
+    names = ("explainer", "target", "n_evaluations", "n_gradients", "seconds", "convergence_delta", "details")
     fields = {name: getattr(found, name) for name in names}
     return {"players": _players(found.players), **fields}, {"scores": found.scores}
 

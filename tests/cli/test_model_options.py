@@ -83,9 +83,9 @@ def test_nothing_given_is_nothing_said(loaded: dict[str, dict[str, Any]]) -> Non
 
 def test_the_instruction_is_put_to_every_sample() -> None:
     samples = toolkit.load_samples("scenes-choice", n=2)
-    told = ModelOptions(instruction="say one letter").told(samples)
+    told = ModelOptions(instruction="say one letter").instructed(samples)
     assert {sample.instruction for sample in told} == {"say one letter"}
-    assert ModelOptions().told(samples) == samples
+    assert ModelOptions().instructed(samples) == samples
 
 
 def test_options_become_fields_of_a_specification(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,10 @@ QUESTION = "Is a red circle there?"
 SPANS = [(0, 2), (2, 4), (4, 8), (8, 11), (11, 15), (15, 21), (21, 22)]
 
 
-def partition(name: str, rows: int = 24, columns: int = 24, picture: Image.Image | None = None):
+def partition(name: str, rows: int = 24, columns: int = 24, image: Image.Image | None = None):
     return make_partition(
         name, question=QUESTION, spans=SPANS, rows=rows, columns=columns, regions=grid_regions(rows, columns),
-        picture=picture or Image.new("RGB", (60, 40)),
+        image=image or Image.new("RGB", (60, 40)),
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_players_that_cannot_be_made_are_refused(name: str, message: str) -> Non
 
 
 def test_segments_that_a_picture_does_not_have_are_refused() -> None:
-    with pytest.raises(PlayersError, match=r"'segments:30': the picture has \d+ segments"):
+    with pytest.raises(PlayersError, match=r"'segments:30': the image has \d+ segments"):
         segments_of(Image.new("RGB", (2, 2)), grid_regions(6, 6), 30)
 
 
@@ -159,7 +159,7 @@ def test_the_embedded_models_tokens_are_words_and_their_cells_a_grid() -> None:
             view = vlm.view(sample)
             found = make_partition(
                 "auto", question=sample.question, spans=view.prompt.spans, rows=6, columns=6,
-                regions=view.geometry.regions, picture=view.picture,
+                regions=view.geometry.regions, image=view.image,
             )  # fmt: skip
             assert found.is_trivial
             assert found.players == view.players

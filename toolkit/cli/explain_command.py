@@ -16,6 +16,9 @@ def explain(
     question: str = typer.Argument(help='A question about it, for example "is there a red circle ?".'),
     model: str = typer.Option("tiny-llava-grounded", help="Name, local folder or hub id of the model."),
     explainer: str = typer.Option("integrated-gradients", help="Name of the explainer."),
+    budget: int | None = typer.Option(
+        None, min=1, help="Most coalitions that the explainer evaluates (kernel-shap, shapley-interaction)."
+    ),
     out: Path = typer.Option(Path("explain.html"), help="The page to write."),
     choices: str | None = typer.Option(
         None, help="Allowed answers, separated by commas; default: read off the question."
@@ -35,9 +38,11 @@ def explain(
     import toolkit
     from toolkit.datasets.baselines import BASELINES
     from toolkit.explainers import EXPLAINERS
+    from toolkit.explainers.base import with_budget
     from toolkit.vlm.engine.store import default_store
 
     EXPLAINERS.check(explainer)
+    found = explainer if budget is None else with_budget(explainer, budget)
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(
@@ -47,7 +52,7 @@ def explain(
     sample = vlm.asked(sample)
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)
-    attribution = toolkit.explain(explainer, vlm, sample, target=said.text, baseline=baseline, seed=seed)
+    attribution = toolkit.explain(found, vlm, sample, target=said.text, baseline=baseline, seed=seed)
     synergy = toolkit.synergistic_faithfulness(game, attribution, steps)
     image_curves = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
     text_curves = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)

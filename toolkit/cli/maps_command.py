@@ -39,7 +39,7 @@ def maps(
         raise ValueError("no embedded grounded model is installed; name one: --models tiny-llava-grounded")
     found = dict(zip(asked, options.load(*asked), strict=True))
     page = maps_page(
-        out, found, options.told(localised_samples(samples, seed=seed)), explainers=chosen, seed=seed,
+        out, found, options.instructed(localised_samples(samples, seed=seed)), explainers=chosen, seed=seed,
         progress=lambda message: typer.echo(message, err=True),
     )  # fmt: skip
     typer.echo(str(page))

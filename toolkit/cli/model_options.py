@@ -91,7 +91,7 @@ class ModelOptions:
         more |= {} if self.attention is None else {"attention": self.attention}
         return [toolkit.load_vlm(name, revision=commits.get(name), **limits[name], **more) for name in names]
 
-    def told(self, samples: Iterable[Sample]) -> list[Sample]:
+    def instructed(self, samples: Iterable[Sample]) -> list[Sample]:
         """The samples with the instruction that was given, if one was."""
         from toolkit.datasets.load import with_instruction
 

@@ -44,7 +44,7 @@ def report_card(
         raise ValueError(f"cannot use {explainer!r}: {type(error).__name__}: {error}") from error
     models = dict(zip(("grounded", "biased"), options.load(*filter(None, (grounded, biased))), strict=False))
     chosen = [sample for name in dataset for sample in toolkit.load_samples(name, split="test", n=samples)]
-    card = judge(found, models, options.told(chosen), beside=beside or BESIDE, seed=seed)
+    card = judge(found, models, options.instructed(chosen), beside=beside or BESIDE, seed=seed)
     card.write(out)
     typer.echo(card.to_text())
     typer.echo(f"\n{out}")

@@ -36,8 +36,8 @@ def sanity(
     grounded, *twin = options.load(*filter(None, (model, biased)))
     report = sanity_report(
         grounded,
-        options.told(localised_samples(samples, seed=seed)),
-        options.told(asked),
+        options.instructed(localised_samples(samples, seed=seed)),
+        options.instructed(asked),
         biased=twin[0] if twin else None,
         explainers=chosen,
         seed=seed,

@@ -33,7 +33,8 @@ class Explainer(Protocol):
 
     ``needs`` lists what it asks for: ``"game"`` (forward passes only), ``"gradients"``, ``"activations"``,
     ``"attention"``, or the sample's ``"truth"``. One that draws no random numbers says ``deterministic = True`` and
-    runs with the first seed only.
+    runs with the first seed only. One that has ``passes``, a :class:`Passes` or a function from the number of players
+    to one, is counted by a benchmark's dry run.
     """
 
     @property
@@ -61,6 +62,19 @@ class Explainer(Protocol):
     ) -> Attribution:
         """Explain the model's probability of ``target`` (its own answer where None)."""
         ...
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Rows that an explainer sends through the model for one sample, at most.
+
+    Attributes:
+        forward: Forward rows.
+        backward: Backward rows.
+    """
+
+    forward: int
+    backward: int = 0
 
 
 ExplainerLike: TypeAlias = "str | Explainer | Callable[..., Any]"
@@ -167,6 +181,33 @@ def get_explainer(explainer: ExplainerLike) -> Explainer:
 def is_deterministic(explainer: ExplainerLike) -> bool:
     """Whether one seed is all seeds; an explainer that does not say ``deterministic`` may draw."""
     return bool(getattr(get_explainer(explainer), "deterministic", False))
+
+
+def passes_of(explainer: ExplainerLike, n_players: int) -> Passes | None:
+    """What an explainer spends on a sample with so many players, at most; None where it does not say.
+
+    Raises:
+        UnknownNameError: No explainer has this name.
+        ValueError: It refuses so many players; the message says what it needs.
+    """
+    found = getattr(get_explainer(explainer), "passes", None)
+    return found(n_players) if callable(found) else found
+
+
+def with_budget(explainer: ExplainerLike, budget: int) -> Explainer:
+    """An explainer that evaluates so many coalitions at most.
+
+    Raises:
+        ValueError: It has no budget, or this one is none.
+    """
+    found: Any = get_explainer(explainer)
+    has = dataclasses.is_dataclass(found) and "budget" in {f.name for f in dataclasses.fields(found)}
+    if not has:
+        known = ", ".join(name for name in _BUILT_IN if hasattr(get_explainer(name), "budget"))
+        raise ValueError(f"{found.name!r} has no budget (its cost: {found.cost}); {known} have one")
+    if budget < 1:
+        raise ValueError(f"the budget is {budget}; expected at least 1")
+    return cast("Explainer", dataclasses.replace(found, budget=budget))
 
 
 def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:

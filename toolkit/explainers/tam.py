@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.scope import hooks
 from toolkit.games.attribution import Attribution, Details
@@ -181,6 +181,7 @@ class Tam:
     reference: ClassVar[str] = "Li et al. 2025, arXiv 2506.23270"
     cost: ClassVar[str] = "1 forward"
     needs: ClassVar[frozenset[Need]] = frozenset({"activations"})
+    passes: ClassVar[Passes] = Passes(1)
     deterministic: ClassVar[bool] = True
 
     def attribute(

@@ -2,7 +2,7 @@
 
 A partition is written ``"tokens"`` (every image token, every question token), ``"words"`` (every image token, whole
 words), ``"grid:RxC"`` (R rows and C columns of cells merged, whole words) or ``"segments:N"`` (about N segments of the
-picture, whole words). Nothing here asks a model: a partition is made from a sample's view, and a grouped game is the
+image, whole words). Nothing here asks a model: a partition is made from a sample's view, and a grouped game is the
 quotient of the game of tokens, so that values are shared between partitions.
 
 Source of the segments: SLIC, Achanta et al., 2012, doi 10.1109/TPAMI.2012.120, through scikit-image (extra
@@ -28,7 +28,7 @@ LARGEST_GRID = 12
 
 _GRID, _SEGMENTS = re.compile(r"grid:(\d+)x(\d+)"), re.compile(r"segments:(\d+)")
 _SIDE = 256
-"""Longest side in pixels of the picture that is segmented."""
+"""Longest side in pixels of the image that is segmented."""
 
 Span = tuple[int, int]
 
@@ -94,7 +94,7 @@ def check_players(name: str) -> str:
 
 
 def make_partition(
-    name: str, *, question: str, spans: Sequence[Span], rows: int, columns: int, regions: Regions, picture: Image.Image
+    name: str, *, question: str, spans: Sequence[Span], rows: int, columns: int, regions: Regions, image: Image.Image
 ) -> Partition:
     """Group the tokens of one sample.
 
@@ -104,17 +104,17 @@ def make_partition(
         spans: Character span in it of each question token.
         rows: Rows of image tokens.
         columns: Columns of image tokens.
-        regions: Shape (rows * columns, 4): where each of them lies in the picture.
-        picture: The picture.
+        regions: Shape (rows * columns, 4): where each of them lies in the image.
+        image: The image.
 
     Raises:
-        PlayersError: No such way, a grid finer than the tokens, or more segments than the picture has.
+        PlayersError: No such way, a grid finer than the tokens, or more segments than the image has.
         ImportError: Segments without the extra ``segments``.
     """
     check_players(name)
     if name == "auto":
         name = f"grid:{min(rows, LARGEST_GRID)}x{min(columns, LARGEST_GRID)}"
-    cell, labels = _cells(name, rows, columns, regions, picture)
+    cell, labels = _cells(name, rows, columns, regions, image)
     word = np.arange(len(spans)) if name == "tokens" else words_of(question, spans)
     boxes = np.concatenate([regions[:, :2], -regions[:, 2:]], axis=1)
     merged = np.stack([boxes[cell == i].min(axis=0) for i in range(len(labels))])
@@ -130,11 +130,11 @@ def make_partition(
 
 
 def _cells(
-    name: str, rows: int, columns: int, regions: Regions, picture: Image.Image
+    name: str, rows: int, columns: int, regions: Regions, image: Image.Image
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The image player of each cell, and the players' names."""
     if found := _SEGMENTS.fullmatch(name):
-        cell = segments_of(picture, regions, int(found[1]))
+        cell = segments_of(image, regions, int(found[1]))
         return cell, [f"segment {i + 1}" for i in range(int(cell.max()) + 1)]
     grid = _GRID.fullmatch(name)
     down, across = map(int, grid.groups()) if grid else (rows, columns)
@@ -147,11 +147,11 @@ def _cells(
     return (row * down // rows) * across + column * across // columns, labels
 
 
-def segments_of(picture: Image.Image, regions: Regions, n: int) -> NDArray[np.int64]:
+def segments_of(image: Image.Image, regions: Regions, n: int) -> NDArray[np.int64]:
     """The segment of each cell, shape (n_cells,): that of most of its pixels, numbered from 0 without gaps.
 
     Raises:
-        PlayersError: The picture has fewer cells, or less than half as many segments.
+        PlayersError: The image has fewer cells, or less than half as many segments.
         ImportError: The extra ``segments`` is not installed.
     """
     if n > len(regions):
@@ -162,7 +162,7 @@ def segments_of(picture: Image.Image, regions: Regions, n: int) -> NDArray[np.in
         from skimage.segmentation import slic
     except ImportError as error:
         raise ImportError("players 'segments:N' need scikit-image; install the extra 'segments'") from error
-    small = picture.convert("RGB")
+    small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small.resize((max(small.width, 2), max(small.height, 2))))
     labels = slic(pixels, n_segments=n, start_label=0, channel_axis=-1)
@@ -175,7 +175,7 @@ def segments_of(picture: Image.Image, regions: Regions, n: int) -> NDArray[np.in
     found = int(cell.max()) + 1
     if 2 * found < n:
         raise PlayersError(
-            f"players 'segments:{n}': the picture has {found} segments as large as a cell; take 'segments:{found}' or "
+            f"players 'segments:{n}': the image has {found} segments as large as a cell; take 'segments:{found}' or "
             "a grid"
         )
     return cell

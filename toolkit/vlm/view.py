@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,9 @@ from toolkit.typing import Coalitions
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, check_image
 from toolkit.vlm.engine import decoder
 from toolkit.vlm.prompt import Prompt, as_asked, build_prompt, check_words, render
+
+MANY_TOKENS = 1024
+"""An image that makes more is worth a warning: LLaVA's make 576."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
             f"the prompt has {len(prompt.ids)} tokens ({len(prompt.text_positions)} of the question); "
             f"the model's context is {context}: shorten the question"
         )
+    _warn_of_many(adapter, geometry)
     players = _players(sample, prompt, geometry)
     positions, following = _positions(model, prompt, inputs)
     device = model.device
@@ -139,6 +144,18 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
         positions=positions,
         next_position=following,
     )
+
+
+def _warn_of_many(adapter: Adapter, geometry: Geometry) -> None:
+    """Say which option bounds an image that makes more tokens than ``MANY_TOKENS``."""
+    if geometry.n_players > MANY_TOKENS and adapter.bounds:
+        warnings.warn(
+            f"the image makes {geometry.n_players:,} cells ({geometry.rows} x {geometry.columns}), each of them a "
+            f"token of every pass; {' or '.join(adapter.bounds)} bounds them (on the command line "
+            f"{' or '.join('--' + bound.replace('_', '-') for bound in adapter.bounds)})",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _compact(owners: NDArray[np.int32]) -> NDArray[np.int32]:
