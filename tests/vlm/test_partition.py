@@ -106,7 +106,9 @@ def test_sums_are_kept_and_coalitions_are_unions() -> None:
     expanded = found.expand(coalitions)
     assert expanded.dtype == np.bool_
     np.testing.assert_array_equal(expanded, coalitions @ found.groups())
-    np.testing.assert_array_equal(found.spread(np.arange(15.0)), found.player_of)
+    painted, cells = found.painted(np.arange(9.0))
+    np.testing.assert_array_equal(cells, grid_regions(24, 24))
+    np.testing.assert_array_equal(painted, found.player_of[:576])
 
 
 def two_halves() -> Image.Image:

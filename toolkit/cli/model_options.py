@@ -41,6 +41,12 @@ class ModelOptions:
     max_tiles: Annotated[
         int | None, typer.Option(min=1, help="Most tiles of an image, for families that tile (InternVL).")
     ] = None
+    players: Annotated[
+        str | None,
+        typer.Option(
+            help="tokens, words, grid:RxC or segments:N; default: whole words and a grid of at most 12 x 12 cells."
+        ),
+    ] = None
     instruction: Annotated[
         str | None,
         typer.Option(help="How to tell the model to answer: a style (llava, scenes, ...) or a text; '' for nothing."),
@@ -89,6 +95,7 @@ class ModelOptions:
         limits = limits_by_model(names, bounds, commits)
         more |= {"device": self.device, "dtype": self.dtype, "four_bit": self.four_bit}
         more |= {} if self.attention is None else {"attention": self.attention}
+        more |= {} if self.players is None else {"players": self.players}
         return [toolkit.load_vlm(name, revision=commits.get(name), **limits[name], **more) for name in names]
 
     def instructed(self, samples: Iterable[Sample]) -> list[Sample]:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.registry import Registry
+from toolkit.vlm.partition import Partition
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 Need: TypeAlias = Literal["game", "gradients", "activations", "attention", "truth"]
@@ -234,8 +235,11 @@ def explain(
     target: str | None = None,
     baseline: str = "blur",
     seed: int = 0,
+    players: str | None = None,
 ) -> Attribution:
-    """Explain a model's answer: one signed score per image cell and question token.
+    """Explain a model's answer: one signed score per player.
+
+    What an explainer says of every token is summed over each player; one that asks the game plays the players' game.
 
     Args:
         explainer: A registry name, an explainer object, or a function ``(vlm, sample) -> scores``.
@@ -244,9 +248,11 @@ def explain(
         target: The explained answer; None explains the model's own.
         baseline: What a removed image cell looks like: ``"blur"``, ``"mean"`` or ``"noise"``.
         seed: Seed of everything random in the explainer, combined with the sample's id.
+        players: ``"tokens"``, ``"words"``, ``"grid:RxC"`` or ``"segments:N"``; None keeps the model's own.
 
     Raises:
         UnknownNameError: No explainer has this name.
+        TypeError: The model's players cannot be chosen.
         ValueError: The attribution has the wrong length, a NaN, or explains another target.
 
     Example:
@@ -258,13 +264,31 @@ def explain(
         True
     """
     found = get_explainer(explainer)
+    if players is not None:
+        vlm = _with_players(vlm, players)
     target = resolve_target(vlm, sample, target)
     start = time.perf_counter()
     rng = rng_for(seed, found.name, sample)
     attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
     if attribution.target != target:
         raise ValueError(f"{found.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
-    return dataclasses.replace(attribution, seconds=time.perf_counter() - start)
+    return dataclasses.replace(over_players(attribution, vlm, sample), seconds=time.perf_counter() - start)
+
+
+def _with_players(vlm: VLM, players: str) -> VLM:
+    choose = getattr(vlm, "with_players", None)
+    if choose is None:
+        raise TypeError(f"the players of {vlm.name!r} cannot be chosen; leave out players={players!r}")
+    return cast("VLM", choose(players))
+
+
+def over_players(attribution: Attribution, vlm: VLM, sample: Sample) -> Attribution:
+    """The attribution over the model's players: scores of image and question tokens are summed over each player."""
+    find = getattr(vlm, "partition", None)
+    partition: Partition | None = None if find is None else find(sample)
+    if partition is None or partition.is_trivial or attribution.players.n != len(partition.player_of):
+        return attribution
+    return dataclasses.replace(attribution, scores=partition.merge(attribution.scores), players=partition.players)
 
 
 def draws(

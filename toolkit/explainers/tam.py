@@ -189,7 +189,7 @@ class Tam:
     ) -> Attribution:
         """Explain the target's token; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
-        found = stages(box, grid_shape(vlm.regions(sample)), window=self.window)
+        found = stages(box, box.grid, window=self.window)
         scores = np.concatenate([found.filtered, found.text])
         details: Details = {
             "interference_scale": found.scale,

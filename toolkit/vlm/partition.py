@@ -11,6 +11,7 @@ Source of the segments: SLIC, Achanta et al., 2012, doi 10.1109/TPAMI.2012.120, 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Partition:
         player_of: Shape (n_tokens,): the player of each image token and then of each question token.
         regions: Shape (n_image, 4): the smallest box around each image player.
         spans: Character span in the question of each text player.
+        token_regions: Shape (n_image_tokens, 4): where each image token lies.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Partition:
     player_of: NDArray[np.int64] = field(repr=False)
     regions: Regions = field(repr=False)
     spans: tuple[Span, ...] = field(repr=False)
+    token_regions: Regions = field(repr=False)
 
     @property
     def is_trivial(self) -> bool:
@@ -72,9 +75,9 @@ class Partition:
         """Scores (n_players,): those of the tokens (n_tokens,) summed over each player."""
         return np.bincount(self.player_of, scores, self.players.n).astype(np.float64)
 
-    def spread(self, scores: Scores) -> Scores:
-        """Scores (n_tokens,): the player's own on each of its tokens, for drawing."""
-        return np.asarray(scores)[self.player_of]
+    def painted(self, scores: Scores) -> tuple[Scores, Regions]:
+        """On each image token the score of its player, of scores (n_image,), and where the tokens lie: what to draw."""
+        return np.asarray(scores)[self.player_of[: len(self.token_regions)]], self.token_regions
 
 
 def check_players(name: str) -> str:
@@ -91,6 +94,13 @@ def check_players(name: str) -> str:
             "(segments:30)"
         )
     return name
+
+
+def n_players_of(name: str, n_tokens: int) -> int:
+    """Image players that so many image tokens make, for a plan; a grid that is not named is as square as an image."""
+    numbers = [int(n) for n in re.findall(r"\d+", name)]
+    wanted = {"auto": LARGEST_GRID**2, "tokens": n_tokens, "words": n_tokens}.get(name, math.prod(numbers))
+    return min(wanted, n_tokens)
 
 
 def make_partition(
@@ -126,6 +136,7 @@ def make_partition(
         player_of=np.concatenate([cell, word + len(labels)]),
         regions=merged,
         spans=tuple(parts),
+        token_regions=regions,
     )
 
 

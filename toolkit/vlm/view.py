@@ -20,6 +20,7 @@ from toolkit.games.game import Players
 from toolkit.typing import Coalitions
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, check_image
 from toolkit.vlm.engine import decoder
+from toolkit.vlm.partition import Partition, make_partition
 from toolkit.vlm.prompt import Prompt, as_asked, build_prompt, check_words, render
 
 MANY_TOKENS = 1024
@@ -32,6 +33,7 @@ class View:
 
     Attributes:
         image: The original picture, RGB.
+        question: The question.
         prompt: Token ids and players.
         geometry: Where the image players lie.
         players: Image cells, then question tokens.
@@ -43,6 +45,7 @@ class View:
     """
 
     image: Image.Image = field(repr=False)
+    question: str
     prompt: Prompt = field(repr=False)
     geometry: Geometry
     players: Players
@@ -52,6 +55,27 @@ class View:
     next_position: int
     _baselines: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False)
+    _partitions: dict[str, Partition] = field(default_factory=dict, repr=False)
+
+    def partition(self, name: str) -> Partition:
+        """How this sample's tokens are grouped into players.
+
+        Raises:
+            PlayersError: It has no such players.
+            ImportError: Segments without the extra ``segments``.
+        """
+        if name not in self._partitions:
+            geometry = self.geometry
+            self._partitions[name] = make_partition(
+                name,
+                question=self.question,
+                spans=self.prompt.spans,
+                rows=geometry.rows,
+                columns=geometry.columns,
+                regions=geometry.regions,
+                image=self.image,
+            )
+        return self._partitions[name]
 
     def baseline(self, adapter: Adapter, name: str) -> Tensor:
         """Pixel tensor of the picture with everything removed: the baseline picture, through the same processor."""
@@ -136,6 +160,7 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     nobody = np.where(owners < 0, geometry.n_players, owners)
     return View(
         image=image,
+        question=sample.question,
         prompt=prompt,
         geometry=geometry,
         players=players,

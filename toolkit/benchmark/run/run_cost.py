@@ -20,6 +20,7 @@ from toolkit.games.game import Players
 from toolkit.registry import UnknownNameError
 from toolkit.synergy import plan_metrics
 from toolkit.vlm.loading.catalogue import CATALOGUE
+from toolkit.vlm.partition import n_players_of
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit weights": 0.6}
 WORDS = {"embedded": 8, "hub": 24}
@@ -32,6 +33,7 @@ class ModelCost:
 
     Attributes:
         model: Its name.
+        n_tokens: Image tokens of a typical sample.
         n_image: Image players of a typical sample.
         n_text: Text players of a typical sample.
         passes: Distinct coalitions that the metrics score on one sample, all explainers together.
@@ -47,6 +49,7 @@ class ModelCost:
     """
 
     model: str
+    n_tokens: int
     n_image: int
     n_text: int
     passes: int
@@ -99,9 +102,10 @@ class RunCost:
             memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {plan.dtype}"
             but = f" without {', '.join(plan.silent)}" if plan.silent else ""
             lines.append(
-                f"{plan.model}: {plan.n_image:,} cells and {plan.n_text} words; per sample {plan.passes:,} scoring "
-                f"passes over {plan.images:,} images (explainer by explainer {plan.separate_passes:,}), explainers at "
-                f"most {plan.forward:,} forward and {plan.backward:,} backward rows{but}; {memory}; {self._time(plan)}"
+                f"{plan.model}: {plan.n_image:,} players of {plan.n_tokens:,} image tokens, {plan.n_text} words; per "
+                f"sample {plan.passes:,} scoring passes over {plan.images:,} images (explainer by explainer "
+                f"{plan.separate_passes:,}), explainers at most {plan.forward:,} forward and {plan.backward:,} "
+                f"backward rows{but}; {memory}; {self._time(plan)}"
             )
             lines += [f"  {reason}" for reason in plan.refused]
         for name in self.unpinned:
@@ -143,12 +147,13 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
     found = []
     for model in spec.models:
         entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
-        n_image = 576 if entry is None else entry.n_image_tokens(spec.max_pixels, spec.max_tiles)
+        n_tokens = 576 if entry is None else entry.n_image_tokens(spec.max_pixels, spec.max_tiles)
+        n_image = n_players_of(spec.players, n_tokens)
         n_text = WORDS["hub" if entry is None else entry.source]
         dtype = "4-bit weights" if spec.four_bit else planned_dtype(spec, model)
         memory = None if entry is None else entry.bytes_needed(BYTES[dtype])
         scoring = (*count_passes(spec, jobs, n_image, n_text), *_rows(spec, jobs, n_image + n_text))
-        found.append(ModelCost(model, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
+        found.append(ModelCost(model, n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
     return RunCost(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
 
 

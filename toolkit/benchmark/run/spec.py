@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from toolkit.datasets.instructions import check_instruction
 from toolkit.registry import UnknownNameError
 from toolkit.synergy.metrics import DEFAULT_METRICS
+from toolkit.vlm.partition import check_players
 
 EXECUTION_FIELDS = frozenset(
     {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "max_failed", "retry_failed",
@@ -82,6 +83,7 @@ class BenchmarkSpec(BaseModel):
         attention: ``"sdpa"`` or ``"eager"``.
         max_pixels: Largest area of an image, for the models whose family has a dynamic grid.
         max_tiles: Most tiles of an image, for the models whose family tiles.
+        players: Who plays, as ``toolkit.load_vlm`` takes it.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"`` or ``"mps"``.
         max_tokens: Most decoder tokens in one forward pass, or None to choose from the free memory.
         images: For so many samples of each dataset the picture is kept for the report.
@@ -121,6 +123,7 @@ class BenchmarkSpec(BaseModel):
     attention: Literal["sdpa", "eager"] = "sdpa"
     max_pixels: int | None = Field(default=None, ge=1)
     max_tiles: int | None = Field(default=None, ge=1)
+    players: Annotated[str, AfterValidator(check_players)] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     max_tokens: int | None = Field(default=None, ge=1)
     images: int = Field(default=24, ge=0)

@@ -195,7 +195,7 @@ class ToolkitWorkspace:
             self._model = load_vlm(
                 name, revision=spec.revisions.get(name), pinned=True, device=spec.device,
                 dtype=None if spec.dtype == "auto" else spec.dtype, four_bit=spec.four_bit, attention=spec.attention,
-                max_tokens=spec.max_tokens, **image_limits(spec)[name],
+                max_tokens=spec.max_tokens, **image_limits(spec)[name], players=spec.players,
             )  # fmt: skip
         return self._model
 

@@ -28,6 +28,7 @@ from toolkit.vlm.loading.remembered import recall, remember
 from toolkit.vlm.loading.sources import Source, find_source
 from toolkit.vlm.memory import free_bytes, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.partition import check_players
 from toolkit.vlm.prompt import check_template
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def load_vlm(
     max_tokens: int | None = None,
     verify: bool = False,
     store: CoalitionStore | None = None,
+    players: str = "auto",
 ) -> LoadedVLM:
     """Load a vision-language model.
 
@@ -86,6 +88,10 @@ def load_vlm(
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
         verify: Read and check everything again, whatever is remembered of this checkpoint.
         store: Remembers values between runs.
+        players: Who plays: ``"tokens"`` (every image token, every question token), ``"words"`` (every image token,
+            whole words), ``"grid:RxC"`` (cells merged into R rows and C columns, whole words), ``"segments:N"`` (about
+            N segments of the image, whole words; extra ``segments``), or ``"auto"``: whole words and a grid of at most
+            12 x 12, which leaves the embedded models as they are.
 
     Raises:
         UnknownNameError: No such model; the message suggests the nearest name.
@@ -95,6 +101,7 @@ def load_vlm(
         ValueError: An option that does not exist.
     """
     _check_name("attention", attention, ATTENTIONS)
+    check_players(players)
     for option, value in (("max_pixels", max_pixels), ("max_tiles", max_tiles), ("max_tokens", max_tokens)):
         if value is not None and not isinstance(value, int):
             raise ValueError(f"{option} is {value!r}; expected a whole number, or None")
@@ -125,6 +132,7 @@ def load_vlm(
         quantisation="nf4" if four_bit else source.quantisation,
         max_tokens=max_tokens,
         store=store,
+        players=players,
     )
     if not is_known:
         remember(question, asdict(require_scoring(vlm)))
