@@ -63,7 +63,7 @@ class KernelShap:
         if wanted < min(SMALLEST * n, everything):
             raise ValueError(
                 f"kernel-shap: a budget of {wanted} is too small for {n} players; expected at least {SMALLEST * n}, or "
-                f"{ENOUGH * n} for an error as well, or fewer players (players='grid:6x6')"
+                f"{ENOUGH * n} for an error as well, or fewer players (players='grid:4x4')"
             )
         return min(wanted, everything)
 

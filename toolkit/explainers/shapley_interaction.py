@@ -56,7 +56,7 @@ class ShapleyInteraction:
         if wanted > self.budget:
             raise ValueError(
                 f"shapley-interaction: interactions among {n} players need about {wanted} evaluations, more than its "
-                f"budget of {self.budget}; raise the budget, take fewer players (players='grid:6x6'), or kernel-shap, "
+                f"budget of {self.budget}; raise the budget, take fewer players (players='grid:4x4'), or kernel-shap, "
                 "which scores the players one by one"
             )
         return wanted

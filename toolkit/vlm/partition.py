@@ -31,6 +31,9 @@ _GRID, _SEGMENTS = re.compile(r"grid:(\d+)x(\d+)"), re.compile(r"segments:(\d+)"
 _SIDE = 256
 """Longest side in pixels of the image that is segmented."""
 
+_COMPACTNESS = (10.0, 100.0, 1000.0)
+"""How much SLIC weighs place against colour: the first with which an image has half as many segments as asked for."""
+
 Span = tuple[int, int]
 
 
@@ -176,20 +179,25 @@ def segments_of(image: Image.Image, regions: Regions, n: int) -> NDArray[np.int6
     small = image.convert("RGB")
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small.resize((max(small.width, 2), max(small.height, 2))))
-    labels = slic(pixels, n_segments=n, start_label=0, channel_axis=-1)
+    for compactness in _COMPACTNESS:
+        labels = slic(pixels, n_segments=n, compactness=compactness, start_label=0, channel_axis=-1)
+        cell = _majority(labels, regions)
+        found = int(cell.max()) + 1
+        if 2 * found >= n:
+            return cell
+    raise PlayersError(
+        f"players 'segments:{n}': the image has {found} segments as large as a cell; take 'segments:{found}' or a grid"
+    )
+
+
+def _majority(labels: NDArray[np.int64], regions: Regions) -> NDArray[np.int64]:
+    """The label of most pixels of each cell, numbered from 0 without gaps."""
     height, width = labels.shape
     corners = np.asarray(regions) * [width, height, width, height]
     start = np.minimum(np.floor(corners[:, :2]), [width - 1, height - 1]).astype(int)
     stop = np.maximum(np.ceil(corners[:, 2:]).astype(int), start + 1)
     most = [np.bincount(labels[y0:y1, x0:x1].ravel()).argmax() for (x0, y0), (x1, y1) in zip(start, stop, strict=True)]
-    cell = np.unique(most, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    found = int(cell.max()) + 1
-    if 2 * found < n:
-        raise PlayersError(
-            f"players 'segments:{n}': the image has {found} segments as large as a cell; take 'segments:{found}' or "
-            "a grid"
-        )
-    return cell
+    return np.unique(most, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def words_of(question: str, spans: Sequence[Span]) -> NDArray[np.int64]:
