@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from toolkit.games.interactions import shapley_interaction_index as shapley_interaction_index
     from toolkit.measuring import measure as measure
     from toolkit.redundancy import diagnose as diagnose
+    from toolkit.results import GameValues as GameValues
+    from toolkit.results import load as load
+    from toolkit.results import save as save
+    from toolkit.results import to_frame as to_frame
     from toolkit.synergy import insertion_deletion as insertion_deletion
     from toolkit.synergy import synergistic_faithfulness as synergistic_faithfulness
     from toolkit.synergy import total_interaction as total_interaction
@@ -47,6 +51,7 @@ _HOME = {
     "BenchmarkSpec": "toolkit.benchmark",
     "Corners": "toolkit.datasets.sample",
     "Game": "toolkit.games.game",
+    "GameValues": "toolkit.results",
     "MetricSpec": "toolkit.synergy.score",
     "Players": "toolkit.games.game",
     "Sample": "toolkit.datasets.sample",
@@ -56,13 +61,16 @@ _HOME = {
     "doctor": "toolkit.environment",
     "explain": "toolkit.explainers",
     "insertion_deletion": "toolkit.synergy",
+    "load": "toolkit.results",
     "load_image_question": "toolkit.datasets",
     "load_samples": "toolkit.datasets",
     "load_vlm": "toolkit.vlm",
     "measure": "toolkit.measuring",
     "run_benchmark": "toolkit.benchmark",
+    "save": "toolkit.results",
     "shapley_interaction_index": "toolkit.games.interactions",
     "synergistic_faithfulness": "toolkit.synergy",
+    "to_frame": "toolkit.results",
     "total_interaction": "toolkit.synergy",
     "validate_metric": "toolkit.audit.validation",
     "wrap": "toolkit.vlm",

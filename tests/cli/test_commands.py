@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -387,3 +388,26 @@ def test_validate_judges_on_games_alone(tmp_path: Path) -> None:
     assert "games known by construction" in err
     assert any(line.startswith("f-syn passes") for line in said.splitlines())
     assert (tmp_path / "validity.html").is_file()
+
+
+def test_explain_spends_the_budget_and_says_so_where_it_is_too_small(
+    model: Path, picture: Path, tmp_path: Path
+) -> None:
+    words = ("explain", str(picture), "is it red ?", "--model", str(model), "--steps", "2")
+    out = ("--out", str(tmp_path / "p.html"))
+    code, _, err = invoke(*words, *out, "--explainer", "kernel-shap", "--budget", "60")
+    assert code == 2
+    assert "a budget of 60 is too small for 40 players; expected at least 120" in err
+    assert invoke(*words, *out, "--explainer", "kernel-shap", "--budget", "120")[0] == 0
+    assert "'occlusion' has no budget" in invoke(*words, *out, "--explainer", "occlusion", "--budget", "60")[2]
+
+
+def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warned() -> Diagnosis:
+        warnings.warn("a\nb", RuntimeWarning, stacklevel=1)
+        return Diagnosis(())
+
+    monkeypatch.setattr("toolkit.environment.doctor", warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert invoke("doctor")[2] == "warning: a b\n"

@@ -197,7 +197,8 @@ BREAKS: dict[str, Break] = {
         "values[0] - values[1:]", "values[1:]", ("Occlusion",), closed_form(first_order)),
     "kernel-shap": Break(
         "a coalition holds the players that are present", "kernel_shap",
-        "value_function(game))", "lambda z: value_function(game)(1 - np.asarray(z)))", ("KernelShap",),
+        "values = game(np.concatenate([ends, coalitions]))", "values = game(~np.concatenate([ends, coalitions]))",
+        ("KernelShap",),
         closed_form(shapley)),
     "shapley-interaction": Break(
         "interactions keep their sign", "shapley_interaction",

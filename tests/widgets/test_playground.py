@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from PIL import Image
 from support.paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
 
+import toolkit
 from toolkit.games.analytic import and_gate, or_gate, xor_gate
 from toolkit.games.interactions import shapley_interaction_index
 from toolkit.widgets import CoalitionPlayground
 from toolkit.widgets.coalition import cell_groups, pair_of
+from toolkit.widgets.picker import SIDE
 
 
 @pytest.fixture
@@ -124,3 +127,36 @@ def test_static(playground):
 def test_nothing_to_play_with_is_refused(models):
     with pytest.raises(ValueError, match="models and samples"):
         CoalitionPlayground(models, [])
+
+
+def photograph() -> toolkit.Sample:
+    """A drawn image in the shape of a photograph, 4 : 3, without any truth."""
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).resize((640, 480))
+    return toolkit.load_image_question(image, "is there a red circle ?")
+
+
+@pytest.mark.parametrize(("players", "shape"), [("grid:3x4", (3, 4)), ("grid:2x1", (2, 1)), ("auto", (6, 6))])
+def test_a_photograph_has_a_button_for_every_player(players, shape):
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", players=players)
+    playground = CoalitionPlayground({"tiny": vlm}, [photograph()])
+    picker = playground.picker
+    n_image = shape[0] * shape[1]
+    assert len(picker.buttons) == n_image + 6
+    assert {button.layout.grid_area for button in picker.buttons[:n_image]} == {
+        f"{r + 1} / {c + 1}" for r in range(shape[0]) for c in range(shape[1])
+    }
+    assert {button.layout.width for button in picker.buttons[:n_image]} == {f"{SIDE // shape[1]}px"}
+    before = playground.value.value, playground.image.value
+    picker.buttons[0].value = False
+    assert picker.chosen.sum() == n_image + 6 - 1
+    assert (playground.value.value, playground.image.value) != before
+
+
+def test_segments_of_a_photograph_can_be_clicked():
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", players="segments:5")
+    playground = CoalitionPlayground({"tiny": vlm}, [photograph()])
+    n = vlm.players(playground.samples[0]).n
+    assert playground.picker.chosen.sum() == n
+    playground.preset("nothing")
+    assert playground.picker.chosen.sum() == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from toolkit.cli.errors import INTERRUPTED
+from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page
 from toolkit.cli.table import echo_wrapped
 
@@ -22,10 +23,10 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _pair(text: str) -> tuple[str, str]:
-    name, equals, commit = text.partition("=")
-    if not (name and equals):
-        raise ValueError(f"--revision {text!r}: expected NAME=COMMIT")
-    return name, commit
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise ValueError(f"--source {text!r}: expected NAME=FOLDER")
+    return name, folder
 
 
 def _fields(words: list[str], taken: set[str]) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def _fields(words: list[str], taken: set[str]) -> dict[str, Any]:
 
 
 @app.command()
+@with_model_options
 def run(
     spec: Path | None = typer.Argument(None, help="A YAML specification; options override its fields."),
     preset: str | None = typer.Option(None, help="Start from demo, paper or correct instead of a specification."),
@@ -58,17 +60,12 @@ def run(
     seeds: str | None = typer.Option(None, help="Seeds, separated by commas."),
     steps: int | None = typer.Option(None, min=1, help="Steps K of every curve."),
     baseline: str | None = typer.Option(None, help="blur, mean or noise."),
-    instruction: str | None = typer.Option(
-        None, help="How the models are told to answer: a style (llava, ...) or a text; default: the dataset's own."
-    ),
-    device: str | None = typer.Option(None, help="auto, cpu, cuda or cuda:0."),
-    dtype: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
     executor: str | None = typer.Option(None, help="serial, processes or ray."),
     workers: int | None = typer.Option(None, min=1, help="Model replicas that work at the same time."),
     ray_address: str | None = typer.Option(None, help="Address of a Ray cluster; default: one on this machine."),
     gpus_per_worker: float | None = typer.Option(None, min=0, help="GPUs of each worker on Ray; 0.5 shares one."),
-    revision: list[str] = typer.Option(
-        [], help="NAME=COMMIT of a hub model or dataset that the catalogue does not pin; may be given several times."
+    source: list[str] = typer.Option(
+        [], help="NAME=FOLDER with a hub dataset's parquet files, instead of the hub; may be given several times."
     ),
     max_failed: float | None = typer.Option(None, help="Largest share of failed records that counts as a success."),
     retry_failed: bool = typer.Option(False, "--retry-failed", help="Evaluate again what failed in an earlier run."),
@@ -77,6 +74,8 @@ def run(
         [], "--set", help="FIELD=VALUE of any other field of a specification, VALUE as YAML: --set images=0"
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print passes, memory and time, and evaluate nothing."),
+    *,
+    options: ModelOptions,
 ) -> None:
     """Run a benchmark, or go on with one.
 
@@ -90,19 +89,16 @@ def run(
         "seeds": None if seeds is None else _names(seeds),
         "steps": steps,
         "baseline": baseline,
-        "instruction": instruction,
-        "device": device,
-        "dtype": dtype,
         "executor": executor,
         "workers": workers,
         "ray_address": ray_address,
         "gpus_per_worker": gpus_per_worker,
-        "revisions": dict(map(_pair, revision)) or None,
+        "sources": dict(map(_pair, source)) or None,
         "max_failed": max_failed,
         "retry_failed": retry_failed or None,
         "out": out,
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in given.items() if value is not None} | options.fields()
     _evaluate(_specification(spec, preset, {**chosen, **_fields(field, set(chosen))}), dry_run=dry_run)
 
 

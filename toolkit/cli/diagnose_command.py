@@ -8,10 +8,12 @@ from typing import Any
 
 import typer
 
+from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page
 from toolkit.cli.table import show
 
 
+@with_model_options
 def diagnose(
     model: str = typer.Option("tiny-llava-grounded", help="Name, local folder or hub id of the model."),
     dataset: str = typer.Option("scenes-existence", help="Name of the dataset, or folder:PATH."),
@@ -21,6 +23,9 @@ def diagnose(
     seed: int = typer.Option(0, min=0, help="Seed of the sample choice and of the bootstrap."),
     out: Path | None = typer.Option(None, help="Write the whole report to this .html file."),
     verify: bool = typer.Option(False, "--verify", help="Read and check the whole checkpoint again."),
+    source: Path | None = typer.Option(None, help="Folder with a hub dataset's parquet files, instead of the hub."),
+    *,
+    options: ModelOptions,
 ) -> None:
     """Measure how much a model's answers rest on each modality.
 
@@ -30,13 +35,18 @@ def diagnose(
     from tqdm import tqdm
 
     import toolkit
+    from toolkit.datasets import DATASETS
     from toolkit.datasets.baselines import BASELINES
 
     if out is not None:
         check_page(out)
     BASELINES.check(baseline)
-    found = toolkit.load_samples(dataset, split=split, n=samples, seed=seed)
-    vlm = toolkit.load_vlm(model, verify=verify)
+    hub = [dataset] if dataset in DATASETS and DATASETS[dataset].is_hub else []
+    commit = options.revisions(model, *hub).get(dataset)
+    found = toolkit.load_samples(
+        dataset, split=split, n=samples, seed=seed, revision=commit, source=source, instruction=options.instruction
+    )
+    (vlm,) = options.load(model, datasets=hub, verify=verify)
     with tqdm(total=len(found), unit="sample", desc=vlm.name) as bar:
         report = toolkit.diagnose(
             vlm, found, baseline=baseline, seed=seed, progress=lambda done, total: _move(bar, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import typer
@@ -18,9 +19,11 @@ class OneLineErrors(TyperGroup):
     """A command group that turns exceptions of the library into one line on standard error."""
 
     def invoke(self, ctx: Any) -> object:
-        """Run the command; with --debug exceptions pass through."""
+        """Run the command, a warning as one line; with --debug exceptions pass through."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except MENDABLE as error:
             # The command line's own exits and usage errors are RuntimeErrors and OSErrors of other modules.
             if ctx.params.get("debug") or type(error).__module__.startswith(("typer", "click")):
@@ -39,6 +42,10 @@ class OneLineErrors(TyperGroup):
                 err=True,
             )
             raise typer.Exit(1) from error
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _advice(error: BaseException) -> str:

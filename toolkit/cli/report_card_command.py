@@ -8,9 +8,11 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page
 
 
+@with_model_options
 def report_card(
     explainer: str = typer.Argument(help="my_module:my_explainer, importable from here, or a registered name."),
     out: Path = typer.Option(Path("report-card.html"), help="The page to write."),
@@ -20,6 +22,8 @@ def report_card(
     samples: int = typer.Option(6, min=1, help="Samples per dataset."),
     beside: list[str] = typer.Option([], help="Explainers to compare with; default: controls and three classics."),
     seed: int = typer.Option(0, min=0, help="Seed of everything random."),
+    *,
+    options: ModelOptions,
 ) -> None:
     """Judge an explainer beside others, in one page.
 
@@ -38,9 +42,9 @@ def report_card(
         raise
     except Exception as error:  # whatever a module of somebody else does when it is imported
         raise ValueError(f"cannot use {explainer!r}: {type(error).__name__}: {error}") from error
-    models = {"grounded": toolkit.load_vlm(grounded)} | ({"biased": toolkit.load_vlm(biased)} if biased else {})
+    models = dict(zip(("grounded", "biased"), options.load(*filter(None, (grounded, biased))), strict=False))
     chosen = [sample for name in dataset for sample in toolkit.load_samples(name, split="test", n=samples)]
-    card = judge(found, models, chosen, beside=beside or BESIDE, seed=seed)
+    card = judge(found, models, options.instructed(chosen), beside=beside or BESIDE, seed=seed)
     card.write(out)
     typer.echo(card.to_text())
     typer.echo(f"\n{out}")

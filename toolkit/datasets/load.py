@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -197,7 +197,7 @@ def iter_samples(
     if instruction is not None:
         check_instruction(instruction)
     samples = read(request)
-    return _unique(name, samples if instruction is None else _instructed(samples, instruction))
+    return _unique(name, samples if instruction is None else with_instruction(samples, instruction))
 
 
 def load_samples(
@@ -273,8 +273,8 @@ def _reader(request: DatasetRequest) -> Callable[[DatasetRequest], Iterator[Samp
     return found
 
 
-def _instructed(samples: Iterator[Sample], instruction: str) -> Iterator[Sample]:
-    """The samples with another instruction."""
+def with_instruction(samples: Iterable[Sample], instruction: str) -> Iterator[Sample]:
+    """The samples with another instruction: a style or a text, as ``load_samples`` takes it."""
     for sample in samples:
         yield replace(sample, instruction=make_instruction(instruction, sample.choices))
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.attention import trace
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
@@ -33,6 +33,7 @@ class AttentionLast:
     reference: ClassVar[str] = "control; Jain and Wallace 2019, arXiv 1902.10186"
     cost: ClassVar[str] = "1 forward, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    passes: ClassVar[Passes] = Passes(1)
     deterministic: ClassVar[bool] = True
 
     def attribute(

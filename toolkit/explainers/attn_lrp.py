@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
 from toolkit.explainers.internals.lrp_conservation import Balance, Ledger
 from toolkit.explainers.internals.lrp_rules import lrp_rules
@@ -60,6 +60,7 @@ class AttnLrp:
     reference: ClassVar[str] = "Achtibat et al. 2024, arXiv 2402.05602"
     cost: ClassVar[str] = "2 forwards, 2 backwards, explicit attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "attention"})
+    passes: ClassVar[Passes] = Passes(2, 2)
     deterministic: ClassVar[bool] = True
 
     def attribute(

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.registry import Registry
+from toolkit.vlm.partition import Partition
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 Need: TypeAlias = Literal["game", "gradients", "activations", "attention", "truth"]
@@ -33,7 +34,8 @@ class Explainer(Protocol):
 
     ``needs`` lists what it asks for: ``"game"`` (forward passes only), ``"gradients"``, ``"activations"``,
     ``"attention"``, or the sample's ``"truth"``. One that draws no random numbers says ``deterministic = True`` and
-    runs with the first seed only.
+    runs with the first seed only. One that has ``passes``, a :class:`Passes` or a function from the number of players
+    to one, is counted by a benchmark's dry run.
     """
 
     @property
@@ -61,6 +63,19 @@ class Explainer(Protocol):
     ) -> Attribution:
         """Explain the model's probability of ``target`` (its own answer where None)."""
         ...
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Rows that an explainer sends through the model for one sample, at most.
+
+    Attributes:
+        forward: Forward rows.
+        backward: Backward rows.
+    """
+
+    forward: int
+    backward: int = 0
 
 
 ExplainerLike: TypeAlias = "str | Explainer | Callable[..., Any]"
@@ -169,6 +184,33 @@ def is_deterministic(explainer: ExplainerLike) -> bool:
     return bool(getattr(get_explainer(explainer), "deterministic", False))
 
 
+def passes_of(explainer: ExplainerLike, n_players: int) -> Passes | None:
+    """What an explainer spends on a sample with so many players, at most; None where it does not say.
+
+    Raises:
+        UnknownNameError: No explainer has this name.
+        ValueError: It refuses so many players; the message says what it needs.
+    """
+    found = getattr(get_explainer(explainer), "passes", None)
+    return found(n_players) if callable(found) else found
+
+
+def with_budget(explainer: ExplainerLike, budget: int) -> Explainer:
+    """An explainer that evaluates so many coalitions at most.
+
+    Raises:
+        ValueError: It has no budget, or this one is none.
+    """
+    found: Any = get_explainer(explainer)
+    has = dataclasses.is_dataclass(found) and "budget" in {f.name for f in dataclasses.fields(found)}
+    if not has:
+        known = ", ".join(name for name in _BUILT_IN if hasattr(get_explainer(name), "budget"))
+        raise ValueError(f"{found.name!r} has no budget (its cost: {found.cost}); {known} have one")
+    if budget < 1:
+        raise ValueError(f"the budget is {budget}; expected at least 1")
+    return cast("Explainer", dataclasses.replace(found, budget=budget))
+
+
 def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:
     """The explained answer: the given one, or the model's own."""
     return vlm.answer(sample).text if target is None else target
@@ -193,8 +235,11 @@ def explain(
     target: str | None = None,
     baseline: str = "blur",
     seed: int = 0,
+    players: str | None = None,
 ) -> Attribution:
-    """Explain a model's answer: one signed score per image cell and question token.
+    """Explain a model's answer: one signed score per player.
+
+    What an explainer says of every token is summed over each player; one that asks the game plays the players' game.
 
     Args:
         explainer: A registry name, an explainer object, or a function ``(vlm, sample) -> scores``.
@@ -203,9 +248,11 @@ def explain(
         target: The explained answer; None explains the model's own.
         baseline: What a removed image cell looks like: ``"blur"``, ``"mean"`` or ``"noise"``.
         seed: Seed of everything random in the explainer, combined with the sample's id.
+        players: ``"tokens"``, ``"words"``, ``"grid:RxC"`` or ``"segments:N"``; None keeps the model's own.
 
     Raises:
         UnknownNameError: No explainer has this name.
+        TypeError: The model's players cannot be chosen.
         ValueError: The attribution has the wrong length, a NaN, or explains another target.
 
     Example:
@@ -217,13 +264,31 @@ def explain(
         True
     """
     found = get_explainer(explainer)
+    if players is not None:
+        vlm = _with_players(vlm, players)
     target = resolve_target(vlm, sample, target)
     start = time.perf_counter()
     rng = rng_for(seed, found.name, sample)
     attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
     if attribution.target != target:
         raise ValueError(f"{found.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
-    return dataclasses.replace(attribution, seconds=time.perf_counter() - start)
+    return dataclasses.replace(over_players(attribution, vlm, sample), seconds=time.perf_counter() - start)
+
+
+def _with_players(vlm: VLM, players: str) -> VLM:
+    choose = getattr(vlm, "with_players", None)
+    if choose is None:
+        raise TypeError(f"the players of {vlm.name!r} cannot be chosen; leave out players={players!r}")
+    return cast("VLM", choose(players))
+
+
+def over_players(attribution: Attribution, vlm: VLM, sample: Sample) -> Attribution:
+    """The attribution over the model's players: scores of image and question tokens are summed over each player."""
+    find = getattr(vlm, "partition", None)
+    partition: Partition | None = None if find is None else find(sample)
+    if partition is None or partition.is_trivial or attribution.players.n != len(partition.player_of):
+        return attribution
+    return dataclasses.replace(attribution, scores=partition.merge(attribution.scores), players=partition.players)
 
 
 def draws(

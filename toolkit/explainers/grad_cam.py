@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.cam import activation_map, layer_index
 from toolkit.explainers.internals.gradients import rows_that_fit
@@ -50,6 +50,7 @@ class GradCam:
     reference: ClassVar[str] = "Selvaraju et al. 2017, arXiv 1610.02391"
     cost: ClassVar[str] = "1 forward, 1 backward"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "activations"})
+    passes: ClassVar[Passes] = Passes(1, 1)
     deterministic: ClassVar[bool] = True
 
     def attribute(

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import merge_of
 from toolkit.explainers.internals.attention import rollout, trace
 from toolkit.explainers.internals.gradients import rows_that_fit
@@ -38,6 +38,7 @@ class GradRollout:
     reference: ClassVar[str] = "Chefer et al. 2021, arXiv 2103.15679"
     cost: ClassVar[str] = "3 forwards, 1 backward, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"attention", "gradients"})
+    passes: ClassVar[Passes] = Passes(3, 1)
     deterministic: ClassVar[bool] = True
 
     def attribute(

@@ -17,7 +17,7 @@ import numpy as np
 from captum.attr import InputXGradient as CaptumInputXGradient
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
@@ -31,6 +31,7 @@ class InputXGradient:
     reference: ClassVar[str] = "Shrikumar et al. 2016, arXiv 1605.01713"
     cost: ClassVar[str] = "1 forward, 1 backward"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
+    passes: ClassVar[Passes] = Passes(1, 1)
     deterministic: ClassVar[bool] = True
 
     def attribute(

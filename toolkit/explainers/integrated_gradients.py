@@ -14,6 +14,7 @@ Cost: 8 + 16 + ... + n steps, each one forward and one backward row, in batches 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
@@ -56,6 +57,12 @@ class IntegratedGradients:
     def __post_init__(self) -> None:
         if not (self.tolerance > 0 and self.floor > 0 and 1 <= self.first_steps <= self.max_steps):
             raise ValueError(f"expected tolerance, floor > 0 and 1 <= first_steps <= max_steps, got {self}")
+
+    def passes(self, n: int) -> Passes:
+        """Every attempt up to ``max_steps``, and the two ends."""
+        attempts = range(1 + int(math.log2(self.max_steps / self.first_steps)))
+        rows = sum(self.first_steps << i for i in attempts)
+        return Passes(rows + 2, rows)
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

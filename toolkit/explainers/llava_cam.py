@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.grad_cam import DEPTH
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.cam import activation_map, layer_index
@@ -50,6 +50,10 @@ class LlavaCam:
     def __post_init__(self) -> None:
         if self.samples < 1 or self.level < 0:
             raise ValueError(f"expected samples >= 1 and level >= 0, got {self.samples} and {self.level}")
+
+    def passes(self, n: int) -> Passes:
+        """One forward and one backward row per draw."""
+        return Passes(self.samples, self.samples)
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

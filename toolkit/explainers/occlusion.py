@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, Passes, resolve_target
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
@@ -30,6 +30,10 @@ class Occlusion:
     cost: ClassVar[str] = "n_players + 1 forward rows"
     needs: ClassVar[frozenset[Need]] = frozenset({"game"})
     deterministic: ClassVar[bool] = True
+
+    def passes(self, n: int) -> Passes:
+        """Everybody, and everybody but one."""
+        return Passes(n + 1)
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample, Truth
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, Passes, resolve_target
 from toolkit.games.attribution import Attribution
 from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM
@@ -83,6 +83,7 @@ class Oracle:
     reference: ClassVar[str] = "control"
     cost: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset({"truth"})
+    passes: ClassVar[Passes] = Passes(0)
     deterministic: ClassVar[bool] = True
     sign: ClassVar[float] = 1.0
 

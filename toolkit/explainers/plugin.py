@@ -194,6 +194,11 @@ class CheckedExplainer:
         return self.inner.needs
 
     @property
+    def passes(self) -> object:
+        """The explainer's own, if it has one."""
+        return getattr(self.inner, "passes", None)
+
+    @property
     def deterministic(self) -> bool:
         """The explainer's own."""
         return is_deterministic(self.inner)

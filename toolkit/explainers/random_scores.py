@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, resolve_target
+from toolkit.explainers.base import Need, Passes, resolve_target
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
@@ -29,6 +29,7 @@ class RandomScores:
     reference: ClassVar[str] = "control"
     cost: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset()
+    passes: ClassVar[Passes] = Passes(0)
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

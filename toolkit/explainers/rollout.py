@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import merge_of
 from toolkit.explainers.internals.attention import rollout, trace
 from toolkit.games.attribution import Attribution, Details
@@ -38,6 +38,7 @@ class Rollout:
     reference: ClassVar[str] = "Abnar and Zuidema 2020, arXiv 2005.00928"
     cost: ClassVar[str] = "2 forwards, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
+    passes: ClassVar[Passes] = Passes(2)
     deterministic: ClassVar[bool] = True
 
     def attribute(

@@ -23,8 +23,7 @@ from typing import ClassVar
 import numpy as np
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, resolve_target
-from toolkit.explainers.internals.shapiq_game import value_function
+from toolkit.explainers.base import Need, Passes, resolve_target
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
@@ -35,31 +34,36 @@ class ShapleyInteraction:
 
     Attributes:
         per_unknown: Coalitions per unknown of the regression.
-        max_budget: No more coalitions than this.
+        budget: No more coalitions than this.
     """
 
     per_unknown: float = 2.25
-    max_budget: int = 8192
+    budget: int = 8192
 
     name: ClassVar[str] = "shapley-interaction"
     reference: ClassVar[str] = "Fumagalli et al. 2024, arXiv 2405.10852"
     cost: ClassVar[str] = "about 1.1 n_players^2 forward rows (42 players: 2,034)"
     needs: ClassVar[frozenset[Need]] = frozenset({"game"})
 
-    def budget(self, n: int) -> int:
+    def rows(self, n: int) -> int:
         """Coalitions for n players.
 
         Raises:
-            ValueError: More than ``max_budget``.
+            ValueError: More than the budget.
         """
         wanted = math.ceil(self.per_unknown * (1 + n + n * (n - 1) // 2))
         wanted = min(wanted, 2**n) if n < 31 else wanted
-        if wanted > self.max_budget:
+        if wanted > self.budget:
             raise ValueError(
-                f"interactions among {n} players need about {wanted} evaluations, more than max_budget = "
-                f"{self.max_budget}; raise it with ShapleyInteraction(max_budget=...) or use kernel-shap"
+                f"shapley-interaction: interactions among {n} players need about {wanted} evaluations, more than its "
+                f"budget of {self.budget}; raise the budget, take fewer players (players='grid:4x4'), or kernel-shap, "
+                "which scores the players one by one"
             )
         return wanted
+
+    def passes(self, n: int) -> Passes:
+        """The budget and no gradients."""
+        return Passes(self.rows(n))
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
@@ -75,8 +79,11 @@ class ShapleyInteraction:
         game = vlm.game(sample, target=target, baseline=baseline)
         n, n_image = game.players.n, game.players.n_image
         seed = int(rng.integers(2**31))
+        nothing = float(game(np.zeros((1, n), dtype=np.bool_))[0])
         approximator = KernelSHAPIQ(n, max_order=2, index="SII", pairing_trick=True, random_state=seed)
-        values = approximator.approximate(self.budget(n), value_function(game))
+        values = approximator.approximate(
+            self.rows(n), lambda rows: game(np.atleast_2d(np.asarray(rows, dtype=np.bool_))) - nothing
+        )
         cross = np.array(values.get_n_order_values(2), dtype=np.float64)[:n_image, n_image:]
         scores = np.concatenate([cross.sum(axis=1), cross.sum(axis=0)])
         spent = int(values.estimation_budget or 0)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import Need, inside
+from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.scope import hooks
 from toolkit.games.attribution import Attribution, Details
@@ -181,6 +181,7 @@ class Tam:
     reference: ClassVar[str] = "Li et al. 2025, arXiv 2506.23270"
     cost: ClassVar[str] = "1 forward"
     needs: ClassVar[frozenset[Need]] = frozenset({"activations"})
+    passes: ClassVar[Passes] = Passes(1)
     deterministic: ClassVar[bool] = True
 
     def attribute(
@@ -188,7 +189,7 @@ class Tam:
     ) -> Attribution:
         """Explain the target's token; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
-        found = stages(box, grid_shape(vlm.regions(sample)), window=self.window)
+        found = stages(box, box.grid, window=self.window)
         scores = np.concatenate([found.filtered, found.text])
         details: Details = {
             "interference_scale": found.scale,

@@ -18,6 +18,7 @@ from toolkit.reporting.plots.maps import overlay, png_bytes, ranked_players, tok
 from toolkit.synergy.f_syn import SynergyScore
 from toolkit.synergy.srg import InsertionDeletion
 from toolkit.typing import Regions, Scores
+from toolkit.vlm.partition import Partition
 from toolkit.vlm.protocol import VLM, Answer
 
 SIDE = 384
@@ -133,12 +134,15 @@ def cells_map(image: Image.Image, scores: Scores, regions: Regions) -> Image.Ima
 def _pictures(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
     image, regions = _fitted(sample.image), vlm.regions(sample)
     scores = attribution.of("image")
-    drawn = cells_map(image, scores, regions)
+    partition: Partition | None = vlm.partition(sample) if hasattr(vlm, "partition") else None
+    is_boxes = partition is None or not partition.name.startswith("segments")
+    drawn = cells_map(image, *((scores, regions) if partition is None or is_boxes else partition.painted(scores)))
     labels = [label for label, kind in zip(attribution.players.labels, attribution.players.modality, strict=True)
               if kind == "image"]  # fmt: skip
     best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores, n=3))
     rows, columns = (len(np.unique(regions[:, side].round(9))) for side in (1, 0))
-    caption = f"its {rows} x {columns} cells" + (", framed" if seen_share(regions) < 0.99 else "")
+    kinds = f"{rows} x {columns} cells" if is_boxes else f"{len(regions)} segments"
+    caption = f"its {kinds}" + (", framed" if seen_share(regions) < 0.99 else "")
     return (
         '<div class="row seen">'
         + image_html(png_bytes(image), "image/png", f"The picture: {sample.question}", caption="picture")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from toolkit.vlm.answers import (
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State, changed, config_digest, fingerprint, precision, state
 from toolkit.vlm.engine.patches import foreign
+from toolkit.vlm.partition import Partition, check_players
 from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer
 from toolkit.vlm.reference import plain_logits
@@ -57,8 +59,10 @@ class LoadedVLM:
         quantisation: ``"nf4"`` for 4-bit weights, else None.
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
         store: Remembers values between runs; None remembers nothing.
+        players: How tokens are grouped into players, see ``toolkit.vlm.partition``.
 
     Raises:
+        PlayersError: No such players.
         ValueError: A store, but neither a revision nor a digest: it could not tell this model from another.
     """
 
@@ -73,7 +77,9 @@ class LoadedVLM:
         quantisation: str | None = None,
         max_tokens: int | None = None,
         store: CoalitionStore | None = None,
+        players: str = "tokens",
     ) -> None:
+        self.players_as = check_players(players)
         if store is not None and not (revision or digest):
             raise ValueError(
                 f"{name!r} has neither a revision nor a digest of its files, so a store cannot tell it from another "
@@ -104,7 +110,7 @@ class LoadedVLM:
 
     def record(self) -> dict[str, Any]:
         """Everything about this model that changes numbers, JSON-serialisable, for records."""
-        return self.identity() | self.engine.record()
+        return self.identity() | self.engine.record() | {"players": self.players_as}
 
     def identity(self) -> dict[str, Any]:
         """What values depend on: checkpoint, preprocessing, precision, and in half precision the batch size."""
@@ -269,36 +275,68 @@ class LoadedVLM:
         answer = Answer(text, float(np.exp(total)), said, {})
         return Answers({"best": answer, "sum": answer}, {text: said}, {text: (said,)})
 
+    def with_players(self, players: str) -> LoadedVLM:
+        """The same model, not copied, with other players: ``"tokens"``, ``"words"``, ``"grid:RxC"``, ``"segments:N"``.
+
+        Raises:
+            PlayersError: No such players.
+
+        Example:
+            >>> import toolkit
+            >>> vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+            >>> sample = toolkit.load_samples("scenes-existence", n=1)[0]
+            >>> vlm.with_players("grid:2x3").players(sample).n_image
+            6
+        """
+        other = copy(self)
+        other.players_as = check_players(players)
+        return other
+
+    def partition(self, sample: Sample) -> Partition:
+        """How the sample's image and question tokens are grouped into players.
+
+        Raises:
+            PlayersError: This sample has no such players.
+        """
+        return self.view(sample).partition(self.players_as)
+
     def players(self, sample: Sample) -> Players:
-        """Image cells (the model's own image tokens), then the removable question tokens."""
-        return self.view(sample).players
+        """Image players, then text players: groups of image tokens and of removable question tokens."""
+        return self.partition(sample).players
 
     def regions(self, sample: Sample) -> Regions:
-        """Where each image player lies in the original picture."""
-        return self.view(sample).geometry.regions
+        """Where each image player lies in the original picture: the smallest box around it."""
+        return self.partition(sample).regions
 
     def text_spans(self, sample: Sample) -> tuple[tuple[int, int], ...]:
         """Character span in ``sample.question`` of each text player."""
-        return self.view(sample).prompt.spans
+        return self.partition(sample).spans
 
-    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleGame:
+    def game(
+        self, sample: Sample, *, target: str | None = None, baseline: str = "blur", players: str | None = None
+    ) -> SampleGame:
         """The sample's game; ``target=None`` scores the model's own answer. The latest games are kept.
 
         The target's tokens are those that ``answer`` scored by the rule ``best``, the end of the answer included where
-        one choice begins another.
+        one choice begins another. ``players`` are the model's own unless others are named.
 
         Raises:
             UnknownNameError: No baseline has this name.
+            PlayersError: The sample has no such players.
             ValueError: The target is not among the sample's choices, or the model cannot say it.
         """
         BASELINES.check(baseline)
         sample = self.asked(sample)
         target = self.answer(sample).text if target is None else target
         ids = self._target_ids(sample, target)
-        key = (sample_key(sample), sample.dataset, sample.id, sample.choices, target, ids, baseline)
+        grouped = self.players_as if players is None else check_players(players)
+        key = (sample_key(sample), sample.dataset, sample.id, sample.choices, target, ids, baseline, grouped)
         if key not in self._games:
             view = self.view(sample)
-            self._games[key] = SampleGame(self, sample, view, target=target, token_ids=ids, baseline=baseline)
+            view.partition(grouped)
+            self._games[key] = SampleGame(
+                self, sample, view, target=target, token_ids=ids, baseline=baseline, players_as=grouped
+            )
             if len(self._games) > _GAMES:
                 self._games.popitem(last=False)
         self._games.move_to_end(key)
@@ -346,11 +384,11 @@ class LoadedVLM:
         Raises:
             ValueError: The coalition has another length.
         """
-        view = self.view(sample)
+        view, partition = self.view(sample), self.partition(sample)
         coalition = np.asarray(coalition, dtype=np.bool_)
-        if coalition.shape != (view.players.n,):
-            raise ValueError(f"the coalition has shape {coalition.shape}, expected ({view.players.n},)")
-        pixels = view.masked(self.adapter, baseline, coalition[None, : view.players.n_image])[0]
+        if coalition.shape != (partition.players.n,):
+            raise ValueError(f"the coalition has shape {coalition.shape}, expected ({partition.players.n},)")
+        pixels = view.masked(self.adapter, baseline, partition.expand(coalition[None])[:, : view.players.n_image])[0]
         return self.adapter.to_image(pixels, view.geometry)
 
 

@@ -61,6 +61,7 @@ class WhiteBox(Protocol):
         baseline_pixels: Same shape, all image players removed.
         question: Shape (1, n_text, dim): input embeddings of the text players.
         baseline_question: Same shape: the padding token's embedding at every text player.
+        grid: Rows and columns of the image tokens.
         target_ids: The scored answer tokens.
         model: The transformers model, for hooks; never modified.
     """
@@ -70,6 +71,7 @@ class WhiteBox(Protocol):
     baseline_pixels: Tensor
     question: Tensor
     baseline_question: Tensor
+    grid: tuple[int, int]
     target_ids: tuple[int, ...]
     model: torch.nn.Module
 

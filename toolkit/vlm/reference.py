@@ -88,7 +88,7 @@ def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:
     vlm, view, target = game.vlm, game.view, game.token_ids
     n_image = view.players.n_image
     values = np.empty(len(coalitions))
-    for i, coalition in enumerate(coalitions):
+    for i, coalition in enumerate(game.of_tokens(coalitions)):
         pixels = view.masked(vlm.adapter, game.baseline, coalition[None, :n_image])[0]
         logits = plain_logits(vlm, view, pixels, coalition[n_image:], target[:-1])
         logs = logits.log_softmax(dim=-1)[torch.arange(len(target)), list(target)]

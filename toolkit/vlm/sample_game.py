@@ -15,6 +15,7 @@ from toolkit.typing import Coalitions, Values
 from toolkit.vlm.engine.fingerprint import State
 from toolkit.vlm.engine.request import Query, Request
 from toolkit.vlm.engine.store import code_identity
+from toolkit.vlm.partition import Partition
 from toolkit.vlm.scorable import Scorable
 from toolkit.vlm.view import View
 
@@ -34,10 +35,20 @@ class SampleGame:
         target: The explained answer.
         token_ids: Its tokens.
         baseline: Name of the baseline.
+        players_as: How tokens are grouped into players. Values are those of coalitions of tokens, whatever the groups,
+            so that games of the same sample with other players share what a store keeps.
     """
 
     def __init__(
-        self, vlm: Scorable, sample: Sample, view: View, *, target: str, token_ids: tuple[int, ...], baseline: str
+        self,
+        vlm: Scorable,
+        sample: Sample,
+        view: View,
+        *,
+        target: str,
+        token_ids: tuple[int, ...],
+        baseline: str,
+        players_as: str = "tokens",
     ) -> None:
         self.vlm = vlm
         self.sample = sample
@@ -45,6 +56,7 @@ class SampleGame:
         self.target = target
         self.token_ids = token_ids
         self.baseline = baseline
+        self.players_as = players_as
         self._state = vlm.current_state()
         self._values: dict[bytes, float] = {}
         self._is_recalled = False
@@ -52,8 +64,23 @@ class SampleGame:
 
     @property
     def players(self) -> Players:
-        """Image cells, then question tokens."""
-        return self.view.players
+        """Image players, then text players."""
+        return self.partition.players
+
+    @property
+    def partition(self) -> Partition:
+        """The players as groups of image and question tokens."""
+        return self.view.partition(self.players_as)
+
+    def of_tokens(self, coalitions: Coalitions) -> Coalitions:
+        """Coalitions of tokens (n_coalitions, n_tokens) of coalitions of players.
+
+        Raises:
+            TypeError: Not an array of bools.
+            ValueError: Another shape.
+        """
+        checked = check_coalitions(coalitions, self.players)
+        return checked if self.partition.is_trivial else self.partition.expand(checked)
 
     @property
     def n_evaluations(self) -> int:
@@ -107,7 +134,7 @@ class SampleGame:
             "view": self.view.digest(self.vlm.adapter, self.baseline),
             "target": list(self.token_ids),
             "baseline": self.baseline,
-            "n_players": self.players.n,
+            "n_players": self.view.players.n,
         }
 
     def learn(self, coalitions: Coalitions, values: Values, *, remember: bool) -> None:
@@ -130,7 +157,7 @@ class SampleGame:
 
     def request(self, coalitions: Coalitions) -> tuple[Request, NDArray[np.int64]]:
         """The engine's request for distinct coalitions, and the value index of each."""
-        plan = plan_coalitions(coalitions, self.players)
+        plan = plan_coalitions(coalitions, self.view.players)
         context, final = self.token_ids[:-1], self.token_ids[-1:]
         queries = [Query(image, kept, context, final) for image in range(plan.n_images) for kept in plan.texts(image)]
         return Request(self.view, self.baseline, plan.images, queries), plan.inverse
@@ -157,9 +184,9 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
     keys: list[list[bytes]] = []
     work: dict[int, tuple[SampleGame, list[Coalitions]]] = {}
     for game, coalitions in requests:
-        checked = check_coalitions(coalitions, game.players)
         if now is not None:
             game.follow(now)
+        checked = game.of_tokens(coalitions)
         if is_trusted:
             game.recall()
         known, fresh = game.missing(checked)

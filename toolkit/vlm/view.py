@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +20,11 @@ from toolkit.games.game import Players
 from toolkit.typing import Coalitions
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, check_image
 from toolkit.vlm.engine import decoder
+from toolkit.vlm.partition import Partition, make_partition
 from toolkit.vlm.prompt import Prompt, as_asked, build_prompt, check_words, render
+
+MANY_TOKENS = 1024
+"""An image that makes more is worth a warning: LLaVA's make 576."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class View:
 
     Attributes:
         image: The original picture, RGB.
+        question: The question.
         prompt: Token ids and players.
         geometry: Where the image players lie.
         players: Image cells, then question tokens.
@@ -39,6 +45,7 @@ class View:
     """
 
     image: Image.Image = field(repr=False)
+    question: str
     prompt: Prompt = field(repr=False)
     geometry: Geometry
     players: Players
@@ -48,6 +55,27 @@ class View:
     next_position: int
     _baselines: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False)
+    _partitions: dict[str, Partition] = field(default_factory=dict, repr=False)
+
+    def partition(self, name: str) -> Partition:
+        """How this sample's tokens are grouped into players.
+
+        Raises:
+            PlayersError: It has no such players.
+            ImportError: Segments without the extra ``segments``.
+        """
+        if name not in self._partitions:
+            geometry = self.geometry
+            self._partitions[name] = make_partition(
+                name,
+                question=self.question,
+                spans=self.prompt.spans,
+                rows=geometry.rows,
+                columns=geometry.columns,
+                regions=geometry.regions,
+                image=self.image,
+            )
+        return self._partitions[name]
 
     def baseline(self, adapter: Adapter, name: str) -> Tensor:
         """Pixel tensor of the picture with everything removed: the baseline picture, through the same processor."""
@@ -124,6 +152,7 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
             f"the prompt has {len(prompt.ids)} tokens ({len(prompt.text_positions)} of the question); "
             f"the model's context is {context}: shorten the question"
         )
+    _warn_of_many(adapter, geometry)
     players = _players(sample, prompt, geometry)
     positions, following = _positions(model, prompt, inputs)
     device = model.device
@@ -131,6 +160,7 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     nobody = np.where(owners < 0, geometry.n_players, owners)
     return View(
         image=image,
+        question=sample.question,
         prompt=prompt,
         geometry=geometry,
         players=players,
@@ -139,6 +169,18 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
         positions=positions,
         next_position=following,
     )
+
+
+def _warn_of_many(adapter: Adapter, geometry: Geometry) -> None:
+    """Say which option bounds an image that makes more tokens than ``MANY_TOKENS``."""
+    if geometry.n_players > MANY_TOKENS and adapter.bounds:
+        warnings.warn(
+            f"the image makes {geometry.n_players:,} cells ({geometry.rows} x {geometry.columns}), each of them a "
+            f"token of every pass; {' or '.join(adapter.bounds)} bounds them (on the command line "
+            f"{' or '.join('--' + bound.replace('_', '-') for bound in adapter.bounds)})",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _compact(owners: NDArray[np.int32]) -> NDArray[np.int32]:

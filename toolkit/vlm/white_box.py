@@ -31,6 +31,7 @@ class SampleWhiteBox:
         self.model: nn.Module = game.vlm.model
         self._hf = game.vlm.model
         self.players: Players = view.players
+        self.grid = (view.geometry.rows, view.geometry.columns)
         self.target_ids: tuple[int, ...] = game.token_ids
         self.pixels: Tensor = view.pixels[None].detach().clone()
         self.baseline_pixels: Tensor = view.baseline(adapter, game.baseline)[None].detach().clone()

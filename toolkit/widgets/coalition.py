@@ -84,9 +84,13 @@ class CellGroup:
 
 
 def cell_groups(regions: Regions, per_side: int = GROUPS_PER_SIDE) -> list[CellGroup]:
-    """Group image players into at most ``per_side`` x ``per_side`` groups by where their centres lie, row by row."""
+    """Group image players into at most ``per_side`` x ``per_side`` groups by where their centres lie, row by row.
+
+    Rows and columns in which no centre lies are left out, so that a coarser grid is a group per cell.
+    """
     centre = (np.asarray(regions)[:, :2] + np.asarray(regions)[:, 2:]) / 2
     place = np.clip((centre * per_side).astype(np.int64), 0, per_side - 1)
+    place = np.stack([np.unique(axis, return_inverse=True)[1].reshape(-1) for axis in place.T], axis=1)
     flat = place[:, 1] * per_side + place[:, 0]
     return [CellGroup(*divmod(int(at), per_side), np.flatnonzero(flat == at)) for at in np.unique(flat)]
 

@@ -9,8 +9,10 @@ from typing import Literal, TypeAlias
 import ipywidgets as w
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from toolkit.datasets.sample import Sample
+from toolkit.typing import Regions
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.base_widget import ImageView, on_change
 from toolkit.widgets.coalition import cell_groups
@@ -63,11 +65,17 @@ class Picker:
         self.words = w.HBox([], layout={"flex_flow": "row wrap", "width": f"{SIDE}px"})
 
     def show(self, vlm: VLM, sample: Sample) -> None:
-        """Make buttons for a sample; everything is off."""
-        players, groups = vlm.players(sample), cell_groups(vlm.regions(sample))
-        side = f"{SIDE // 6}px"
-        square = {"width": side, "height": side, "padding": "0", "margin": "0"}
-        cells = [w.ToggleButton(description=group.label, layout=square) for group in groups]
+        """Make buttons for a sample, over the part of the image that the model sees; everything is off."""
+        image, regions = _seen(sample.image, vlm.regions(sample))
+        players, groups = vlm.players(sample), cell_groups(regions)
+        across, down = (1 + max(getattr(group, axis) for group in groups) for axis in ("column", "row"))
+        box = {"width": f"{SIDE // across}px", "height": f"{SIDE // down}px", "padding": "0", "margin": "0"}
+        cells = [
+            w.ToggleButton(
+                description=group.label, layout={**box, "grid_area": f"{group.row + 1} / {group.column + 1}"}
+            )
+            for group in groups
+        ]
         labels = players.labels[players.n_image :]
         small = {"width": "auto", "margin": "1px", "padding": "0 6px", "flex": "0 0 auto"}
         words = [w.ToggleButton(description=label, layout=small) for label in labels]
@@ -77,9 +85,9 @@ class Picker:
         self.buttons = [*cells, *words]
         for control in self.buttons:
             on_change(control, self._clicked)
-        self.grid.layout.grid_template_columns = f"repeat(6, {side})"
+        self.grid.layout.grid_template_columns = f"repeat({across}, {box['width']})"
         everything = np.ones(players.n_image, dtype=np.bool_)
-        shown = masked_image(sample.image, vlm.regions(sample), everything, side=SIDE)
+        shown = masked_image(image, regions, everything, side=SIDE)
         self.image.show(png(shown), f"The picture of the question: {sample.question}")
         self.grid.children, self.words.children = cells, words
 
@@ -114,3 +122,12 @@ class Picker:
         with self.together():
             for control, owned in zip(self.buttons, self._owners, strict=True):
                 control.value = bool(mask[owned].any())
+
+
+def _seen(image: Image.Image, regions: Regions) -> tuple[Image.Image, Regions]:
+    """The part of an image that its cells cover, and where they lie in that part."""
+    start, stop = regions[:, :2].min(axis=0), regions[:, 2:].max(axis=0)
+    size = np.array(image.size)
+    box = np.concatenate([np.floor(start * size), np.ceil(stop * size)]).astype(int)
+    seen = image if np.allclose([start, stop], [[0, 0], [1, 1]]) else image.crop(tuple(box.tolist()))
+    return seen, np.asarray(((regions.reshape(-1, 2, 2) - start) / (stop - start)).reshape(-1, 4), dtype=np.float64)

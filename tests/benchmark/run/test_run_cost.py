@@ -2,12 +2,16 @@
 
 import re
 
+import numpy as np
+
 from toolkit.benchmark.run import run_cost as plan_module
 from toolkit.benchmark.run.presets import PRESETS, preset
 from toolkit.benchmark.run.run_cost import count_passes, dry_run
 from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.benchmark.run.spec import make_spec
 from toolkit.benchmark.run.units import jobs_of
+from toolkit.explainers import EXPLAINERS
+from toolkit.vlm.loading.catalogue import CATALOGUE
 
 
 def test_one_explainer_costs_76_passes_over_20_images_and_nine_cost_652_over_164():
@@ -71,9 +75,55 @@ def test_a_rate_weighs_every_dataset_by_its_size_and_says_where_its_settings_dif
     assert "the times were measured with other settings: steps: 5 -> 10" in text
 
 
+def test_the_rows_of_the_papers_models_differ_by_what_a_photograph_makes():
+    """640 x 480: one crop of 24 x 24, 17 x 23 merged blocks of 28 pixels, 4 x 3 tiles of 16 x 16."""
+    plan = dry_run(preset("paper", explainers=["occlusion", "integrated-gradients", "kernel-shap"], device="cuda"))
+    assert [model.n_image for model in plan.models] == [576, 17 * 23, 12 * 256]
+    shap = [max(512, 6 * (cells + 24)) for cells in (576, 391, 3072)]
+    assert [m.forward for m in plan.models] == [
+        cells + 24 + 1 + 7 + more for cells, more in zip((576, 391, 3072), shap, strict=True)
+    ]
+    assert {model.backward for model in plan.models} == {5}
+    bounded = dry_run(preset("paper", max_pixels=200 * 28**2, max_tiles=2))
+    assert [model.n_image for model in bounded.models] == [576, 200, 512]
+
+
+def test_a_photographs_cells_are_those_of_the_released_processors():
+    from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+    height, width = smart_resize(480, 640, factor=28)
+    assert CATALOGUE["Qwen/Qwen2.5-VL-3B-Instruct"].n_image_tokens() == height * width // 28**2
+    tiles = np.prod(get_optimal_tiled_canvas((480, 640), (448, 448), 1, 12))
+    assert CATALOGUE["OpenGVLab/InternVL3_5-2B-HF"].n_image_tokens() == 256 * tiles
+
+
+def test_an_explainer_that_would_refuse_or_does_not_say_is_named(monkeypatch):
+    explainers = ["tam", "shapley-interaction", "math:floor"]
+    monkeypatch.setitem(EXPLAINERS._entries, "math:floor", lambda: lambda vlm, sample: [])
+    text = str(dry_run(preset("paper", explainers=explainers, options={})))
+    assert "at most 1 forward and 0 backward rows without math:floor" in text
+    assert "shapley-interaction: interactions among 600 players need about" in text
+
+
 def test_presets_are_valid_and_say_what_they_are():
     specs = {name: preset(name) for name in PRESETS}
     assert specs["paper"].headline == "f-syn-paper"
     assert specs["correct"].headline == "f-syn"
     assert specs["paper"].options["integrated-gradients"] == {"first_steps": 5, "max_steps": 5}
     assert {"oracle", "random", "anti-oracle"} < set(specs["demo"].explainers)
+
+
+def test_memory_is_that_of_the_precision_which_the_run_will_have():
+    """7.06 billion weights and a fifth more: 4 bytes each on a CPU, 2 on a GPU, .6 in four bits."""
+    for fields, said in (
+        ({"device": "cpu"}, "31.6 GiB for float32"),
+        ({"device": "cuda"}, "15.8 GiB for bfloat16"),
+        ({"executor": "ray", "gpus_per_worker": 1}, "15.8 GiB for bfloat16"),
+        ({"executor": "ray"}, "31.6 GiB for float32"),
+        ({"device": "cuda", "four_bit": True}, "4.7 GiB for 4-bit weights"),
+    ):
+        spec = make_spec(
+            {"models": ["llava-hf/llava-1.5-7b-hf"], "datasets": ["repope"], "explainers": ["tam"], **fields}
+        )
+        assert said in str(dry_run(spec))

@@ -42,6 +42,11 @@ def test_round_trip_through_yaml(tmp_path):
         ({"device": "banana"}, "device: String should match pattern"),
         ({"headline": "f-sin"}, "headline 'f-sin' is not among the metrics"),
         ({"device": "cpu", "dtype": "float16"}, "no sound CPU arithmetic"),
+        ({"device": "cpu", "four_bit": True}, "four_bit needs a GPU"),
+        ({"sources": {"x": "here"}}, "sources name x, not evaluated here; known: d"),
+        ({"sources": {"d": "here"}, "revisions": {"d": "0" * 40}}, "sources and revisions both name d"),
+        ({"attention": "flash"}, "'sdpa' or 'eager'"),
+        ({"max_pixels": 0}, "max_pixels"),
         ({"steps": 10.5}, "steps"),
         ({"instruction": "lava"}, "own has two words) 'lava'. Did you mean 'llava'?"),
         ({"instruction": 3}, "instruction: expected text (got 3)"),
@@ -96,7 +101,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_content_leaves_out_how_to_run():
-    one = make_spec({**GOOD, "workers": 4, "executor": "processes", "out": "a", "max_failed": 0.5})
+    one = make_spec(
+        {**GOOD, "workers": 4, "executor": "processes", "out": "a", "max_failed": 0.5, "sources": {"d": "x"}}
+    )
     two = make_spec(GOOD)
     assert one.fingerprint == two.fingerprint
     assert one.content == two.content
@@ -105,7 +112,18 @@ def test_content_leaves_out_how_to_run():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"steps": 5}, {"baseline": "mean"}, {"seeds": [1]}, {"samples": 7}, {"dtype": "bfloat16"}, {"max_tokens": 64}],
+    [
+        {"steps": 5},
+        {"baseline": "mean"},
+        {"seeds": [1]},
+        {"samples": 7},
+        {"dtype": "bfloat16"},
+        {"max_tokens": 64},
+        {"four_bit": True},
+        {"attention": "eager"},
+        {"max_pixels": 9000},
+        {"max_tiles": 2},
+    ],
 )
 def test_content_holds_what_decides_the_numbers(changed):
     one, two = make_spec(GOOD), make_spec({**GOOD, **changed})

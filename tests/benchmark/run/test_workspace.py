@@ -2,7 +2,10 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from support.toy_bench import make_sample
@@ -101,17 +104,63 @@ def test_what_has_no_revisions_takes_none(name):
         ToolkitWorkspace(make_spec({**GOOD, "revisions": {name: "a" * 40}}))
 
 
-def test_the_revision_of_a_dataset_reaches_its_loader(monkeypatch):
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"revisions": {"repope": "c" * 40}}, ("c" * 40, None)),
+        ({"sources": {"repope": "here"}}, (None, Path("here"))),
+    ],
+)
+def test_revision_or_source_of_a_dataset_reaches_its_loader(monkeypatch, fields, expected):
     asked = {}
 
-    def iter_samples(name, split, n, *, revision, instruction, on_unreadable):
-        asked[name] = revision
+    def iter_samples(name, split, n, *, revision, source, instruction, on_unreadable):
+        asked[name] = revision, source
         return iter([make_sample("toys", 0)])
 
     monkeypatch.setattr(bench_module, "iter_samples", iter_samples)
-    spec = make_spec({**GOOD, "datasets": ["repope"], "revisions": {"repope": "c" * 40}})
+    spec = make_spec({**GOOD, "datasets": ["repope"], **fields})
     ToolkitWorkspace(spec).samples("repope")
-    assert asked == {"repope": "c" * 40}
+    assert asked == {"repope": expected}
+
+
+def test_a_run_reads_a_dataset_from_a_folder_and_knows_it_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    row = {"image_id": "7", "question": "Is it?", "answer": "yes", "category": "random"}
+    found = []
+    for folder, colour in (("one", "red"), ("two", "red"), ("three", "blue")):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 6), colour).save(tmp_path / "a.png")
+        image = {"bytes": (tmp_path / "a.png").read_bytes(), "path": None}
+        pq.write_table(pa.Table.from_pylist([row | {"image": image}]), tmp_path / folder / "repope.parquet")
+        spec = {**GOOD, "datasets": ["repope"], "explainers": ["random"], "samples": None}
+        bench = ToolkitWorkspace(make_spec({**spec, "sources": {"repope": str(tmp_path / folder)}}))
+        found.append(bench.identities()["samples of repope"])
+    assert found[0] == found[1] != found[2]
+    with pytest.raises(SpecError, match="sources name 'scenes-existence', which is read from elsewhere"):
+        ToolkitWorkspace(make_spec({**GOOD, "sources": {"scenes-existence": "here"}}))
+
+
+def test_how_models_are_loaded_reaches_each_that_has_it(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(bench_module, "load_vlm", lambda name, **options: asked.update({name: options}))
+    names = ["tiny-llava-grounded", "tiny-qwen2.5-vl-grounded"]
+    spec = make_spec({**GOOD, "models": names, "max_pixels": 9000, "attention": "eager", "dtype": "bfloat16"})
+    bench = ToolkitWorkspace(spec)
+    for name in names:
+        bench._model = None
+        bench.model(name)
+    assert [asked[name].get("max_pixels") for name in names] == [None, 9000]
+    assert {(o["attention"], o["dtype"], o["four_bit"]) for o in asked.values()} == {("eager", "bfloat16", False)}
+    with pytest.raises(SpecError, match="max_tiles bounds none of tiny-llava-grounded"):
+        ToolkitWorkspace(make_spec({**GOOD, "max_tiles": 3})).identities()
+
+
+def test_a_precision_that_the_machine_chose_is_part_of_the_identity():
+    chosen = ToolkitWorkspace(make_spec({**GOOD, "device": "cpu"})).identities()
+    assert chosen["dtype of tiny-llava-grounded"] == "float32"
+    named = ToolkitWorkspace(make_spec({**GOOD, "device": "cpu", "dtype": "bfloat16"})).identities()
+    assert not [key for key in named if key.startswith("dtype of")]
 
 
 def test_the_instruction_reaches_every_sample_and_every_record(tmp_path):
@@ -153,7 +202,7 @@ def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
 
 
 def test_pictures_that_cannot_be_decoded_keep_their_place(monkeypatch):
-    def iter_samples(name, split, n, *, revision, instruction, on_unreadable):
+    def iter_samples(name, split, n, *, revision, source, instruction, on_unreadable):
         yield make_sample("toys", 0)
         on_unreadable("toys-1", "truncated")
         yield make_sample("toys", 2)

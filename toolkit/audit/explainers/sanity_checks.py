@@ -37,7 +37,7 @@ def with_model(vlm: VLM, model: nn.Module) -> VLM:
 
     if not isinstance(vlm, LoadedVLM):
         raise TypeError(f"cannot rebuild {type(vlm).__name__} around other weights; pass rebuild=(vlm, model) -> vlm")
-    return LoadedVLM(f"{vlm.name} (randomised)", vlm.adapter, model)  # type: ignore[arg-type]
+    return LoadedVLM(f"{vlm.name} (randomised)", vlm.adapter, model, players=vlm.players_as)  # type: ignore[arg-type]
 
 
 def cascade(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:

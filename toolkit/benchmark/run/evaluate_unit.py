@@ -47,6 +47,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
     about = {
         "target": answer.text, "probability": answer.probability, "correct": correct, "corners": corners,
         "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
+        "players": getattr(getattr(game, "partition", None), "name", "tokens"),
         **workspace.origin(vlm, unit.dataset),
     }  # fmt: skip
     line["instruction"] = game.sample.instruction  # as the model was asked

@@ -26,6 +26,7 @@ def paper_spec(**changes: Any) -> BenchmarkSpec:
     fields: dict[str, Any] = {
         "name": "paper", "models": MODELS, "datasets": DATASETS, "explainers": EXPLAINERS, "samples": None,
         "seeds": (0,), "steps": 10, "baseline": "blur", "headline": "f-syn-paper", "dtype": "bfloat16",
+        "players": "tokens",
         "options": {"integrated-gradients": {"first_steps": 5, "max_steps": 5}}, "max_failed": 0.01,
     }  # fmt: skip
     return make_spec({**fields, **changes}, "preset 'paper'")
@@ -35,7 +36,8 @@ def correct_spec(**changes: Any) -> BenchmarkSpec:
     """The same grid the way we measure: signed headline, converged integration, three seeds, float32."""
     fields: dict[str, Any] = {
         "name": "correct", "models": MODELS, "datasets": DATASETS, "explainers": (*EXPLAINERS, "occlusion"),
-        "samples": None, "seeds": (0, 1, 2), "steps": 10, "baseline": "blur", "headline": "f-syn", "max_failed": 0.01,
+        "samples": None, "seeds": (0, 1, 2), "steps": 10, "baseline": "blur", "headline": "f-syn", "dtype": "float32",
+        "max_failed": 0.01,
     }  # fmt: skip
     return make_spec({**fields, **changes}, "preset 'correct'")
 

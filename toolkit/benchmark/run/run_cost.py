@@ -12,15 +12,19 @@ from toolkit.benchmark.run.records import read_shards
 from toolkit.benchmark.run.run_folder import SPEC_FILE, read_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec, changes
 from toolkit.benchmark.run.units import Job, jobs_of
+from toolkit.benchmark.run.workspace import configured, planned_dtype
 from toolkit.datasets.load import DATASETS
+from toolkit.explainers.base import passes_of
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
+from toolkit.registry import UnknownNameError
 from toolkit.synergy import plan_metrics
 from toolkit.vlm.loading.catalogue import CATALOGUE
+from toolkit.vlm.partition import n_players_of
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-PLAYERS = {"embedded": (36, 8), "hub": (576, 24)}
-"""Image and text players of a typical sample; at K = 10 the passes hardly depend on them."""
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit weights": 0.6}
+WORDS = {"embedded": 8, "hub": 24}
+"""Text players of a typical sample."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,33 @@ class ModelCost:
 
     Attributes:
         model: Its name.
+        n_tokens: Image tokens of a typical sample.
+        n_image: Image players of a typical sample.
+        n_text: Text players of a typical sample.
         passes: Distinct coalitions that the metrics score on one sample, all explainers together.
         separate_passes: The same one explainer at a time, where nothing is shared between explainers.
-        images: Distinct pictures that the model encodes on one sample.
+        images: Distinct pictures that the metrics' coalitions show on one sample.
+        forward: Forward rows of all explainers on one sample, at most.
+        backward: Backward rows of all explainers on one sample, at most.
+        silent: Explainers that do not say what they spend.
+        refused: Why an explainer would refuse so many players.
+        dtype: Precision of its weights, on the device of the run.
         memory: Bytes of weights and working space, or None where the model is not in the catalogue.
         seconds: Seconds per sample, explainers included, as measured in the folder ``out``; None without records there.
     """
 
     model: str
+    n_tokens: int
+    n_image: int
+    n_text: int
     passes: int
     separate_passes: int
     images: int
+    forward: int
+    backward: int
+    silent: tuple[str, ...]
+    refused: tuple[str, ...]
+    dtype: str
     memory: int | None
     seconds: float | None
 
@@ -79,11 +99,15 @@ class RunCost:
             f"samples: {sizes}; records: {records}; K = {spec.steps}; metrics: {', '.join(spec.metrics)}",
         ]
         for plan in self.models:
-            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {spec.dtype}"
+            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {plan.dtype}"
+            but = f" without {', '.join(plan.silent)}" if plan.silent else ""
             lines.append(
-                f"{plan.model}: {plan.passes:,} scoring passes over {plan.images:,} images per sample (explainer by "
-                f"explainer {plan.separate_passes:,}), {memory}, {self._time(plan)}"
+                f"{plan.model}: {plan.n_image:,} players of {plan.n_tokens:,} image tokens, {plan.n_text} words; per "
+                f"sample {plan.passes:,} scoring passes over {plan.images:,} images (explainer by explainer "
+                f"{plan.separate_passes:,}), explainers at most {plan.forward:,} forward and {plan.backward:,} "
+                f"backward rows{but}; {memory}; {self._time(plan)}"
             )
+            lines += [f"  {reason}" for reason in plan.refused]
         for name in self.unpinned:
             lines.append(f"before it can run: name a commit of {name} (on its page): --revision {name}=...")
         known = [plan.seconds for plan in self.models if plan.seconds is not None]
@@ -123,10 +147,36 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
     found = []
     for model in spec.models:
         entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
-        passes, separate, images = count_passes(spec, jobs, *PLAYERS["hub" if entry is None else entry.source])
-        memory = None if entry is None else entry.bytes_needed(BYTES[spec.dtype])
-        found.append(ModelCost(model, passes, separate, images, memory, measured.get(model)))
+        n_tokens = 576 if entry is None else entry.n_image_tokens(spec.max_pixels, spec.max_tiles)
+        n_image = n_players_of(spec.players, n_tokens)
+        n_text = WORDS["hub" if entry is None else entry.source]
+        dtype = "4-bit weights" if spec.four_bit else planned_dtype(spec, model)
+        memory = None if entry is None else entry.bytes_needed(BYTES[dtype])
+        scoring = (*count_passes(spec, jobs, n_image, n_text), *_rows(spec, jobs, n_image + n_text))
+        found.append(ModelCost(model, n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
     return RunCost(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
+
+
+def _rows(
+    spec: BenchmarkSpec, jobs: tuple[Job, ...], n_players: int
+) -> tuple[int, int, tuple[str, ...], tuple[str, ...]]:
+    """Forward and backward rows of all explainers, those that do not say, and why others would refuse."""
+    forward, backward = 0, 0
+    silent: dict[str, None] = {}
+    refused: dict[str, None] = {}
+    for name, _ in jobs:
+        try:
+            passes = passes_of(configured(name, spec.options.get(name, {})), n_players)
+        except UnknownNameError:  # a workspace's own
+            passes = None
+        except ValueError as error:
+            refused[str(error)] = None
+            continue
+        if passes is None:
+            silent[name] = None
+        else:
+            forward, backward = forward + passes.forward, backward + passes.backward
+    return forward, backward, tuple(silent), tuple(refused)
 
 
 def _unpinned(spec: BenchmarkSpec) -> tuple[str, ...]:

@@ -16,12 +16,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from toolkit.datasets.instructions import check_instruction
 from toolkit.registry import UnknownNameError
 from toolkit.synergy.metrics import DEFAULT_METRICS
+from toolkit.vlm.partition import check_players
 
 EXECUTION_FIELDS = frozenset(
     {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "max_failed", "retry_failed",
-     "bootstrap", "level", "headline", "plugins", "progress"}
+     "bootstrap", "level", "headline", "plugins", "progress", "sources"}
 )  # fmt: skip
-"""Fields that may change between two runs of one folder: they say how to run or summarise, not what to measure."""
+"""Fields that may change between two runs of one folder: they say how to run or summarise, not what to measure.
+
+What is read from ``sources`` is part of a run's identity by its content, wherever it lies.
+"""
 
 
 class SpecError(ValueError):
@@ -73,7 +77,13 @@ class BenchmarkSpec(BaseModel):
         headline: The metric that ranks the leaderboards; one of ``metrics``.
         options: Settings per explainer, for example ``{"integrated-gradients": {"steps": 5}}``.
         revisions: Commit (40 hex digits) per hub model or hub dataset, instead of the catalogue's.
-        dtype: Floating point type of the weights.
+        sources: Folder with its parquet files per hub dataset, instead of the hub.
+        dtype: Floating point type of the weights; ``"auto"`` as ``toolkit.load_vlm`` chooses it.
+        four_bit: 4-bit weights through bitsandbytes, on a GPU.
+        attention: ``"sdpa"`` or ``"eager"``.
+        max_pixels: Largest area of an image, for the models whose family has a dynamic grid.
+        max_tiles: Most tiles of an image, for the models whose family tiles.
+        players: Who plays, as ``toolkit.load_vlm`` takes it.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"`` or ``"mps"``.
         max_tokens: Most decoder tokens in one forward pass, or None to choose from the free memory.
         images: For so many samples of each dataset the picture is kept for the report.
@@ -107,7 +117,13 @@ class BenchmarkSpec(BaseModel):
     headline: str = "f-syn"
     options: dict[str, dict[str, int | float | str]] = Field(default_factory=dict)
     revisions: dict[str, Annotated[str, AfterValidator(_pinned)]] = Field(default_factory=dict)
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    sources: dict[str, Path] = Field(default_factory=dict)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    four_bit: bool = False
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    max_pixels: int | None = Field(default=None, ge=1)
+    max_tiles: int | None = Field(default=None, ge=1)
+    players: Annotated[str, AfterValidator(check_players)] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     max_tokens: int | None = Field(default=None, ge=1)
     images: int = Field(default=24, ge=0)
@@ -143,13 +159,19 @@ class BenchmarkSpec(BaseModel):
         if self.executor == "ray":
             self._fits_ray()
         for field, names, known in (
-            ("options", self.options, self.explainers), ("revisions", self.revisions, (*self.models, *self.datasets))
+            ("options", self.options, self.explainers), ("revisions", self.revisions, (*self.models, *self.datasets)),
+            ("sources", self.sources, self.datasets),
         ):  # fmt: skip
             unknown = sorted(set(names) - set(known))
             if unknown:
                 raise ValueError(f"{field} name {', '.join(unknown)}, not evaluated here; known: {', '.join(known)}")
+        both = sorted(set(self.sources) & set(self.revisions))
+        if both:
+            raise ValueError(f"sources and revisions both name {', '.join(both)}; a folder has no revisions")
         if self.headline not in self.metrics:
             raise ValueError(f"headline {self.headline!r} is not among the metrics: {', '.join(self.metrics)}")
+        if self.device == "cpu" and self.four_bit:
+            raise ValueError("four_bit needs a GPU; device: cpu has none")
         if self.device == "cpu" and self.dtype == "float16":
             raise ValueError("dtype float16 has no sound CPU arithmetic; use float32 or bfloat16, or a GPU")
         return self

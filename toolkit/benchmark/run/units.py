@@ -142,6 +142,8 @@ def record_key(unit: Unit, job: Job, spec: BenchmarkSpec) -> str:
             "split": spec.split, "sample": unit.sample, "explainer": job[0], "seed": job[1],
             "options": spec.options.get(job[0]), "steps": spec.steps, "baseline": spec.baseline,
             "instruction": spec.instruction,
+            "attention": spec.attention, "four_bit": spec.four_bit, "max_pixels": spec.max_pixels,
+            "max_tiles": spec.max_tiles, "players": spec.players,
             "dtype": spec.dtype, "device": spec.device, "max_tokens": spec.max_tokens,
         }
     )  # fmt: skip

@@ -7,6 +7,9 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
+
+import torch
 
 from toolkit.benchmark.run.run_environment import environment
 from toolkit.benchmark.run.sample_store import MAX_DECODED, SampleStore
@@ -19,7 +22,8 @@ from toolkit.explainers.base import FunctionExplainer
 from toolkit.registry import import_plugin
 from toolkit.synergy import METRICS, evaluate_all
 from toolkit.synergy.score import Score
-from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, load_vlm
+from toolkit.vlm.loading.limits import limits_by_model
+from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, choose_dtype, load_vlm
 from toolkit.vlm.loading.sources import find_source, identity_of
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM, VLMGame
@@ -63,8 +67,11 @@ def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explain
     _check_reach(spec, explainers)
     for name in spec.datasets:
         check_dataset(name, spec.split)
-        if name in spec.revisions and not (name in DATASETS and DATASETS[name].is_hub):
+        is_hub = name in DATASETS and DATASETS[name].is_hub
+        if name in spec.revisions and not is_hub:
             raise SpecError(f"revisions name {name!r}, which has none: only hub models and hub datasets have")
+        if name in spec.sources and not is_hub:
+            raise SpecError(f"sources name {name!r}, which is read from elsewhere: only hub datasets have a copy")
     for name in spec.models:
         identity_of(name, spec.revisions.get(name), pinned=pinned)
     return explainers
@@ -90,6 +97,28 @@ def _home(made: object) -> str:
     """The module in which somebody wrote it."""
     code = made.function if isinstance(made, FunctionExplainer) else made
     return str(getattr(code, "__module__", type(code).__module__))
+
+
+def image_limits(spec: BenchmarkSpec) -> dict[str, dict[str, Any]]:
+    """The bounds of each model's images.
+
+    Raises:
+        SpecError: A bound that none of the models has.
+    """
+    bounds = {"max_pixels": spec.max_pixels, "max_tiles": spec.max_tiles}
+    try:
+        return limits_by_model(spec.models, bounds, spec.revisions)
+    except ValueError as error:
+        raise SpecError(str(error)) from error
+
+
+def planned_dtype(spec: BenchmarkSpec, model: str) -> str:
+    """The precision that the run will have, which need not be planned on the machine that runs it."""
+    kind = spec.device.partition(":")[0]
+    if kind == "auto" and spec.executor == "ray":
+        kind = "cuda" if spec.gpus_per_worker else "cpu"
+    device = check_device(None) if kind == "auto" else torch.device(kind)
+    return str(choose_dtype(model, None if spec.dtype == "auto" else spec.dtype, device)).removeprefix("torch.")
 
 
 class ToolkitWorkspace:
@@ -119,7 +148,7 @@ class ToolkitWorkspace:
 
             wanted = iter_samples(
                 dataset, self.spec.split, self.spec.samples, revision=self.spec.revisions.get(dataset),
-                instruction=self.spec.instruction, on_unreadable=unreadable,
+                source=self.spec.sources.get(dataset), instruction=self.spec.instruction, on_unreadable=unreadable,
             )  # fmt: skip
             for sample in wanted:
                 store.add(sample)
@@ -140,12 +169,15 @@ class ToolkitWorkspace:
             ValueError: This machine has no such device.
         """
         spec = self.spec
+        found = {f"model {name}": identity_of(name, spec.revisions.get(name)) for name in spec.models}
+        if spec.dtype == "auto":
+            found |= {f"dtype of {name}": planned_dtype(spec, name) for name in spec.models}
+        image_limits(spec)
         if spec.executor != "ray":
-            device = check_device(None if spec.device == "auto" else spec.device)
+            device = check_device(spec.device)
             for name in spec.models:
                 source = find_source(name, revision=spec.revisions.get(name), pinned=True)
-                check_memory(source, DTYPES[spec.dtype], device)
-        found = {f"model {name}": identity_of(name, spec.revisions.get(name)) for name in spec.models}
+                check_memory(source, DTYPES[planned_dtype(spec, name)], device, four_bit=spec.four_bit)
         for name in spec.datasets:
             self.samples(name)
             found[f"samples of {name}"] = f"content {self._samples[name].digest}"
@@ -159,9 +191,11 @@ class ToolkitWorkspace:
         """
         if self._model is None or self._model.name != name:
             self._model = None
+            spec = self.spec
             self._model = load_vlm(
-                name, revision=self.spec.revisions.get(name), pinned=True, dtype=self.spec.dtype,
-                device=None if self.spec.device == "auto" else self.spec.device, max_tokens=self.spec.max_tokens,
+                name, revision=spec.revisions.get(name), pinned=True, device=spec.device,
+                dtype=None if spec.dtype == "auto" else spec.dtype, four_bit=spec.four_bit, attention=spec.attention,
+                max_tokens=spec.max_tokens, **image_limits(spec)[name], players=spec.players,
             )  # fmt: skip
         return self._model
 

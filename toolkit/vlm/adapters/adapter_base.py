@@ -127,11 +127,13 @@ class Adapter(ABC):
         family: Name in reports.
         model_type: ``model_type`` in the checkpoint's config.json.
         model_class: Name of the transformers class.
+        bounds: Which of ``max_pixels`` and ``max_tiles`` the family has.
     """
 
     family: ClassVar[str]
     model_type: ClassVar[str]
     model_class: ClassVar[str]
+    bounds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor

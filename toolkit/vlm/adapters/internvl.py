@@ -40,6 +40,7 @@ class InternVL(Adapter):
     family = "internvl"
     model_type = "internvl"
     model_class = "InternVLForConditionalGeneration"
+    bounds = ("max_tiles",)
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:

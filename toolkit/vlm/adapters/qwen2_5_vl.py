@@ -39,6 +39,7 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
     family = "qwen2.5-vl"
     model_type = "qwen2_5_vl"
     model_class = "Qwen2_5_VLForConditionalGeneration"
+    bounds = ("max_pixels",)
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:

@@ -30,7 +30,17 @@ class CatalogueEntry:
     revision: str | None
     verified: str
 
-    def bytes_needed(self, bytes_per_weight: int = 2) -> int:
+    def n_image_tokens(self, max_pixels: int | None = None, max_tiles: int | None = None) -> int:
+        """Image tokens of a typical image: a scene for embedded models, else a photograph of 640 x 480 pixels."""
+        if self.source == "embedded":
+            return 36
+        if self.family == "qwen2.5-vl":
+            return 17 * 23 if max_pixels is None else min(17 * 23, max_pixels // 28**2)
+        if self.family == "internvl":
+            return 256 * (12 if max_tiles is None else min(12, max_tiles))
+        return 576
+
+    def bytes_needed(self, bytes_per_weight: float = 2) -> int:
         """Memory in bytes for the weights and a fifth more for working space, at 2 bytes (bfloat16) a weight."""
         return int(1.2 * self.parameters * bytes_per_weight)
 

@@ -18,6 +18,7 @@ from transformers.utils import logging
 from toolkit.vlm.adapters.adapter_base import Adapter, ImageLimits
 from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.engine.store import code_identity
+from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.digests import whole_digest
 from toolkit.vlm.loading.fit import check_finite, check_weights, load_weights
@@ -27,6 +28,7 @@ from toolkit.vlm.loading.remembered import recall, remember
 from toolkit.vlm.loading.sources import Source, find_source
 from toolkit.vlm.memory import free_bytes, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.partition import check_players
 from toolkit.vlm.prompt import check_template
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ATTENTIONS = ("sdpa", "eager")
+
+_SEVERAL = ("balanced", "balanced_low_0", "sequential")
+"""What transformers and accelerate take as ``device_map`` to spread a model."""
 
 _DAMAGE: tuple[type[Exception], ...] = (
     OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, StrictDataclassError,
@@ -55,6 +60,7 @@ def load_vlm(
     max_tokens: int | None = None,
     verify: bool = False,
     store: CoalitionStore | None = None,
+    players: str = "auto",
 ) -> LoadedVLM:
     """Load a vision-language model.
 
@@ -72,8 +78,9 @@ def load_vlm(
             LoRA adapter is merged into its base, which lies beside it or is named by it (extra ``lora``).
         revision: Commit of a hub id; None takes the catalogue's, or the newest.
         pinned: Refuse a hub revision that is not a full commit, as a benchmark run must.
-        device: ``"cpu"``, ``"cuda"``, ...; None takes a GPU where there is one.
-        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None takes float32, on a GPU bfloat16 for hub models.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...: one device; None or ``"auto"`` takes a GPU where there is one.
+        dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; None takes bfloat16 on a GPU, else float32, in which the
+            embedded models are everywhere.
         four_bit: 4-bit weights through bitsandbytes (GPU only); recorded with every number.
         attention: ``"sdpa"`` or ``"eager"``.
         max_pixels: Bound of the picture's resized area (families with a dynamic grid).
@@ -81,6 +88,10 @@ def load_vlm(
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
         verify: Read and check everything again, whatever is remembered of this checkpoint.
         store: Remembers values between runs.
+        players: Who plays: ``"tokens"`` (every image token, every question token), ``"words"`` (every image token,
+            whole words), ``"grid:RxC"`` (cells merged into R rows and C columns, whole words), ``"segments:N"`` (about
+            N segments of the image, whole words; extra ``segments``), or ``"auto"``: whole words and a grid of at most
+            12 x 12, which leaves the embedded models as they are.
 
     Raises:
         UnknownNameError: No such model; the message suggests the nearest name.
@@ -90,6 +101,7 @@ def load_vlm(
         ValueError: An option that does not exist.
     """
     _check_name("attention", attention, ATTENTIONS)
+    check_players(players)
     for option, value in (("max_pixels", max_pixels), ("max_tiles", max_tiles), ("max_tokens", max_tokens)):
         if value is not None and not isinstance(value, int):
             raise ValueError(f"{option} is {value!r}; expected a whole number, or None")
@@ -97,7 +109,7 @@ def load_vlm(
         raise ValueError(f"max_tokens is {max_tokens}; expected at least 1, or None to choose from the free memory")
     where = check_device(device)
     source = find_source(str(name), revision=revision, pinned=pinned)
-    precision = _precision(dtype, where, is_hub=source.repo is not None)
+    precision = choose_dtype(source.name, dtype, where)
     check_memory(source, precision, where, four_bit=four_bit)
     source = source.fetched()
     _check_stored(source, where, four_bit=four_bit)
@@ -120,6 +132,7 @@ def load_vlm(
         quantisation="nf4" if four_bit else source.quantisation,
         max_tokens=max_tokens,
         store=store,
+        players=players,
     )
     if not is_known:
         remember(question, asdict(require_scoring(vlm)))
@@ -156,10 +169,15 @@ def check_device(device: str | None) -> torch.device:
     """The device of this name, or the best one there is.
 
     Raises:
-        ValueError: There is no such kind of device, or this machine has none.
+        ValueError: There is no such kind of device, this machine has none, or it is more than one device.
     """
-    if device is None:
+    if device in (None, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, str) or device in _SEVERAL or "," in device:
+        raise ValueError(
+            f"device {device!r} names several devices; the scoring engine needs the whole model on one: name it "
+            "('cuda:0'), and where it does not fit, take four_bit=True, dtype='bfloat16' or a smaller model"
+        )
     try:
         found = torch.device(device)
     except RuntimeError:
@@ -188,8 +206,17 @@ def check_memory(source: Source, dtype: torch.dtype, device: torch.device, *, fo
         raise MemoryError(
             f"{source.name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {needed / 2**30:.1f} GiB in "
             f"{kind} with working space; {free / 2**30:.1f} GiB are free on {device}. Use a smaller model, "
-            "dtype='bfloat16', four_bit=True on a GPU, or a larger machine"
+            f"dtype='bfloat16', four_bit=True on a GPU{_other_gpu(device, needed)}, or a larger machine"
         )
+
+
+def _other_gpu(device: torch.device, needed: float) -> str:
+    """Another GPU that would hold so many bytes; a model lies on one."""
+    for i in range(torch.cuda.device_count()):
+        other = torch.device("cuda", i)
+        if device.type == "cuda" and i != (device.index or 0) and free_bytes(other) >= needed:
+            return f", device='cuda:{i}', which has room"
+    return ""
 
 
 def _check_name(option: str, value: str, known: Iterable[str]) -> None:
@@ -197,9 +224,15 @@ def _check_name(option: str, value: str, known: Iterable[str]) -> None:
         raise ValueError(f"unknown {option} {value!r}; expected one of {', '.join(known)}")
 
 
-def _precision(dtype: str | None, device: torch.device, *, is_hub: bool) -> torch.dtype:
+def choose_dtype(name: str, dtype: str | None, device: torch.device) -> torch.dtype:
+    """The precision of this name; None takes bfloat16 on a GPU, else float32, in which embedded models are everywhere.
+
+    Raises:
+        ValueError: There is no such precision.
+    """
     if dtype is None:
-        return torch.bfloat16 if is_hub and device.type == "cuda" else torch.float32
+        is_embedded = name in CATALOGUE and CATALOGUE[name].source == "embedded"
+        return torch.bfloat16 if device.type == "cuda" and not is_embedded else torch.float32
     _check_name("dtype", dtype, DTYPES)
     return DTYPES[dtype]
 

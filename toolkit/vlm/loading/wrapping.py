@@ -29,6 +29,7 @@ def wrap(
     name: str | None = None,
     max_tokens: int | None = None,
     store: CoalitionStore | None = None,
+    players: str = "auto",
 ) -> LoadedVLM:
     """A vision-language model in memory as the toolkit's own, for ``explain``, ``diagnose`` and all metrics.
 
@@ -49,6 +50,7 @@ def wrap(
         name: What it is called in records; give another name whenever the weights are others.
         max_tokens: Decoder tokens per batch; None chooses from the free memory.
         store: Remembers values between runs; only of a model with a name.
+        players: Who plays, as in ``toolkit.load_vlm``.
 
     Raises:
         UnknownNameError: No adapter knows the model's family.
@@ -82,6 +84,7 @@ def wrap(
         quantisation=_quantisation(model),
         max_tokens=max_tokens,
         store=store,
+        players=players,
     )
     try:
         require_scoring(vlm)

@@ -1,0 +1,254 @@
+"""Players that a person can use: groups of an image's cells, and whole words instead of tokens.
+
+A partition is written ``"tokens"`` (every image token, every question token), ``"words"`` (every image token, whole
+words), ``"grid:RxC"`` (R rows and C columns of cells merged, whole words) or ``"segments:N"`` (about N segments of the
+image, whole words). Nothing here asks a model: a partition is made from a sample's view, and a grouped game is the
+quotient of the game of tokens, so that values are shared between partitions.
+
+Source of the segments: SLIC, Achanta et al., 2012, doi 10.1109/TPAMI.2012.120, through scikit-image (extra
+``segments``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from toolkit.games.game import Players
+from toolkit.typing import Coalitions, Regions, Scores
+
+LARGEST_GRID = 12
+"""Rows and columns of the grid that is taken where nobody chooses; an image with fewer cells keeps them."""
+
+_GRID, _SEGMENTS = re.compile(r"grid:(\d+)x(\d+)"), re.compile(r"segments:(\d+)")
+_SIDE = 256
+"""Longest side in pixels of the image that is segmented."""
+
+_COMPACTNESS = (10.0, 100.0, 1000.0)
+"""How much SLIC weighs place against colour: the first with which an image has half as many segments as asked for."""
+
+Span = tuple[int, int]
+
+
+class PlayersError(ValueError):
+    """Players that cannot be made; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Every cell and token of a sample belongs to one player.
+
+    Attributes:
+        name: As it is written, with the numbers that were taken.
+        players: The players, image before text.
+        player_of: Shape (n_tokens,): the player of each image token and then of each question token.
+        regions: Shape (n_image, 4): the smallest box around each image player.
+        spans: Character span in the question of each text player.
+        token_regions: Shape (n_image_tokens, 4): where each image token lies.
+    """
+
+    name: str
+    players: Players
+    player_of: NDArray[np.int64] = field(repr=False)
+    regions: Regions = field(repr=False)
+    spans: tuple[Span, ...] = field(repr=False)
+    token_regions: Regions = field(repr=False)
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether every token is a player of its own."""
+        return len(self.player_of) == self.players.n
+
+    def groups(self) -> NDArray[np.bool_]:
+        """Shape (n_players, n_tokens): the tokens of each player."""
+        return np.asarray(np.arange(self.players.n)[:, None] == self.player_of, dtype=np.bool_)
+
+    def expand(self, coalitions: Coalitions) -> Coalitions:
+        """Coalitions of tokens (n_coalitions, n_tokens) of coalitions of players."""
+        return np.ascontiguousarray(coalitions[:, self.player_of])
+
+    def merge(self, scores: Scores) -> Scores:
+        """Scores (n_players,): those of the tokens (n_tokens,) summed over each player."""
+        return np.bincount(self.player_of, scores, self.players.n).astype(np.float64)
+
+    def painted(self, scores: Scores) -> tuple[Scores, Regions]:
+        """On each image token the score of its player, of scores (n_image,), and where the tokens lie: what to draw."""
+        return np.asarray(scores)[self.player_of[: len(self.token_regions)]], self.token_regions
+
+
+def check_players(name: str) -> str:
+    """The way of making players, if there is one of this name.
+
+    Raises:
+        PlayersError: There is none.
+    """
+    grid, segments = _GRID.fullmatch(name), _SEGMENTS.fullmatch(name)
+    numbers = [int(n) for found in (grid, segments) if found for n in found.groups()]
+    if (name not in ("auto", "tokens", "words") and not numbers) or 0 in numbers:
+        raise PlayersError(
+            f"unknown players {name!r}; expected 'tokens', 'words', 'grid:RxC' (grid:12x12) or 'segments:N' "
+            "(segments:30)"
+        )
+    return name
+
+
+def n_players_of(name: str, n_tokens: int) -> int:
+    """Image players that so many image tokens make, for a plan; a grid that is not named is as square as an image."""
+    numbers = [int(n) for n in re.findall(r"\d+", name)]
+    wanted = {"auto": LARGEST_GRID**2, "tokens": n_tokens, "words": n_tokens}.get(name, math.prod(numbers))
+    return min(wanted, n_tokens)
+
+
+def make_partition(
+    name: str, *, question: str, spans: Sequence[Span], rows: int, columns: int, regions: Regions, image: Image.Image
+) -> Partition:
+    """Group the tokens of one sample.
+
+    Args:
+        name: How; ``"auto"`` takes whole words and a grid of at most 12 x 12.
+        question: The question.
+        spans: Character span in it of each question token.
+        rows: Rows of image tokens.
+        columns: Columns of image tokens.
+        regions: Shape (rows * columns, 4): where each of them lies in the image.
+        image: The image.
+
+    Raises:
+        PlayersError: No such way, a grid finer than the tokens, or more segments than the image has.
+        ImportError: Segments without the extra ``segments``.
+    """
+    check_players(name)
+    if name == "auto":
+        name = f"grid:{min(rows, LARGEST_GRID)}x{min(columns, LARGEST_GRID)}"
+    cell, labels = _cells(name, rows, columns, regions, image)
+    word = np.arange(len(spans)) if name == "tokens" else words_of(question, spans)
+    boxes = np.concatenate([regions[:, :2], -regions[:, 2:]], axis=1)
+    merged = np.stack([boxes[cell == i].min(axis=0) for i in range(len(labels))])
+    merged[:, 2:] *= -1
+    parts = [_trimmed(question, [spans[int(i)] for i in np.flatnonzero(word == w)]) for w in range(int(word.max()) + 1)]
+    return Partition(
+        name=name,
+        players=Players.make(tuple(labels), tuple(question[a:b] for a, b in parts)),
+        player_of=np.concatenate([cell, word + len(labels)]),
+        regions=merged,
+        spans=tuple(parts),
+        token_regions=regions,
+    )
+
+
+def _cells(
+    name: str, rows: int, columns: int, regions: Regions, image: Image.Image
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The image player of each cell, and the players' names."""
+    if found := _SEGMENTS.fullmatch(name):
+        cell = segments_of(image, regions, int(found[1]))
+        return cell, [f"segment {i + 1}" for i in range(int(cell.max()) + 1)]
+    grid = _GRID.fullmatch(name)
+    down, across = map(int, grid.groups()) if grid else (rows, columns)
+    if down > rows or across > columns:
+        raise PlayersError(
+            f"players {name!r}: finer than the image's {rows} x {columns} tokens; at most 'grid:{rows}x{columns}'"
+        )
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    labels = [f"row {r + 1}, column {c + 1}" for r in range(down) for c in range(across)]
+    return (row * down // rows) * across + column * across // columns, labels
+
+
+def segments_of(image: Image.Image, regions: Regions, n: int) -> NDArray[np.int64]:
+    """The segment of each cell, shape (n_cells,): that of most of its pixels, numbered from 0 without gaps.
+
+    Raises:
+        PlayersError: The image has fewer cells, or less than half as many segments.
+        ImportError: The extra ``segments`` is not installed.
+    """
+    if n > len(regions):
+        raise PlayersError(
+            f"players 'segments:{n}': the image has {len(regions)} cells; at most 'segments:{len(regions)}'"
+        )
+    try:
+        from skimage.segmentation import slic
+    except ImportError as error:
+        raise ImportError("players 'segments:N' need scikit-image; install the extra 'segments'") from error
+    small = image.convert("RGB")
+    small.thumbnail((_SIDE, _SIDE))
+    pixels = np.asarray(small.resize((max(small.width, 2), max(small.height, 2))))
+    for compactness in _COMPACTNESS:
+        labels = slic(pixels, n_segments=n, compactness=compactness, start_label=0, channel_axis=-1)
+        cell = _majority(labels, regions)
+        found = int(cell.max()) + 1
+        if 2 * found >= n:
+            return cell
+    raise PlayersError(
+        f"players 'segments:{n}': the image has {found} segments as large as a cell; take 'segments:{found}' or a grid"
+    )
+
+
+def _majority(labels: NDArray[np.int64], regions: Regions) -> NDArray[np.int64]:
+    """The label of most pixels of each cell, numbered from 0 without gaps."""
+    height, width = labels.shape
+    corners = np.asarray(regions) * [width, height, width, height]
+    start = np.minimum(np.floor(corners[:, :2]), [width - 1, height - 1]).astype(int)
+    stop = np.maximum(np.ceil(corners[:, 2:]).astype(int), start + 1)
+    most = [np.bincount(labels[y0:y1, x0:x1].ravel()).argmax() for (x0, y0), (x1, y1) in zip(start, stop, strict=True)]
+    return np.unique(most, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def words_of(question: str, spans: Sequence[Span]) -> NDArray[np.int64]:
+    """The word of each token, shape (n_tokens,), numbered from 0 in order.
+
+    Letters, digits and their marks that stand together are a word, every other character that can be seen is one of
+    its own. Tokens of one word belong together, and so do words that one token spans; a token of blanks alone belongs
+    to the word after it, at the end to the one before.
+    """
+    unit = _units(question)
+    found, current, last = [], -1, None
+    blanks = 0
+    for a, b in spans:
+        inside = [u for u in unit[a:b] if u is not None]
+        if not inside:
+            blanks += 1
+            continue
+        if inside[0] != last:
+            current += 1
+        found += [current] * (blanks + 1)
+        blanks, last = 0, inside[-1]
+    return np.array(found + [max(current, 0)] * blanks, dtype=np.int64)
+
+
+def _units(text: str) -> list[int | None]:
+    """Number of the word of each character; None for blanks."""
+    units: list[int | None] = []
+    number, before = -1, ""
+    for c in text:
+        kind = unicodedata.category(c)
+        if c.isspace() or kind in ("Cc", "Cf"):
+            units.append(number if kind == "Cf" and before else None)
+            before = before if kind == "Cf" else ""
+            continue
+        is_letter = kind[0] in "LN" and not _is_ideograph(c)
+        if not (kind[0] == "M" and before) and not (is_letter and before == "word"):
+            number += 1
+            before = "word" if is_letter else "sign"
+        units.append(number)
+    return units
+
+
+def _is_ideograph(c: str) -> bool:
+    """Whether a character is a word without blanks around it: Chinese characters and Japanese syllables."""
+    return unicodedata.name(c, "").startswith(("CJK UNIFIED", "CJK COMPATIBILITY", "HIRAGANA", "KATAKANA"))
+
+
+def _trimmed(question: str, spans: Sequence[Span]) -> Span:
+    """The characters of some tokens without blanks at the ends, where anything is left."""
+    a, b = min(start for start, _ in spans), max(end for _, end in spans)
+    text = question[a:b]
+    if not text.strip():
+        return a, b
+    return a + len(text) - len(text.lstrip()), a + len(text.rstrip())
