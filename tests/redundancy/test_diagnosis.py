@@ -6,7 +6,7 @@ import toolkit
 from toolkit.datasets.sample import Corners
 from toolkit.games.analytic import additive, and_gate, or_gate, xor_gate
 from toolkit.redundancy import corners_of, modality_shares
-from toolkit.redundancy.gates import Parts, classify, measure_noise, parts
+from toolkit.redundancy.gates import Parts, gate_of, measure_noise, parts
 from toolkit.redundancy.summary import constant_accuracy
 from toolkit.reporting.plots.redundancy_figure import draw_report
 from toolkit.reporting.redundancy_page import redundancy_page
@@ -32,8 +32,8 @@ def test_shares_of_one_sided_corners():
 @pytest.mark.parametrize("gate", list(GATES))
 def test_every_gate_is_recognised_above_the_noise_and_lost_below_it(gate):
     corners = Corners(*GATES[gate])
-    assert classify(corners, Parts(0.1, 0.1, 0.1, 0.1)) == gate
-    assert classify(corners, Parts(2.0, 2.0, 2.0, 2.0)) == "neither"
+    assert gate_of(corners) == gate_of(corners, Parts(*[0.1] * 5)) == gate
+    assert gate_of(corners, Parts(*[2.0] * 5)) == "neither"
 
 
 @pytest.mark.parametrize(
@@ -42,16 +42,19 @@ def test_every_gate_is_recognised_above_the_noise_and_lost_below_it(gate):
         (Corners(1.0, 0.59, 1.0, 0.5), "text-only"),  # a guess from the image that the text makes superfluous
         (Corners(1.0, 0.41, 1.0, 0.5), "text-only"),
         (Corners(1.0, 0.9, 0.8, 0.1), "redundancy"),
-        (Corners(0.1, 0.9, 0.9, 0.1), "redundancy"),  # XOR
+        (Corners(0.1, 0.9, 0.9, 0.1), "interference"),  # XOR: neither part suffices when both are there
+        (Corners(0.1, 0.4, 0.4, 0.5), "interference"),  # only both together speak against the answer
+        (Corners(1.0, 1.0, 0.5625, 0.1875), "image-only"),  # a lone lemon at strength .5: the image says more
+        (Corners(1.0, 1.0, 0.65, 0.175), "redundancy"),  # and at strength .6
         (Corners(0.9, 0.3, 0.4, 0.25), "synergy"),
         (Corners(0.2, 0.9, 0.2, 0.9), "text-only"),  # the text speaks against the answer
     ],
 )
 def test_the_largest_part_names_the_gate(corners, expected):
     found = parts(corners)
-    total = found.synergy + found.redundancy + found.text + found.image
+    total = found.synergy + found.redundancy + found.text + found.image - found.interference
     assert total == pytest.approx(corners.both - corners.empty, abs=1e-12)
-    assert classify(corners, Parts(0.01, 0.01, 0.01, 0.01)) == expected
+    assert gate_of(corners) == gate_of(corners, Parts(*[0.01] * 5)) == expected
 
 
 def test_noise_is_the_spread_over_baselines():
@@ -73,10 +76,31 @@ def test_confusion_is_diagonal_on_a_model_that_is_its_own_truth():
     assert all(table.loc[g, g] == 5 for g in table.index)
 
 
-def test_the_same_rule_on_both_sides_leaves_only_the_model_to_blame():
-    report = toolkit.diagnose(GateVLM(), [gate_sample("text-only", i) for i in range(4)])
-    assert report.confusion().index.tolist() == ["text-only"]
-    assert report.confusion(same_rule=True).loc["synergy", "text-only"] == 4  # the toy's Bayes corners are synergy
+def test_a_negative_interaction_is_counted_whatever_part_is_largest():
+    """(1, .94 + .06 / 4 ...): an image that says nearly everything, and a text that repeats a third of it."""
+
+    class Lemon(GateVLM):
+        def belief(self, sample, choice, baseline):
+            p = (1.0, 1.0, 0.55, 0.19)
+            return p if choice == sample.answer else tuple((1 - q) / 3 for q in p)
+
+    report = toolkit.diagnose(Lemon(), [gate_sample("redundancy", i) for i in range(10)])
+    assert report["gate, image-only"].value == 1.0
+    assert report["negative interaction beyond noise"].value == 1.0
+    assert toolkit.diagnose(GateVLM(), [gate_sample("synergy", 0)])["negative interaction beyond noise"].value == 0.0
+
+
+def test_the_noise_of_the_interaction_hides_a_small_one():
+    report = toolkit.diagnose(GateVLM(jitter=0.5), [gate_sample("redundancy", i) for i in range(4)])
+    assert report.noise.interaction > 0.94 * 0.75
+    assert report["negative interaction beyond noise"].value == 0.0
+
+
+def test_mostly_is_said_of_more_than_half_only():
+    kinds = ["synergy"] * 9 + ["text-only"] * 6 + ["image-only"] * 5
+    often = toolkit.diagnose(GateVLM(), [gate_sample(g, i) for i, g in enumerate(kinds)]).verdict
+    assert "gates most often needs image and text together (45% of 20 samples)" in often
+    assert "gates mostly needs" in toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(9)]).verdict
 
 
 def test_pure_synergy_report():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.redundancy.corners import CORNERS, CornerRecord
-from toolkit.redundancy.gates import GATES, Noise, classify, parts
+from toolkit.redundancy.gates import GATES, Noise, gate_of, parts
 from toolkit.redundancy.pid import Decomposition, decompose_beliefs
 from toolkit.redundancy.shares import modality_shares
 from toolkit.stats.estimates import Estimate, clustered_mean
@@ -101,9 +101,9 @@ def prior_rates(records: Sequence[CornerRecord], seed: int) -> list[Quantity]:
 
 
 def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) -> list[Quantity]:
-    """Mean total interaction, modality shares, and the share of each gate."""
+    """Mean total interaction, modality shares, and two countings of samples: by the sign of the interaction, and by gate."""
     shares = [modality_shares(r.corners) for r in records]
-    gates = [classify(r.corners, noise.threshold) for r in records]
+    gates = [gate_of(r.corners, noise.threshold) for r in records]
     lines = [
         _quantity("total interaction", _mean([r.corners.total_interaction for r in records], records, seed),
                   "probability", "of image and text: positive synergy, negative redundancy"),
@@ -120,10 +120,16 @@ def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) 
         for name, meaning in (
             ("synergy", "gained only when image and text are both there"),
             ("redundancy", "brought by either alone, and only once by both"),
+            ("interference", "lost when image and text are both there"),
             ("text", "brought by the text alone, beyond redundancy"),
             ("image", "brought by the image alone, beyond redundancy"),
         )
     ]
+    negative = [float(r.corners.total_interaction < -noise.interaction) for r in records]
+    lines.append(
+        _quantity("negative interaction beyond noise", _mean(negative, records, seed), "share",
+                  "samples whose total interaction is below 0 by more than its noise, whatever their largest part")
+    )  # fmt: skip
     return lines + [
         _quantity(f"gate, {gate}", _mean([float(g == gate) for g in gates], records, seed), "share",
                   "samples whose largest part is this one, beyond the measured noise")
