@@ -4,8 +4,9 @@ from support.gate_vlm import GATES, GateVLM, gate_sample
 
 import toolkit
 from toolkit.datasets.sample import Corners
-from toolkit.games.analytic import additive, and_gate, or_gate, xor_gate
-from toolkit.redundancy import corners_of, modality_shares
+from toolkit.games.analytic import SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
+from toolkit.games.interactions import shapley_values
+from toolkit.redundancy import corners_of, mm_shap_share, modality_shares
 from toolkit.redundancy.gates import Parts, gate_of, measure_noise, parts
 from toolkit.redundancy.summary import constant_accuracy
 from toolkit.reporting.plots.redundancy_figure import draw_report
@@ -27,6 +28,22 @@ def test_shares_of_one_sided_corners():
     assert modality_shares(Corners(1.0, 1.0, 0.0, 0.0)).text_share == 0.0
     assert modality_shares(Corners(1.0, 0.0, 0.0, 0.0)).text_share == 0.5
     assert modality_shares(Corners(0.2, 0.2, 0.2, 0.2)).text_share == 0.5
+
+
+def test_token_level_shares_are_another_number():
+    """AND of two cells and one word: a third each token by token, halves with two players; and signs cancel in one."""
+    exact = shapley_values(and_gate(3, 2))
+    found = mm_shap_share(and_gate(3, 2), rng=np.random.default_rng(0), n_pairs=400)
+    share = np.abs(exact[3:]).sum() / np.abs(exact).sum()
+    assert abs(found.text_share - share) < 4 * found.standard_error
+    assert 0 < found.standard_error < 0.02
+    assert modality_shares(corners_of(and_gate(3, 2))).text_share == 0.5 > share
+    assert found.n_evaluations <= 2**5
+    against = SumOfUnanimityGames(and_gate(3, 2).players, {(0,): 1.0, (1,): -1.0, (3,): 1.0})
+    assert mm_shap_share(against, rng=np.random.default_rng(0)).text_share == pytest.approx(1 / 3)
+    assert modality_shares(corners_of(against)).text_share == 1.0
+    with pytest.raises(ValueError, match="at least 2"):
+        mm_shap_share(against, rng=np.random.default_rng(0), n_pairs=1)
 
 
 @pytest.mark.parametrize("gate", list(GATES))
@@ -134,6 +151,32 @@ def test_information_lands_where_the_gate_says(gate, part):
     parts = {name: report[f"information, {name}"].value for name in ("redundancy", "unique image", "synergy")}
     assert max(parts, key=lambda name: parts[name]) == part
     assert parts[part] > 1.5
+
+
+def test_the_number_of_options_is_no_redundancy():
+    """Image and text say nothing; that a question offers two or four answers does, and stands apart."""
+    two = [gate_sample("synergy", i, n_choices=2) for i in range(16)]
+    four = [gate_sample("synergy", 100 + i) for i in range(16)]
+    report = toolkit.diagnose(GateVLM(), [*two, *four])
+    assert report["information, redundancy"].value == pytest.approx(0.0, abs=1e-6)
+    assert report["information, unique text"].value == pytest.approx(0.0, abs=1e-6)
+    alone = [toolkit.diagnose(GateVLM(), samples)["information, synergy"].value for samples in (two, four)]
+    assert report["information, synergy"].value == pytest.approx(np.mean(alone), abs=1e-6)
+    mixed = np.array([3, 3, 1, 1]) / 8  # of A, B, C, D: 1.811 bit, where 1 and 2 bit are expected knowing the options
+    assert report["information, options"].value == pytest.approx(-(mixed * np.log2(mixed)).sum() - 1.5, abs=1e-9)
+    assert alone[0] == pytest.approx(1 - 0.195, abs=0.02)  # 1 bit less what 97 % certainty leaves open
+    few = toolkit.diagnose(GateVLM(), [*two[:4], *four])
+    assert "4 samples with 2 answers" in (few["information, synergy"].reason or "")
+
+
+def test_the_bias_of_few_samples_is_named():
+    """At 12 samples of four answers, halves hold too few answers: the synergy is too low, and the line says so."""
+    report = toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(12)])
+    told = report["information, synergy"].meaning
+    bias = float(told.split("about ")[1].split(" ")[0])
+    assert -0.5 < bias < -0.05
+    assert "about" not in toolkit.diagnose(GateVLM(), [gate_sample("synergy", i, image_id="one") for i in range(12)])[
+        "information, synergy"].meaning  # fmt: skip
 
 
 def test_intervals_resample_pictures_and_not_samples():
