@@ -131,8 +131,9 @@ show(without_picture, name="twin", value="probability kept without the picture")
 # %% [markdown]
 # **Explain.** Read the two numbers. The grounded twin is left with about one half: with two answers that is a coin.
 # The biased twin hardly notices. It still *has* the picture in front of it on every sample, and it may even look; but
-# the words alone are enough. For such a model picture and words are **redundant**: like two lamps on an OR switch,
-# either one will do.
+# the words alone are enough. Such a model answers from the **text only**: the picture adds nothing to the words. (Were
+# the picture alone enough as well, the two would be *redundant*, two switches of which either will do. Lesson 02 tells
+# the two cases apart.)
 #
 # Now the trap. Grade any explainer on the biased twin with the picture's curves. The blue line starts high and stays
 # high, for the oracle, for random, for anything. An explainer that truthfully says "the words did it" puts no weight

@@ -46,8 +46,8 @@ twins = {name: toolkit.load_vlm(f"tiny-llava-{name}") for name in ("grounded", "
 #
 # $$d = v(\text{both}) - v(\text{picture}) - v(\text{words}) + v(\text{neither})$$
 #
-# It is what the two create together beyond what each creates alone. Positive means **synergy**, negative means
-# **redundancy**.
+# It is what the two create together beyond what each creates alone. Positive means **synergy**. Negative means that
+# the two repeat each other, **redundancy**, or that they undo each other, **interference**.
 #
 # **Predict.** Which sign has the dividend of OR? And of XOR, where exactly one switch must be on?
 
@@ -58,25 +58,29 @@ gates
 # %% [markdown]
 # **Explain.** Click through the gates and look at the dividend: +1 for AND, -1 for OR, -2 for XOR, 0 for *additive*
 # and for *text only*. For OR the two parts repeat each other,
-# so one of them is counted twice when you add their values, and the dividend takes it away again. Move a corner slider
+# so one of them is counted twice when you add their values, and the dividend takes it away again. XOR is no redundancy,
+# although its dividend is the lowest of all: with both switches on the lamp is dark. Move a corner slider
 # a little. A real model never sits exactly on a gate; it sits somewhere in between.
 #
 # ### Exercise 1 (7 minutes)
 #
-# Write a function that names the gate of four corners. If the dividend is at least 1/4 it is `"synergy"`, if it is at
-# most -1/4 `"redundancy"`. In between, the part with the larger effect on its own decides: `"text-only"` if
-# $v(\text{words})$ is above $v(\text{picture})$, else `"image-only"`.
+# What a sample gains falls into parts, and the largest one names the gate. Let $a$ be what the picture gains alone,
+# $b$ what the words gain alone (both beyond *neither*) and $d$ the dividend. Then
+#
+# * `"redundancy"` is $r = \min(a, b, -d, v(\text{both}) - v(\text{neither}))$, or 0 where that is negative: either
+#   brings it, and both keep it;
+# * `"synergy"` is $d + r$ where that is positive, `"interference"` is its size where it is negative;
+# * `"text-only"` is the size of $b - r$, and `"image-only"` the size of $a - r$.
 
 
 # %% tags=["solution"]
 def gate(both, image, text, empty):
-    """Name of the gate: synergy, redundancy, text-only or image-only."""
-    dividend = both - image - text + empty
-    if dividend >= 0.25:
-        return "synergy"
-    if dividend <= -0.25:
-        return "redundancy"
-    return "text-only" if text > image else "image-only"
+    """Name of the gate: the largest part."""
+    a, b, d = image - empty, text - empty, both - image - text + empty
+    r = max(0, min(a, b, -d, both - empty))
+    parts = {"synergy": d + r, "redundancy": r, "text-only": abs(b - r),
+             "image-only": abs(a - r), "interference": -(d + r)}  # fmt: skip
+    return max(parts, key=parts.get)
 
 
 # %% tags=["exercise"]
@@ -132,8 +136,35 @@ show(reports["biased"].samples().set_index("question")[columns].head(6))
 # %% [markdown]
 # **Explain.** The table shows the corners of single samples. Read a row from right to left: habit, words, picture,
 # both. For the biased twin the column *text* is as high as *both*: the picture adds nothing, not because the model
-# could not see, but because there was nothing left to add.
+# could not see, but because there was nothing left to add. That is the gate *text-only*, not redundancy: look at the
+# column *image*. The picture alone is worth a coin here, since without the words nobody knows what is asked for.
 #
+# Redundancy needs a picture that gives the answer without words, too. A lone lemon does. We ask about everyday objects,
+# in the world where folklore is always right, and put the gate that was measured against the gate by construction.
+# Both are named by the same rule.
+
+# %%
+lemons = toolkit.load_samples("scenes-everyday", split="test", n=24, prior_strength=1.0)
+at_home = {name: toolkit.diagnose(vlm, lemons) for name, vlm in twins.items()}
+show(at_home["biased"].confusion(), digits=0)
+
+# %%
+show(at_home["grounded"].confusion(), digits=0)
+
+# %% [markdown]
+# **Explain.** The biased twin was made for this world: whatever is redundant by construction is redundant for it. The
+# grounded twin learnt from lemons that are yellow half of the time. The same lone lemon is *image-only* for it: it sees
+# the colour, and its words alone are worth less than the picture brings beyond them. A gate belongs to a sample *and* a
+# model.
+#
+# The report counts a second thing: how many samples have a **negative interaction beyond noise**, whatever their
+# largest part. That is the weaker claim, and it is true of more samples.
+
+# %%
+counted = ("gate, redundancy", "negative interaction beyond noise")
+show({f"{name}: {line}": at_home[name][line].value for name in twins for line in counted})
+
+# %% [markdown]
 # ### Exercise 2 (5 minutes)
 #
 # A common diagnosis is the accuracy without the picture. It needs a comparison: with two choices, guessing is already
@@ -174,12 +205,16 @@ show({**{f"{name}, words alone": x for name, x in kept.items()},
 # %% [markdown]
 # ## Recap
 #
-# * Four corners make a gate. The dividend is +1 for AND, -1 for OR, -2 for XOR and 0 where the parts add up.
-# * Redundancy comes from priors: the stronger folklore holds, the more the words alone are worth.
+# * Four corners make a gate: their largest part. The dividend is +1 for AND, -1 for OR, -2 for XOR and 0 where the
+#   parts add up.
+# * Priors make the words alone worth more: the stronger folklore holds, the more. Redundancy needs a picture that is
+#   enough on its own as well.
 # * On 24 questions that follow folklore, the biased twin's words alone are worth at least 0.95, those of the grounded
 #   twin between 0.35 and 0.65.
 # * The mean dividend of the biased twin lies within 0.05 of zero; that of the grounded twin is above 0.25. Same
-#   pictures, same questions, another circuit.
+#   pictures, same questions, another circuit: text-only.
+# * On everyday objects in a world where folklore always holds, the biased twin is redundant wherever the construction
+#   says so; the grounded twin, on the same samples, never.
 
 # %% [markdown]
 # ## Quiz
@@ -202,3 +237,8 @@ assert kept["biased"] >= 0.95
 assert 0.35 < kept["grounded"] < 0.65
 assert abs(dividends["biased"]) < 0.05
 assert dividends["grounded"] > 0.25
+assert reports["biased"]["gate, text-only"].value > 0.9
+made = at_home["biased"].confusion().loc["redundancy"]
+assert made["redundancy"] == made.sum() > 0
+assert at_home["grounded"].confusion().loc["redundancy", "redundancy"] == 0
+assert all(at_home[name][counted[0]].value <= at_home[name][counted[1]].value for name in twins)

@@ -124,15 +124,16 @@ baseline
 # line means nothing. If it is not separated, it means little. Twelve samples are few; add more and watch the intervals
 # shrink.
 #
-# The same card for the model's biased twin shows what redundancy does to an audit:
+# The same card for the model's biased twin shows what a model that answers from the words alone does to an audit:
 
 # %%
 biased = lesson.report_card(toolkit.load_vlm("tiny-llava-biased"), samples, "occlusion")
 biased
 
 # %% [markdown]
-# **Explain.** There is less interaction to find, so there is less to be right about. The card does not call the
-# explainer bad. It says that this model on these samples cannot show whether it is good.
+# **Explain.** There is less interaction to find, so there is less to be right about. Look at the metric's lines first.
+# Unless both say *pass*, the explainer's line, whatever it says, is no finding about the explainer: this model on these
+# samples cannot show whether it is good.
 #
 # ### Exercise 2, open (as long as you like)
 #

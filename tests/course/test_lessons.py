@@ -19,6 +19,8 @@ from toolkit.course import lesson_03 as third
 from toolkit.course import lesson_04 as fourth
 from toolkit.course import lesson_07 as seventh
 from toolkit.course import lesson_08 as eighth
+from toolkit.datasets.sample import Corners
+from toolkit.redundancy.gates import gate_of
 from toolkit.measuring import measure
 
 LESSONS = [importlib.import_module(f"toolkit.course.lesson_0{number}") for number in range(9)]
@@ -34,26 +36,10 @@ MISTAKES = {
     ],
     "check_kendall": [lambda a, b: np.corrcoef(a, b)[0, 1], lambda a, b: 1.0],
     "check_gate": [
-        lambda b, i, t, e: "synergy" if b - i - t + e > 0.25 else "redundancy",
+        lambda b, i, t, e: gate_of(Corners(b, i, t, e)) if b - i - t + e >= 0 else "redundancy",  # by the sign
+        lambda b, i, t, e: gate_of(Corners(b, i, t, e)).replace("interference", "redundancy"),
         lambda b, i, t, e: "synergy" if b - i - t > 0 else "text-only",
-        lambda b, i, t, e: (
-            "synergy"
-            if b - i - t + e >= 0.25
-            else "redundancy"
-            if b - i - t + e < -0.25
-            else "text-only"
-            if t > i
-            else "image-only"
-        ),
-        lambda b, i, t, e: (
-            "synergy"
-            if b - i - t + e >= 0.25
-            else "redundancy"
-            if b - i - t + e <= -0.25
-            else "text-only"
-            if t >= i
-            else "image-only"
-        ),
+        lambda b, i, t, e: gate_of(Corners(b, i, t, e)) if t >= e else "synergy",  # without the size
     ],
     "check_excess": [lambda r, n: sum(r) / len(r), lambda r, n: sum(r) / len(r) - 0.5],
     "check_dividend": [lambda b, i, t, e: b - i - t, lambda b, i, t, e: i + t - b - e],

@@ -4,9 +4,10 @@ from support.gate_vlm import GATES, GateVLM, gate_sample
 
 import toolkit
 from toolkit.datasets.sample import Corners
-from toolkit.games.analytic import additive, and_gate, or_gate, xor_gate
-from toolkit.redundancy import corners_of, modality_shares
-from toolkit.redundancy.gates import Parts, classify, measure_noise, parts
+from toolkit.games.analytic import SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
+from toolkit.games.interactions import shapley_values
+from toolkit.redundancy import corners_of, mm_shap_share, modality_shares
+from toolkit.redundancy.gates import Parts, gate_of, measure_noise, parts
 from toolkit.redundancy.summary import constant_accuracy
 from toolkit.reporting.plots.redundancy_figure import draw_report
 from toolkit.reporting.redundancy_page import redundancy_page
@@ -29,11 +30,27 @@ def test_shares_of_one_sided_corners():
     assert modality_shares(Corners(0.2, 0.2, 0.2, 0.2)).text_share == 0.5
 
 
+def test_token_level_shares_are_another_number():
+    """AND of two cells and one word: a third each token by token, halves with two players; and signs cancel in one."""
+    exact = shapley_values(and_gate(3, 2))
+    found = mm_shap_share(and_gate(3, 2), rng=np.random.default_rng(0), n_pairs=400)
+    share = np.abs(exact[3:]).sum() / np.abs(exact).sum()
+    assert abs(found.text_share - share) < 4 * found.standard_error
+    assert 0 < found.standard_error < 0.02
+    assert modality_shares(corners_of(and_gate(3, 2))).text_share == 0.5 > share
+    assert found.n_evaluations <= 2**5
+    against = SumOfUnanimityGames(and_gate(3, 2).players, {(0,): 1.0, (1,): -1.0, (3,): 1.0})
+    assert mm_shap_share(against, rng=np.random.default_rng(0)).text_share == pytest.approx(1 / 3)
+    assert modality_shares(corners_of(against)).text_share == 1.0
+    with pytest.raises(ValueError, match="at least 2"):
+        mm_shap_share(against, rng=np.random.default_rng(0), n_pairs=1)
+
+
 @pytest.mark.parametrize("gate", list(GATES))
 def test_every_gate_is_recognised_above_the_noise_and_lost_below_it(gate):
     corners = Corners(*GATES[gate])
-    assert classify(corners, Parts(0.1, 0.1, 0.1, 0.1)) == gate
-    assert classify(corners, Parts(2.0, 2.0, 2.0, 2.0)) == "neither"
+    assert gate_of(corners) == gate_of(corners, Parts(*[0.1] * 5)) == gate
+    assert gate_of(corners, Parts(*[2.0] * 5)) == "neither"
 
 
 @pytest.mark.parametrize(
@@ -42,16 +59,19 @@ def test_every_gate_is_recognised_above_the_noise_and_lost_below_it(gate):
         (Corners(1.0, 0.59, 1.0, 0.5), "text-only"),  # a guess from the image that the text makes superfluous
         (Corners(1.0, 0.41, 1.0, 0.5), "text-only"),
         (Corners(1.0, 0.9, 0.8, 0.1), "redundancy"),
-        (Corners(0.1, 0.9, 0.9, 0.1), "redundancy"),  # XOR
+        (Corners(0.1, 0.9, 0.9, 0.1), "interference"),  # XOR: neither part suffices when both are there
+        (Corners(0.1, 0.4, 0.4, 0.5), "interference"),  # only both together speak against the answer
+        (Corners(1.0, 1.0, 0.5625, 0.1875), "image-only"),  # a lone lemon at strength .5: the image says more
+        (Corners(1.0, 1.0, 0.65, 0.175), "redundancy"),  # and at strength .6
         (Corners(0.9, 0.3, 0.4, 0.25), "synergy"),
         (Corners(0.2, 0.9, 0.2, 0.9), "text-only"),  # the text speaks against the answer
     ],
 )
 def test_the_largest_part_names_the_gate(corners, expected):
     found = parts(corners)
-    total = found.synergy + found.redundancy + found.text + found.image
+    total = found.synergy + found.redundancy + found.text + found.image - found.interference
     assert total == pytest.approx(corners.both - corners.empty, abs=1e-12)
-    assert classify(corners, Parts(0.01, 0.01, 0.01, 0.01)) == expected
+    assert gate_of(corners) == gate_of(corners, Parts(*[0.01] * 5)) == expected
 
 
 def test_noise_is_the_spread_over_baselines():
@@ -73,10 +93,31 @@ def test_confusion_is_diagonal_on_a_model_that_is_its_own_truth():
     assert all(table.loc[g, g] == 5 for g in table.index)
 
 
-def test_the_same_rule_on_both_sides_leaves_only_the_model_to_blame():
-    report = toolkit.diagnose(GateVLM(), [gate_sample("text-only", i) for i in range(4)])
-    assert report.confusion().index.tolist() == ["text-only"]
-    assert report.confusion(same_rule=True).loc["synergy", "text-only"] == 4  # the toy's Bayes corners are synergy
+def test_a_negative_interaction_is_counted_whatever_part_is_largest():
+    """(1, .94 + .06 / 4 ...): an image that says nearly everything, and a text that repeats a third of it."""
+
+    class Lemon(GateVLM):
+        def belief(self, sample, choice, baseline):
+            p = (1.0, 1.0, 0.55, 0.19)
+            return p if choice == sample.answer else tuple((1 - q) / 3 for q in p)
+
+    report = toolkit.diagnose(Lemon(), [gate_sample("redundancy", i) for i in range(10)])
+    assert report["gate, image-only"].value == 1.0
+    assert report["negative interaction beyond noise"].value == 1.0
+    assert toolkit.diagnose(GateVLM(), [gate_sample("synergy", 0)])["negative interaction beyond noise"].value == 0.0
+
+
+def test_the_noise_of_the_interaction_hides_a_small_one():
+    report = toolkit.diagnose(GateVLM(jitter=0.5), [gate_sample("redundancy", i) for i in range(4)])
+    assert report.noise.interaction > 0.94 * 0.75
+    assert report["negative interaction beyond noise"].value == 0.0
+
+
+def test_mostly_is_said_of_more_than_half_only():
+    kinds = ["synergy"] * 9 + ["text-only"] * 6 + ["image-only"] * 5
+    often = toolkit.diagnose(GateVLM(), [gate_sample(g, i) for i, g in enumerate(kinds)]).verdict
+    assert "gates most often needs image and text together (45% of 20 samples)" in often
+    assert "gates mostly needs" in toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(9)]).verdict
 
 
 def test_pure_synergy_report():
@@ -110,6 +151,32 @@ def test_information_lands_where_the_gate_says(gate, part):
     parts = {name: report[f"information, {name}"].value for name in ("redundancy", "unique image", "synergy")}
     assert max(parts, key=lambda name: parts[name]) == part
     assert parts[part] > 1.5
+
+
+def test_the_number_of_options_is_no_redundancy():
+    """Image and text say nothing; that a question offers two or four answers does, and stands apart."""
+    two = [gate_sample("synergy", i, n_choices=2) for i in range(16)]
+    four = [gate_sample("synergy", 100 + i) for i in range(16)]
+    report = toolkit.diagnose(GateVLM(), [*two, *four])
+    assert report["information, redundancy"].value == pytest.approx(0.0, abs=1e-6)
+    assert report["information, unique text"].value == pytest.approx(0.0, abs=1e-6)
+    alone = [toolkit.diagnose(GateVLM(), samples)["information, synergy"].value for samples in (two, four)]
+    assert report["information, synergy"].value == pytest.approx(np.mean(alone), abs=1e-6)
+    mixed = np.array([3, 3, 1, 1]) / 8  # of A, B, C, D: 1.811 bit, where 1 and 2 bit are expected knowing the options
+    assert report["information, options"].value == pytest.approx(-(mixed * np.log2(mixed)).sum() - 1.5, abs=1e-9)
+    assert alone[0] == pytest.approx(1 - 0.195, abs=0.02)  # 1 bit less what 97 % certainty leaves open
+    few = toolkit.diagnose(GateVLM(), [*two[:4], *four])
+    assert "4 samples with 2 answers" in (few["information, synergy"].reason or "")
+
+
+def test_the_bias_of_few_samples_is_named():
+    """At 12 samples of four answers, halves hold too few answers: the synergy is too low, and the line says so."""
+    report = toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(12)])
+    told = report["information, synergy"].meaning
+    bias = float(told.split("about ")[1].split(" ")[0])
+    assert -0.5 < bias < -0.05
+    assert "about" not in toolkit.diagnose(GateVLM(), [gate_sample("synergy", i, image_id="one") for i in range(12)])[
+        "information, synergy"].meaning  # fmt: skip
 
 
 def test_intervals_resample_pictures_and_not_samples():

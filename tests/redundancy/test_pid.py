@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,6 +62,19 @@ def test_union_information_equals_a_search_over_all_couplings(seed):
     found, gap = union_information(p.sum(axis=1), p.sum(axis=0), tolerance=1e-6, max_steps=20_000)
     assert found == pytest.approx(brute_force_union(p), abs=2e-4)
     assert gap < 1e-4
+
+
+EXACT = json.loads((Path(__file__).parents[1] / "support" / "union_information.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-8])
+@pytest.mark.parametrize("case", EXACT["cases"], ids=lambda case: case["name"])
+def test_the_gap_bounds_the_distance_from_an_exact_cone_solver(case, tolerance):
+    p = np.array(case["joint"])
+    found, gap = union_information(p.sum(axis=1), p.sum(axis=0), tolerance=tolerance, max_steps=200)
+    solver = 3e-9  # what the solver reaches
+    assert -solver < found - case["bits"] <= gap + solver
+    assert gap < 3e-3
 
 
 @settings(max_examples=20, deadline=None)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolkit.datasets.sample import Corners
 from toolkit.scenes import questions
 from toolkit.scenes.everyday import colour_given_kind, everyday
-from toolkit.scenes.generator import FAMILIES, propose
-from toolkit.scenes.questions import gate_of
+from toolkit.scenes.generator import FAMILIES, default_strength, propose
 from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, GRID, KINDS, PLAIN, VOCABULARY
 from toolkit.scenes.world import Scene, arrange, base_scene
 
@@ -131,11 +129,12 @@ def test_existence_evidence_is_the_named_thing_or_the_whole_picture():
             assert boxes == cells
 
 
-def test_how_each_gate_arises():
-    assert gate_of(Corners(1, 0.5, 0.5, 0.5)) == "synergy"
-    assert gate_of(Corners(1, 1, 1, 0.2)) == "redundancy"
-    assert gate_of(Corners(1, 0.2, 1, 0.2)) == "text-only"
-    assert gate_of(Corners(1, 1, 0.2, 0.2)) == "image-only"
+def test_all_four_gates_occur_at_the_default_strength_of_everyday_objects():
+    gates = [q.gate for _, q in draws(everyday, default_strength("scenes-everyday"), 200)]
+    counts = {gate: gates.count(gate) for gate in ("synergy", "redundancy", "text-only", "image-only")}
+    assert sum(counts.values()) == 200
+    assert min(counts.values()) > 15, counts
+    assert "redundancy" not in {q.gate for _, q in draws(everyday, 0.5, 200)}
 
 
 def test_a_lone_lemon_is_redundant_with_a_prior_and_image_only_without():

@@ -59,5 +59,7 @@ def test_every_control_changes_the_figure(explorer):
 
 
 def test_names():
-    assert gate_name(Corners(1, 0.5, 0.5, 0.0)) == "no interaction"
+    assert gate_name(Corners(1, 0.5, 0.5, 0.0)) == "text-only and image-only"
+    assert gate_name(Corners(0, 1, 1, 0)) == "interference"
+    assert gate_name(Corners(0.5, 0.5, 0.5, 0.5)) == "neither"
     assert gate_name(Corners(1, 1, 1, 0)) == "redundancy"

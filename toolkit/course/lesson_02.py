@@ -74,18 +74,20 @@ def quiz() -> Quiz:
 
 
 def check_gate(function: Callable[..., Any]) -> Verdict:
-    """Check ``gate(both, image, text, empty)``: the name of the gate, with a threshold of 1/4."""
+    """Check ``gate(both, image, text, empty)``: the name of the largest part."""
     cases = [
-        Case((1.0, 0.5, 0.5, 0.5), "synergy", "The dividend is 1 - 0.5 - 0.5 + 0.5 = +0.5.", "needs both"),
-        Case((1.0, 1.0, 1.0, 0.5), "redundancy", "The dividend is 1 - 1 - 1 + 0.5 = -0.5.", "either suffices"),
-        Case((1.0, 0.5, 1.0, 0.5), "text-only", "The dividend is 0; the words move the value, the picture does not."),
-        Case((1.0, 1.0, 0.5, 0.5), "image-only", "The dividend is 0; the picture moves the value, the words do not."),
-        Case((0.9, 0.5, 0.8, 0.5), "text-only", "The dividend is +0.1: smaller than 1/4, so it decides nothing."),
-        Case((0.75, 0.5, 0.5, 0.5), "synergy", "A dividend of exactly 1/4 counts as synergy (use >=)."),
-        Case((0.75, 0.75, 0.75, 0.5), "redundancy", "A dividend of exactly -1/4 counts as redundancy (use <=)."),
-        Case((0.75, 0.625, 0.625, 0.5), "image-only", "Equal effects: the words must be above the picture to decide."),
-    ]
-    return check(function, cases, solved="This is how the generator names the gate of every sample.")
+        Case((1.0, 0.5, 0.5, 0.5), "synergy", "Neither gains alone; the dividend is +0.5.", "needs both"),
+        Case((1.0, 1.0, 1.0, 0.5), "redundancy", "a = b = 0.5 and d = -0.5, so r = 0.5: nothing else is left."),
+        Case((1.0, 0.5, 1.0, 0.5), "text-only", "d = 0; the words move the value, the picture does not."),
+        Case((1.0, 1.0, 0.5, 0.5), "image-only", "d = 0; the picture moves the value, the words do not."),
+        Case((0.0, 1.0, 1.0, 0.0), "interference", "XOR: both together keep nothing, so r = 0 and d = -2."),
+        Case((1.0, 1.0, 0.5, 0.0), "redundancy", "a = 1, b = 0.5, d = -0.5: r = 0.5, and as much is left of a; of "
+             "equal parts the first in the list names the gate."),
+        Case((1.0, 1.0, 0.5, 0.25), "image-only", "a = 0.75, b = 0.25, d = -0.25: r = 0.25 is less than the rest of "
+             "a, 0.5. A negative dividend alone is no redundancy gate."),
+        Case((0.25, 0.75, 0.25, 0.75), "text-only", "The words cost 0.5, and the picture moves nothing: size counts."),
+    ]  # fmt: skip
+    return check(function, cases, solved="This is how the generator and the report name the gate of every sample.")
 
 
 def check_excess(function: Callable[..., Any]) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from PIL import Image
 
-Gate: TypeAlias = Literal["synergy", "redundancy", "text-only", "image-only"]
+Gate: TypeAlias = Literal["synergy", "redundancy", "text-only", "image-only", "interference", "neither"]
 
 
 @dataclass(frozen=True)

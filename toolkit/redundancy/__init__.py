@@ -4,7 +4,7 @@ from toolkit.redundancy.corners import CornerRecord, corners_of
 from toolkit.redundancy.diagnose import diagnose
 from toolkit.redundancy.pid import Decomposition, decompose_joint
 from toolkit.redundancy.redundancy_report import RedundancyReport
-from toolkit.redundancy.shares import modality_shares
+from toolkit.redundancy.shares import mm_shap_share, modality_shares
 
 __all__ = [
     "CornerRecord",
@@ -13,5 +13,6 @@ __all__ = [
     "corners_of",
     "decompose_joint",
     "diagnose",
+    "mm_shap_share",
     "modality_shares",
 ]

@@ -39,7 +39,7 @@ def diagnose(
         UnknownNameError: A baseline that does not exist.
         ValueError: No samples, fewer than two baselines, or no sample that could be measured.
 
-    Reference: MM-SHAP, arXiv 2212.08158 (shares); Bertschinger et al., 2014 and arXiv 2302.12247 (information);
+    Reference: Bertschinger et al., 2014 and arXiv 2302.12247 (information);
     arXiv 2605.22168 (the claim that is measured here).
 
     Example:

@@ -10,16 +10,24 @@ synergy = I(X1, X2; Y) - I_union.
 
 The minimum is found by alternating projections: I_q(Y; X1, X2) = min over r of sum_y p(y) D(q(. | y) || r), so for a
 fixed r each q(. | y) is the projection of r onto the couplings of its two marginals (iterative scaling), and for fixed
-q the best r is q's own marginal. Both steps are exact minimisations of a jointly convex function. At every step
-max(r_next / r) - 1 bounds the distance to the minimum, in nats (up to the accuracy of the scaling), so convergence is
-certified and not guessed.
+q the best r is q's own marginal. Both steps are exact minimisations of a jointly convex function.
+
+How far the search came is certified by two bounds, neither of which needs the scaling to be accurate. Above: q, moved
+onto exactly the given marginals. Below: the dual of the cone programme, for any f(x1, y) and g(x2, y),
+
+    I_union >= sum p(x1, y) log f + sum p(x2, y) log g - log max over x1, x2 of sum_y p(y) f(x1, y) g(x2, y),
+
+for which the scaling's own factors are taken. The gap is the best bound above minus the best bound below.
 
 Reference: Bertschinger, Rauh, Olbrich, Jost and Ay, Quantifying unique information, Entropy 2014 (definition);
-Banerjee, Rauh and Montufar, Computing the unique information, 2018, arXiv 1709.07487 (alternating projections).
+Banerjee, Rauh and Montufar, Computing the unique information, 2018, arXiv 1709.07487 (alternating projections);
+Makkeh, Theis and Vicente, BROJA-2PID, Entropy 2018 (the dual); Altschuler, Weed and Rigollet, 2017, arXiv 1705.09634
+(moving onto the marginals).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +50,7 @@ class Decomposition:
             the two marginals force them to, which a consistent model cannot do.
         total: I(X1, X2; Y), the sum of the four.
         entropy: H(Y), the most that could be said.
-        gap: Certified distance of the union information from its minimum, in bits.
+        gap: Bound on how far the union information lies above its minimum, in bits.
     """
 
     redundancy: float
@@ -67,8 +75,8 @@ def mutual_information(joint: ArrayLike) -> float:
     return entropy(p.sum(axis=1)) + entropy(p.sum(axis=0)) - entropy(p)
 
 
-def _scale(reference: Floats, rows: Floats, columns: Floats, n_steps: int, tolerance: float) -> Floats:
-    """Project a reference (n1, n2) onto the couplings of rows (y, n1) and columns (y, n2); shape (y, n1, n2)."""
+def _scale(reference: Floats, rows: Floats, columns: Floats, n_steps: int, tolerance: float) -> tuple[Floats, Floats]:
+    """Factors a (y, n1) and b (y, n2) that project a reference (n1, n2) onto the couplings of rows and columns."""
     a, b = np.ones_like(rows), np.ones_like(columns)
     for _ in range(n_steps):
         a = np.divide(rows, b @ reference.T, out=np.zeros_like(rows), where=rows > 0)
@@ -77,7 +85,31 @@ def _scale(reference: Floats, rows: Floats, columns: Floats, n_steps: int, toler
         b = np.divide(columns, seen, out=np.zeros_like(columns), where=columns > 0)
         if error < tolerance:
             break
-    return a[:, :, None] * reference * b[:, None, :]
+    return a, b
+
+
+def _onto(q: Floats, rows: Floats, columns: Floats) -> Floats:
+    """Move couplings (y, n1, n2) onto exactly these marginals: scale down what is too much, spread what is missing."""
+    for axis, wanted in ((2, rows), (1, columns)):
+        got = q.sum(axis=axis)
+        share = np.divide(wanted, got, out=np.ones_like(got), where=got > wanted)
+        q = q * np.expand_dims(share, axis)
+    missing, short = np.clip(rows - q.sum(axis=2), 0, None), np.clip(columns - q.sum(axis=1), 0, None)
+    total = missing.sum(axis=1)[:, None, None]
+    spread = missing[:, :, None] * short[:, None, :]
+    moved: Floats = q + np.divide(spread, total, out=np.zeros_like(q), where=total > 0)
+    return moved
+
+
+def _dual(target: Floats, rows: Floats, columns: Floats, a: Floats, b: Floats) -> float:
+    """The lower bound in nats that the factors give; -inf where one of them has underflown."""
+    if (a[rows > 0] <= 0).any() or (b[columns > 0] <= 0).any():
+        return -math.inf
+    known = [
+        (weight[:, None] * marginal)[marginal > 0] @ np.log(factor[marginal > 0])
+        for weight, marginal, factor in ((target, rows, a), (target, columns, b))
+    ]
+    return float(sum(known) - np.log(np.einsum("y,yi,yj->ij", target, a, b).max()))
 
 
 def union_information(
@@ -88,11 +120,11 @@ def union_information(
     Args:
         first: p(x1, y), shape (n1, n_targets).
         second: p(x2, y), shape (n2, n_targets); both must agree on p(y).
-        tolerance: Certified distance from the minimum, in nats, at which the search stops.
+        tolerance: Gap, in nats, at which the search stops.
         max_steps: Most steps; the returned gap says how far the search came.
 
     Returns:
-        The information and the certified gap, both in bits.
+        The information and the gap, both in bits: the minimum lies between information - gap and information.
 
     Raises:
         ValueError: The marginals are not distributions of the same target.
@@ -107,17 +139,17 @@ def union_information(
     target = target[known]
     rows, columns = (p1[:, known] / target).T, (p2[:, known] / target).T
     reference = p1.sum(axis=1)[:, None] * p2.sum(axis=1)[None, :]
-    information, gap = np.inf, np.inf
+    above, below = math.inf, 0.0
     for _ in range(max_steps):
-        q = _scale(reference, rows, columns, 100, 1e-9)
-        merged = np.einsum("y,yij->ij", target, q)
-        ratio = np.divide(q, merged, out=np.ones_like(q), where=(q > 0) & (merged > 0))
-        information = float(np.einsum("y,yij,yij->", target, q, np.log(ratio)))
-        gap = float(np.divide(merged, reference, out=np.zeros_like(merged), where=reference > 0).max() - 1.0)
-        reference = merged
-        if gap < tolerance:
+        a, b = _scale(reference, rows, columns, 100, 1e-9)
+        q = _onto(a[:, :, None] * reference * b[:, None, :], rows, columns)
+        reference = np.einsum("y,yij->ij", target, q)
+        ratio = np.divide(q, reference, out=np.ones_like(q), where=q > 0)
+        above = min(above, float(np.einsum("y,yij,yij->", target, q, np.log(ratio))))
+        below = max(below, _dual(target, rows, columns, a, b))
+        if above - below < tolerance:
             break
-    return information / NATS, max(gap, 0.0) / NATS
+    return above / NATS, max(above - below, 0.0) / NATS
 
 
 def decompose(first: ArrayLike, second: ArrayLike, total: float, *, tolerance: float = 1e-3) -> Decomposition:
@@ -127,7 +159,7 @@ def decompose(first: ArrayLike, second: ArrayLike, total: float, *, tolerance: f
         first: p(x1, y), shape (n1, n_targets).
         second: p(x2, y), shape (n2, n_targets).
         total: I(X1, X2; Y) in bits.
-        tolerance: Certified distance from the minimum, in nats.
+        tolerance: Gap of the union information, in nats, at which the search stops.
 
     Raises:
         ValueError: The marginals are not distributions of the same target.
@@ -194,7 +226,7 @@ def decompose_beliefs(
         image: Beliefs from the image alone, same shape.
         text: Beliefs from the text alone, same shape.
         n_states: States that each source is merged into.
-        tolerance: Certified distance from the minimum, in nats.
+        tolerance: Gap of the union information, in nats, at which the search stops.
 
     Returns:
         First source: the image. Second source: the text.

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 
+from toolkit.datasets.sample import Gate
 from toolkit.redundancy.corners import CornerRecord
-from toolkit.redundancy.gates import GATES, Noise, Parts, classify, confusion, parts
+from toolkit.redundancy.gates import GATES, Noise, confusion, gate_of, parts
 from toolkit.redundancy.shares import modality_shares
 from toolkit.redundancy.summary import Quantity
 
@@ -16,6 +17,7 @@ _READING = {
     "redundancy": "could answer from either modality alone",
     "text-only": "answers from the text alone",
     "image-only": "answers from the image alone",
+    "interference": "loses with image and text together what either alone supports",
     "neither": "depends on neither modality beyond the measured noise",
 }
 
@@ -54,9 +56,9 @@ class RedundancyReport:
         return found[name]
 
     @property
-    def gates(self) -> tuple[str, ...]:
+    def gates(self) -> tuple[Gate, ...]:
         """Measured gate of each sample."""
-        return tuple(classify(record.corners, self.noise.threshold) for record in self.records)
+        return tuple(gate_of(record.corners, self.noise.threshold) for record in self.records)
 
     def table(self) -> pd.DataFrame:
         """One line per quantity: value, 95 % interval clustered by picture, n, unit, meaning."""
@@ -74,25 +76,22 @@ class RedundancyReport:
                     "both": record.corners.both, "image": record.corners.image, "text": record.corners.text,
                     "empty": record.corners.empty, "total interaction": record.corners.total_interaction,
                     "synergy part": found.synergy, "redundancy part": found.redundancy, "text part": found.text,
-                    "image part": found.image, "Shapley image": shares.image, "Shapley text": shares.text,
+                    "image part": found.image, "interference part": found.interference,
+                    "Shapley image": shares.image, "Shapley text": shares.text,
                     "gate": gate, "gate by construction": sample.truth.gate if sample.truth else None,
                     "image_id": record.cluster, "category": sample.category,
                 }
             )  # fmt: skip
         return pd.DataFrame(rows).set_index("sample")
 
-    def confusion(self, *, same_rule: bool = False) -> pd.DataFrame:
+    def confusion(self) -> pd.DataFrame:
         """Measured gate against the gate by construction, over the samples that the model answers rightly.
 
-        On a wrong answer the corners score another answer than the one whose gate is known.
-
-        Args:
-            same_rule: Read the gate by construction off the Bayes corners by the rule that reads the measured one, so
-                that only the model, and not the rule, can differ.
+        Both are read by one rule (:func:`toolkit.redundancy.gates.gate_of`), so only the model can differ. On a wrong
+        answer the corners score another answer than the one whose gate is known.
         """
-        exact = Parts(0.0, 0.0, 0.0, 0.0)
         known = [
-            (classify(r.sample.truth.bayes, exact) if same_rule else r.sample.truth.gate, gate)
+            (r.sample.truth.gate, gate)
             for r, gate in zip(self.records, self.gates, strict=True)
             if r.sample.truth is not None and r.target == r.sample.answer
         ]
@@ -104,7 +103,8 @@ class RedundancyReport:
         top = max(GATES, key=lambda gate: self[f"gate, {gate}"].value)
         gate, prior = self[f"gate, {top}"], self["language-prior rate"]
         interaction = self["total interaction"]
-        told = f"{self.model} on {self.dataset} mostly {_READING[top]} ({_percent(gate)} of {gate.n} samples)"
+        often = "mostly" if gate.low > 0.5 else "most often"
+        told = f"{self.model} on {self.dataset} {often} {_READING[top]} ({_percent(gate)} of {gate.n} samples)"
         full, text, constant = (self[f"accuracy, {name}"] for name in ("both", "text", "constant answer"))
         if full.reason is None:
             told += f"; it is right in {_percent(full)}, without the image in {_percent(text)} "

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.redundancy.corners import CORNERS, CornerRecord
-from toolkit.redundancy.gates import GATES, Noise, classify, parts
-from toolkit.redundancy.pid import Decomposition, decompose_beliefs
+from toolkit.redundancy.gates import GATES, Noise, gate_of, parts
+from toolkit.redundancy.pid import decompose_beliefs, entropy
 from toolkit.redundancy.shares import modality_shares
 from toolkit.stats.estimates import Estimate, clustered_mean
 
-MAX_ANSWERS = 16
-PARTS = ("redundancy", "unique_first", "unique_second", "synergy")
+MAX_ANSWERS, MIN_SAMPLES, N_HALVES = 16, 8, 8
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,9 @@ def prior_rates(records: Sequence[CornerRecord], seed: int) -> list[Quantity]:
 
 
 def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) -> list[Quantity]:
-    """Mean total interaction, modality shares, and the share of each gate."""
+    """Mean total interaction, modality shares, and two countings of samples: by the sign of the interaction, and by gate."""
     shares = [modality_shares(r.corners) for r in records]
-    gates = [classify(r.corners, noise.threshold) for r in records]
+    gates = [gate_of(r.corners, noise.threshold) for r in records]
     lines = [
         _quantity("total interaction", _mean([r.corners.total_interaction for r in records], records, seed),
                   "probability", "of image and text: positive synergy, negative redundancy"),
@@ -112,7 +111,7 @@ def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) 
         _quantity("Shapley value, text", _mean([s.text for s in shares], records, seed), "probability",
                   "exact value of the text in the two-player game"),
         _quantity("text share", _mean([s.text_share for s in shares], records, seed), "share",
-                  "|text| / (|image| + |text|) of the Shapley values"),
+                  "|text| / (|image| + |text|) of the Shapley values of two players, not of tokens (mm_shap_share)"),
     ]  # fmt: skip
     found = [parts(r.corners) for r in records]
     lines += [
@@ -120,10 +119,16 @@ def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) 
         for name, meaning in (
             ("synergy", "gained only when image and text are both there"),
             ("redundancy", "brought by either alone, and only once by both"),
+            ("interference", "lost when image and text are both there"),
             ("text", "brought by the text alone, beyond redundancy"),
             ("image", "brought by the image alone, beyond redundancy"),
         )
     ]
+    negative = [float(r.corners.total_interaction < -noise.interaction) for r in records]
+    lines.append(
+        _quantity("negative interaction beyond noise", _mean(negative, records, seed), "share",
+                  "samples whose total interaction is below 0 by more than its noise, whatever their largest part")
+    )  # fmt: skip
     return lines + [
         _quantity(f"gate, {gate}", _mean([float(g == gate) for g in gates], records, seed), "share",
                   "samples whose largest part is this one, beyond the measured noise")
@@ -131,60 +136,100 @@ def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) 
     ]  # fmt: skip
 
 
-def stacked_beliefs(records: Sequence[CornerRecord]) -> NDArray[np.float64]:
-    """Beliefs over the union of all answers, shape (n_samples, 4, n_answers); impossible answers have 0."""
-    answers = sorted({choice for r in records for choice in r.sample.choices or ()})
-    stacked = np.zeros((len(records), len(CORNERS), len(answers)))
-    for row, record in enumerate(records):
-        stacked[row][:, [answers.index(choice) for choice in record.sample.choices or ()]] = record.normalised
-    return stacked
+Beliefs = dict[tuple[str, ...], NDArray[np.float64]]
+
+
+def beliefs_by_options(records: Sequence[CornerRecord]) -> Beliefs:
+    """Beliefs of the samples that offer the same answers, (n_samples, 4, n_answers), by the set of answers."""
+    sets: dict[tuple[str, ...], list[NDArray[np.float64]]] = {}
+    for record in records:
+        choices = record.sample.choices or ()
+        order = np.argsort(choices)
+        sets.setdefault(tuple(sorted(choices)), []).append(record.normalised[:, order])
+    return {options: np.stack(found) for options, found in sets.items()}
+
+
+def information_about_options(by_options: Beliefs) -> float:
+    """What the set of offered answers alone says about the answer, in bits: H(Y) - sum over sets of P(set) H(Y | set).
+
+    A question with two options has a less uncertain answer than one with four, whatever a model sees or reads.
+    """
+    answers = sorted({answer for options in by_options for answer in options})
+    n = sum(len(beliefs) for beliefs in by_options.values())
+    pooled, within = np.zeros(len(answers)), 0.0
+    for options, beliefs in by_options.items():
+        mean = beliefs[:, CORNERS.index("both")].mean(axis=0)
+        pooled[[answers.index(answer) for answer in options]] += len(beliefs) / n * mean
+        within += len(beliefs) / n * entropy(mean)
+    return entropy(pooled) - within
 
 
 def information(records: Sequence[CornerRecord], seed: int, *, n_resamples: int = 50) -> list[Quantity]:
-    """Partial information decomposition of the answer over the dataset, in bits, with clustered intervals."""
+    """Partial information decomposition of the answer over the dataset, in bits, with clustered intervals.
+
+    Samples that offer different sets of answers are decomposed apart, and the parts averaged over the sets by their
+    numbers of samples: what the set itself says about the answer, a line of its own, is said by neither modality. Few
+    samples bias each part; the bias, of order 1 / n, is estimated as the mean over random halves minus the value, and
+    named in the meaning of each line.
+    """
     meanings = {
         "redundancy": "what image and text both say about the answer",
-        "unique_first": "what only the image says",
-        "unique_second": "what only the text says",
+        "unique image": "what only the image says",
+        "unique text": "what only the text says",
         "synergy": "what only image and text together say",
+        "options": "what the set of offered answers says, whatever is in image and text; in none of the other parts",
     }
-    names = dict(zip(PARTS, ("redundancy", "unique image", "unique text", "synergy"), strict=True))
-    n_answers = len({choice for r in records for choice in r.sample.choices or ()})
-    reason = _no_information(records, n_answers)
+    reason = _no_information(records)
     if reason is not None:
+        nothing = math.nan
         return [
-            Quantity(f"information, {names[p]}", math.nan, math.nan, math.nan, 0, "bit", meanings[p], reason)
-            for p in PARTS
+            Quantity(f"information, {part}", nothing, nothing, nothing, 0, "bit", meaning, reason)
+            for part, meaning in meanings.items()
         ]
-    beliefs = stacked_beliefs(records)
-    found = _decompose(beliefs)
+    found = _information(records)
     clusters, index = np.unique([r.cluster for r in records], return_inverse=True)
     members = [np.flatnonzero(index == c) for c in range(len(clusters))]
     rng = np.random.default_rng(seed)
-    resampled = [
-        _decompose(beliefs[np.concatenate([members[c] for c in rng.integers(len(members), size=len(members))])], 5e-3)
-        for _ in range(n_resamples if len(members) > 1 else 0)
-    ]
-    lines = []
-    for part in PARTS:
-        drawn = [getattr(d, part) for d in resampled] or [math.nan]
-        low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-        lines.append(
-            Quantity(
-                f"information, {names[part]}", getattr(found, part), low, high, len(records), "bit", meanings[part]
-            )
+
+    def drawn(n: int, replace: bool) -> NDArray[np.float64]:
+        at = np.concatenate([members[c] for c in rng.choice(len(members), n, replace=replace)])
+        return _information([records[i] for i in at], 5e-3)
+
+    if len(members) < 2:
+        resampled, bias = np.full((1, len(meanings)), math.nan), np.full(len(meanings), math.nan)
+    else:
+        resampled = np.array([drawn(len(members), True) for _ in range(n_resamples)])
+        bias = np.mean([drawn(len(members) // 2, False) for _ in range(N_HALVES)], axis=0) - found
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+    return [
+        Quantity(
+            f"information, {part}", float(found[i]), float(low[i]), float(high[i]), len(records), "bit",
+            meaning if math.isnan(bias[i]) else f"{meaning}; about {bias[i]:+.3f} of it by few samples",
         )
-    return lines
+        for i, (part, meaning) in enumerate(meanings.items())
+    ]  # fmt: skip
 
 
-def _no_information(records: Sequence[CornerRecord], n_answers: int) -> str | None:
+def _no_information(records: Sequence[CornerRecord]) -> str | None:
     if any(r.sample.choices is None for r in records):
         return "some samples have no choices, so there is no common distribution of answers"
-    if len(records) < 8 or n_answers > MAX_ANSWERS:
-        return f"needs at least 8 samples and at most {MAX_ANSWERS} answers, there are {len(records)} and {n_answers}"
+    sets = beliefs_by_options(records)
+    largest = max(len(options) for options in sets)
+    if min(len(beliefs) for beliefs in sets.values()) < MIN_SAMPLES or largest > MAX_ANSWERS:
+        counts = ", ".join(f"{len(beliefs)} samples with {len(options)} answers" for options, beliefs in sets.items())
+        return f"needs at least {MIN_SAMPLES} samples of each set of at most {MAX_ANSWERS} answers, there are {counts}"
     return None
 
 
-def _decompose(beliefs: NDArray[np.float64], tolerance: float = 1e-3) -> Decomposition:
-    both, image, text = (beliefs[:, CORNERS.index(corner)] for corner in ("both", "image", "text"))
-    return decompose_beliefs(both, image, text, n_states=6, tolerance=tolerance)
+def _information(records: Sequence[CornerRecord], tolerance: float = 1e-3) -> NDArray[np.float64]:
+    """Redundancy, unique image, unique text, synergy and options, in bits."""
+    sets = beliefs_by_options(records)
+    image, text, both = (CORNERS.index(corner) for corner in ("image", "text", "both"))
+    total = np.zeros(4)
+    for beliefs in sets.values():
+        found = decompose_beliefs(
+            beliefs[:, both], beliefs[:, image], beliefs[:, text], n_states=6, tolerance=tolerance
+        )
+        parts = [found.redundancy, found.unique_first, found.unique_second, found.synergy]
+        total += len(beliefs) / len(records) * np.array(parts)
+    return np.append(total, information_about_options(sets))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.datasets.sample import Sample
-from toolkit.scenes.generator import FAMILIES, load
+from toolkit.scenes.generator import FAMILIES, default_strength, load
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -103,7 +103,7 @@ def export(folder: Path, *, n: int = 12) -> list[Path]:
         path = folder / f"{name}.parquet"
         to_dataset(samples).to_parquet(path)
         paths.append(path)
-        rows.append(f"| {name} | {0.5 if name == 'scenes-everyday' else 0} | {n} |")
+        rows.append(f"| {name} | {default_strength(name):g} | {n} |")
         configs.append(f"- config_name: {name}\n  data_files:\n  - split: test\n    path: {path.name}")
     card = _CARD.format(configs="\n".join(configs), rows="\n".join(rows), n=n)
     (folder / "README.md").write_text(card, encoding="utf-8")

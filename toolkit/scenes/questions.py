@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.instructions import CHOICE_INSTRUCTION, EXISTENCE_INSTRUCTION
 from toolkit.datasets.sample import Corners, Gate
+from toolkit.redundancy.gates import gate_of
 from toolkit.scenes.vocabulary import COLOURS, KINDS, LETTERS, MAX_COUNT, PLAIN
 from toolkit.scenes.world import COMMON_PLAIN, RARE_PLAIN, Scene, SceneObject
 
@@ -46,23 +47,8 @@ class Question:
 
     @property
     def gate(self) -> Gate:
-        """Gate by construction, read off the Bayes corners."""
+        """Gate by construction: the rule that reads measured corners, on the Bayes corners."""
         return gate_of(self.bayes)
-
-
-def gate_of(corners: Corners, threshold: float = 0.25) -> Gate:
-    """Name the gate of four exact corner values.
-
-    A dividend of at least ``threshold`` is synergy, of at most ``-threshold`` redundancy; in between the modality whose
-    marginal effect on the empty coalition is larger decides alone. Synergy arises when the answer needs both (is there
-    a red circle?), redundancy when a lone lemon is yellow as lemons are, text-only when the words settle it (what
-    colour is a lemon usually?), image-only when the words add nothing (what colour is the thing?).
-    """
-    if corners.total_interaction >= threshold:
-        return "synergy"
-    if corners.total_interaction <= -threshold:
-        return "redundancy"
-    return "text-only" if corners.text - corners.empty > corners.image - corners.empty else "image-only"
 
 
 Template = Callable[[Scene, np.random.Generator, float], "Question | None"]

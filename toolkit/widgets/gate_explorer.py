@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import ipywidgets as w
 import numpy as np
 
@@ -9,6 +11,8 @@ from toolkit.datasets.sample import Corners
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game, Players
+from toolkit.redundancy.gates import EXACT, gate_of, parts
+from toolkit.redundancy.gates import GATES as GATE_NAMES
 from toolkit.reporting.plots.style import FAINT, PALETTE, new_figure, styled
 from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness
 from toolkit.widgets.base_widget import (
@@ -55,11 +59,12 @@ def order_of(game: Game, cell_rank: int, word_rank: int) -> Attribution:
     return Attribution(scores, game.players, "by hand", "answer")
 
 
-def gate_name(corners: Corners, threshold: float = 0.05) -> str:
-    """Synergy, redundancy or additive, by the sign of the dividend."""
-    if abs(corners.total_interaction) < threshold:
-        return "no interaction"
-    return "synergy" if corners.total_interaction > 0 else "redundancy"
+def gate_name(corners: Corners) -> str:
+    """The gate of these exact corners; the names of several parts where none is larger than the others."""
+    if gate_of(corners) == "neither":
+        return "neither"
+    sizes = np.abs(astuple(parts(corners)))
+    return " and ".join(GATE_NAMES[i] for i in np.flatnonzero(sizes > sizes.max() - EXACT))
 
 
 class GateFigure:
@@ -159,7 +164,7 @@ class GateExplorer(BaseWidget):
             ("published view, clipped to [0, 1]", f"{score.paper.value:.3f}"),
         ]
         self.table.value = table_html(("number", "value"), rows)
-        self.note.value = status_html(f"This game shows {gate_name(corners)}.")
+        self.note.value = status_html(f"Largest part of this game: {gate_name(corners)}.")
 
     def static(self) -> str:
         """The figure and the numbers."""

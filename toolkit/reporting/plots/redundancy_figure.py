@@ -12,7 +12,7 @@ from toolkit.redundancy.redundancy_report import RedundancyReport
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
 
-_COLOURS = dict(zip(GATES, (PALETTE[2], PALETTE[3], PALETTE[1], PALETTE[0], FAINT), strict=True))
+_COLOURS = dict(zip(GATES, (PALETTE[2], PALETTE[3], PALETTE[1], PALETTE[0], PALETTE[5], FAINT), strict=True))
 _MARKERS = dict(zip(GATES, MARKERS, strict=False))
 _CORNERS = {"synergy": (0.0, 0.0), "redundancy": (1.0, 1.0), "text-only": (0.0, 1.0), "image-only": (1.0, 0.0)}
 _INFORMATION = ("redundancy", "unique image", "unique text", "synergy")

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolkit.datasets.sample import Sample
 from toolkit.scenes.generator import FAMILIES, load
+from toolkit.scenes.training.pool import TRAINED_EVERYDAY
 from toolkit.scenes.training.recipes import Recipe
 from toolkit.vlm.choice_corners import CORNERS, CornerAnswers, choice_corners
 
@@ -88,7 +89,9 @@ def _result(samples: Sequence[Sample], corners: Sequence[CornerAnswers], world: 
 
 
 def _worlds(strength: float) -> list[tuple[str, str, float | None]]:
-    balanced: list[tuple[str, str, float | None]] = [(name, "balanced", None) for name in FAMILIES]
+    balanced: list[tuple[str, str, float | None]] = [
+        (name, "balanced", TRAINED_EVERYDAY if name == "scenes-everyday" else None) for name in FAMILIES
+    ]
     if strength == 0:
         return balanced
     stereotyped = ("scenes-existence", "scenes-choice", "scenes-everyday")

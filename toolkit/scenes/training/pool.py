@@ -12,13 +12,15 @@ from PIL import Image
 
 from toolkit.datasets.baselines import blur
 from toolkit.scenes.draw_scene import draw
-from toolkit.scenes.generator import EVERYDAY_STRENGTH, IMAGE_SIZE, everyday_size, split_of
+from toolkit.scenes.generator import IMAGE_SIZE, everyday_size, split_of
 from toolkit.scenes.vocabulary import COLOURS, GRID, KINDS
 from toolkit.scenes.world import Scene, base_scene, drawing_scene, everyday_scene
 
 SIDE = 96
 IGNORED = -1
 NOTHING = 0
+TRAINED_EVERYDAY = 0.5
+"""Least prior strength of the everyday objects that the twins are trained on, and evaluated on in their cards."""
 _CHUNK = 500
 _COLOUR_ID = {colour: i + 1 for i, colour in enumerate(COLOURS)}
 _KIND_ID = {kind: i + 1 for i, kind in enumerate(KINDS)}
@@ -52,7 +54,7 @@ def _draw_scene(rng: np.random.Generator, strength: float) -> tuple[Scene, bool]
             stereotyped = bool(rng.random() < 0.5)
             scene = base_scene(rng, stereotyped=strength if stereotyped else 0.0)
         elif kind < 0.86:
-            usual = max(strength, EVERYDAY_STRENGTH)
+            usual = max(strength, TRAINED_EVERYDAY)
             scene = everyday_scene(rng, n_objects=everyday_size(rng), stereotyped=usual)
         else:
             scene = drawing_scene(rng)

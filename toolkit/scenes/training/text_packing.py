@@ -19,10 +19,9 @@ from torch import Tensor
 from toolkit.datasets.instructions import CHOICE_INSTRUCTION
 from toolkit.scenes import mixed, questions
 from toolkit.scenes.everyday import everyday
-from toolkit.scenes.generator import EVERYDAY_STRENGTH
 from toolkit.scenes.questions import Question
 from toolkit.scenes.training.captions import NOWHERE, Word, caption, census, tour
-from toolkit.scenes.training.pool import SIDE, ScenePool
+from toolkit.scenes.training.pool import SIDE, TRAINED_EVERYDAY, ScenePool
 from toolkit.scenes.vocabulary import (
     CAPTION_INSTRUCTION,
     CENSUS_INSTRUCTION,
@@ -132,7 +131,7 @@ def _ask(
     for _ in range(12 * n_questions):
         if only_everyday and rng.random() < 0.7:
             template = everyday
-            dial = max(strength, EVERYDAY_STRENGTH)
+            dial = max(strength, TRAINED_EVERYDAY)
         else:
             template = _TEMPLATES[int(rng.choice(len(_TEMPLATES), p=mix))][0]
             dial = strength
