@@ -31,7 +31,12 @@ _OLD = {
                  (r"^model\.(vision_tower|multi_modal_projector)\.", r"\1.")),
     "qwen2.5-vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
 }  # fmt: skip
-"""Names as ``named_parameters`` has them -> names before 4.52."""
+"""Names as ``named_parameters`` has them -> names before 4.52; Qwen3-VL is younger, and Idefics3 kept its names."""
+
+
+def layouts_of(family: str) -> tuple[str, ...]:
+    """The layouts in which there are checkpoints of a family."""
+    return tuple(name for name, options in LAYOUTS.items() if family in _OLD or "keys" not in options)
 
 
 def write_checkpoint(
@@ -72,7 +77,7 @@ def _named(name: str, family: str, keys: str) -> str:
                      (r"^(vision_tower|multi_modal_projector|visual)\.", r"model.\1."),
                      (r"^model\.(layers|embed_tokens|norm)\.", r"model.language_model.\1.")):  # fmt: skip
         name = re.sub(old, new, name)
-    for new, old in _OLD[family] if keys == "old" else ():
+    for new, old in _OLD.get(family, ()) if keys == "old" else ():
         name = re.sub(new, old, name)
     return name
 

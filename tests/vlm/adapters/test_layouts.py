@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.layouts import LAYOUTS, write_checkpoint
+from support.layouts import LAYOUTS, layouts_of, write_checkpoint
 from support.subjects import MODEL_TYPE, released, sample
 
 from toolkit.vlm.adapters.families import adapter_class
@@ -17,8 +17,7 @@ from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.model import LoadedVLM
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("family", MODEL_TYPE)
+@pytest.mark.parametrize(("family", "layout"), [(f, layout) for f in MODEL_TYPE for layout in layouts_of(f)])
 def test_what_was_saved_is_loaded(family: str, layout: str, tmp_path: Path) -> None:
     model, processor = released(family)
     dtype = LAYOUTS[layout].get("dtype", torch.float32)
@@ -51,6 +50,7 @@ CONTRADICTIONS = (
     ("qwen2.5-vl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
     ("internvl", "processor_config.json", {"image_seq_length": 64}, "image sequence length: 64 in .*, 16 in config"),
     ("internvl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
+    ("qwen3-vl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
 )
 
 
@@ -71,6 +71,7 @@ def test_what_contradicts_itself_is_refused_with_both_values(
         ("llava", {"crop_size": {"height": 224, "width": 224}}, "image size: 224 in preprocessor_config.json, 336 in"),
         ("qwen2.5-vl", {"patch_size": 16}, "patch size: 16 in preprocessor_config.json, 14 in"),
         ("qwen2.5-vl", {"merge_size": 1}, "spatial merge size: 1 in preprocessor_config.json, 2 in"),
+        ("qwen3-vl", {"patch_size": 14}, "patch size: 14 in preprocessor_config.json, 16 in"),
         (
             "internvl",
             {"size": {"height": 224, "width": 224}},

@@ -16,7 +16,9 @@ from toolkit.vlm.engine.decoder import encode_images
 from toolkit.vlm.model import LoadedVLM
 
 FAMILIES = tuple(MODEL_TYPE)
-EXACT = {"llava": (336, 336), "qwen2.5-vl": (28 * 9, 28 * 5), "internvl": (448 * 2, 448)}
+EXACT = {
+    "llava": (336, 336), "qwen2.5-vl": (28 * 9, 28 * 5), "internvl": (448 * 2, 448), "qwen3-vl": (32 * 9, 32 * 8),
+}  # fmt: skip
 """Sizes that the released processors do not resize (InternVL's thumbnail apart)."""
 
 

@@ -127,11 +127,13 @@ class Adapter(ABC):
         family: Name in reports.
         model_type: ``model_type`` in the checkpoint's config.json.
         model_class: Name of the transformers class.
+        both_ways: Whether image tokens attend to each other in both directions; all else is causal.
     """
 
     family: ClassVar[str]
     model_type: ClassVar[str]
     model_class: ClassVar[str]
+    both_ways: ClassVar[bool] = False
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
@@ -171,6 +173,10 @@ class Adapter(ABC):
     @abstractmethod
     def pixel_inputs(self, pixels: Tensor, geometry: Geometry) -> dict[str, Tensor]:
         """The model's keyword arguments for a batch (B, *pixel_shape) of pixel tensors of one geometry."""
+
+    def n_layer_features(self, config: Any) -> int:
+        """Behind how many of the first decoder layers the vision tower's output is added once more (DeepStack)."""
+        return 0
 
     def image_settings(self) -> dict[str, Any]:
         """Settings with which the processor calls its image processor."""

@@ -76,6 +76,7 @@ class Engine:
         by_words: bool = True,
         by_layers: bool = True,
     ) -> None:
+        self._adapter = adapter
         self._model = model
         self._by_words = by_words
         self._by_layers = by_layers
@@ -143,7 +144,9 @@ class Engine:
         """Pictures in groups whose image tokens fit the cache together."""
         chunk: list[MaskedImage] = []
         held = 0
-        width = self._model.config.get_text_config().hidden_size * self._model.dtype.itemsize
+        config = self._model.config
+        width = (1 + self._adapter.n_layer_features(config)) * config.get_text_config().hidden_size
+        width *= self._model.dtype.itemsize
         for image in images:
             size = image.request.view.geometry.n_tokens * width
             if chunk and held + size > self._feature_bytes:
@@ -173,8 +176,12 @@ class Engine:
         positions = torch.from_numpy(batch.positions).to(device)
         read = torch.arange(len(rows), device=device)[:, None], torch.from_numpy(batch.read).to(device)
         index = torch.from_numpy(batch.index).to(device)
-        inputs = (model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0])
-        states = stack.read_states(*inputs, read, index) if self._by_layers else decoder.decode(*inputs, index)[read]
+        embeddings, slots = self._embed(rows, batch)
+        inputs = (model, embeddings, mask, positions if len(positions) > 1 else positions[0])
+        if self._by_layers:
+            states = stack.read_states(*inputs, read, index, slots)
+        else:
+            states = decoder.decode(*inputs, index, slots)[read]
         row, slot = torch.from_numpy(batch.states).to(device)
         logits = decoder.lm_head(model, states[row, slot])
         state, token = torch.from_numpy(batch.answers).to(device)
@@ -185,11 +192,12 @@ class Engine:
         self._counters.queries += sum(len(row.queries) for row in rows)
         self._counters.tokens += sum(row.length for row in rows)
 
-    def _embed(self, rows: Sequence[Row], batch: RowBatch) -> Tensor:
-        """Word embeddings with the image tokens in their places, (B, L, dim)."""
-        embeddings = decoder.embed(self._model, torch.from_numpy(batch.ids).to(self._model.device))
+    def _embed(self, rows: Sequence[Row], batch: RowBatch) -> tuple[Tensor, decoder.ImageSlots]:
+        """Word embeddings with the image tokens in their places, (B, L, dim), and these places."""
+        device = self._model.device
+        embeddings = decoder.embed(self._model, torch.from_numpy(batch.ids).to(device))
         places = [row.view.prompt.image_positions for row in rows]
         number = np.repeat(np.arange(len(rows)), [len(place) for place in places])
-        where = (torch.from_numpy(number), torch.from_numpy(np.concatenate(places)))
-        embeddings[where] = torch.cat([row.features for row in rows]).to(embeddings.dtype)
-        return embeddings
+        where = (torch.from_numpy(number).to(device), torch.from_numpy(np.concatenate(places)).to(device))
+        features = torch.cat([row.features for row in rows])
+        return decoder.place(embeddings, features, where, both_ways=self._adapter.both_ways)

@@ -99,7 +99,9 @@ def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return bias.masked_fill_(~mask, torch.finfo(dtype).min)[:, None]
 
 
-def layer_biases(model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index: Tensor | None) -> list[Tensor]:
+def layer_biases(
+    model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index: Tensor | None, seen: Tensor | None = None
+) -> list[Tensor]:
     """What is added to the attention scores of each layer; layers with one window share one tensor.
 
     Args:
@@ -108,6 +110,7 @@ def layer_biases(model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index
         dtype: Of the embeddings.
         index: Shape (length,) or (batch, length): each token's index in the sequence that transformers would be given.
             None where nothing is packed or left out, or for a decoder without windows.
+        seen: Bool like ``mask``: what row may attend to besides, behind it too; a window cuts this as well.
 
     Returns:
         For each layer (batch, 1, length, length).
@@ -116,6 +119,7 @@ def layer_biases(model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index
         ValueError: The decoder has windows, and no index is given.
     """
     windows = layer_windows(model)
+    mask = mask if seen is None else mask | seen
     made: dict[int | None, Tensor] = {}
     for window in dict.fromkeys(windows):
         made[window] = attention_bias(mask if window is None else mask & _is_near(window, index), dtype)

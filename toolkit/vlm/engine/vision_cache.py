@@ -78,7 +78,8 @@ class ImageEncoder:
     def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].request.view.geometry)
         with self._adapter.fast_vision(self._model), FastKernels():
-            return list(decoder.encode_images(self._model, inputs, len(images)))
+            n_layers = self._adapter.n_layer_features(self._model.config)
+            return list(decoder.encode_images(self._model, inputs, len(images), n_layers))
 
     def _pixels(self, images: Sequence[MaskedImage]) -> Tensor:
         """Pixel tensors of all pictures, (n, *pixel_shape)."""
