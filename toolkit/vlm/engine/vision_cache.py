@@ -50,7 +50,8 @@ class ImageEncoder:
         by_shape: dict[tuple[Any, ...], list[_Key]] = {}
         for key, image in missing.items():
             view = image.request.view
-            by_shape.setdefault((*view.pixels.shape, view.geometry.rows), []).append(key)
+            geometry = view.geometry
+            by_shape.setdefault((*view.pixels.shape, geometry.rows, geometry.columns, geometry.size), []).append(key)
         for alike in by_shape.values():
             found.update(zip(alike, self._encode([missing[key] for key in alike]), strict=True))
         for key in missing:
