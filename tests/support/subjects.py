@@ -7,7 +7,7 @@ import torch
 import transformers as hf
 from PIL import Image
 from support import fourth
-from support.newer_families import MODELS, NEWER, PROCESSORS
+from support.newer_families import MODELS, NEWER, PROCESSORS, QWEN_TOKENS
 from support.tokenizer import TURNS, USER, bpe
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 
@@ -50,7 +50,7 @@ TRAINED = tuple(
     for twin in ("grounded", "biased")
     if (models_dir() / f"tiny-{family}-{twin}" / "model.safetensors").is_file()
 )
-FOURTH = "printed-smolvlm"
+FOURTH = "printed-qwen2-vl"
 """The family that CONTRIBUTING.md adds, by the code that it prints."""
 
 SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED, FOURTH)
@@ -103,16 +103,9 @@ def processor_of(family: str, tokenizer=None):
             num_additional_image_tokens=1,
         )
     if family == "qwen2.5-vl":
-        special = {
-            "vision_start_token": "<|vision_start|>",
-            "vision_end_token": "<|vision_end|>",
-            "image_token": "<|image_pad|>",
-            "video_token": "<|video_pad|>",
-            "start_token": "<|im_start|>",
-        }
         images = hf.Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280})
         template = TURNS.format(image="<|vision_start|><|image_pad|><|vision_end|>")
-        return Qwen2_5_VLProcessor(images, tokenizer or bpe(special), chat_template=template)
+        return Qwen2_5_VLProcessor(images, tokenizer or bpe(QWEN_TOKENS), chat_template=template)
     special = {
         "start_image_token": "<img>",
         "end_image_token": "</img>",

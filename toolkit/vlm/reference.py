@@ -60,6 +60,7 @@ def plain_batch(
         use_cache=False,
         **last_logits(vlm.model, 1 + len(continuation)),
         **vlm.adapter.pixel_inputs(pixels, view.geometry),
+        **vlm.adapter.text_inputs(ids),
     )
     logits: Tensor = output.logits[:, -1 - len(continuation) :].float()
     return logits

@@ -18,11 +18,12 @@ from toolkit.vlm.model import LoadedVLM
 FAMILIES = tuple(MODEL_TYPE)
 EXACT = {
     "llava": (336, 336), "qwen2.5-vl": (28 * 9, 28 * 5), "internvl": (448 * 2, 448), "qwen3-vl": (32 * 9, 32 * 8),
-    "llava-onevision": (768, 768),
+    "llava-onevision": (768, 768), "idefics3": (2048, 1024), "smolvlm": (1024, 2048),
+    "gemma3": (896, 896), "mistral3": (28 * 9, 28 * 5),
 }  # fmt: skip
 """Sizes that the released processors do not resize (small copies of the whole apart)."""
 
-TILES = {"internvl": slice(0, -1), "llava-onevision": slice(1, None)}
+TILES = {**dict.fromkeys(("internvl", "idefics3", "smolvlm"), slice(0, -1)), "llava-onevision": slice(1, None)}
 """Where several tiles lie in the pixel tensor of a family that puts a small copy of the whole before or behind them."""
 
 

@@ -79,6 +79,27 @@ def regions_between(x: NDArray[np.float64], y: NDArray[np.float64]) -> Regions:
     return np.clip(np.array(corners, dtype=np.float64), 0.0, 1.0)
 
 
+def whole_geometry(rows: int, columns: int, shape: Sequence[int]) -> Geometry:
+    """Geometry of one view of the whole image, cut into equal cells that are one token each.
+
+    Args:
+        rows: Rows of tokens.
+        columns: Columns of tokens.
+        shape: (1, 3, height, width) of the pixel tensor.
+    """
+    height, width = shape[-2:]
+    cell = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+    owners = np.kron(cell, np.ones((height // rows, width // columns), dtype=np.int32))
+    return Geometry(
+        rows=rows,
+        columns=columns,
+        player_of_pixel=np.broadcast_to(owners, tuple(shape)),
+        token_of_player=np.arange(rows * columns),
+        n_tokens=rows * columns,
+        regions=grid_regions(rows, columns),
+    )
+
+
 def tiled_geometry(tile_rows: int, tile_columns: int, side: int, shape: Sequence[int]) -> Geometry:
     """Geometry of a picture cut into tiles of ``side`` x ``side`` tokens, behind which a small copy of it may stand.
 
@@ -165,9 +186,13 @@ class Adapter(ABC):
     def placeholder(self) -> str:
         """The token that stands for one image token in the expanded prompt."""
 
+    def mark(self) -> str:
+        """The token that stands for the whole image in the chat template."""
+        return self.placeholder()
+
     @abstractmethod
     def expansion(self, geometry: Geometry) -> str:
-        """What the processor writes in the prompt in place of the chat template's single placeholder."""
+        """What the processor writes in the prompt in place of the chat template's mark."""
 
     @abstractmethod
     def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
@@ -180,6 +205,10 @@ class Adapter(ABC):
     @abstractmethod
     def pixel_inputs(self, pixels: Tensor, geometry: Geometry) -> dict[str, Tensor]:
         """The model's keyword arguments for a batch (B, *pixel_shape) of pixel tensors of one geometry."""
+
+    def text_inputs(self, ids: Tensor) -> dict[str, Tensor]:
+        """Further keyword arguments of the model, which depend on the token ids (batch, length)."""
+        return {}
 
     def n_layer_features(self, config: Any) -> int:
         """Behind how many of the first decoder layers the vision tower's output is added once more (DeepStack)."""
