@@ -225,7 +225,9 @@ def _special_tokens(adapter: Adapter) -> list[str]:
         if token.special or (token.content.strip() and token.content in template)
     ]
     named = [getattr(processor, name, None) for name in ("image_token", "video_token")]
-    placeholders = [token for token in (adapter.placeholder(), adapter.mark(), *named) if isinstance(token, str) and token]
+    placeholders = [
+        token for token in (adapter.placeholder(), adapter.mark(), *named) if isinstance(token, str) and token
+    ]
     return list(dict.fromkeys([*added, *tokenizer.all_special_tokens, *placeholders]))
 
 

@@ -66,7 +66,7 @@ class SampleWhiteBox:
         rows = torch.arange(batch, device=pixels.device).repeat_interleave(len(self._image_slots))
         where = (rows, self._image_slots.repeat(batch))
         sequence = self._template.expand(batch, -1, -1)
-        sequence, slots = decoder.place(sequence, features.flatten(0, 1), where, both_ways=adapter.both_ways)
+        sequence, slots = decoder.insert_images(sequence, features.flatten(0, 1), where, both_ways=adapter.both_ways)
         sequence = sequence.index_copy(1, self.text_positions, question.to(sequence.dtype))
         length = sequence.shape[1]
         mask = torch.ones(length, length, dtype=torch.bool, device=sequence.device).tril().expand(batch, -1, -1)

@@ -61,6 +61,13 @@ CONTRADICTIONS = (
         {"vision_feature_select_strategy": "default"},
         "feature strategy: def",
     ),
+    ("idefics3", "processor_config.json", {"image_seq_len": 9}, "image sequence length: 9 in .*, 4 in config"),
+    ("smolvlm", "config.json", {"image_token_id": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
+    ("gemma3", "processor_config.json", {"image_seq_length": 64}, "image sequence length: 64 in .*, 16 in config"),
+    ("gemma3", "config.json", {"image_token_index": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
+    ("mistral3", "processor_config.json", {"spatial_merge_size": 1}, "spatial merge size: 1 in .*, 2 in config"),
+    ("mistral3", "processor_config.json", {"patch_size": 16}, "patch size: 16 in .*, 14 in config"),
+    ("mistral3", "config.json", {"image_token_index": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
 )
 
 
@@ -92,6 +99,9 @@ def test_what_contradicts_itself_is_refused_with_both_values(
             {"size": {"height": 224, "width": 224}},
             "size of a tile: 224 in preprocessor_config.json, 112 in",
         ),
+        ("idefics3", {"max_image_size": {"longest_edge": 32}}, "size of a tile: 32 in preprocessor_config.json, 64 in"),
+        ("gemma3", {"size": {"height": 224, "width": 224}}, "image size: 224 in preprocessor_config.json, 112 in"),
+        ("gemma3", {"do_pan_and_scan": True}, "do_pan_and_scan, which shows crops as further images"),
     ],
 )
 def test_an_image_processor_of_another_model_is_refused(

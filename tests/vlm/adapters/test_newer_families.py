@@ -11,6 +11,7 @@ import torch
 from support.layouts import write_checkpoint
 from support.newer_families import NEWER
 from support.subjects import make_subject, picture, released, sample
+from tokenizers.processors import TemplateProcessing
 
 import toolkit
 from tests.vlm.adapters.test_pixels import owner, paint, some_players
@@ -22,7 +23,7 @@ from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.reference import plain_values
 
-LEFT_OUT = {"qwen3-vl": {"n_layer_features": lambda self, config: 0}}
+LEFT_OUT = {"qwen3-vl": {"n_layer_features": lambda self, config: 0}, "gemma3": {"both_ways": False}}
 """What an adapter may forget of its family."""
 
 
@@ -75,9 +76,64 @@ def test_tiles_of_llava_onevision_are_bounded_in_processor_and_model_alike(tmp_p
     s = replace(sample(1), image=picture((300, 300), 4))
     tiles = [len(load_vlm(folder, device="cpu", max_tiles=n).view(s).pixels) - 1 for n in (None, 4, 1)]
     assert tiles == [9, 4, 1]
-    for bound, message in (({"max_pixels": 9}, "bound their number with max_tiles"), ({"max_tiles": 0}, "at least 1")):
-        with pytest.raises(ValueError, match=message):
-            load_vlm(folder, device="cpu", **bound)
+
+
+BOUNDS = {
+    "qwen3-vl": ({"max_tiles": 4}, "dynamic grid and no tiles"),
+    "llava-onevision": ({"max_pixels": 9}, "bound their number with max_tiles"),
+    "idefics3": ({"max_pixels": 9}, "bound their number with max_tiles"),
+    "smolvlm": ({"max_tiles": 0}, "max_tiles is 0; expected at least 1"),
+    "gemma3": ({"max_pixels": 9}, "one view of a fixed size"),
+    "mistral3": ({"max_pixels": 9}, "one image token needs 784"),
+}
+
+
+@pytest.mark.parametrize("family", BOUNDS)
+def test_a_bound_that_a_family_cannot_keep_is_refused(family: str, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "folder", family, *released(family))
+    bound, message = BOUNDS[family]
+    with pytest.raises(ValueError, match=message):
+        load_vlm(folder, device="cpu", **bound)
+
+
+@pytest.mark.parametrize(
+    ("family", "bound", "n"),
+    [
+        ("smolvlm", {"max_tiles": 4}, 16),
+        ("mistral3", {"max_pixels": 112 * 112}, 16),
+        ("qwen3-vl", {"max_pixels": 8192}, 8),
+    ],
+)
+def test_a_bound_holds(family: str, bound: dict[str, int], n: int, tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "folder", family, *released(family))
+    s = replace(sample(1), image=picture((600, 600), 4))
+    bounded, free = load_vlm(folder, device="cpu", **bound), load_vlm(folder, device="cpu")
+    assert bounded.players(s).n_image <= n < free.players(s).n_image
+
+
+def test_line_breaks_of_a_question_are_words_to_gemma3() -> None:
+    vlm = make_subject("released-gemma3")
+    s = replace(sample(1), question="red ?\n\nA or B ?")
+    assert "".join(vlm.players(s).labels[vlm.players(s).n_image :]).count("\n") == 2
+    game = vlm.game(s, target="yes")
+    chosen = np.random.default_rng(0).random((3, game.players.n)) < 0.5
+    assert np.abs(game(chosen) - plain_values(game, chosen)).max() <= 1e-5
+
+
+@pytest.mark.parametrize("family", ["gemma3", "mistral3"])
+def test_a_prompt_begins_once(family: str) -> None:
+    """Template and tokenizer both write the first token, and one of them is left out."""
+    vlm = make_subject(f"released-{family}")
+    tokenizer = vlm.adapter.processor.tokenizer
+    backend = tokenizer.backend_tokenizer
+    before, first = backend.post_processor, (tokenizer.bos_token, tokenizer.bos_token_id)
+    backend.post_processor = TemplateProcessing(single=f"{first[0]} $A", pair=None, special_tokens=[first])
+    try:
+        ids = LoadedVLM("m", vlm.adapter, vlm.model).view(sample(1)).prompt.ids
+    finally:
+        backend.post_processor = before
+    assert ids[0] == first[1]
+    assert ids.count(first[1]) == 1
 
 
 def test_every_layer_feature_of_qwen3_vl_reaches_the_answer() -> None:

@@ -60,7 +60,7 @@ class Gemma3(Adapter):
         """Blank lines, the beginning, the image tokens, the end, blank lines."""
         return str(self.processor.full_image_sequence)
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """A square grid over the whole image, whatever its shape."""
         side = math.isqrt(self.processor.image_seq_length)
         return whole_geometry(side, side, inputs["pixel_values"].shape)

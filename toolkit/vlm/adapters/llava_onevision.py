@@ -110,9 +110,9 @@ class LlavaOnevision(Adapter):
         """The image token, once per token of the base view and of the tiles, and once per row of these."""
         return self.placeholder() * geometry.n_tokens
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Tokens of the tiles, row by row over the whole image; the processor's own counts and padding."""
-        size, p = (picture.height, picture.width), self.processor
+        size, p = (image.height, image.width), self.processor
         side, along = int(inputs["pixel_values"].shape[-1]), math.isqrt(p.num_image_tokens)
         tiles = self._tiles(size)
         n_cells, n_rows = p._get_unpadded_features(*size, along, along, *tiles)
@@ -196,8 +196,8 @@ class _Axis:
 def _axes(size: tuple[int, int], tiles: tuple[int, int], side: int, along: int) -> list[_Axis]:
     """Down and across, as transformers enlarges, pads and unpads."""
     target, grid = (tiles[0] * side, tiles[1] * side), (tiles[0] * along, tiles[1] * along)
-    image = np.broadcast_to(np.uint8(0), (3, *size))
-    new = get_patch_output_size(image, target, input_data_format=ChannelDimension.FIRST)
+    black = np.broadcast_to(np.uint8(0), (3, *size))
+    new = get_patch_output_size(black, target, input_data_format=ChannelDimension.FIRST)
     (height, width), (rows, columns) = size, grid
     dropped = [0, 0]
     if width / height > columns / rows:

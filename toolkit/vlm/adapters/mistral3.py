@@ -102,7 +102,7 @@ class Mistral3(Adapter):
         row = p.image_token * geometry.columns
         return str(p.image_break_token.join([row] * geometry.rows) + p.image_end_token)
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Merged blocks, row by row."""
         height, width = inputs["pixel_values"].shape[-2:]
         return whole_geometry(height // self._block, width // self._block, inputs["pixel_values"].shape)

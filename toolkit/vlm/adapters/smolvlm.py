@@ -31,7 +31,7 @@ class Idefics3(Adapter):
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the processor; ``max_tiles`` bounds the square that the picture is enlarged to."""
+        """Load the processor; ``max_tiles`` bounds the square that the image is enlarged to."""
         if limits.max_pixels is not None:
             raise ValueError(f"{cls.family} sees tiles of a fixed size; bound their number with max_tiles")
         processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
@@ -67,12 +67,12 @@ class Idefics3(Adapter):
         rows, columns = self._tiles(geometry) if geometry.n_tokens > geometry.n_players else (0, 0)
         return str(self.processor.replace_image_token({"rows": [[rows]], "cols": [[columns]]}, 0))
 
-    def geometry(self, picture: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
+    def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """The longer side has as many tiles as fit into the processor's size; the shorter side has the rest."""
         images, shape = self.processor.image_processor, tuple(inputs["pixel_values"].shape[1:])
         long = math.ceil(images.size["longest_edge"] / images.max_image_size["longest_edge"]) if shape[0] > 1 else 1
         short = max(1, (shape[0] - 1) // long)
-        tiles = (short, long) if picture.width >= picture.height else (long, short)
+        tiles = (short, long) if image.width >= image.height else (long, short)
         return tiled_geometry(*tiles, math.isqrt(self.processor.image_seq_len), shape)
 
     def pixels(self, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -53,7 +53,7 @@ class ImageSlots:
         )
 
 
-def place(
+def insert_images(
     embeddings: Tensor, features: Tensor, where: tuple[Tensor, Tensor], *, both_ways: bool = False
 ) -> tuple[Tensor, ImageSlots]:
     """Word embeddings (batch, length, dim) with image tokens in their places.

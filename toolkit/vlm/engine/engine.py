@@ -200,4 +200,4 @@ class Engine:
         number = np.repeat(np.arange(len(rows)), [len(place) for place in places])
         where = (torch.from_numpy(number).to(device), torch.from_numpy(np.concatenate(places)).to(device))
         features = torch.cat([row.features for row in rows])
-        return decoder.place(embeddings, features, where, both_ways=self._adapter.both_ways)
+        return decoder.insert_images(embeddings, features, where, both_ways=self._adapter.both_ways)
