@@ -30,7 +30,10 @@ _OLD_LLAVA = (
     (r"^model\.(vision_tower\.|multi_modal_projector\.|image_newline)", r"\1"),
 )
 _OLD = {
-    **dict.fromkeys(("llava", "internvl", "llava-onevision", "gemma3", "mistral3"), _OLD_LLAVA),
+    **dict.fromkeys(
+        ("llava", "internvl", "llava-onevision", "gemma3", "mistral3", "pixtral"),
+        _OLD_LLAVA,
+    ),
     "qwen2.5-vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
 }  # fmt: skip
 """Names as ``named_parameters`` has them -> names before 4.52; Qwen3-VL is younger, Idefics3 and SmolVLM kept theirs."""

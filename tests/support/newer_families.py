@@ -183,15 +183,36 @@ def _gemma3(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
     return model
 
 
-def _mistral3_processor(tokenizer: Any = None) -> Any:
+def _mistral3_processor(tokenizer: Any = None, patch: int = 14, merge: int = 2) -> Any:
     special = {"image": "[IMG]", "row": "[IMG_BREAK]", "end": "[IMG_END]", "ask": "[INST]", "asked": "[/INST]"}
-    images = hf.PixtralImageProcessorPil(size={"longest_edge": 1540}, patch_size={"height": 14, "width": 14})
+    images = hf.PixtralImageProcessorPil(size={"longest_edge": 1540}, patch_size={"height": patch, "width": patch})
     template = (
         "{{ bos_token }}{% for m in messages %}[INST]{% for c in m['content'] %}"
         "{% if c['type'] == 'image' %}[IMG]{% else %}{{ c['text'] }}{% endif %}{% endfor %}[/INST]{% endfor %}"
     )
     words = tokenizer or bpe(special, bos="<s>")
-    return PixtralProcessor(images, words, patch_size=14, spatial_merge_size=2, chat_template=template)
+    return PixtralProcessor(images, words, patch_size=patch, spatial_merge_size=merge, chat_template=template)
+
+
+def _pixtral_processor(tokenizer: Any = None) -> Any:
+    return _mistral3_processor(tokenizer, patch=16, merge=1)
+
+
+def _pixtral(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
+    settings = processor.image_processor.to_dict() | {"size": {"longest_edge": 160}}
+    processor.image_processor = hf.PixtralImageProcessorPil.from_dict(settings)
+    config = hf.LlavaConfig(
+        text_config=hf.MistralConfig(**text, num_key_value_heads=2, head_dim=12, sliding_window=None),
+        vision_config=hf.PixtralVisionConfig(
+            hidden_size=32, intermediate_size=32, num_hidden_layers=max(1, vision_layers), num_attention_heads=2,
+            head_dim=16, image_size=1024, patch_size=16, initializer_range=0.2,
+        ),
+        vision_feature_layer=-1 if vision_layers else -2,
+        vision_feature_select_strategy="full",
+        image_token_index=processor.image_token_id,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    return hf.LlavaForConditionalGeneration(config)
 
 
 def _mistral3(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
@@ -212,18 +233,19 @@ def _mistral3(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
 
 NEWER = {
     "qwen3-vl": "qwen3_vl", "llava-onevision": "llava_onevision", "idefics3": "idefics3", "smolvlm": "smolvlm",
-    "gemma3": "gemma3", "mistral3": "mistral3",
+    "gemma3": "gemma3", "mistral3": "mistral3", "pixtral": "pixtral",
 }  # fmt: skip
-"""Family -> model type."""
+"""Family -> its name in the registry."""
 
 PROCESSORS = {
     "qwen3-vl": _qwen3_vl_processor, "llava-onevision": _llava_onevision_processor, "idefics3": _idefics3_processor,
     "smolvlm": _smolvlm_processor, "gemma3": _gemma3_processor, "mistral3": _mistral3_processor,
+    "pixtral": _pixtral_processor,
 }  # fmt: skip
 """Family -> processor behind a given tokenizer, or a small one."""
 
 MODELS = {
     "qwen3-vl": _qwen3_vl, "llava-onevision": _llava_onevision, "idefics3": _idefics3, "smolvlm": _smolvlm,
-    "gemma3": _gemma3, "mistral3": _mistral3,
+    "gemma3": _gemma3, "mistral3": _mistral3, "pixtral": _pixtral,
 }  # fmt: skip
 """Family -> small random model behind such a processor, of the settings that all decoders share."""

@@ -67,6 +67,7 @@ CONTRADICTIONS = (
     ("gemma3", "config.json", {"image_token_index": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
     ("mistral3", "processor_config.json", {"spatial_merge_size": 1}, "spatial merge size: 1 in .*, 2 in config"),
     ("mistral3", "processor_config.json", {"patch_size": 16}, "patch size: 16 in .*, 14 in config"),
+    ("pixtral", "processor_config.json", {"patch_size": 14}, "patch size: 14 in .*, 16 in config"),
     ("mistral3", "config.json", {"image_token_index": 5}, "image token: [0-9]+ in the tokenizer, 5 in config.json"),
 )
 

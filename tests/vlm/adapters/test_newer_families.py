@@ -17,7 +17,8 @@ import toolkit
 from tests.vlm.adapters.test_pixels import owner, paint, some_players
 from toolkit.explainers.base import EXPLAINERS
 from toolkit.vlm.adapters.adapter_base import Adapter
-from toolkit.vlm.loading.checkpoint import CheckpointError
+from toolkit.vlm.adapters.families import NOT_SCORED
+from toolkit.vlm.loading.checkpoint import CheckpointError, check_config
 from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.model import LoadedVLM
@@ -109,6 +110,35 @@ def test_a_bound_holds(family: str, bound: dict[str, int], n: int, tmp_path: Pat
     s = replace(sample(1), image=picture((600, 600), 4))
     bounded, free = load_vlm(folder, device="cpu", **bound), load_vlm(folder, device="cpu")
     assert bounded.players(s).n_image <= n < free.players(s).n_image
+
+
+def test_coalitions_that_share_no_prefix_are_ordinary_passes_and_the_record_says_so() -> None:
+    vlm = make_subject("released-gemma3")
+    plain = changed(vlm, shares_prefix=False, both_ways=False)
+    assert require_scoring(plain).passed
+    game = plain.game(replace(sample(1), choices=("red circle", "blue square")), target="blue square")
+    chosen = np.random.default_rng(0).random((4, game.players.n)) < 0.5
+    np.testing.assert_allclose(game(chosen), plain_values(game, chosen), rtol=1e-12)
+    assert plain.record()["path"] == "one ordinary pass per coalition"
+    assert "path" not in vlm.record()
+    with pytest.raises(ValueError, match="share no prefix, and has no white box; choose .* occlusion"):
+        plain.white_box(sample(1))
+    assert np.isfinite(toolkit.explain("occlusion", plain, sample(1)).scores).all()
+
+
+@pytest.mark.parametrize("model_type", NOT_SCORED)
+def test_what_cannot_share_a_prefix_is_refused_by_name(model_type: str) -> None:
+    with pytest.raises(
+        CheckpointError, match=f"'{model_type}' model; its .*, which no shipped adapter scores; .*llava"
+    ):
+        check_config({"model_type": model_type}, "a folder")
+
+
+def test_a_model_in_memory_that_cannot_share_a_prefix_is_refused_too(monkeypatch) -> None:
+    vlm = make_subject("released-qwen3-vl")
+    monkeypatch.setattr(type(vlm.model.config), "model_type", "qwen3_5")
+    with pytest.raises(CheckpointError, match="layers of linear attention carry removed words on"):
+        toolkit.wrap(vlm.model, vlm.adapter.processor)
 
 
 def test_line_breaks_of_a_question_are_words_to_gemma3() -> None:

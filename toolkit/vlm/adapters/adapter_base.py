@@ -156,12 +156,15 @@ class Adapter(ABC):
         model_type: ``model_type`` in the checkpoint's config.json.
         model_class: Name of the transformers class.
         both_ways: Whether image tokens attend to each other in both directions; all else is causal.
+        shares_prefix: Whether the tokens before the question are the same whatever is asked. Where they are not, every
+            coalition is an ordinary forward pass of its own, and there is no white box.
     """
 
     family: ClassVar[str]
     model_type: ClassVar[str]
     model_class: ClassVar[str]
     both_ways: ClassVar[bool] = False
+    shares_prefix: ClassVar[bool] = True
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor

@@ -1,4 +1,4 @@
-"""Mistral 3: the image in its own shape, merged patches, a token at the end of every row."""
+"""Mistral 3 and Pixtral: the image in its own shape, a token at the end of every row of patches."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ class Mistral3(Adapter):
         """Patch size, size of a merged block, longest edge."""
         p, places = self.processor, ("processor_config.json", "config.json")
         p.patch_size = agreed(p.patch_size, config.vision_config.patch_size, "patch size", places)
-        p.spatial_merge_size = agreed(p.spatial_merge_size, config.spatial_merge_size, "spatial merge size", places)
+        merge = getattr(config, "spatial_merge_size", 1)
+        p.spatial_merge_size = agreed(p.spatial_merge_size, merge, "spatial merge size", places)
         agree_on_token(p, config)
 
     @property
@@ -123,3 +124,11 @@ class Mistral3(Adapter):
     def canvas(self, pixels: Tensor, geometry: Geometry) -> Tensor:
         """The image as it is."""
         return pixels[0]
+
+
+class Pixtral(Mistral3):
+    """Adapter of ``LlavaForConditionalGeneration`` with Pixtral's tower (arXiv 2410.07073); one player per patch."""
+
+    family = "pixtral"
+    model_type = "pixtral"
+    model_class = "LlavaForConditionalGeneration"
