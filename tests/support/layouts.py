@@ -36,7 +36,7 @@ _OLD = {
     ),
     "qwen2.5-vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
 }  # fmt: skip
-"""Names as ``named_parameters`` has them -> names before 4.52; Qwen3-VL is younger, Idefics3 and SmolVLM kept theirs."""
+"""Names as ``named_parameters`` has them -> names before 4.52; Qwen3-VL is younger, Idefics3 kept its names."""
 
 
 def layouts_of(family: str) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ Relevance of a tensor is tensor * gradient, with the gradient computed under the
     attention  S = q k^T                          each factor gets half
     softmax                                       the ordinary gradient (a Taylor expansion at the scores)
 
-Everything else that a model of the three families does (patch embedding, window permutation, pixel shuffle, patch
-merge, projector, layer scale, rotary positions) is linear, or made of the parts above. The rules are hooks on the
-modules of *one* model and a scoped attention function; nothing is patched in a class or in a library.
+Everything else that a model of the known families does (patch embedding, window permutation, pixel shuffle, patch
+merge or pooling, projector, layer scale, rotary positions) is linear, or made of the parts above. The rules are hooks
+on the modules of *one* model and a scoped attention function; nothing is patched in a class or in a library.
 
 Reference: Achtibat et al., 2024, arXiv 2402.05602. Layer-wise relevance propagation is covered by patents.
 """
@@ -83,7 +83,7 @@ def is_gated(module: nn.Module) -> bool:
 
 
 def uncovered(model: nn.Module) -> list[str]:
-    """Types of modules that no rule covers: leaves, and MLPs gated in another way; none in the three families."""
+    """Types of modules that no rule covers: leaves, and MLPs gated in another way; none in the known families."""
     leaves = (module for module in model.modules() if not any(True for _ in module.children()))
     known = (
         module

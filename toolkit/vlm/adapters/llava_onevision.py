@@ -13,8 +13,7 @@ import transformers
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from transformers.image_processing_utils import get_patch_output_size, select_best_resolution
-from transformers.image_utils import ChannelDimension
+from transformers.image_processing_utils import select_best_resolution
 
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, regions_between, untiled
 from toolkit.vlm.adapters.agreement import agree_on_token, agreed
@@ -25,7 +24,12 @@ class LlavaOnevisionProcessor(transformers.LlavaOnevisionProcessor):
     """The released processor for images only.
 
     It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
+
+    Attributes:
+        all_pinpoints: Sizes that an image may take in the checkpoint, where ``max_tiles`` leaves some of them out.
     """
+
+    all_pinpoints: list[list[int]]
 
     def __init__(
         self,
@@ -196,9 +200,9 @@ class _Axis:
 def _axes(size: tuple[int, int], tiles: tuple[int, int], side: int, along: int) -> list[_Axis]:
     """Down and across, as transformers enlarges, pads and unpads."""
     target, grid = (tiles[0] * side, tiles[1] * side), (tiles[0] * along, tiles[1] * along)
-    black = np.broadcast_to(np.uint8(0), (3, *size))
-    new = get_patch_output_size(black, target, input_data_format=ChannelDimension.FIRST)
     (height, width), (rows, columns) = size, grid
+    factor = min(whole / length for whole, length in zip(target, size, strict=True))
+    new = [min(math.ceil(length * factor), whole) for whole, length in zip(target, size, strict=True)]
     dropped = [0, 0]
     if width / height > columns / rows:
         dropped[0] = (rows - int(round(height * (columns / width), 7))) // 2

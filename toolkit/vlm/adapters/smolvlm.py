@@ -72,8 +72,8 @@ class Idefics3(Adapter):
         images, shape = self.processor.image_processor, tuple(inputs["pixel_values"].shape[1:])
         long = math.ceil(images.size["longest_edge"] / images.max_image_size["longest_edge"]) if shape[0] > 1 else 1
         short = max(1, (shape[0] - 1) // long)
-        tiles = (short, long) if image.width >= image.height else (long, short)
-        return tiled_geometry(*tiles, math.isqrt(self.processor.image_seq_len), shape)
+        rows, columns = (short, long) if image.width >= image.height else (long, short)
+        return tiled_geometry(rows, columns, math.isqrt(self.processor.image_seq_len), shape)
 
     def pixels(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Shape (n_tiles, 3, height, width); the small copy is the last tile."""
