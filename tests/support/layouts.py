@@ -24,14 +24,24 @@ LAYOUTS = {
 }
 """Name of a layout -> options of ``write_checkpoint``."""
 
+_OLD_LLAVA = (
+    (r"^model\.language_model\.", "language_model.model."),
+    (r"^lm_head\.", "language_model.lm_head."),
+    (r"^model\.(vision_tower\.|multi_modal_projector\.|image_newline)", r"\1"),
+)
 _OLD = {
-    "llava": ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
-              (r"^model\.(vision_tower|multi_modal_projector)\.", r"\1.")),
-    "internvl": ((r"^model\.language_model\.", "language_model.model."), (r"^lm_head\.", "language_model.lm_head."),
-                 (r"^model\.(vision_tower|multi_modal_projector)\.", r"\1.")),
+    **dict.fromkeys(
+        ("llava", "internvl", "llava-onevision", "gemma3", "mistral3", "pixtral"),
+        _OLD_LLAVA,
+    ),
     "qwen2.5-vl": ((r"^model\.language_model\.", "model."), (r"^model\.visual\.", "visual.")),
 }  # fmt: skip
-"""Names as ``named_parameters`` has them -> names before 4.52."""
+"""Names as ``named_parameters`` has them -> names before 4.52; Qwen3-VL is younger, Idefics3 kept its names."""
+
+
+def layouts_of(family: str) -> tuple[str, ...]:
+    """The layouts in which there are checkpoints of a family."""
+    return tuple(name for name, options in LAYOUTS.items() if family in _OLD or "keys" not in options)
 
 
 def write_checkpoint(
@@ -69,10 +79,10 @@ def write_checkpoint(
 def _named(name: str, family: str, keys: str) -> str:
     """A weight's name in the layout; what ``save_pretrained`` writes may have either form."""
     for old, new in ((r"^language_model\.model\.", "model.language_model."), (r"^language_model\.lm_head", "lm_head"),
-                     (r"^(vision_tower|multi_modal_projector|visual)\.", r"model.\1."),
+                     (r"^(vision_tower\.|multi_modal_projector\.|visual\.|image_newline)", r"model.\1"),
                      (r"^model\.(layers|embed_tokens|norm)\.", r"model.language_model.\1.")):  # fmt: skip
         name = re.sub(old, new, name)
-    for new, old in _OLD[family] if keys == "old" else ():
+    for new, old in _OLD.get(family, ()) if keys == "old" else ():
         name = re.sub(new, old, name)
     return name
 

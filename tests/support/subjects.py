@@ -7,7 +7,8 @@ import torch
 import transformers as hf
 from PIL import Image
 from support import fourth
-from support.tokenizer import bpe
+from support.newer_families import MODELS, NEWER, PROCESSORS, QWEN_TOKENS
+from support.tokenizer import TURNS, USER, bpe
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 
 from toolkit.datasets.sample import Sample
@@ -37,16 +38,19 @@ WORDS = (
     "A",
     "B",
 )
-MODEL_TYPE = {"llava": "llava", "qwen2.5-vl": "qwen2_5_vl", "internvl": "internvl"}
-RANDOM_TINY = tuple(f"random-tiny-{family}" for family in MODEL_TYPE)
+TINY = ("llava", "qwen2.5-vl", "internvl")
+"""Families of the embedded checkpoints."""
+
+MODEL_TYPE = {"llava": "llava", "qwen2.5-vl": "qwen2_5_vl", "internvl": "internvl"} | NEWER
+RANDOM_TINY = tuple(f"random-tiny-{family}" for family in TINY)
 RELEASED = (*(f"released-{family}" for family in MODEL_TYPE), "released-llava siglip")
 TRAINED = tuple(
     f"tiny-{family}-{twin}"
-    for family in MODEL_TYPE
+    for family in TINY
     for twin in ("grounded", "biased")
     if (models_dir() / f"tiny-{family}-{twin}" / "model.safetensors").is_file()
 )
-FOURTH = "printed-smolvlm"
+FOURTH = "printed-qwen2-vl"
 """The family that CONTRIBUTING.md adds, by the code that it prints."""
 
 SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED, FOURTH)
@@ -83,20 +87,10 @@ def make_subject(name: str) -> LoadedVLM:
     return LoadedVLM(name, adapter_class(MODEL_TYPE[family])(processor), model)
 
 
-TURNS = (
-    "{{% for m in messages %}}<|im_start|>{{{{ m['role'] }}}}\n{{% for c in m['content'] %}}"
-    "{{% if c['type'] == 'image' %}}{image}{{% else %}}{{{{ c['text'] }}}}{{% endif %}}{{% endfor %}}"
-    "<|im_end|>\n{{% endfor %}}"
-    "{{% if add_generation_prompt %}}<|im_start|>assistant\n{{% endif %}}"
-)
-USER = (
-    "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
-    "{% else %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
-)
-
-
 def processor_of(family: str, tokenizer=None):
     """A processor as the released checkpoint of this family has it, with a small vocabulary or a given tokenizer."""
+    if family in NEWER:
+        return PROCESSORS[family](tokenizer)
     if family == "llava":
         images = hf.CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
         words = tokenizer or bpe({"image_token": "<image>"}, bos="<s>")
@@ -109,16 +103,9 @@ def processor_of(family: str, tokenizer=None):
             num_additional_image_tokens=1,
         )
     if family == "qwen2.5-vl":
-        special = {
-            "vision_start_token": "<|vision_start|>",
-            "vision_end_token": "<|vision_end|>",
-            "image_token": "<|image_pad|>",
-            "video_token": "<|video_pad|>",
-            "start_token": "<|im_start|>",
-        }
         images = hf.Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280})
         template = TURNS.format(image="<|vision_start|><|image_pad|><|vision_end|>")
-        return Qwen2_5_VLProcessor(images, tokenizer or bpe(special), chat_template=template)
+        return Qwen2_5_VLProcessor(images, tokenizer or bpe(QWEN_TOKENS), chat_template=template)
     special = {
         "start_image_token": "<img>",
         "end_image_token": "</img>",
@@ -137,7 +124,7 @@ def released(family: str, *, vision_layers: int = 1, tokenizer=None, tower: str 
 
     LLaVA may have a SigLIP tower, which has no class token and whose every token is a patch.
 
-    Qwen's grid is bounded and InternVL's tiles are 112 pixels wide, so that a picture is a few hundred tokens.
+    Qwen's grids are bounded and InternVL's tiles are 112 pixels wide, so that a picture is a few hundred tokens.
     """
     processor = processor_of(family, tokenizer)
     tokens = processor.tokenizer.get_vocab()
@@ -154,7 +141,9 @@ def released(family: str, *, vision_layers: int = 1, tokenizer=None, tower: str 
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        if family == "llava":
+        if family in NEWER:
+            model = MODELS[family](processor, text, vision_layers)
+        elif family == "llava":
             if tower == "siglip":
                 processor.image_processor = hf.SiglipImageProcessorPil(size={"height": 336, "width": 336})
                 processor.vision_feature_select_strategy, processor.num_additional_image_tokens = "full", 0

@@ -375,7 +375,16 @@ class LoadedVLM:
         return {} if known is None else known.tokens
 
     def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleWhiteBox:
-        """The same game's differentiable inside."""
+        """The same game's differentiable inside.
+
+        Raises:
+            ValueError: A family whose coalitions share no prefix, which is asked by ordinary passes alone.
+        """
+        if not self.adapter.shares_prefix:
+            raise ValueError(
+                f"{self.name} is scored by ordinary passes alone, since coalitions of {self.family} share no prefix, "
+                "and has no white box; choose an explainer that asks the game, such as occlusion or kernel-shap"
+            )
         return SampleWhiteBox(self.game(sample, target=target, baseline=baseline))
 
     def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:

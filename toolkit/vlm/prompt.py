@@ -109,9 +109,15 @@ def _change(words: str, written: str) -> str:
 
 
 def apply_template(processor: Any, words: str) -> str:
-    """The chat-template text of one picture and some words, up to the place where the answer begins."""
+    """The chat-template text of one picture and some words, up to the place where the answer begins.
+
+    A first token that the template writes and the tokenizer adds too is left to the tokenizer, as in transformers.
+    """
     content = [{"type": "image"}, {"type": "text", "text": words}]
-    return str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
+    text = str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
+    first = processor.tokenizer.bos_token
+    is_added = first and processor.tokenizer("")["input_ids"][:1] == [processor.tokenizer.bos_token_id]
+    return text.removeprefix(first) if is_added else text
 
 
 def check_template(processor: Any, where: str) -> None:
@@ -151,8 +157,8 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
     """
     text, start = render(adapter, sample)
     expansion = adapter.expansion(geometry)
-    text = text.replace(adapter.placeholder(), expansion, 1)
-    start += len(expansion) - len(adapter.placeholder())
+    text = text.replace(adapter.mark(), expansion, 1)
+    start += len(expansion) - len(adapter.mark())
     encoded = _with_offsets(adapter.processor.tokenizer, text)
     ids = tuple(encoded["input_ids"])
     if ids != tuple(inputs["input_ids"][0].tolist()):
@@ -219,7 +225,9 @@ def _special_tokens(adapter: Adapter) -> list[str]:
         if token.special or (token.content.strip() and token.content in template)
     ]
     named = [getattr(processor, name, None) for name in ("image_token", "video_token")]
-    placeholders = [token for token in (adapter.placeholder(), *named) if isinstance(token, str) and token]
+    placeholders = [
+        token for token in (adapter.placeholder(), adapter.mark(), *named) if isinstance(token, str) and token
+    ]
     return list(dict.fromkeys([*added, *tokenizer.all_special_tokens, *placeholders]))
 
 

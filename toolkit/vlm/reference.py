@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -20,13 +20,28 @@ from toolkit.typing import Coalitions, Values
 from toolkit.vlm.engine.autocast import without_autocast
 
 if TYPE_CHECKING:
+    from toolkit.vlm.adapters.adapter_base import Adapter
+    from toolkit.vlm.engine.request import Request
     from toolkit.vlm.sample_game import SampleGame
-    from toolkit.vlm.scorable import Scorable
     from toolkit.vlm.view import View
 
 
+class Parts(Protocol):
+    """What an ordinary pass needs of a loaded model."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """Its family."""
+        ...
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The transformers model."""
+        ...
+
+
 def plain_logits(
-    vlm: Scorable, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+    vlm: Parts, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:
     """Float32 logits (1 + len(continuation), vocabulary) of the answer's tokens; no others are computed.
 
@@ -43,7 +58,7 @@ def plain_logits(
 @torch.inference_mode()
 @without_autocast
 def plain_batch(
-    vlm: Scorable, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
+    vlm: Parts, view: View, pixels: Tensor, kept: NDArray[np.bool_], continuation: tuple[int, ...]
 ) -> Tensor:
     """The same for pixels (batch, *pixel_shape) and words (batch, n_text) in one pass: (batch, 1 + ..., vocabulary)."""
     device = vlm.model.device
@@ -60,6 +75,7 @@ def plain_batch(
         use_cache=False,
         **last_logits(vlm.model, 1 + len(continuation)),
         **vlm.adapter.pixel_inputs(pixels, view.geometry),
+        **vlm.adapter.text_inputs(ids),
     )
     logits: Tensor = output.logits[:, -1 - len(continuation) :].float()
     return logits
@@ -81,6 +97,17 @@ def _keeps(model_class: Any) -> bool:
         stacklevel=4,
     )
     return False
+
+
+def plain_answers(vlm: Parts, request: Request) -> NDArray[np.float64]:
+    """What the engine gives for a request, by one ordinary pass for each of its queries."""
+    found: list[float] = []
+    for query in request.queries:
+        pixels = request.view.masked(vlm.adapter, request.baseline, request.images[[query.image]])[0]
+        logs = plain_logits(vlm, request.view, pixels, query.kept, query.context).log_softmax(dim=-1).double()
+        before = sum(logs[i, token].item() for i, token in enumerate(query.context))
+        found += [before + logs[-1, token].item() for token in query.finals]
+    return np.array(found)
 
 
 def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:

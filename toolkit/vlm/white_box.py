@@ -61,16 +61,20 @@ class SampleWhiteBox:
     def _logits(self, pixels: Tensor, question: Tensor) -> Tensor:
         """Logits (B, n_target, vocabulary) at the positions that predict the target's tokens."""
         batch = len(pixels)
-        inputs = self._game.vlm.adapter.pixel_inputs(pixels, self._game.view.geometry)
-        features = decoder.encode_images(self._hf, inputs, batch)
-        sequence = self._template.expand(batch, -1, -1).clone()
-        sequence = sequence.index_copy(1, self._image_slots, features.to(sequence.dtype))
+        adapter = self._game.vlm.adapter
+        inputs = adapter.pixel_inputs(pixels, self._game.view.geometry)
+        features = decoder.encode_images(self._hf, inputs, batch, adapter.n_layer_features(self._hf.config))
+        rows = torch.arange(batch, device=pixels.device).repeat_interleave(len(self._image_slots))
+        where = (rows, self._image_slots.repeat(batch))
+        sequence = self._template.expand(batch, -1, -1)
+        sequence, slots = decoder.insert_images(sequence, features.flatten(0, 1), where, both_ways=adapter.both_ways)
         sequence = sequence.index_copy(1, self.text_positions, question.to(sequence.dtype))
         length = sequence.shape[1]
         mask = torch.ones(length, length, dtype=torch.bool, device=sequence.device).tril().expand(batch, -1, -1)
         positions = self._positions[:, None].expand(-1, batch, -1)
         index = torch.arange(length, device=sequence.device)
-        hidden = decoder.decode(self._hf, sequence, mask, positions if len(positions) > 1 else positions[0], index)
+        where_to = positions if len(positions) > 1 else positions[0]
+        hidden = decoder.decode(self._hf, sequence, mask, where_to, index, slots)
         return decoder.lm_head(self._hf, hidden[:, -len(self.target_ids) :]).float()
 
     def score(self, pixels: Tensor, question: Tensor) -> Tensor:

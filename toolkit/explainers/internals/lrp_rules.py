@@ -10,9 +10,9 @@ Relevance of a tensor is tensor * gradient, with the gradient computed under the
     attention  S = q k^T                          each factor gets half
     softmax                                       the ordinary gradient (a Taylor expansion at the scores)
 
-Everything else that a model of the three families does (patch embedding, window permutation, pixel shuffle, patch
-merge, projector, layer scale, rotary positions) is linear, or made of the parts above. The rules are hooks on the
-modules of *one* model and a scoped attention function; nothing is patched in a class or in a library.
+Everything else that a model of the known families does (patch embedding, window permutation, pixel shuffle, patch
+merge or pooling, projector, layer scale, rotary positions) is linear, or made of the parts above. The rules are hooks
+on the modules of *one* model and a scoped attention function; nothing is patched in a class or in a library.
 
 Reference: Achtibat et al., 2024, arXiv 2402.05602. Layer-wise relevance propagation is covered by patents.
 """
@@ -30,7 +30,7 @@ from transformers.activations import ACT2FN
 
 from toolkit.explainers.internals.scope import AttentionHandler, attention_scope, hooks, masked_softmax, repeat_heads
 
-_LINEAR = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Identity, nn.Dropout, nn.ModuleList)
+_LINEAR = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Identity, nn.Dropout, nn.ModuleList, nn.AvgPool2d)
 _ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.GELU,
     nn.SiLU,
@@ -60,8 +60,16 @@ def is_rms_norm(module: nn.Module) -> bool:
     """Whether a module divides by the root mean square: torch's own, or a transformers one."""
     weight = getattr(module, "weight", None)
     return isinstance(module, nn.RMSNorm) or (
-        hasattr(module, "variance_epsilon") and isinstance(weight, Tensor) and weight.ndim == 1
+        (hasattr(module, "variance_epsilon") or _is_gemma_norm(module))
+        and isinstance(weight, Tensor)
+        and weight.ndim == 1
     )
+
+
+def _is_gemma_norm(module: nn.Module) -> bool:
+    """Whether a norm's gain is one more than its weight, as in Gemma."""
+    name = type(module).__name__
+    return name.startswith("Gemma") and name.endswith("RMSNorm")
 
 
 def is_activation(module: nn.Module) -> bool:
@@ -75,7 +83,7 @@ def is_gated(module: nn.Module) -> bool:
 
 
 def uncovered(model: nn.Module) -> list[str]:
-    """Types of modules that no rule covers: leaves, and MLPs gated in another way; none in the three families."""
+    """Types of modules that no rule covers: leaves, and MLPs gated in another way; none in the known families."""
     leaves = (module for module in model.modules() if not any(True for _ in module.children()))
     known = (
         module
@@ -95,7 +103,10 @@ def _rms_norm(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Te
     x = args[0].float()
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None)) or torch.finfo(x.dtype).eps
     scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon).detach()
-    return cast(Tensor, module.weight) * (x * scale).to(args[0].dtype)
+    weight = cast(Tensor, module.weight)
+    if _is_gemma_norm(module):
+        return (x * scale * (1.0 + weight.float())).to(args[0].dtype)
+    return weight * (x * scale).to(args[0].dtype)
 
 
 def _layer_norm(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -103,7 +114,7 @@ def _layer_norm(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> 
     x = args[0]
     centred = x - x.mean(-1, keepdim=True)
     scale = torch.rsqrt(centred.pow(2).mean(-1, keepdim=True) + norm.eps).detach()
-    weighted = centred * scale * norm.weight
+    weighted = (centred * scale * norm.weight).contiguous()
     return weighted if norm.bias is None else weighted + norm.bias
 
 

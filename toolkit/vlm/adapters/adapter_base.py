@@ -49,6 +49,7 @@ class Geometry:
         token_of_player: Shape (n_players,): index among the picture's image tokens, in prompt order.
         n_tokens: Number of image tokens in the prompt; may exceed the number of players (thumbnails).
         regions: Shape (n_players, 4): x0, y0, x1, y1 as fractions of the original picture.
+        size: Height and width of the original picture, where the model asks for them.
     """
 
     rows: int
@@ -57,6 +58,7 @@ class Geometry:
     token_of_player: NDArray[np.int64] = field(repr=False)
     n_tokens: int
     regions: Regions = field(repr=False)
+    size: tuple[int, int] | None = None
 
     @property
     def n_players(self) -> int:
@@ -68,8 +70,34 @@ def grid_regions(rows: int, columns: int, box: tuple[float, float, float, float]
     """Cells of a regular grid over a box (x0, y0, x1, y1), row by row, clipped to the picture: (rows * columns, 4)."""
     x = box[0] + (box[2] - box[0]) * np.arange(columns + 1) / columns
     y = box[1] + (box[3] - box[1]) * np.arange(rows + 1) / rows
-    corners = [(x[c], y[r], x[c + 1], y[r + 1]) for r in range(rows) for c in range(columns)]
+    return regions_between(x, y)
+
+
+def regions_between(x: NDArray[np.float64], y: NDArray[np.float64]) -> Regions:
+    """Cells between the edges of columns x (columns + 1,) and rows y (rows + 1,), clipped: (rows * columns, 4)."""
+    corners = [(x[c], y[r], x[c + 1], y[r + 1]) for r in range(len(y) - 1) for c in range(len(x) - 1)]
     return np.clip(np.array(corners, dtype=np.float64), 0.0, 1.0)
+
+
+def whole_geometry(rows: int, columns: int, shape: Sequence[int]) -> Geometry:
+    """Geometry of one view of the whole image, cut into equal cells that are one token each.
+
+    Args:
+        rows: Rows of tokens.
+        columns: Columns of tokens.
+        shape: (1, 3, height, width) of the pixel tensor.
+    """
+    height, width = shape[-2:]
+    cell = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+    owners = np.kron(cell, np.ones((height // rows, width // columns), dtype=np.int32))
+    return Geometry(
+        rows=rows,
+        columns=columns,
+        player_of_pixel=np.broadcast_to(owners, tuple(shape)),
+        token_of_player=np.arange(rows * columns),
+        n_tokens=rows * columns,
+        regions=grid_regions(rows, columns),
+    )
 
 
 def tiled_geometry(tile_rows: int, tile_columns: int, side: int, shape: Sequence[int]) -> Geometry:
@@ -128,12 +156,17 @@ class Adapter(ABC):
         model_type: ``model_type`` in the checkpoint's config.json.
         model_class: Name of the transformers class.
         bounds: Which of ``max_pixels`` and ``max_tiles`` the family has.
+        both_ways: Whether image tokens attend to each other in both directions; all else is causal.
+        shares_prefix: Whether the tokens before the question are the same whatever is asked. Where they are not, every
+            coalition is an ordinary forward pass of its own, and there is no white box.
     """
 
     family: ClassVar[str]
     model_type: ClassVar[str]
     model_class: ClassVar[str]
     bounds: ClassVar[tuple[str, ...]] = ()
+    both_ways: ClassVar[bool] = False
+    shares_prefix: ClassVar[bool] = True
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
@@ -158,9 +191,13 @@ class Adapter(ABC):
     def placeholder(self) -> str:
         """The token that stands for one image token in the expanded prompt."""
 
+    def mark(self) -> str:
+        """The token that stands for the whole image in the chat template."""
+        return self.placeholder()
+
     @abstractmethod
     def expansion(self, geometry: Geometry) -> str:
-        """What the processor writes in the prompt in place of the chat template's single placeholder."""
+        """What the processor writes in the prompt in place of the chat template's mark."""
 
     @abstractmethod
     def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
@@ -173,6 +210,14 @@ class Adapter(ABC):
     @abstractmethod
     def pixel_inputs(self, pixels: Tensor, geometry: Geometry) -> dict[str, Tensor]:
         """The model's keyword arguments for a batch (B, *pixel_shape) of pixel tensors of one geometry."""
+
+    def text_inputs(self, ids: Tensor) -> dict[str, Tensor]:
+        """Further keyword arguments of the model, which depend on the token ids (batch, length)."""
+        return {}
+
+    def n_layer_features(self, config: Any) -> int:
+        """Behind how many of the first decoder layers the vision tower's output is added once more (DeepStack)."""
+        return 0
 
     def image_settings(self) -> dict[str, Any]:
         """Settings with which the processor calls its image processor."""
@@ -199,7 +244,7 @@ class Adapter(ABC):
         settings = self.processor.image_processor.to_dict()
         keys = (
             "size", "crop_size", "max_image_size", "min_patches", "max_patches", "resample", "image_mean", "image_std",
-            "patch_size",
+            "patch_size", "image_grid_pinpoints",
         )  # fmt: skip
         return {key: settings[key] for key in keys if settings.get(key) is not None} | {"backend": "pil"}
 

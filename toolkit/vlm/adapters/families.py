@@ -15,7 +15,33 @@ FAMILIES: Registry[str | type[Adapter]] = Registry("model family")
 
 FAMILIES.add("llava", "toolkit.vlm.adapters.llava:Llava")
 FAMILIES.add("qwen2_5_vl", "toolkit.vlm.adapters.qwen2_5_vl:Qwen2_5_VL")
+FAMILIES.add("pixtral", "toolkit.vlm.adapters.mistral3:Pixtral")
 FAMILIES.add("internvl", "toolkit.vlm.adapters.internvl:InternVL")
+FAMILIES.add("gemma3", "toolkit.vlm.adapters.gemma3:Gemma3")
+FAMILIES.add("mistral3", "toolkit.vlm.adapters.mistral3:Mistral3")
+FAMILIES.add("idefics3", "toolkit.vlm.adapters.smolvlm:Idefics3")
+FAMILIES.add("smolvlm", "toolkit.vlm.adapters.smolvlm:SmolVLM")
+FAMILIES.add("llava_onevision", "toolkit.vlm.adapters.llava_onevision:LlavaOnevision")
+FAMILIES.add("qwen3_vl", "toolkit.vlm.adapters.qwen3_vl:Qwen3VL")
+
+NOT_SCORED = {
+    "paligemma": "its whole prompt attends in both directions",
+    "mllama": "its image enters by cross-attention and has no tokens in the prompt",
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), "its layers of linear attention carry removed words on"),
+}
+"""Model types that cannot be scored with a shared prefix, and why."""
+
+
+def family_key(model_type: str, tower_type: str) -> str:
+    """The registry's name of a checkpoint: its ``model_type``, but that Pixtral calls itself a LLaVA."""
+    return "pixtral" if (model_type, tower_type) == ("llava", "pixtral") else model_type
+
+
+def why_unknown(model_type: str) -> str:
+    """What is said of a model type that no adapter has."""
+    reason = NOT_SCORED.get(model_type)
+    known = f"the toolkit has adapters for: {', '.join(FAMILIES)}"
+    return known if reason is None else f"{reason}, which no shipped adapter scores; {known}"
 
 
 def adapter_class(model_type: str) -> type[Adapter]:

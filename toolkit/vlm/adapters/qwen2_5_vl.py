@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,13 +40,14 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
     model_type = "qwen2_5_vl"
     model_class = "Qwen2_5_VLForConditionalGeneration"
     bounds = ("max_pixels",)
+    processor_class: ClassVar[Any] = Qwen2_5_VLProcessor
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
         """Load the picture-only processor; ``max_pixels`` bounds the dynamic grid."""
         if limits.max_tiles is not None:
-            raise ValueError("Qwen2.5-VL has a dynamic grid and no tiles; bound it with max_pixels")
-        processor = Qwen2_5_VLProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
+            raise ValueError(f"{cls.family} has a dynamic grid and no tiles; bound it with max_pixels")
+        processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
         if limits.max_pixels is not None:
             images = processor.image_processor
             side = images.patch_size * images.merge_size

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL's vision tower on batches of pictures: the same numbers, with all windows of one length in one call.
+"""Qwen's vision towers on batches of pictures: the same numbers, with all windows of one length in one call.
 
 transformers runs the windows one after the other unless a kernel takes packed sequences: thousands of small calls for a
 batch of pictures. It also convolves patches one by one and lays out positions and windows anew for every picture.
@@ -98,7 +98,7 @@ def _patch_products(convolution: nn.Conv3d, patches: Tensor) -> Tensor:
 def _forward_alike(tower: Any, hidden_states: Tensor, grid_thw: Tensor, **settings: Any) -> Any:
     """The tower's own forward, given the positions and windows of the first picture again for every other."""
     first, n = grid_thw[:1], len(grid_thw)
-    if torch.equal(grid_thw, first.expand_as(grid_thw)):
+    if hasattr(tower, "window_size") and torch.equal(grid_thw, first.expand_as(grid_thw)):
         merge = tower.spatial_merge_size
         positions = get_vision_position_ids(first, merge)
         order, bounds = get_vision_window_index(first, merge, tower.window_size, tower.patch_size)

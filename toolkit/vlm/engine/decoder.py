@@ -7,7 +7,8 @@ exactly what it would compute alone in a row of its own. Queries that begin alik
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -17,7 +18,59 @@ from transformers import PreTrainedModel
 from toolkit.vlm.engine.masks import layer_biases, mask_argument
 
 
-def encode_images(model: PreTrainedModel, pixel_inputs: Mapping[str, Tensor], n_images: int) -> Tensor:
+@dataclass(frozen=True)
+class ImageSlots:
+    """Where the image tokens of a batch stand, and what a family does with them there.
+
+    Attributes:
+        where: Row and column of each image token, row by row and from left to right.
+        added: What is added to their hidden states behind the first layers, one layer after the other, each
+            (n_slots, dim): DeepStack, arXiv 2406.04334.
+        both_ways: Whether the image tokens of a row attend to each other in both directions.
+    """
+
+    where: tuple[Tensor, Tensor]
+    added: Sequence[Tensor] = ()
+    both_ways: bool = False
+
+    def is_image(self, like: Tensor) -> Tensor:
+        """Bool (batch, length) of a batch of embeddings (batch, length, dim)."""
+        found = torch.zeros(like.shape[:2], dtype=torch.bool, device=like.device)
+        found[self.where] = True
+        return found
+
+    def seen(self, like: Tensor) -> Tensor | None:
+        """Bool (batch, length, length): what is seen whatever the order; None where that is nothing."""
+        if not self.both_ways:
+            return None
+        is_image = self.is_image(like)
+        return is_image[:, :, None] & is_image[:, None, :]
+
+    def arguments(self, like: Tensor) -> dict[str, Any]:
+        """The arguments with which transformers' decoder adds them itself."""
+        return (
+            {"visual_pos_masks": self.is_image(like), "deepstack_visual_embeds": list(self.added)} if self.added else {}
+        )
+
+
+def insert_images(
+    embeddings: Tensor, features: Tensor, where: tuple[Tensor, Tensor], *, both_ways: bool = False
+) -> tuple[Tensor, ImageSlots]:
+    """Word embeddings (batch, length, dim) with image tokens in their places.
+
+    Args:
+        embeddings: Word embeddings; not changed.
+        features: Shape (n_slots, (1 + n_layers) * dim), as ``encode_images`` gives them.
+        where: Row and column of each.
+        both_ways: Whether they attend to each other in both directions.
+    """
+    tokens, *added = torch.split(features.to(embeddings.dtype), embeddings.shape[-1], dim=-1)
+    return embeddings.index_put(where, tokens), ImageSlots(where, added, both_ways)
+
+
+def encode_images(
+    model: PreTrainedModel, pixel_inputs: Mapping[str, Tensor], n_images: int, n_layers: int = 0
+) -> Tensor:
     """Image tokens of pictures that give equally many tokens each.
 
     Args:
@@ -25,12 +78,15 @@ def encode_images(model: PreTrainedModel, pixel_inputs: Mapping[str, Tensor], n_
         pixel_inputs: What the image processor returned for the model: ``pixel_values`` and, where the family has a
             grid, ``image_grid_thw``; the rows of all pictures one after the other.
         n_images: Number of pictures.
+        n_layers: Number of decoder layers behind which the family adds more to the image tokens.
 
     Returns:
-        Shape (n_images, n_image_tokens, dim), in the order of the placeholders in the prompt.
+        Shape (n_images, n_image_tokens, (1 + n_layers) * dim), in the order of the placeholders in the prompt: each
+        token, and behind it what the layers add to it.
     """
-    features = cast(Any, model).get_image_features(**pixel_inputs).pooler_output
-    rows = features if isinstance(features, Tensor) else torch.cat(list(features), dim=0)
+    output = cast(Any, model).get_image_features(**pixel_inputs)
+    parts = (output.pooler_output, *(output.deepstack_features[:n_layers] if n_layers else ()))
+    rows = torch.cat([part if isinstance(part, Tensor) else torch.cat(list(part)) for part in parts], dim=-1)
     return rows.reshape(n_images, -1, rows.shape[-1])
 
 
@@ -40,7 +96,12 @@ def embed(model: PreTrainedModel, ids: Tensor) -> Tensor:
 
 
 def decode(
-    model: PreTrainedModel, embeddings: Tensor, mask: Tensor, position_ids: Tensor, index: Tensor | None = None
+    model: PreTrainedModel,
+    embeddings: Tensor,
+    mask: Tensor,
+    position_ids: Tensor,
+    index: Tensor | None = None,
+    slots: ImageSlots | None = None,
 ) -> Tensor:
     """Last hidden states of the decoder under an explicit mask and explicit positions.
 
@@ -51,6 +112,7 @@ def decode(
         position_ids: Shape (batch, length), or (3, batch, length) for a decoder with M-RoPE.
         index: Shape (length,) or (batch, length): each token's index in the sequence that transformers would be given,
             which is where a sliding window is cut; a decoder without windows needs none.
+        slots: The image tokens, where the family does more with them than embed them.
 
     Returns:
         Shape (batch, length, dim), after the final norm.
@@ -58,11 +120,13 @@ def decode(
     Raises:
         ValueError: The decoder has a sliding window and no index is given, or layers of an unknown type.
     """
+    seen = None if slots is None else slots.seen(embeddings)
     output = cast(Any, model).get_decoder()(
         inputs_embeds=embeddings,
-        attention_mask=mask_argument(model, layer_biases(model, mask, embeddings.dtype, index)),
+        attention_mask=mask_argument(model, layer_biases(model, mask, embeddings.dtype, index, seen)),
         position_ids=position_ids,
         use_cache=False,
+        **({} if slots is None else slots.arguments(embeddings)),
     )
     return cast(Tensor, output.last_hidden_state)
 
@@ -92,7 +156,7 @@ def prefix_positions(model: PreTrainedModel, ids: Tensor, pixel_inputs: Mapping[
     the others count.
 
     Args:
-        model: Any of the three families.
+        model: A model of any family.
         ids: Token ids (length,), image placeholders included.
         pixel_inputs: The picture's processor output; its grid is read where there is one.
 

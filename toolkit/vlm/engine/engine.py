@@ -30,6 +30,7 @@ from toolkit.vlm.engine.request import MaskedImage, Request, masked_images
 from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of
 from toolkit.vlm.engine.vision_cache import ImageEncoder
 from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory
+from toolkit.vlm.reference import plain_answers
 
 _MAX_TOKENS = {"cpu": 3072}
 _MAX_ENTRIES = {"cpu": 1 << 21}
@@ -60,6 +61,8 @@ class Engine:
         by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
 
     Attributes:
+        adapter: The model's family.
+        model: The transformers model.
         tokens: Decoder tokens per batch, halved when memory runs out.
         encode: The vision tower with its memory.
     """
@@ -76,7 +79,8 @@ class Engine:
         by_words: bool = True,
         by_layers: bool = True,
     ) -> None:
-        self._model = model
+        self.adapter = adapter
+        self.model = model
         self._by_words = by_words
         self._by_layers = by_layers
         device = model.device
@@ -102,6 +106,8 @@ class Engine:
 
     def record(self) -> dict[str, Any]:
         """Batch sizes in force and how often memory ran out, for records."""
+        if not self.adapter.shares_prefix:
+            return {"path": "one ordinary pass per coalition"}
         return {
             "tokens_per_batch": self.tokens.size,
             "pixels_per_batch": self.encode.entries.size,
@@ -120,6 +126,8 @@ class Engine:
         Returns:
             For each request an array (n_values,): the finals of its first query, of its second, and so on.
         """
+        if not self.adapter.shares_prefix:
+            return [plain_answers(self, request) for request in requests]
         self._look_again()
         offsets = np.cumsum([0, *(sum(len(b.finals) for b in r.queries) for r in requests)])
         values = np.zeros(int(offsets[-1]))
@@ -134,7 +142,7 @@ class Engine:
 
     def _look_again(self) -> None:
         """Drop the image tokens of a model that has been changed in place."""
-        now = state(self._model)
+        now = state(self.model)
         if now != self._state:
             self._state = now
             self.forget()
@@ -143,7 +151,9 @@ class Engine:
         """Pictures in groups whose image tokens fit the cache together."""
         chunk: list[MaskedImage] = []
         held = 0
-        width = self._model.config.get_text_config().hidden_size * self._model.dtype.itemsize
+        config = self.model.config
+        width = (1 + self.adapter.n_layer_features(config)) * config.get_text_config().hidden_size
+        width *= self.model.dtype.itemsize
         for image in images:
             size = image.request.view.geometry.n_tokens * width
             if chunk and held + size > self._feature_bytes:
@@ -167,14 +177,18 @@ class Engine:
         return rows[n:]
 
     def _decode(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
-        device, model = self._model.device, self._model
+        device, model = self.model.device, self.model
         batch = RowBatch(rows, multiple=8 if device.type == "cuda" else 1)
         mask = decoder.tree_mask(torch.from_numpy(batch.ends).to(device))
         positions = torch.from_numpy(batch.positions).to(device)
         read = torch.arange(len(rows), device=device)[:, None], torch.from_numpy(batch.read).to(device)
         index = torch.from_numpy(batch.index).to(device)
-        inputs = (model, self._embed(rows, batch), mask, positions if len(positions) > 1 else positions[0])
-        states = stack.read_states(*inputs, read, index) if self._by_layers else decoder.decode(*inputs, index)[read]
+        embeddings, slots = self._embed(rows, batch)
+        inputs = (model, embeddings, mask, positions if len(positions) > 1 else positions[0])
+        if self._by_layers:
+            states = stack.read_states(*inputs, read, index, slots)
+        else:
+            states = decoder.decode(*inputs, index, slots)[read]
         row, slot = torch.from_numpy(batch.states).to(device)
         logits = decoder.lm_head(model, states[row, slot])
         state, token = torch.from_numpy(batch.answers).to(device)
@@ -185,11 +199,12 @@ class Engine:
         self._counters.queries += sum(len(row.queries) for row in rows)
         self._counters.tokens += sum(row.length for row in rows)
 
-    def _embed(self, rows: Sequence[Row], batch: RowBatch) -> Tensor:
-        """Word embeddings with the image tokens in their places, (B, L, dim)."""
-        embeddings = decoder.embed(self._model, torch.from_numpy(batch.ids).to(self._model.device))
+    def _embed(self, rows: Sequence[Row], batch: RowBatch) -> tuple[Tensor, decoder.ImageSlots]:
+        """Word embeddings with the image tokens in their places, (B, L, dim), and these places."""
+        device = self.model.device
+        embeddings = decoder.embed(self.model, torch.from_numpy(batch.ids).to(device))
         places = [row.view.prompt.image_positions for row in rows]
         number = np.repeat(np.arange(len(rows)), [len(place) for place in places])
-        where = (torch.from_numpy(number), torch.from_numpy(np.concatenate(places)))
-        embeddings[where] = torch.cat([row.features for row in rows]).to(embeddings.dtype)
-        return embeddings
+        where = (torch.from_numpy(number).to(device), torch.from_numpy(np.concatenate(places)).to(device))
+        features = torch.cat([row.features for row in rows])
+        return decoder.insert_images(embeddings, features, where, both_ways=self.adapter.both_ways)

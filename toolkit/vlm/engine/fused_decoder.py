@@ -1,6 +1,6 @@
 """The decoder stack layer by layer, with its last layer only where an answer is read.
 
-The decoders of all three families are one stack: RMS norm, grouped-query attention with rotary positions, RMS norm,
+The decoders of most families are one stack: RMS norm, grouped-query attention with rotary positions, RMS norm,
 gated MLP. Scoring reads one hidden state in twenty, so the last layer needs keys and values of every token but
 queries, projection and MLP of the read ones alone. A decoder of another kind, or with a hook anywhere in it, runs as
 transformers runs it.
@@ -8,6 +8,7 @@ transformers runs it.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any, cast
 
 import torch
@@ -22,7 +23,7 @@ from toolkit.vlm.engine.masks import layer_biases
 from toolkit.vlm.engine.patches import is_known_class
 from toolkit.vlm.engine.rotary import RotaryTable
 
-_LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer")
+_LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer", "Qwen3VLTextDecoderLayer")
 _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 
 
@@ -44,29 +45,36 @@ def read_states(
     position_ids: Tensor,
     read: tuple[Tensor, Tensor],
     index: Tensor | None = None,
+    slots: decoder.ImageSlots | None = None,
 ) -> Tensor:
     """Last hidden states of some tokens, as :func:`toolkit.vlm.engine.decoder.decode` gives for all.
 
     Args:
-        model: Any of the three families.
+        model: A model of any family.
         embeddings: Shape (batch, length, dim).
         mask: Bool (batch, length, length), as ``decode`` takes.
         position_ids: Shape (batch, length), or (3, batch, length).
-        read: Rows (batch, 1) and columns (batch, n_read) of the tokens.
+        read: Rows (batch, 1) and columns (batch, n_read) of the tokens, none of them an image token.
         index: Each token's index in the whole sequence, as ``decode`` takes.
+        slots: The image tokens, as ``decode`` takes.
 
     Returns:
         Shape (batch, n_read, dim), after the final norm.
     """
     if not is_known(model):
-        return decoder.decode(model, embeddings, mask, position_ids, index)[read]
+        return decoder.decode(model, embeddings, mask, position_ids, index, slots)[read]
     stack = _text_model(model)
-    biases = layer_biases(model, mask, embeddings.dtype, index)
+    seen = None if slots is None else slots.seen(embeddings)
+    biases = layer_biases(model, mask, embeddings.dtype, index, seen)
     cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
     turn = RotaryTable.of_heads(cosine, sine, stack.config.num_attention_heads)
+    length = embeddings.shape[1]
     hidden = embeddings.flatten(0, 1)
-    for layer, bias in zip(stack.layers[:-1], biases, strict=False):
+    added = () if slots is None else slots.added
+    for layer, bias, more in zip_longest(stack.layers[:-1], biases[:-1], added[: len(biases) - 1]):
         hidden = _layer(layer, hidden, hidden, turn, turn, bias)
+        if slots is not None and more is not None:
+            hidden.index_add_(0, slots.where[0] * length + slots.where[1], more)
     rows, columns = read
     asking = hidden.view(embeddings.shape)[read].flatten(0, 1)
     hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), biases[-1][:, 0][rows, columns][:, None])

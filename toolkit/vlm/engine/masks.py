@@ -22,7 +22,7 @@ _CAUSAL = ("LlamaModel",)
 _ALIKE = ("MistralModel", "Phi3Model")
 """Decoders that give all layers one mask, with a window where the configuration has one."""
 
-_BY_LAYER = ("Qwen2Model", "Qwen3Model", "Qwen2_5_VLTextModel", "Gemma2Model")
+_BY_LAYER = ("Qwen2Model", "Qwen3Model", "Qwen2VLTextModel", "Qwen2_5_VLTextModel", "Gemma2Model", "Gemma3TextModel")
 """Decoders that take a mask for each of their layer types, which the configuration lists."""
 
 _UNREAD = {
@@ -43,7 +43,7 @@ def layer_windows(model: PreTrainedModel) -> tuple[int | None, ...]:
     """For each decoder layer the number of tokens that it sees, itself included; None sees all.
 
     As the decoder's class in transformers reads its configuration: Llama ignores windows, Mistral has one for all
-    layers, Qwen and Gemma-2 have one for the layers that ``layer_types`` names.
+    layers, Qwen and Gemma have one for the layers that ``layer_types`` names.
 
     Raises:
         UnknownAttentionError: Another layer type, or a decoder that is not listed here with any setting of this kind.
@@ -52,11 +52,12 @@ def layer_windows(model: PreTrainedModel) -> tuple[int | None, ...]:
     kind, config = type(stack).__name__, stack.config
     n_layers, window = int(config.num_hidden_layers), getattr(config, "sliding_window", None)
     types = tuple(getattr(config, "layer_types", None) or ())
-    if not getattr(config, "is_causal", True):
-        raise UnknownAttentionError(
-            f"{kind} of {type(model).__name__} attends both ways (is_causal is false in its configuration); only "
-            "causal decoders are scored here"
-        )
+    for setting, value in (("is_causal", False), ("use_bidirectional_attention", True)):
+        if getattr(config, setting, None) is value:
+            raise UnknownAttentionError(
+                f"{kind} of {type(model).__name__} attends both ways ({setting} is {str(value).lower()} in its "
+                "configuration); only causal decoders are scored here"
+            )
     if kind in _CAUSAL:
         return (None,) * n_layers
     if kind in _ALIKE:
@@ -99,7 +100,9 @@ def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return bias.masked_fill_(~mask, torch.finfo(dtype).min)[:, None]
 
 
-def layer_biases(model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index: Tensor | None) -> list[Tensor]:
+def layer_biases(
+    model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index: Tensor | None, seen: Tensor | None = None
+) -> list[Tensor]:
     """What is added to the attention scores of each layer; layers with one window share one tensor.
 
     Args:
@@ -108,6 +111,7 @@ def layer_biases(model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index
         dtype: Of the embeddings.
         index: Shape (length,) or (batch, length): each token's index in the sequence that transformers would be given.
             None where nothing is packed or left out, or for a decoder without windows.
+        seen: Bool like ``mask``: what row may attend to besides, behind it too; a window cuts this as well.
 
     Returns:
         For each layer (batch, 1, length, length).
@@ -116,6 +120,7 @@ def layer_biases(model: PreTrainedModel, mask: Tensor, dtype: torch.dtype, index
         ValueError: The decoder has windows, and no index is given.
     """
     windows = layer_windows(model)
+    mask = mask if seen is None else mask | seen
     made: dict[int | None, Tensor] = {}
     for window in dict.fromkeys(windows):
         made[window] = attention_bias(mask if window is None else mask & _is_near(window, index), dtype)

@@ -49,7 +49,8 @@ class ImageEncoder:
         by_shape: dict[tuple[Any, ...], list[_Key]] = {}
         for key, image in missing.items():
             view = image.request.view
-            by_shape.setdefault((*view.pixels.shape, view.geometry.rows), []).append(key)
+            geometry = view.geometry
+            by_shape.setdefault((*view.pixels.shape, geometry.rows, geometry.columns, geometry.size), []).append(key)
         for alike in by_shape.values():
             found.update(zip(alike, self._encode([missing[key] for key in alike]), strict=True))
         for key in missing:
@@ -77,7 +78,8 @@ class ImageEncoder:
     def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].request.view.geometry)
         with self._adapter.fast_vision(self._model):
-            return list(decoder.encode_images(self._model, inputs, len(images)))
+            n_layers = self._adapter.n_layer_features(self._model.config)
+            return list(decoder.encode_images(self._model, inputs, len(images), n_layers))
 
     def _pixels(self, images: Sequence[MaskedImage]) -> Tensor:
         """Pixel tensors of all pictures, (n, *pixel_shape)."""

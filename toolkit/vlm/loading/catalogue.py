@@ -87,5 +87,14 @@ for _entry in (
     CatalogueEntry("OpenGVLab/InternVL3_5-2B-HF", "internvl", "hub", 2_348_347_392, "apache-2.0", None, _SHAPE),
     CatalogueEntry("OpenGVLab/InternVL3_5-4B-HF", "internvl", "hub", 4_732_000_000, "apache-2.0", None, _SHAPE),
     CatalogueEntry("OpenGVLab/InternVL3_5-8B-HF", "internvl", "hub", 8_528_000_000, "apache-2.0", None, _SHAPE),
+    CatalogueEntry("Qwen/Qwen3-VL-2B-Instruct", "qwen3-vl", "hub", 2_130_000_000, "apache-2.0", None, _SHAPE),
+    CatalogueEntry("Qwen/Qwen3-VL-4B-Instruct", "qwen3-vl", "hub", 4_440_000_000, "apache-2.0", None, _SHAPE),
+    CatalogueEntry(
+        "llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava-onevision", "hub", 894_000_000, "apache-2.0", None, _SHAPE
+    ),
+    CatalogueEntry("HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3", "hub", 257_000_000, "apache-2.0", None, _SHAPE),
+    CatalogueEntry("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm", "hub", 2_250_000_000, "apache-2.0", None, _SHAPE),
+    CatalogueEntry("google/gemma-3-4b-it", "gemma3", "hub", 4_300_000_000, "gemma", None, _SHAPE),
+    CatalogueEntry("mistral-community/pixtral-12b", "pixtral", "hub", 12_680_000_000, "apache-2.0", None, _SHAPE),
 ):
     CATALOGUE.add(_entry.name, _entry)

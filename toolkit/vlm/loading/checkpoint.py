@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from toolkit.vlm.adapters.families import FAMILIES
+from toolkit.vlm.adapters.families import FAMILIES, family_key, why_unknown
 from toolkit.vlm.loading.digests import file_digests, whole_digest
 from toolkit.vlm.loading.integrity import SEAL, check_seal
 
@@ -93,7 +93,7 @@ def check_revision(name: str, revision: str | None, *, pinned: bool) -> None:
 
 
 def check_config(config: dict[str, Any], where: str) -> str:
-    """The model type of a config.json.
+    """The registry's name of the family of a config.json.
 
     Raises:
         CheckpointError: It needs code of its own, is of a family that the toolkit does not know, or names a number of
@@ -104,10 +104,12 @@ def check_config(config: dict[str, Any], where: str) -> str:
             f"{where} brings code of its own (auto_map), which the toolkit never runs; use a checkpoint in the "
             "transformers format (their names often end in -hf)"
         )
-    model_type = str(config.get("model_type", ""))
+    tower = config.get("vision_config")
+    tower_type = str(tower.get("model_type", "")) if isinstance(tower, dict) else ""
+    model_type = family_key(str(config.get("model_type", "")), tower_type)
     if model_type not in FAMILIES:
         kind = f"is a {model_type!r} model" if model_type else "names no model_type in its config.json"
-        raise CheckpointError(f"{where} {kind}; the toolkit has adapters for: {', '.join(FAMILIES)}")
+        raise CheckpointError(f"{where} {kind}; {why_unknown(model_type)}")
     for key, number in _numbers(config):
         if _COUNTED.search(key) and number > _MOST_MODULES:
             raise CheckpointError(

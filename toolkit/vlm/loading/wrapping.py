@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.adapters.adapter_base import Adapter
-from toolkit.vlm.adapters.families import FAMILIES, adapter_class
+from toolkit.vlm.adapters.families import FAMILIES, NOT_SCORED, adapter_class, family_key, why_unknown
 from toolkit.vlm.engine.fingerprint import config_digest, weights_digest
 from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.digests import whole_digest
@@ -57,11 +57,14 @@ def wrap(
         TypeError: It is no transformers model, or one that something is wrapped around; or no processor.
         ValueError: It is in training mode, lies on several devices, has a store and no name, or has the processor of
             another family.
-        CheckpointError: It would be scored as another model than it is.
+        CheckpointError: It would be scored as another model than it is, or is of a kind that is not scored.
     """
     _check_kind(model)
     _check_state(model)
-    model_type = str(model.config.model_type)
+    tower_type = str(getattr(getattr(model.config, "vision_config", None), "model_type", ""))
+    model_type = family_key(str(model.config.model_type), tower_type)
+    if model_type in NOT_SCORED and model_type not in FAMILIES:
+        raise CheckpointError(f"{type(model).__name__} is a {model_type!r} model; {why_unknown(model_type)}")
     if model_type not in FAMILIES:
         raise UnknownNameError("model family", model_type, FAMILIES)
     if store is not None and not name:

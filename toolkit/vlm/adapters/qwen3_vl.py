@@ -1,0 +1,41 @@
+"""Qwen3-VL: Qwen2.5-VL's dynamic grid, whole-image attention, and features of several tower layers (DeepStack)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import transformers
+
+from toolkit.vlm.adapters.qwen2_5_vl import Qwen2_5_VL
+
+
+class Qwen3VLProcessor(transformers.Qwen3VLProcessor):
+    """The released processor for images only.
+
+    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
+    """
+
+    def __init__(
+        self,
+        image_processor: object = None,
+        tokenizer: object = None,
+        chat_template: str | None = None,
+    ) -> None:
+        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)  # type: ignore[no-untyped-call]
+
+
+class Qwen3VL(Qwen2_5_VL):
+    """Adapter of ``Qwen3VLForConditionalGeneration``; one player per merged 2 x 2 block of patches.
+
+    DeepStack (Meng et al. 2024, arXiv 2406.04334): every image token brings a vector for each of the first decoder
+    layers, from deeper and deeper in the tower, which is added to its hidden state behind that layer.
+    """
+
+    family = "qwen3-vl"
+    model_type = "qwen3_vl"
+    model_class = "Qwen3VLForConditionalGeneration"
+    processor_class: ClassVar[Any] = Qwen3VLProcessor
+
+    def n_layer_features(self, config: Any) -> int:
+        """As many as the tower has layers that are read."""
+        return len(config.vision_config.deepstack_visual_indexes)
