@@ -100,7 +100,7 @@ def prior_rates(records: Sequence[CornerRecord], seed: int) -> list[Quantity]:
 
 
 def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) -> list[Quantity]:
-    """Mean total interaction, modality shares, and two countings of samples: by the sign of the interaction, and by gate."""
+    """Mean total interaction, modality shares, and samples counted by the interaction's sign and by gate."""
     shares = [modality_shares(r.corners) for r in records]
     gates = [gate_of(r.corners, noise.threshold) for r in records]
     lines = [
