@@ -68,7 +68,7 @@ class Diagnosis:
 
     def text(self, width: int | None = None) -> str:
         """The checks as a table, wrapped at ``width`` characters; None does not wrap."""
-        names = max(len(check.name) for check in self.checks)
+        names = max((len(check.name) for check in self.checks), default=0)
         lines = []
         for check in self.checks:
             lines += _hanging(f"{_SIGNS[check.state]}  {check.name:<{names}}  ", check.found, width)

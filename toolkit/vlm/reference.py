@@ -22,7 +22,6 @@ from toolkit.vlm.engine.autocast import without_autocast
 if TYPE_CHECKING:
     from toolkit.vlm.adapters.adapter_base import Adapter
     from toolkit.vlm.engine.request import Request
-    from toolkit.vlm.sample_game import SampleGame
     from toolkit.vlm.view import View
 
 
@@ -37,6 +36,19 @@ class Parts(Protocol):
     @property
     def model(self) -> PreTrainedModel:
         """The transformers model."""
+        ...
+
+
+class PlainGame(Protocol):
+    """What the plain path needs of a sample's game."""
+
+    vlm: Parts
+    view: View
+    token_ids: tuple[int, ...]
+    baseline: str
+
+    def of_tokens(self, coalitions: Coalitions) -> Coalitions:
+        """The coalitions as those of image cells and question tokens."""
         ...
 
 
@@ -110,7 +122,7 @@ def plain_answers(vlm: Parts, request: Request) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def plain_values(game: SampleGame, coalitions: Coalitions) -> Values:
+def plain_values(game: PlainGame, coalitions: Coalitions) -> Values:
     """The game's values, computed the plain way; shape (n_coalitions,)."""
     vlm, view, target = game.vlm, game.view, game.token_ids
     n_image = view.players.n_image

@@ -278,7 +278,7 @@ def test_code_in_a_checkpoint_is_refused(copy: Path) -> None:
 def test_another_architecture_is_refused(copy: Path) -> None:
     (copy / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(
-        CheckpointError, match="'bert' model; the toolkit has adapters for: llava, qwen2_5_vl, internvl"
+        CheckpointError, match="'bert' model; the toolkit has adapters for: llava, qwen2_5_vl, .*internvl"
     ):
         load_vlm(copy)
     (copy / "config.json").write_text("{}")
