@@ -7,7 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.tiny_models import FAMILIES, box_of, eager_attention, sharp_vlm, tiny_sample, tiny_vlm
+from support.tiny_models import (
+    FAMILIES,
+    box_of,
+    eager_attention,
+    sharp_vlm,
+    slope_along_activation,
+    tiny_sample,
+    tiny_vlm,
+)
 
 from toolkit.explainers import explain
 from toolkit.explainers.grad_cam import DEPTH, GradCam
@@ -146,28 +154,10 @@ def test_rollout_equals_the_product_of_full_matrices(family: str, by_gradient: b
 def test_grad_cam_is_the_derivative_along_a_players_activation(family: str) -> None:
     """n * score_p = d/de logit(A + e * A_p at every player): a finite difference that uses no gradient."""
     box = box_of(family)
-    layers = anatomy(box.model).decoder_layers
-    layer = layers[layer_index(len(layers), DEPTH)]
-    where = torch.cat([box.image_positions, box.text_positions])
-    seen: list[torch.Tensor] = []
-    with torch.no_grad():
-        with hooks([layer.post_attention_layernorm.register_forward_hook(lambda m, a, out: seen.append(out))]):
-            box.logit(box.pixels, box.question)
-        scores = activation_map(box, box.pixels, DEPTH)
-        for player in (0, 17, 40):
-            direction = torch.zeros_like(seen[0])
-            direction[0, where] = seen[0][0, where[player]]
-            values = []
-            for step in (1e-2, -1e-2):
-                bump = layer.post_attention_layernorm.register_forward_hook(
-                    lambda m, a, out, step=step, direction=direction: out + step * direction
-                )
-                with hooks([bump]):
-                    values.append(float(box.logit(box.pixels, box.question)))
-            slope = (values[0] - values[1]) / 2e-2
-            assert slope / len(where) == pytest.approx(
-                float(scores[player]), abs=2e-4 + 0.01 * abs(float(scores[player]))
-            )
+    scores = activation_map(box, box.pixels, DEPTH)
+    for player in (0, 17, 40):
+        slope = slope_along_activation(box, DEPTH, player)
+        assert slope == pytest.approx(float(scores[player]), abs=2e-4 + 0.01 * abs(float(scores[player])))
 
 
 def test_the_layer_is_a_fraction_of_the_depth() -> None:

@@ -41,9 +41,9 @@ def test_every_block_of_both_towers_balances(vlm: LoadedVLM) -> None:
     parts = anatomy(vlm.model)
     names = {module: name for name, module in vlm.model.named_modules()}
     bridge = balances[len(parts.vision_layers)]
-    blocks = [balance.block for balance in balances if balance is not bridge]
+    blocks = [balance.layer for balance in balances if balance is not bridge]
     assert blocks == [names[block] for block in (*parts.vision_layers, *parts.decoder_layers)]
-    assert bridge.block.split(".")[-1] in ("multi_modal_projector", "merger")
+    assert bridge.layer.split(".")[-1] in ("multi_modal_projector", "merger")
     assert abs(bridge.bias) > 1e-4, "the bridge's books must have had something to say"
     assert max(balance.error for balance in balances) < 1e-4
     assert balances[-1].leaving == pytest.approx(logit, rel=1e-4), "the final norm and head lose nothing"

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 import torch
 from support.fakes import PAIRS, P, ToyVLM, first_order, shapley, toy_sample
-from support.tiny_models import box_of, eager_attention, sharp_vlm, tiny_sample, tiny_vlm
+from support.tiny_models import box_of, eager_attention, sharp_vlm, slope_along_activation, tiny_sample, tiny_vlm
 
 from toolkit.explainers import EXPLAINERS, explain
 from toolkit.explainers.grad_cam import DEPTH
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.attention import Trace, trace
-from toolkit.explainers.internals.cam import layer_index
 from toolkit.explainers.internals.scope import hooks
 from toolkit.vlm.model import LoadedVLM
 
@@ -42,24 +41,8 @@ def scores_of(name: str, vlm: LoadedVLM | None = None, seed: int = 0) -> np.ndar
 
 
 def check_grad_cam(name: str) -> None:
-    """n * score_p is the slope of the logit along the activation of player p, by finite differences."""
-    box = box_of("llava")
-    layers = anatomy(box.model).decoder_layers
-    norm = layers[layer_index(len(layers), DEPTH)].post_attention_layernorm
-    where = torch.cat([box.image_positions, box.text_positions])
-    seen: list[torch.Tensor] = []
-    scores, player = scores_of(name), 17
-    values = []
-    with torch.no_grad():
-        with hooks([norm.register_forward_hook(lambda m, a, out: seen.append(out))]):
-            box.logit(box.pixels, box.question)
-        direction = torch.zeros_like(seen[0])
-        direction[0, where] = seen[0][0, where[player]]
-        for step in (1e-2, -1e-2):
-            with hooks([norm.register_forward_hook(lambda m, a, out, step=step: out + step * direction)]):
-                values.append(float(box.logit(box.pixels, box.question)))
-    slope = (values[0] - values[1]) / 2e-2 / len(where)
-    assert slope == pytest.approx(float(scores[player]), abs=2e-4 + 0.01 * abs(slope))
+    scores, slope = scores_of(name), slope_along_activation(box_of("llava"), DEPTH, 17)
+    assert slope == pytest.approx(float(scores[17]), abs=2e-4 + 0.01 * abs(slope))
 
 
 def check_llava_cam(name: str) -> None:

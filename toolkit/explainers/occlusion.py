@@ -24,7 +24,8 @@ from toolkit.vlm.protocol import VLM
 
 def lost(values: Values) -> Scores:
     """v(all) - v(all without i), (n_players,), of the values of everybody and of each leave-one-out."""
-    return values[0] - values[1:]
+    scores: Scores = values[0] - values[1:]
+    return scores
 
 
 @dataclass(frozen=True)
