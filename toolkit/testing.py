@@ -121,6 +121,7 @@ class FakeWhiteBox(WhiteBox):
         self.question = torch.zeros(1, players.n_text, 3, dtype=torch.float64)
         self.question[..., 0] = 1
         self.baseline_pixels, self.baseline_question = torch.zeros_like(pixels), torch.zeros_like(self.question)
+        self.grid = (pixels.shape[-2] // 2, pixels.shape[-1] // 2)
         self.target_ids = (0,)
 
     def logit(self, pixels: Tensor, question: Tensor) -> Tensor:
@@ -149,8 +150,7 @@ class FakeWhiteBox(WhiteBox):
     def __call__(self, coalitions: Coalitions) -> Values:
         """P(target) of each coalition, by masking pixels and embeddings."""
         kept = torch.from_numpy(check_coalitions(coalitions, self.players).astype(np.float64))
-        rows, columns = (side // 2 for side in self.pixels.shape[-2:])
-        cells = kept[:, : self.players.n_image].reshape(-1, 1, rows, columns)
+        cells = kept[:, : self.players.n_image].reshape(-1, 1, *self.grid)
         mask = cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
         with torch.no_grad():
             p = self.logit(self.pixels * mask, self.question * kept[:, self.players.n_image :, None])
