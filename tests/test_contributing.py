@@ -20,16 +20,16 @@ DOCUMENT = Path(__file__).parents[1] / "CONTRIBUTING.md"
 
 
 def blocks() -> dict[str, str]:
-    """Heading -> its first block of Python."""
+    """Heading -> its blocks of Python."""
     sections = re.split(r"^## ", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    found = {section.split("\n")[0]: re.search(r"```python\n(.*?)```", section, re.DOTALL) for section in sections}
-    return {heading: match[1] for heading, match in found.items() if match}
+    found = {section.split("\n")[0]: re.findall(r"```python\n(.*?)```", section, re.DOTALL) for section in sections}
+    return {heading: "\n".join(code) for heading, code in found.items() if code}
 
 
-def run(heading: str) -> dict:
+def run(*headings: str) -> None:
     names: dict = {"__name__": "printed"}
-    exec(compile(blocks()[heading], str(DOCUMENT), "exec"), names)
-    return names
+    for heading in headings:
+        exec(compile(blocks()[heading], str(DOCUMENT), "exec"), names)
 
 
 def test_every_block_of_python_is_run_by_a_test() -> None:
@@ -39,9 +39,8 @@ def test_every_block_of_python_is_run_by_a_test() -> None:
 def test_the_explainer_and_the_metric_of_the_page() -> None:
     vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
     sample = toolkit.load_samples("scenes-existence", n=1)[0]
-    run("An explainer")
-    run("A metric")
     try:
+        run("An explainer", "A metric")
         found = toolkit.explain("one-by-one", vlm, sample)
         known = toolkit.explain("occlusion", vlm, sample)
         np.testing.assert_allclose(found.scores, known.scores, atol=1e-5)  # other batches
@@ -53,8 +52,9 @@ def test_the_explainer_and_the_metric_of_the_page() -> None:
             better[own[np.argsort(-found.scores[own], kind="stable")][: round(len(own) / 2)]] = True
         assert scores["top-half"].value == pytest.approx(game(better[None])[0], abs=1e-9)
     finally:
-        EXPLAINERS.remove("one-by-one")
-        METRICS.remove("top-half")
+        for registry, name in ((EXPLAINERS, "one-by-one"), (METRICS, "top-half")):
+            if name in registry:
+                registry.remove(name)
 
 
 def test_the_dataset_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from support.paper_vlm import PaperVLM, paper_sample
+from support.fakes import paper_vlm
 
 import toolkit
 from toolkit.audit.explainers.sanity_checks import cost
@@ -13,20 +13,21 @@ from toolkit.games.coalition_plan import plan_coalitions
 from toolkit.measuring import COLUMNS, measure
 from toolkit.synergy import METRICS, MetricSpec, Score, evaluate_all
 from toolkit.synergy.metrics import Metric
+from toolkit.testing import fake_sample
 from toolkit.vlm.protocol import forget
 from toolkit.vlm.sample_game import SampleGame
 
-SAMPLES = [paper_sample(i) for i in range(2)]
+SAMPLES = [fake_sample(i) for i in range(2)]
 
 
 def test_one_row_per_sample_explainer_seed_and_metric():
-    table = measure(PaperVLM("and"), SAMPLES, ["oracle", "random"], ["f-syn", "srg-image"], seeds=(3, 4))
+    table = measure(paper_vlm("and"), SAMPLES, ["oracle", "random"], ["f-syn", "srg-image"], seeds=(3, 4))
     assert list(table) == list(COLUMNS)
     counts = table.groupby(["explainer", "seed"]).size().to_dict()
     assert counts == {("oracle", 3): 4, ("random", 3): 4, ("random", 4): 4}
     assert table["reason"].isna().all()
     scored = evaluate_all(
-        PaperVLM("and").game(SAMPLES[0]), [toolkit.explain("random", PaperVLM("and"), SAMPLES[0], seed=4)],
+        paper_vlm("and").game(SAMPLES[0]), [toolkit.explain("random", paper_vlm("and"), SAMPLES[0], seed=4)],
         metrics=["f-syn"],
     )  # fmt: skip
     mine = table.query("sample == @SAMPLES[0].id and explainer == 'random' and seed == 4 and metric == 'f-syn'")
@@ -37,7 +38,7 @@ def test_an_explainer_that_fails_leaves_a_reason_and_the_others_their_rows():
     def broken(vlm, sample):
         raise RuntimeError("no gradient")
 
-    table = measure(PaperVLM("and"), SAMPLES, [broken, "oracle"], ["f-syn"])
+    table = measure(paper_vlm("and"), SAMPLES, [broken, "oracle"], ["f-syn"])
     assert table[table["explainer"] == "broken"]["reason"].tolist() == ["RuntimeError: no gradient"] * 2
     assert table[table["explainer"] == "broken"]["value"].isna().all()
     assert table[table["explainer"] == "oracle"]["value"].notna().all()
@@ -47,7 +48,7 @@ def test_an_explainer_that_fails_leaves_a_reason_and_the_others_their_rows():
 def test_nothing_to_measure_is_said(missing):
     asked = {"samples": SAMPLES, "explainers": ["oracle"], "metrics": ["f-syn"], "seeds": (0,)} | {missing: []}
     with pytest.raises(ValueError, match=f"nothing to measure.*0 {missing}"):
-        measure(PaperVLM("and"), **asked)
+        measure(paper_vlm("and"), **asked)
 
 
 def test_metrics_with_one_function_of_coalitions_are_views_of_one_measurement(monkeypatch):
@@ -63,8 +64,8 @@ def test_metrics_with_one_function_of_coalitions_are_views_of_one_measurement(mo
             return real(*args, **kwargs)
 
         monkeypatch.setattr(module, "top_coalitions", counted)
-    game = PaperVLM("and").game(SAMPLES[0])
-    attribution = toolkit.explain("oracle", PaperVLM("and"), SAMPLES[0])
+    game = paper_vlm("and").game(SAMPLES[0])
+    attribution = toolkit.explain("oracle", paper_vlm("and"), SAMPLES[0])
     evaluate_all(game, [attribution])
     assert sorted(calls) == ["image", "image", "text", "text"]
 
@@ -80,8 +81,8 @@ def test_a_metric_sees_only_the_values_that_it_asked_for():
         seen.append(values)
         return Score(spec, float(values[1] - values[0]), np.ones(1), values)
 
-    game = PaperVLM("and").game(SAMPLES[0])
-    attribution = toolkit.explain("oracle", PaperVLM("and"), SAMPLES[0])
+    game = paper_vlm("and").game(SAMPLES[0])
+    attribution = toolkit.explain("oracle", paper_vlm("and"), SAMPLES[0])
     [found] = evaluate_all(game, [attribution], metrics=["f-syn", Metric(spec, ends, score)])
     assert list(found) == ["f-syn", "ends"]
     assert seen[0].tolist() == game(ends(attribution, 10)).tolist()

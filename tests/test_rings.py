@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -59,6 +60,19 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 def test_a_file_name_occurs_once() -> None:
     names = Counter(path.name for path in modules().values() if path.name not in ("__init__.py", "__main__.py"))
     assert {name: n for name, n in names.items() if n > 1} == {}
+
+
+def test_no_test_borrows_from_a_test() -> None:
+    """What several tests share is in tests/support."""
+    borrowed = {
+        (path.name, name)
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        if re.search(r"(^|\.)test_", name)
+    }
+    assert borrowed == set()
 
 
 def test_the_contracts_are_kept() -> None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from support.tiny_models import untrained_vlm
+
 from toolkit.course.front_figure import front_figure
 from toolkit.datasets import load_samples
-from toolkit.scenes.training.tiny import build_tiny
-from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm.adapters.families import adapter_class
-from toolkit.vlm.model import LoadedVLM
 
 
 def test_front_figure_says_what_it_shows(tmp_path: Path) -> None:
-    model, processor = build_tiny("llava", VOCABULARY, seed=0)
-    vlm = LoadedVLM("untrained", adapter_class("llava")(processor), model.eval())
     sample = load_samples("scenes-choice", n=1)[0]
-    drawing = front_figure(vlm, sample, ("input-x-gradient", "random"))
+    drawing = front_figure(untrained_vlm(), sample, ("input-x-gradient", "random"))
     assert sample.question in drawing.alt
     assert "input-x-gradient" in drawing.alt
     picture, cells, bars, curves = drawing.figure.axes

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.paper_vlm import PaperVLM, paper_sample
+from support.fakes import paper_vlm
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -22,9 +22,10 @@ from toolkit.course import lesson_08 as eighth
 from toolkit.datasets.sample import Corners
 from toolkit.measuring import measure
 from toolkit.redundancy.gates import gate_of
+from toolkit.testing import fake_sample
 
 LESSONS = [importlib.import_module(f"toolkit.course.lesson_0{number}") for number in range(9)]
-SAMPLES = [paper_sample(number) for number in range(4)]
+SAMPLES = [fake_sample(number) for number in range(4)]
 
 MISTAKES = {
     "check_accuracy": [lambda a, b: sum(x == y for x, y in zip(a, b, strict=True)), lambda a, b: 1.0],
@@ -104,7 +105,7 @@ def test_noise_of_sd_a_fifth_has_the_floor_on_paper():
 
 
 def test_the_surrogate_is_the_exact_index_on_an_and_gate():
-    table = fourth.surrogate_table(PaperVLM("and"), SAMPLES[:1], ["oracle", "anti-oracle"], steps=4, n_background=2)
+    table = fourth.surrogate_table(paper_vlm("and"), SAMPLES[:1], ["oracle", "anti-oracle"], steps=4, n_background=2)
     best = table.set_index("explainer")
     assert best.loc["oracle", "surrogate"] == pytest.approx(0.45)
     assert best.loc["oracle", "exact"] == pytest.approx(0.45)
@@ -130,12 +131,12 @@ def test_share_right_counts_and_refuses_lists_of_different_length():
 
 
 def test_means_keep_the_order_of_the_explainers():
-    table = measure(PaperVLM("and"), SAMPLES[:1], ["random", "oracle"], ["f-syn"])
+    table = measure(paper_vlm("and"), SAMPLES[:1], ["random", "oracle"], ["f-syn"])
     assert list(experiments.means(table).index) == ["random", "oracle"]
 
 
 def test_tables_are_read_by_sample_by_mean_and_by_rank():
-    table = measure(PaperVLM("and"), SAMPLES[:3], ["oracle", "random"], ["srg-image", "f-syn"])
+    table = measure(paper_vlm("and"), SAMPLES[:3], ["oracle", "random"], ["srg-image", "f-syn"])
     assert experiments.by_sample(table, "f-syn").shape == (3, 2)
     assert experiments.means(table).loc["oracle", "srg-image"] == pytest.approx(0.405)
     assert experiments.ranks(table, ["f-syn"])["f-syn"]["oracle"] == 1
@@ -145,7 +146,7 @@ def test_tables_are_read_by_sample_by_mean_and_by_rank():
 
 def test_costs():
     assert seventh.total_coalitions(preset("paper")) == 8917 * 3 * 652
-    assert seventh.speed(PaperVLM("and"), SAMPLES[0]) > 0
+    assert seventh.speed(paper_vlm("and"), SAMPLES[0]) > 0
 
 
 def test_the_commands_of_lesson_07_are_accepted_as_printed(tmp_path, monkeypatch):
@@ -165,12 +166,12 @@ def test_the_commands_of_lesson_07_are_accepted_as_printed(tmp_path, monkeypatch
 
 
 def test_the_report_card_passes_what_is_right_and_separates_nothing_on_a_blind_model():
-    card = eighth.report_card(PaperVLM("and"), SAMPLES, "oracle")
+    card = eighth.report_card(paper_vlm("and"), SAMPLES, "oracle")
     assert card["metric: oracle above random"].verdict == "pass"
     assert card["explainer: oracle above random"].verdict == "pass"
     assert card["how many samples"].value == "4"
     assert "<table" in card._repr_html_()
-    blind = eighth.report_card(PaperVLM("text"), SAMPLES, "oracle")
+    blind = eighth.report_card(paper_vlm("text"), SAMPLES, "oracle")
     assert blind["metric: oracle above random"].verdict == "not separated"
     with pytest.raises(KeyError, match="no line"):
         card["who won"]

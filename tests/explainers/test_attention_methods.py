@@ -7,7 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from support.tiny_boxes import FAMILIES, TinyBox, TinyVLM, tiny_sample, tiny_vlm
+from support.tiny_models import (
+    FAMILIES,
+    box_of,
+    eager_attention,
+    sharp_vlm,
+    slope_along_activation,
+    tiny_sample,
+    tiny_vlm,
+)
 
 from toolkit.explainers import explain
 from toolkit.explainers.grad_cam import DEPTH, GradCam
@@ -25,35 +33,11 @@ from toolkit.explainers.internals.scope import (
     masked_softmax,
 )
 from toolkit.explainers.llava_cam import LlavaCam
+from toolkit.vlm.engine import decoder
+from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.white_box import SampleWhiteBox
 
 METHODS = ("rollout", "grad-rollout", "attention-last", "grad-cam", "llava-cam", "attn-lrp", "tam")
-
-
-def box_of(family: str):
-    return tiny_vlm(family).white_box(tiny_sample(), target="yes")
-
-
-def eager_attention(vlm: TinyVLM, box) -> dict[str, list[torch.Tensor]]:
-    """Weights that the model itself returns with eager attention, by module name, differentiable."""
-    vlm.model.set_attn_implementation("eager")
-    seen: dict[str, list[torch.Tensor]] = {}
-    softmax = torch.nn.functional.softmax
-    current: list[str] = []
-    try:
-        with hooks([]) as handles, pytest.MonkeyPatch.context() as patch:
-            for name, module in attention_modules(vlm.model).items():
-                handles.append(module.register_forward_pre_hook(lambda *_, name=name: current.append(name)))
-
-            def spy(*args, **kwargs):
-                out = softmax(*args, **kwargs)
-                seen.setdefault(current[-1], []).append(out)
-                return out
-
-            patch.setattr(torch.nn.functional, "softmax", spy)
-            logit = box.logit(box.pixels.clone().requires_grad_(True), box.question)
-    finally:
-        vlm.model.set_attn_implementation("sdpa")
-    return {"logit": [logit], **seen}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -103,7 +87,7 @@ def test_a_players_patches_are_those_that_its_pixels_change(family: str) -> None
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_merge_is_read_without_running_the_decoder_or_keeping_the_towers_graph(family: str) -> None:
     """What rollout keeps beside its attention is what lies between the towers, as its memory line says."""
-    vlm = TinyVLM(family)
+    vlm = sharp_vlm(family)
     vlm.model.requires_grad_(False)
     box = vlm.white_box(tiny_sample(), target="yes")
     ran: list[str] = []
@@ -166,62 +150,14 @@ def test_rollout_equals_the_product_of_full_matrices(family: str, by_gradient: b
     assert float(rolled.decoder.sum()) == pytest.approx(1, abs=1e-12)
 
 
-def test_rollout_of_uniform_attention_in_closed_form() -> None:
-    """With queries at zero, each position attends evenly to itself and all before; the rollout is solved by hand."""
-    vlm = TinyVLM("llava")
-    with torch.no_grad():
-        for name, parameter in vlm.model.named_parameters():
-            if "q_proj" in name:
-                parameter.zero_()
-    box = vlm.white_box(tiny_sample(), target="yes")
-    n = len(box.ids)
-    last = explain("attention-last", vlm, tiny_sample(), target="yes").scores
-    np.testing.assert_allclose(last, 1 / n, atol=1e-7)
-    counts = np.arange(1, n + 1)
-    step = (np.tril(np.ones((n, n))) / counts[:, None] + np.eye(n)) / 2
-    row = np.linalg.matrix_power(step, len(anatomy(vlm.model).decoder_layers))[-1]
-    tower = (np.full((37, 37), 1 / 37) + np.eye(37)) / 2
-    image = np.concatenate([[0.0], row[box.image_positions]]) @ tower @ tower
-    scores = explain("rollout", vlm, tiny_sample(), target="yes").scores
-    np.testing.assert_allclose(scores, [*image[1:], *row[box.text_positions]], atol=1e-7)
-
-
-def test_attention_last_reads_the_predicting_position_of_the_last_layer() -> None:
-    vlm, box = tiny_vlm("llava"), box_of("llava")
-    own = eager_attention(vlm, box)
-    last = len(anatomy(vlm.model).decoder_layers) - 1
-    weights = own[f"model.language_model.layers.{last}.self_attn"][0][0].mean(0)[-1]
-    expected = weights[torch.cat([box.image_positions, box.text_positions])].detach().numpy()
-    scores = explain("attention-last", vlm, tiny_sample(), target="yes").scores
-    np.testing.assert_allclose(scores, expected, atol=1e-6)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_grad_cam_is_the_derivative_along_a_players_activation(family: str) -> None:
     """n * score_p = d/de logit(A + e * A_p at every player): a finite difference that uses no gradient."""
     box = box_of(family)
-    layers = anatomy(box.model).decoder_layers
-    layer = layers[layer_index(len(layers), DEPTH)]
-    where = torch.cat([box.image_positions, box.text_positions])
-    seen: list[torch.Tensor] = []
-    with torch.no_grad():
-        with hooks([layer.post_attention_layernorm.register_forward_hook(lambda m, a, out: seen.append(out))]):
-            box.logit(box.pixels, box.question)
-        scores = activation_map(box, box.pixels, DEPTH)
-        for player in (0, 17, 40):
-            direction = torch.zeros_like(seen[0])
-            direction[0, where] = seen[0][0, where[player]]
-            values = []
-            for step in (1e-2, -1e-2):
-                bump = layer.post_attention_layernorm.register_forward_hook(
-                    lambda m, a, out, step=step, direction=direction: out + step * direction
-                )
-                with hooks([bump]):
-                    values.append(float(box.logit(box.pixels, box.question)))
-            slope = (values[0] - values[1]) / 2e-2
-            assert slope / len(where) == pytest.approx(
-                float(scores[player]), abs=2e-4 + 0.01 * abs(float(scores[player]))
-            )
+    scores = activation_map(box, box.pixels, DEPTH)
+    for player in (0, 17, 40):
+        slope = slope_along_activation(box, DEPTH, player)
+        assert slope == pytest.approx(float(scores[player]), abs=2e-4 + 0.01 * abs(float(scores[player])))
 
 
 def test_the_layer_is_a_fraction_of_the_depth() -> None:
@@ -264,28 +200,21 @@ def test_nothing_is_left_behind_also_after_an_error(family: str, method: str) ->
     first = explain(method, vlm, sample, target="yes").scores
     assert leftovers(before, fingerprint(vlm.model)) == []
     np.testing.assert_array_equal(first, explain(method, vlm, sample, target="yes").scores)
-    broken = TinyVLM.white_box
+    logits = SampleWhiteBox._logits
 
-    def failing(self, *args, **kwargs):
-        box = broken(self, *args, **kwargs)
-        score = box.logits
-
-        def logits(pixels, question):
-            score(pixels, question)
-            raise RuntimeError("out of luck")
-
-        box.logits = logits
-        return box
+    def failing(*args):
+        logits(*args)
+        raise RuntimeError("out of luck")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TinyVLM, "white_box", failing)
+        patch.setattr(SampleWhiteBox, "_logits", failing)
         with pytest.raises(RuntimeError, match="out of luck"):
             explain(method, vlm, sample, target="yes")
     assert leftovers(before, fingerprint(vlm.model)) == []
 
 
 def test_the_fingerprint_sees_hooks_configurations_gradients_and_weights() -> None:
-    vlm = TinyVLM("llava")
+    vlm = sharp_vlm("llava")
     norm = vlm.model.model.language_model.norm
     before = fingerprint(vlm.model)
     handle = norm.register_forward_hook(lambda *_: None)
@@ -352,7 +281,7 @@ def test_short_memory_makes_smaller_batches_and_the_same_scores(monkeypatch: pyt
     vlm, sample = tiny_vlm("llava"), tiny_sample()
     free = explain("smoothgrad", vlm, sample, target="yes").scores
     rows: list[int] = []
-    score = TinyBox.score
+    score = SampleWhiteBox.score
 
     def counted(self, pixels, question):
         rows.append(len(pixels))
@@ -360,40 +289,44 @@ def test_short_memory_makes_smaller_batches_and_the_same_scores(monkeypatch: pyt
 
     one = backward_bytes(vlm.white_box(sample, target="yes"))
     monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: int(3.9 * one))
-    monkeypatch.setattr(TinyBox, "score", counted)
+    monkeypatch.setattr(SampleWhiteBox, "score", counted)
     short = explain("smoothgrad", vlm, sample, target="yes").scores
     assert max(rows) == 3
     np.testing.assert_allclose(short, free, atol=1e-5 * np.abs(free).max())
 
 
-class BlindToOneCell(TinyVLM):
+@pytest.fixture
+def blind_to_one_cell(monkeypatch: pytest.MonkeyPatch) -> LoadedVLM:
     """A tower that mixes no patches, and a decoder that may not look at cell 14: the cell provably does not matter."""
 
-    def __init__(self) -> None:
-        super().__init__("llava")
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                if "vision_tower" in name and "out_proj" in name:
-                    parameter.zero_()
+    def no_mixing(name: str, parameter: torch.nn.Parameter) -> None:
+        if "vision_tower" in name and "out_proj" in name:
+            parameter.zero_()
 
-    def white_box(self, sample, *, target=None, baseline="blur"):
-        box = super().white_box(sample, target=target, baseline=baseline)
-        box.hidden = 14
-        return box
+    vlm, decode = sharp_vlm("llava", change=no_mixing), decoder.decode
+    hidden = int(vlm.white_box(tiny_sample(), target="yes").image_positions[14])
+
+    def blind(model, rows, mask, *where):
+        mask = mask.clone()
+        mask[:, hidden + 1 :, hidden] = False
+        return decode(model, rows, mask, *where)
+
+    monkeypatch.setattr(decoder, "decode", blind)
+    return vlm
 
 
 @pytest.mark.parametrize("method", ["input-x-gradient", "integrated-gradients", "smoothgrad", "attn-lrp"])
-def test_a_cell_that_cannot_matter_gets_zero_where_it_is_promised(method: str) -> None:
+def test_a_cell_that_cannot_matter_gets_zero_where_it_is_promised(method: str, blind_to_one_cell: LoadedVLM) -> None:
     chosen = IntegratedGradients(max_steps=8) if method == "integrated-gradients" else method
-    scores = explain(chosen, BlindToOneCell(), tiny_sample(), target="yes").of("image")
+    scores = explain(chosen, blind_to_one_cell, tiny_sample(), target="yes").of("image")
     assert scores[14] == 0
     assert np.sort(np.abs(scores))[1] > 0
 
 
 @pytest.mark.parametrize("method", ["rollout", "grad-cam"])
-def test_attention_and_activation_maps_do_not_promise_it(method: str) -> None:
+def test_attention_and_activation_maps_do_not_promise_it(method: str, blind_to_one_cell: LoadedVLM) -> None:
     """Rollout does not see that the tower's output weights are zero; Grad-CAM uses a gradient averaged over cells."""
-    assert explain(method, BlindToOneCell(), tiny_sample(), target="yes").of("image")[14] != 0
+    assert explain(method, blind_to_one_cell, tiny_sample(), target="yes").of("image")[14] != 0
 
 
 def test_the_size_of_the_gradient_does_not_matter_and_every_row_keeps_half() -> None:

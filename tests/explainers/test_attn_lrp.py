@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from support.tiny_boxes import FAMILIES, TinyVLM, tiny_sample
+from support.tiny_models import FAMILIES, sharp_vlm, tiny_sample
 from torch import nn
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
@@ -17,31 +17,33 @@ from toolkit.explainers.attn_lrp import relevance
 from toolkit.explainers.internals import lrp_rules
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.scope import hooks
+from toolkit.vlm.model import LoadedVLM
 
 
-def with_biases(family: str) -> TinyVLM:
+@cache
+def with_biases(family: str) -> LoadedVLM:
     """Random biases and norms, so that no term of the books is trivially zero."""
-    vlm = TinyVLM(family, seed=3)
-    with torch.no_grad():
-        for name, parameter in vlm.model.named_parameters():
-            if parameter.ndim == 1:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))))
-    return vlm
+
+    def change(name: str, parameter: nn.Parameter) -> None:
+        if parameter.ndim == 1:
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))))
+
+    return sharp_vlm(family, 3, change)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def vlm(request: pytest.FixtureRequest) -> TinyVLM:
+def vlm(request: pytest.FixtureRequest) -> LoadedVLM:
     return with_biases(request.param)
 
 
-def test_every_block_of_both_towers_balances(vlm: TinyVLM) -> None:
+def test_every_block_of_both_towers_balances(vlm: LoadedVLM) -> None:
     scores, logit, balances = relevance(vlm.white_box(tiny_sample(), target="yes"))
     parts = anatomy(vlm.model)
     names = {module: name for name, module in vlm.model.named_modules()}
     bridge = balances[len(parts.vision_layers)]
-    blocks = [balance.block for balance in balances if balance is not bridge]
+    blocks = [balance.layer for balance in balances if balance is not bridge]
     assert blocks == [names[block] for block in (*parts.vision_layers, *parts.decoder_layers)]
-    assert bridge.block.split(".")[-1] in ("multi_modal_projector", "merger")
+    assert bridge.layer.split(".")[-1] in ("multi_modal_projector", "merger")
     assert abs(bridge.bias) > 1e-4, "the bridge's books must have had something to say"
     assert max(balance.error for balance in balances) < 1e-4
     assert balances[-1].leaving == pytest.approx(logit, rel=1e-4), "the final norm and head lose nothing"
@@ -61,7 +63,7 @@ def test_without_a_rule_the_books_do_not_balance(rule: str) -> None:
 
 def test_the_logit_is_relevance_of_all_inputs_biases_and_softmax_terms() -> None:
     """End to end for LLaVA: pixels + class token + positions + words + template + biases + softmax = logit."""
-    vlm = TinyVLM("llava", seed=5)  # all biases zero
+    vlm = sharp_vlm("llava", seed=5)  # all biases zero
     box = vlm.white_box(tiny_sample(), target="yes")
     _, logit, balances = relevance(box)
     embeddings = vlm.model.model.vision_tower.embeddings
@@ -162,7 +164,7 @@ def test_norms_by_hand() -> None:
     torch.testing.assert_close((x * slope).detach(), expected.detach(), atol=1e-10, rtol=1e-8)
 
 
-def test_the_rules_do_not_change_what_the_model_says(vlm: TinyVLM) -> None:
+def test_the_rules_do_not_change_what_the_model_says(vlm: LoadedVLM) -> None:
     box = vlm.white_box(tiny_sample(), target="yes")
     with torch.no_grad():
         plain = box.logit(box.pixels, box.question)
@@ -177,8 +179,7 @@ def test_the_rules_do_not_change_what_the_model_says(vlm: TinyVLM) -> None:
 def test_another_model_in_the_process_keeps_bit_identical_gradients(family: str) -> None:
     """Even one that shares its configuration objects with the model under the rules."""
     vlm = with_biases(family)
-    other = copy.copy(vlm)
-    other.model = type(vlm.model)(vlm.model.config).eval()
+    other = LoadedVLM("other", vlm.adapter, type(vlm.model)(vlm.model.config).eval())
     other.model.load_state_dict(vlm.model.state_dict())
     for mine, its in zip(vlm.model.modules(), other.model.modules(), strict=True):
         if hasattr(mine, "config"):
@@ -199,7 +200,7 @@ def test_another_model_in_the_process_keeps_bit_identical_gradients(family: str)
 
 
 def test_an_unknown_nonlinearity_is_refused() -> None:
-    vlm = TinyVLM("llava")
+    vlm = sharp_vlm("llava")
     vlm.model.model.multi_modal_projector.act = nn.Tanh()
     with pytest.raises(ValueError, match="no rule for Tanh"):
         explain("attn-lrp", vlm, tiny_sample(), target="yes")

@@ -1,98 +1,81 @@
 """For every explainer: its central rule, the smallest change that breaks it, and a check that then goes red.
 
-Each case edits the explainer's own source in memory, runs the check on the whole explainer and on the broken one, and
-demands that the first passes and the second fails. An edit that no longer finds its line is an error, so that the list
-stays true.
+A rule has a marker: a function, class or attribute that the explainer's module looks up by name. A case puts something
+else in its place, and demands that the check passes before and fails after. A marker that is gone is an error.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support.tiny_boxes import TinyVLM, tiny_sample, tiny_vlm
-from support.toy_vlm import ToyVLM, toy_sample
+from support.fakes import PAIRS, P, ToyVLM, first_order, shapley, toy_sample
+from support.tiny_models import box_of, eager_attention, sharp_vlm, slope_along_activation, tiny_sample, tiny_vlm
 
-from tests.explainers.test_attention_methods import box_of, eager_attention
-from tests.explainers.test_classical import MEANS, P, c, first_order, shapley
 from toolkit.explainers import EXPLAINERS, explain
 from toolkit.explainers.grad_cam import DEPTH
 from toolkit.explainers.internals.anatomy import anatomy
-from toolkit.explainers.internals.attention import trace
-from toolkit.explainers.internals.cam import layer_index
+from toolkit.explainers.internals.attention import Trace, trace
 from toolkit.explainers.internals.scope import hooks
+from toolkit.vlm.model import LoadedVLM
 
 
-def closed_form(expected: Callable[[], Any], tolerance: float = 1e-6) -> Callable[[Any], None]:
+def closed_form(expected: Callable[[], Any], tolerance: float = 1e-6) -> Callable[[str], None]:
     """A check of the scores on the model that is solved by hand."""
 
-    def check(method: Any) -> None:
-        scores = explain(method, ToyVLM(), toy_sample()).scores
+    def check(name: str) -> None:
+        scores = explain(name, ToyVLM(), toy_sample()).scores
         np.testing.assert_allclose(scores, expected(), atol=tolerance)
 
     return check
 
 
-def scores_of(method: Any, vlm: TinyVLM | None = None, seed: int = 0) -> np.ndarray:
-    return explain(method, vlm or tiny_vlm("llava"), tiny_sample(), target="yes", seed=seed).scores
+def scores_of(name: str, vlm: LoadedVLM | None = None, seed: int = 0) -> np.ndarray:
+    return explain(name, vlm or tiny_vlm("llava"), tiny_sample(), target="yes", seed=seed).scores
 
 
-def check_grad_cam(method: Any) -> None:
-    """n * score_p is the slope of the logit along the activation of player p, by finite differences."""
-    box = box_of("llava")
-    layers = anatomy(box.model).decoder_layers
-    norm = layers[layer_index(len(layers), DEPTH)].post_attention_layernorm
-    where = torch.cat([box.image_positions, box.text_positions])
-    seen: list[torch.Tensor] = []
-    scores, player = scores_of(method), 17
-    values = []
-    with torch.no_grad():
-        with hooks([norm.register_forward_hook(lambda m, a, out: seen.append(out))]):
-            box.logit(box.pixels, box.question)
-        direction = torch.zeros_like(seen[0])
-        direction[0, where] = seen[0][0, where[player]]
-        for step in (1e-2, -1e-2):
-            with hooks([norm.register_forward_hook(lambda m, a, out, step=step: out + step * direction)]):
-                values.append(float(box.logit(box.pixels, box.question)))
-    slope = (values[0] - values[1]) / 2e-2 / len(where)
-    assert slope == pytest.approx(float(scores[player]), abs=2e-4 + 0.01 * abs(slope))
+def check_grad_cam(name: str) -> None:
+    scores, slope = scores_of(name), slope_along_activation(box_of("llava"), DEPTH, 17)
+    assert slope == pytest.approx(float(scores[17]), abs=2e-4 + 0.01 * abs(slope))
 
 
-def check_llava_cam(method: Any) -> None:
+def check_llava_cam(name: str) -> None:
     """Averages over noisy pictures: close to Grad-CAM, not equal to it, and another seed gives another map."""
-    plain, one, other = scores_of("grad-cam"), scores_of(method), scores_of(method, seed=1)
+    plain, one, other = scores_of("grad-cam"), scores_of(name), scores_of(name, seed=1)
     assert not np.allclose(one, plain)
     assert not np.allclose(one, other)
 
 
-def check_conservation(method: Any) -> None:
-    attribution = explain(method, tiny_vlm("internvl"), tiny_sample(), target="yes")
+def check_conservation(name: str) -> None:
+    attribution = explain(name, tiny_vlm("internvl"), tiny_sample(), target="yes")
     assert attribution.details["conservation_error"] < 1e-4
 
 
-def check_rollout(method: Any) -> None:
-    """Attention that is flat by construction: half of each row stays where it is, the rest is spread evenly."""
-    vlm = TinyVLM("llava")
-    with torch.no_grad():
-        for name, parameter in vlm.model.named_parameters():
-            if "q_proj" in name:
-                parameter.zero_()
+def check_rollout(name: str) -> None:
+    """With queries at zero, each position attends evenly to itself and all before; the rollout is solved by hand."""
+
+    def no_queries(weight: str, parameter: torch.nn.Parameter) -> None:
+        if "q_proj" in weight:
+            parameter.zero_()
+
+    vlm = sharp_vlm("llava", change=no_queries)
     box = vlm.white_box(tiny_sample(), target="yes")
-    n = len(box.ids)
+    n = len(vlm.view(tiny_sample()).prompt.ids)
+    np.testing.assert_allclose(scores_of("attention-last", vlm), 1 / n, atol=1e-7)
     step = (np.tril(np.ones((n, n))) / np.arange(1, n + 1)[:, None] + np.eye(n)) / 2
     row = np.linalg.matrix_power(step, len(anatomy(vlm.model).decoder_layers))[-1]
-    np.testing.assert_allclose(scores_of(method, vlm)[36:], row[box.text_positions], atol=1e-7)
+    tower = (np.full((37, 37), 1 / 37) + np.eye(37)) / 2
+    image = np.concatenate([[0.0], row[box.image_positions]]) @ tower @ tower
+    np.testing.assert_allclose(scores_of(name, vlm), [*image[1:], *row[box.text_positions]], atol=1e-7)
 
 
-def check_grad_rollout(method: Any) -> None:
+def check_grad_rollout(name: str) -> None:
     """The decoder's part from the calls' own weights and gradients, multiplied out with the rectifier."""
     box = box_of("llava")
     product = None
@@ -102,18 +85,18 @@ def check_grad_rollout(method: Any) -> None:
         mixed = kept + torch.eye(len(kept), dtype=torch.float64)
         mixed = mixed / mixed.sum(-1, keepdim=True)
         product = mixed if product is None else mixed @ product
-    np.testing.assert_allclose(scores_of(method)[36:], product[-1, box.text_positions], atol=1e-9)
+    np.testing.assert_allclose(scores_of(name)[36:], product[-1, box.text_positions], atol=1e-9)
 
 
-def check_attention_last(method: Any) -> None:
+def check_attention_last(name: str) -> None:
     vlm, box = tiny_vlm("llava"), box_of("llava")
     last = len(anatomy(vlm.model).decoder_layers) - 1
     weights = eager_attention(vlm, box)[f"model.language_model.layers.{last}.self_attn"][0][0].mean(0)[-1]
     expected = weights[torch.cat([box.image_positions, box.text_positions])].detach().numpy()
-    np.testing.assert_allclose(scores_of(method), expected, atol=1e-6)
+    np.testing.assert_allclose(scores_of(name), expected, atol=1e-6)
 
 
-def check_tam(method: Any) -> None:
+def check_tam(name: str) -> None:
     """A word's score is the answer's own logit at the word."""
     box = box_of("llava")
     hidden: list[torch.Tensor] = []
@@ -121,112 +104,122 @@ def check_tam(method: Any) -> None:
         box.logit(box.pixels, box.question)
     row = box.model.get_output_embeddings().weight[box.target_ids[0]]
     expected = (hidden[0][0] @ row).detach().clamp(min=0).numpy()
-    np.testing.assert_allclose(scores_of(method)[36:], expected[box.text_positions], atol=1e-5)
+    np.testing.assert_allclose(scores_of(name)[36:], expected[box.text_positions], atol=1e-5)
 
 
-def check_random(method: Any) -> None:
+def check_random(name: str) -> None:
     one, two = (
-        method.attribute(ToyVLM(), toy_sample(i), rng=np.random.default_rng(0)).scores
-        if not isinstance(method, str)
-        else EXPLAINERS[method]().attribute(ToyVLM(), toy_sample(i), rng=np.random.default_rng(0)).scores
-        for i in ("x", "y")
+        EXPLAINERS[name]().attribute(ToyVLM(), toy_sample(i), rng=np.random.default_rng(0)).scores for i in ("x", "y")
     )
     assert not np.allclose(one, two)
 
 
-def smoothed() -> np.ndarray:
-    """log p of a nearly linear model: averaging over small noise moves little."""
-    return first_order() / P
+def from_half_way(real: Any) -> Any:
+    """Captum's integral, from a half-bright picture."""
+
+    class Shortened(real):
+        def attribute(self, inputs, baselines, **settings):
+            return super().attribute(inputs, baselines=(inputs[0].detach() / 2, baselines[1]), **settings)
+
+    return Shortened
+
+
+def first_token(real: Any) -> Any:
+    """TAM of the first token of the prompt."""
+
+    def stages(box, shape, **settings):
+        box.target_ids = tuple(box._game.view.prompt.ids[:1])
+        return real(box, shape, **settings)
+
+    return stages
+
+
+class AbsentGame:
+    """A game asked for the players that are absent."""
+
+    def __init__(self, game: Any) -> None:
+        self.game, self.players = game, game.players
+
+    def __call__(self, coalitions: np.ndarray) -> np.ndarray:
+        return self.game(~coalitions)
+
+
+def unsigned(real: Any) -> Any:
+    """The estimator of shapiq, without signs."""
+
+    def approximate(self, *args):
+        values = real(self, *args)
+        return SimpleNamespace(
+            get_n_order_values=lambda n: np.abs(values.get_n_order_values(n)),
+            estimation_budget=values.estimation_budget, estimated=values.estimated,
+        )  # fmt: skip
+
+    return approximate
 
 
 @dataclass(frozen=True)
 class Break:
-    """The rule, where it stands, how it is broken, and the check that must notice.
-
-    ``names`` are what to take from the edited module: the explainer's class, or functions that the module of the same
-    path gets instead of its own.
-    """
+    """The rule, its marker, what is put in its place (made of the real thing), and the check that must notice."""
 
     rule: str
-    module: str
-    old: str
-    new: str
-    names: tuple[str, ...]
-    check: Callable[[Any], None]
+    marker: str
+    instead: Callable[[Any], Any]
+    check: Callable[[str], None]
 
 
+EX, INTERNALS = "toolkit.explainers", "toolkit.explainers.internals"
 BREAKS: dict[str, Break] = {
     "integrated-gradients": Break(
-        "the path starts at nothing", "integrated_gradients",
-        "baselines=(box.baseline_pixels,", "baselines=(box.pixels / 2,", ("IntegratedGradients",),
-        closed_form(shapley)),
+        "the path starts at nothing", f"{EX}.integrated_gradients.CaptumIntegratedGradients",
+        from_half_way, closed_form(shapley)),
     "input-x-gradient": Break(
-        "the gradient is multiplied by the input", "input_x_gradient",
-        "to_scores(box, by_pixel, by_embedding)", "to_scores(box, by_pixel / box.pixels, by_embedding)",
-        ("InputXGradient",), closed_form(lambda: first_order() / P)),
-    "smoothgrad": Break(
-        "the mean gradient is multiplied by the input", "smoothgrad",
-        "to_scores(box, box.pixels * by_pixel,", "to_scores(box, by_pixel,", ("SmoothGrad",),
-        closed_form(smoothed, 0.02)),
+        "the gradient is multiplied by the input", f"{EX}.input_x_gradient.to_scores",
+        lambda real: lambda box, by_pixel, words: real(box, by_pixel / box.pixels, words),
+        closed_form(lambda: first_order() / P)),
+    "smoothgrad": Break(  # of a nearly linear model: averaging over small noise moves little
+        "the mean gradient is multiplied by the input", f"{EX}.smoothgrad.to_scores",
+        lambda real: lambda box, by_pixel, words: real(box, by_pixel / box.pixels, words),
+        closed_form(lambda: first_order() / P, 0.02)),
     "grad-cam": Break(
-        "a channel counts with its signed mean gradient", "internals.cam",
-        "gradient[0, where].double().mean(0)", "gradient[0, where].double().abs().mean(0)", ("activation_map",),
-        check_grad_cam),
+        "a channel counts with its signed mean gradient", f"{INTERNALS}.cam.channel_weights",
+        lambda real: lambda gradient: real(gradient.abs()), check_grad_cam),
     "llava-cam": Break(
-        "the picture gets noise", "llava_cam",
-        "noisy(box.pixels, self.samples, self.level, rng)", "noisy(box.pixels, self.samples, 0.0, rng)", ("LlavaCam",),
-        check_llava_cam),
+        "the picture gets noise", f"{EX}.llava_cam.noisy",
+        lambda real: lambda pixels, n, level, rng: real(pixels, n, 0.0, rng), check_llava_cam),
     "attn-lrp": Break(
-        "a gated MLP hands each factor half", "internals.lrp_rules",
-        "scale_gradient(args[0], 0.5)", "scale_gradient(args[0], 1.0)", ("_half",), check_conservation),
+        "a gated MLP hands each factor half", f"{INTERNALS}.lrp_rules._half",
+        lambda real: lambda module, args: args, check_conservation),
     "rollout": Break(
-        "the residual stream is the identity", "internals.attention",
-        "mixed = mixed + torch.eye(", "mixed = mixed + 0 * torch.eye(", ("mixing",), check_rollout),
+        "the residual stream is the identity", f"{INTERNALS}.attention.residual",
+        lambda real: lambda mixed: 0 * real(mixed), check_rollout),
     "grad-rollout": Break(
-        "what speaks against the answer is cut off", "internals.attention",
-        "(weights * call.weights_gradient()).clamp(min=0)", "(weights * call.weights_gradient()).abs()", ("mixing",),
-        check_grad_rollout),
+        "what speaks against the answer is cut off", f"{INTERNALS}.attention.relevant",
+        lambda real: lambda weights, gradient: (weights * gradient).abs(), check_grad_rollout),
     "attention-last": Break(
-        "the last layer is read", "attention_last",
-        ".decoder[-1]", ".decoder[0]", ("AttentionLast",), check_attention_last),
+        "the last layer is read", f"{EX}.attention_last.trace",
+        lambda real: lambda box, gradient: Trace(real(box, gradient=gradient).decoder[::-1], ()),
+        check_attention_last),
     "tam": Break(
-        "the answer's own token is explained, not the first of the prompt", "tam",
-        "target = box.target_ids[0]", "target = int(ids[0])", ("Tam",), check_tam),
+        "the answer's own token is explained, not the first of the prompt", f"{EX}.tam.stages", first_token, check_tam),
     "occlusion": Break(
-        "a score is what is lost, not what is left", "occlusion",
-        "values[0] - values[1:]", "values[1:]", ("Occlusion",), closed_form(first_order)),
+        "a score is what is lost, not what is left", f"{EX}.occlusion.lost",
+        lambda real: lambda values: values[1:], closed_form(first_order)),
     "kernel-shap": Break(
-        "a coalition holds the players that are present", "kernel_shap",
-        "values = game(np.concatenate([ends, coalitions]))", "values = game(~np.concatenate([ends, coalitions]))",
-        ("KernelShap",),
-        closed_form(shapley)),
+        "a coalition holds the players that are present", f"{EX}.kernel_shap.shapley_by_regression",
+        lambda real: lambda game, budget, rng: real(AbsentGame(game), budget, rng), closed_form(shapley)),
     "shapley-interaction": Break(
-        "interactions keep their sign", "shapley_interaction",
-        "cross = np.array(values", "cross = np.abs(values", ("ShapleyInteraction",),
-        closed_form(lambda: [*(MEANS[:, None] * c).sum(1), *(MEANS[:, None] * c).sum(0)])),
+        "interactions keep their sign", "shapiq.approximator.KernelSHAPIQ.approximate",
+        unsigned, closed_form(lambda: [*PAIRS.sum(1), *PAIRS.sum(0)])),
     "random": Break(
-        "two samples never share a draw", "random_scores",
-        "zlib.crc32(sample.id.encode())", "0", ("RandomScores",), check_random),
+        "two samples never share a draw", f"{EX}.random_scores.zlib",
+        lambda real: SimpleNamespace(crc32=lambda name: 0), check_random),
     "oracle": Break(
-        "the evidence comes first", "oracle",
-        "sign: ClassVar[float] = 1.0", "sign: ClassVar[float] = -1.0", ("Oracle",),
-        closed_form(lambda: [1, 0, 0, 0, 1, 0, 0])),
+        "the evidence comes first", f"{EX}.oracle.Oracle.sign",
+        lambda real: -real, closed_form(lambda: [1, 0, 0, 0, 1, 0, 0])),
     "anti-oracle": Break(
-        "the evidence comes last", "oracle",
-        "sign: ClassVar[float] = -1.0", "sign: ClassVar[float] = 1.0", ("AntiOracle",),
-        closed_form(lambda: [-1, 0, 0, 0, -1, 0, 0])),
+        "the evidence comes last", f"{EX}.oracle.AntiOracle.sign",
+        lambda real: -real, closed_form(lambda: [-1, 0, 0, 0, -1, 0, 0])),
 }  # fmt: skip
-
-
-def edited(case: Break) -> types.ModuleType:
-    """The module of a case with its rule broken, beside the real one."""
-    real = importlib.import_module(f"toolkit.explainers.{case.module}")
-    source = Path(real.__file__).read_text(encoding="utf-8")
-    assert case.old in source, f"{case.module} no longer holds {case.old!r}; find the rule's new line"
-    broken = types.ModuleType(f"broken_{case.module}")
-    sys.modules[broken.__name__] = broken
-    exec(compile(source.replace(case.old, case.new), f"broken {case.module}", "exec"), broken.__dict__)
-    return broken
 
 
 def test_every_explainer_has_its_breaking_test() -> None:
@@ -237,15 +230,6 @@ def test_every_explainer_has_its_breaking_test() -> None:
 def test_the_rule_holds_and_breaking_it_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = BREAKS[name]
     case.check(name)
-    module = edited(case)
-    method: Any = name
-    for taken in case.names:
-        if isinstance(getattr(module, taken), type):
-            method = getattr(module, taken)()
-        else:
-            monkeypatch.setattr(f"toolkit.explainers.{case.module}.{taken}", getattr(module, taken))
-            user = sys.modules.get(f"toolkit.explainers.{name.replace('-', '_')}")
-            if user is not None and hasattr(user, taken):
-                monkeypatch.setattr(user, taken, getattr(module, taken))
+    monkeypatch.setattr(case.marker, case.instead(pkgutil.resolve_name(case.marker)))
     with pytest.raises(AssertionError):
-        case.check(method)
+        case.check(name)

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from support.toy_vlm import MEANS, A, B, C, ToyVLM, toy_sample
+from PIL import Image
+from support.fakes import PAIRS, B, P, ToyVLM, a, b, c, first_order, shapley, toy_sample
 
 from toolkit.explainers import draws, explain, get_explainer
 from toolkit.explainers.integrated_gradients import IntegratedGradients
 from toolkit.explainers.internals.gradients import backward_bytes, check_fits, noisy
 from toolkit.explainers.oracle import covered
 from toolkit.explainers.smoothgrad import SmoothGrad
-
-a, b, c = np.array(A), np.array(B), np.array(C)
-ONES = np.ones(3)
-P = 0.5 + MEANS @ a + ONES @ b + MEANS @ c @ ONES
-
-
-def first_order() -> np.ndarray:
-    """x * dp/dx per player."""
-    return np.concatenate([MEANS * (a + c @ ONES), ONES * (b + MEANS @ c)])
-
-
-def shapley() -> np.ndarray:
-    """Pair terms are shared equally: also the closed form of integrated gradients from zero."""
-    pairs = MEANS[:, None] * c
-    return np.concatenate([MEANS * a + pairs.sum(1) / 2, b + pairs.sum(0) / 2])
 
 
 def test_input_x_gradient_is_the_first_order_effect_on_log_p() -> None:
@@ -111,10 +99,6 @@ def test_swapping_two_cells_and_their_weights_swaps_the_map(method: str) -> None
     sample = toy_sample()
     grey = np.asarray(sample.image)
     swapped = np.concatenate([np.concatenate([grey[:2, 2:], grey[:2, :2]], axis=1), grey[2:]])
-    import dataclasses
-
-    from PIL import Image
-
     other = dataclasses.replace(sample, image=Image.fromarray(swapped))
     moved = ToyVLM(a=a[order].tolist(), b=B, c=c[order].tolist())
     before = explain(method, ToyVLM(), sample).of("image")
@@ -141,8 +125,7 @@ def test_kernel_shap_of_all_coalitions_is_the_shapley_value() -> None:
 
 def test_shapley_interaction_sums_the_cross_modal_pairs() -> None:
     att = explain("shapley-interaction", ToyVLM(), toy_sample())
-    pairs = MEANS[:, None] * c
-    np.testing.assert_allclose(att.scores, [*pairs.sum(1), *pairs.sum(0)], atol=1e-6)
+    np.testing.assert_allclose(att.scores, [*PAIRS.sum(1), *PAIRS.sum(0)], atol=1e-6)
     assert att.of("image").sum() == pytest.approx(att.of("text").sum(), abs=1e-9)
 
 
@@ -159,15 +142,15 @@ def test_another_implementation_of_the_same_function_gets_the_same_scores(method
     class Rewritten(ToyVLM):
         def white_box(self, sample, *, target=None, baseline="blur"):
             box = super().white_box(sample, target=target, baseline=baseline)
-            w = box.model
+            w = box.model.weights
+            slopes = w[1:8], w[8:].reshape(4, 3)
 
             def logit(pixels, question):
                 cells = [pixels[:, 0, r : r + 2, s : s + 2].sum((1, 2)) / 4 for r in (0, 2) for s in (0, 2)]
                 words = [question[:, j, 0] for j in range(3)]
-                total = (
-                    0.5 + sum(w.a[i] * m for i, m in enumerate(cells)) + sum(w.b[j] * u for j, u in enumerate(words))
-                )
-                return total + sum(w.c[i, j] * m * u for i, m in enumerate(cells) for j, u in enumerate(words))
+                (alone, together), everybody = slopes, [*cells, *words]
+                total = w[0] + sum(d * x for d, x in zip(alone, everybody, strict=True))
+                return total + sum(together[i, j] * m * u for i, m in enumerate(cells) for j, u in enumerate(words))
 
             box.logit = logit
             return box

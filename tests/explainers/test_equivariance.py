@@ -7,18 +7,21 @@ decoder gives all image tokens one position and lets each look at each.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.tiny_boxes import TinyVLM, tiny_sample
+from support.tiny_models import sharp_vlm, tiny_sample
 
 from toolkit.explainers import explain, get_explainer
 from toolkit.explainers.integrated_gradients import IntegratedGradients
 from toolkit.explainers.llava_cam import LlavaCam
 from toolkit.explainers.smoothgrad import SmoothGrad
 from toolkit.explainers.tam import Tam
+from toolkit.vlm.engine import decoder
+from toolkit.vlm.model import LoadedVLM
 
 ONE, OTHER = 8, 21
 METHODS = {
@@ -31,19 +34,6 @@ METHODS = {
 )}  # fmt: skip
 
 
-class AnyOrder(TinyVLM):
-    """A LLaVA for which a picture is a set of cells with their embeddings."""
-
-    def __init__(self) -> None:
-        super().__init__("llava")
-        self.model.requires_grad_(False)
-
-    def white_box(self, sample, *, target=None, baseline="blur"):
-        box = super().white_box(sample, target=target, baseline=baseline)
-        box.unordered = True
-        return box
-
-
 def swapped_picture():
     sample = tiny_sample()
     cells = np.asarray(sample.image).reshape(6, 16, 6, 16, 3).swapaxes(1, 2).reshape(36, 16, 16, 3).copy()
@@ -53,19 +43,34 @@ def swapped_picture():
 
 
 @pytest.fixture(scope="module")
-def models() -> tuple[AnyOrder, AnyOrder]:
-    """The model, and the same with the position embeddings of two cells swapped; token 0 is the class token."""
-    plain, moved = AnyOrder(), AnyOrder()
-    rows = moved.model.model.vision_tower.embeddings.position_embedding.weight
-    with torch.no_grad():
-        rows[[1 + ONE, 1 + OTHER]] = rows[[1 + OTHER, 1 + ONE]].clone()
-    return plain, moved
+def models() -> Iterator[tuple[LoadedVLM, LoadedVLM]]:
+    """The model, and the same with the position embeddings of two cells swapped; token 0 is the class token.
+
+    For both a picture is a set: its tokens have one position, and each looks at each.
+    """
+
+    def swap(name: str, rows: torch.nn.Parameter) -> None:
+        if "position_embedding" in name:
+            rows[[1 + ONE, 1 + OTHER]] = rows[[1 + OTHER, 1 + ONE]].clone()
+
+    plain, moved = sharp_vlm("llava"), sharp_vlm("llava", change=swap)
+    image, decode = plain.white_box(tiny_sample(), target="yes").image_positions, decoder.decode
+
+    def unordered(model, rows, mask, positions, *where):
+        mask, positions = mask.clone(), positions.clone()
+        mask[:, image[:, None], image] = True
+        positions[..., image] = positions[..., image[:1]]
+        return decode(model, rows, mask, positions, *where)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "decode", unordered)
+        yield plain, moved
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_swapping_two_cells_swaps_the_map(name: str, models: tuple[AnyOrder, AnyOrder]) -> None:
-    before = explain(METHODS[name], models[0], tiny_sample(), target="yes")
-    after = explain(METHODS[name], models[1], swapped_picture(), target="yes")
+def test_swapping_two_cells_swaps_the_map(name: str, models: tuple[LoadedVLM, LoadedVLM]) -> None:
+    before = explain(METHODS[name], models[0], tiny_sample(), target="yes", baseline="mean")
+    after = explain(METHODS[name], models[1], swapped_picture(), target="yes", baseline="mean")
     expected = before.scores.copy()
     expected[[ONE, OTHER]] = expected[[OTHER, ONE]]
     size = np.abs(expected).max()

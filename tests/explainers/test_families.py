@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from support.tiny_models import FAMILIES, untrained_vlm
 
 from toolkit import scenes
 from toolkit.explainers import EXPLAINERS, explain, get_explainer
@@ -18,10 +19,6 @@ from toolkit.explainers.llava_cam import LlavaCam
 from toolkit.explainers.plugin import check_explainer
 from toolkit.explainers.shapley_interaction import ShapleyInteraction
 from toolkit.explainers.smoothgrad import SmoothGrad
-from toolkit.scenes.training.tiny import FAMILIES, build_tiny
-from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm.adapters.families import adapter_class
-from toolkit.vlm.model import LoadedVLM
 
 QUICK = {
     "kernel-shap": KernelShap(budget=128),
@@ -33,20 +30,13 @@ METHODS = [name for name in EXPLAINERS if name != "integrated-gradients"]
 
 
 @cache
-def vlm_of(family: str) -> LoadedVLM:
-    model, processor = build_tiny(family, VOCABULARY, seed=0)
-    model.requires_grad_(False)
-    return LoadedVLM(f"random {family}", adapter_class(model.config.model_type)(processor), model)
-
-
-@cache
 def scene():
     return scenes.load("scenes-existence", n=1, seed=3)[0]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_method_scores_cells_and_words_of_the_scored_answer(family: str) -> None:
-    vlm, sample = vlm_of(family), scene()
+    vlm, sample = untrained_vlm(family), scene()
     before = fingerprint(vlm.model)
     for name in METHODS:
         att = explain(QUICK.get(name, name), vlm, sample, target="no")
@@ -60,7 +50,7 @@ def test_every_method_scores_cells_and_words_of_the_scored_answer(family: str) -
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_explained_token_is_the_scored_token(family: str) -> None:
-    vlm, sample = vlm_of(family), scene()
+    vlm, sample = untrained_vlm(family), scene()
     tokenizer = vlm.adapter.processor.tokenizer
     for answer in ("yes", "no"):
         box, game = vlm.white_box(sample, target=answer), vlm.game(sample, target=answer)
@@ -71,7 +61,7 @@ def test_the_explained_token_is_the_scored_token(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_relevance_balances_and_merges_are_right_through_the_adapter(family: str) -> None:
-    box = vlm_of(family).white_box(scene(), target="yes")
+    box = untrained_vlm(family).white_box(scene(), target="yes")
     _, _, balances = relevance(box)
     assert max(balance.error for balance in balances) < 1e-4
     members = merge_of(box).members
@@ -82,13 +72,13 @@ def test_relevance_balances_and_merges_are_right_through_the_adapter(family: str
 
 def test_gradient_methods_pass_every_check_on_an_adapter() -> None:
     for method in ("input-x-gradient", "grad-cam", "rollout", "attn-lrp"):
-        failed = [c for c in check_explainer(method, vlm_of("llava"), scene(), target="yes") if not c.passed]
+        failed = [c for c in check_explainer(method, untrained_vlm("llava"), scene(), target="yes") if not c.passed]
         assert failed == []
 
 
 def test_oracle_marks_the_cells_of_the_evidence() -> None:
     sample = scene()
-    att = explain("oracle", vlm_of("llava"), sample, target="yes")
+    att = explain("oracle", untrained_vlm("llava"), sample, target="yes")
     boxes = sample.truth.evidence_boxes
     centres = [((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in boxes]
     for x, y in centres:
@@ -105,7 +95,7 @@ def test_every_method_has_its_own_entry() -> None:
 
 def test_with_an_answer_of_several_tokens_the_first_is_explained_where_it_is_predicted() -> None:
     """Attention does not depend on the target, so one and two tokens that start alike have the same maps."""
-    vlm = vlm_of("llava")
+    vlm = untrained_vlm("llava")
     sample = dataclasses.replace(scene(), choices=None, answer=None)
     assert len(vlm.white_box(sample, target="red circle").target_ids) == 2
     for method in ("attention-last", "rollout", "tam", "grad-cam", "attn-lrp"):

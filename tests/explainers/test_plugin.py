@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.toy_vlm import ToyVLM, toy_sample
+from support.fakes import ToyVLM, toy_sample
 
 from toolkit.explainers import EXPLAINERS, Attribution, Explainer, explain, get_explainer
 from toolkit.explainers.base import FunctionExplainer
@@ -119,7 +119,7 @@ def leaky(vlm, sample):
 
 def vandal(vlm, sample):
     with torch.no_grad():
-        vlm.model.a.mul_(2)
+        vlm.model.weights.mul_(2)
     return np.arange(7.0)
 
 
@@ -146,17 +146,17 @@ def everywhere(vlm, sample):
 
 def behind_the_back(vlm, sample):
     """Replaces a function that the model calls, which no module knows of."""
-    einsum = torch.einsum
-    torch.einsum = lambda *args: 2 * einsum(*args)
+    prod = torch.prod
+    torch.prod = lambda *args, **kwargs: 2 * prod(*args, **kwargs)
     return np.arange(7.0)
 
 
 @pytest.fixture
 def mended():
     """Takes back what the explainers above leave behind."""
-    forward, einsum = torch.nn.AvgPool2d.forward, torch.einsum
+    forward, prod = torch.nn.AvgPool2d.forward, torch.prod
     yield
-    torch.nn.AvgPool2d.forward, torch.einsum = forward, einsum
+    torch.nn.AvgPool2d.forward, torch.prod = forward, prod
     torch.set_grad_enabled(True)
 
 
@@ -199,7 +199,7 @@ def test_a_broken_rule_is_told_with_its_place() -> None:
     assert "site-packages" not in check.message
     assert "line" not in check.message, "nothing in the explainer's own code raised"
     left = check_explainer(leaky, ToyVLM(), toy_sample())[-1]
-    assert left.message.startswith("changed and not restored: Polynomial")
+    assert left.message.startswith("changed and not restored: Multilinear")
 
 
 def test_an_honest_explainer_passes_every_rule() -> None:

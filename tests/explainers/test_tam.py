@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.tiny_boxes import FAMILIES, tiny_sample, tiny_vlm
+from support.tiny_models import FAMILIES, tiny_sample, tiny_vlm
 
 from toolkit.explainers import explain
 from toolkit.explainers.internals.anatomy import anatomy
@@ -22,7 +22,7 @@ def test_the_activation_is_the_answer_tokens_logit_at_each_image_token(family: s
         norm = anatomy(vlm.model).decoder.norm
         with hooks([norm.register_forward_hook(lambda m, a, out, hidden=hidden: hidden.append(out))]):
             box.logit(box.pixels, box.question)
-        token = vlm.processor.tokenizer.convert_tokens_to_ids(answer)
+        token = vlm.adapter.processor.tokenizer.convert_tokens_to_ids(answer)
         row = vlm.model.get_output_embeddings().weight[token]
         expected = (hidden[0][0] @ row).detach().clamp(min=0).numpy()
         found = stages(box, (6, 6))
@@ -35,18 +35,19 @@ def test_the_context_is_the_real_prompt_without_image_tokens(family: str) -> Non
     vlm = tiny_vlm(family)
     box = vlm.white_box(tiny_sample(), target="yes")
     image = set(box.image_positions.tolist())
-    expected = [int(token) for at, token in enumerate(box.ids) if at not in image]
+    expected = [int(token) for at, token in enumerate(vlm.view(tiny_sample()).prompt.ids) if at not in image]
     assert list(stages(box, (6, 6)).context) == expected
-    words = [vlm.processor.tokenizer.convert_ids_to_tokens(i) for i in expected]
+    words = [vlm.adapter.processor.tokenizer.convert_ids_to_tokens(i) for i in expected]
     assert "circle" in words
     assert "<assistant>" in words
 
 
 def test_a_word_equal_to_the_answer_is_not_subtracted_from_itself() -> None:
     vlm = tiny_vlm("llava")
-    box = vlm.white_box(tiny_sample(question="is there yes or no ?"), target="yes")
-    token = vlm.processor.tokenizer.convert_tokens_to_ids("yes")
-    assert token in box.ids
+    sample = tiny_sample(question="is there yes or no ?")
+    box = vlm.white_box(sample, target="yes")
+    token = vlm.adapter.processor.tokenizer.convert_tokens_to_ids("yes")
+    assert token in vlm.view(sample).prompt.ids
     assert token not in stages(box, (6, 6)).context
 
 

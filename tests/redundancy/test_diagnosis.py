@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.gate_vlm import GATES, GateVLM, gate_sample
+from support.fakes import GATES, GateVLM, gate_sample
 
 import toolkit
 from toolkit.datasets.sample import Corners

@@ -8,6 +8,7 @@ import transformers as hf
 from PIL import Image
 from support import fourth
 from support.newer_families import MODELS, NEWER, PROCESSORS, QWEN_TOKENS
+from support.released_tokenizers import PACKAGES, released_tokenizer
 from support.tokenizer import TURNS, USER, bpe
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 
@@ -53,6 +54,9 @@ TRAINED = tuple(
 FOURTH = "printed-qwen2-vl"
 """The family that CONTRIBUTING.md adds, by the code that it prints."""
 
+BEHIND = tuple(f"behind-{family}" for family in PACKAGES)
+"""Small random models behind the released tokenizers, which are fetched: for slow tests."""
+
 SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED, FOURTH)
 """Every embedded checkpoint that is there, and the random ones."""
 
@@ -79,6 +83,9 @@ def make_subject(name: str) -> LoadedVLM:
     elif name == FOURTH:
         model, processor = fourth.small()
         return LoadedVLM(name, fourth.adapter()(processor), model)
+    elif name in BEHIND:
+        family = name.removeprefix("behind-")
+        model, processor = released(family, tokenizer=released_tokenizer(family))
     elif name.startswith("released-"):
         family, _, tower = name.removeprefix("released-").partition(" ")
         model, processor = released(family, tower=tower or "clip")

@@ -16,11 +16,10 @@ from PIL import Image
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Skip, Unreadable
 from toolkit.datasets.sample import Corners, Sample, Truth
-from toolkit.games.analytic import additive, and_gate, or_gate
+from toolkit.games.analytic import SumOfUnanimityGames, additive, and_gate, or_gate
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import CachedGame
 from toolkit.synergy.score import MetricSpec, Score
-from toolkit.vlm.protocol import Answer
+from toolkit.testing import FakeVLM
 
 GATES = {"gate-and": and_gate, "gate-or": or_gate, "gate-additive": additive}
 WORDS = "is there a red circle ?".split()
@@ -37,53 +36,12 @@ def evidence(sample: Sample) -> tuple[list[int], list[int]]:
     return [number % N_CELLS], [3 + number % 2]
 
 
-@dataclass
-class ToyGame:
-    cached: CachedGame
-    sample: Sample
-    target: str
-    baseline: str
-
-    @property
-    def players(self):
-        return self.cached.players
-
-    @property
-    def n_evaluations(self):
-        return self.cached.n_evaluations
-
-    def __call__(self, coalitions):
-        return self.cached(coalitions)
-
-
-@dataclass
-class ToyVLM:
-    name: str
-    family: str = "toy"
-    revision: str | None = None
-
-    def answer(self, sample):
-        return Answer("yes", 0.75, (1,), {"yes": 0.75, "no": 0.25})
-
-    def game(self, sample, *, target=None, baseline="blur"):
+def toy_vlm(name: str) -> FakeVLM:
+    def gate(sample: Sample, target: str, baseline: str) -> SumOfUnanimityGames:
         cells, words = evidence(sample)
-        gate = GATES[self.name](N_CELLS, len(WORDS), image=cells, text=words)
-        return ToyGame(CachedGame(gate), sample, target or "yes", baseline)
+        return GATES[name](N_CELLS, len(WORDS), image=cells, text=words)
 
-    def players(self, sample):
-        return self.game(sample).players
-
-    def regions(self, sample):
-        side = 3
-        corners = [(x / side, y / side, (x + 1) / side, (y + 1) / side) for y in range(side) for x in range(side)]
-        return np.array(corners)
-
-    def text_spans(self, sample):
-        spans, start = [], 0
-        for word in sample.question.split():
-            spans.append((start, start + len(word)))
-            start += len(word) + 1
-        return tuple(spans)
+    return FakeVLM(gate, name=name)
 
 
 def make_sample(dataset: str, number: int) -> Sample:
@@ -123,7 +81,7 @@ class ToyBench:
     def model(self, name):
         if name == "unloadable":
             raise OSError("no such checkpoint")
-        return ToyVLM(name)
+        return toy_vlm(name)
 
     def explain(self, explainer, vlm, sample, *, target, seed):
         time.sleep(float(os.environ.get("TOY_SECONDS", "0")))

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.random_games import attribute, random_case
 
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, and_gate, or_gate
-from toolkit.games.attribution import Attribution
-from toolkit.games.game import Players, TableGame
 from toolkit.games.interactions import shapley_interaction_index
 from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.synergy.gain import synergy_gain
@@ -17,21 +16,10 @@ from toolkit.synergy.surface import synergy_surface
 TOLERANCE = 1e-12
 
 
-def attribute(game, scores):
-    return Attribution(np.asarray(scores, dtype=float), game.players, "test", "")
-
-
 def oracle_of(game):
     evidence = np.zeros(game.players.n)
     evidence[sorted(set().union(*game.dividends))] = 1
     return evidence
-
-
-def random_case(seed, n_image, n_text):
-    rng = np.random.default_rng(seed)
-    players = Players.make(tuple(f"i{i}" for i in range(n_image)), tuple(f"t{i}" for i in range(n_text)))
-    game = TableGame(players, rng.normal(size=2**players.n))
-    return game, attribute(game, rng.integers(0, 3, players.n))
 
 
 def test_the_gain_is_the_interior_minus_the_mean_of_the_random_interiors():

@@ -4,18 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.random_games import attribute
 
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate
-from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
 from toolkit.synergy.ordering import curve_fractions
 from toolkit.synergy.srg import auc, insertion_deletion
 
 TOLERANCE = 1e-12
-
-
-def attribute(game, scores):
-    return Attribution(np.asarray(scores, dtype=float), game.players, "test", "")
 
 
 @given(st.floats(-5, 5), st.integers(1, 30))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.random_games import attribute, random_case
 
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
-from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players, QuotientGame, TableGame
 from toolkit.games.interactions import harsanyi_dividends, shapley_interaction_index
 from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
@@ -16,17 +16,6 @@ from toolkit.synergy.ordering import curve_fractions, top_coalitions
 from toolkit.synergy.srg import auc
 
 TOLERANCE = 1e-12
-
-
-def attribute(game, scores):
-    return Attribution(np.asarray(scores, dtype=float), game.players, "test", "")
-
-
-def random_case(seed, n_image, n_text):
-    rng = np.random.default_rng(seed)
-    players = Players.make(tuple(f"i{i}" for i in range(n_image)), tuple(f"t{i}" for i in range(n_text)))
-    game = TableGame(players, rng.normal(size=2**players.n))
-    return game, attribute(game, rng.integers(0, 3, players.n))
 
 
 cases = st.builds(random_case, st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 5))

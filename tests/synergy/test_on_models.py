@@ -3,41 +3,23 @@
 import numpy as np
 import pytest
 from PIL import Image
+from support.subjects import RANDOM_TINY, TRAINED, make_subject
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.games.interactions import shapley_interaction_index
-from toolkit.paths import models_dir
 from toolkit.synergy import evaluate_all, synergistic_faithfulness, synergy_surface, top_coalitions
 from toolkit.synergy.evaluate import plan_metrics
 
-WORDS = ("is", "there", "a", "red", "circle", "?", "answer", "yes", "or", "no")
-FAMILIES = ("llava", "qwen2.5-vl", "internvl")
-TRAINED = tuple(
-    f"tiny-{family}-{twin}"
-    for family in FAMILIES
-    for twin in ("grounded", "biased")
-    if (models_dir() / f"tiny-{family}-{twin}" / "model.safetensors").is_file()
-)
-
 
 def make_game(name):
-    from toolkit.scenes.training.tiny import build_tiny
-    from toolkit.vlm.adapters.families import adapter_class
-    from toolkit.vlm.loading.load_checkpoint import load_vlm
-    from toolkit.vlm.model import LoadedVLM
-
-    if name in FAMILIES:
-        model, processor = build_tiny(name, WORDS, seed=3)
-        vlm = LoadedVLM(name, adapter_class(name.replace("qwen2.5-vl", "qwen2_5_vl"))(processor), model)
-    else:
-        vlm = load_vlm(name, device="cpu")
+    vlm = make_subject(name)
     pixels = np.random.default_rng(0).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     image = Image.fromarray(pixels).resize((192, 192), Image.Resampling.NEAREST)
     return vlm.game(Sample("s", image, "is there a red circle ?", "answer yes or no", ("yes", "no")))
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, *TRAINED])
+@pytest.mark.parametrize("name", [*RANDOM_TINY, *TRAINED])
 def test_f_syn_of_a_model_is_the_interaction_index_at_every_k(name):
     game = make_game(name)
     scores = np.random.default_rng(1).random(game.players.n)

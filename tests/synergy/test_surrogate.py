@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from support.random_games import attribute
 
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate
-from toolkit.games.attribution import Attribution
 from toolkit.games.enumerate import CancelledError
 from toolkit.games.game import Players, TableGame
 from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
@@ -15,10 +15,6 @@ from toolkit.synergy.macro_sii import background_groups, macro_game_sii
 from toolkit.synergy.ordering import curve_fractions, top_coalitions
 
 TOLERANCE = 1e-12
-
-
-def attribute(game, scores):
-    return Attribution(np.asarray(scores, dtype=float), game.players, "test", "")
 
 
 def random_case(seed):

@@ -31,19 +31,20 @@ def contract_table(outcomes: dict[str, list[str]]) -> list[str]:
     Args:
         outcomes: Outcome (``"passed"``, ``"failed"``, ...) -> node ids.
     """
-    from support.subjects import SUBJECTS
+    from support.subjects import BEHIND, SUBJECTS
 
+    names = (*SUBJECTS, *BEHIND)
     order = list(_SIGNS)
     cells: dict[tuple[str, str], str] = {}
     for outcome, nodes in outcomes.items():
         for node in nodes:
             test, _, case = node.partition("[")
             test = test.partition(CONTRACT)[2].removeprefix("test_").replace("_", " ")
-            (subject,) = (name for name in SUBJECTS if case.rstrip("]").endswith(name))
+            (subject,) = (name for name in names if case.rstrip("]").endswith(name))
             known = cells.get((test, subject), "passed")
             worst = max(known, outcome, key=lambda o: (o in ("failed", "error"), order.index(o)))
             cells[test, subject] = worst
-    tests, subjects = sorted({test for test, _ in cells}), [s for s in SUBJECTS if any(k[1] == s for k in cells)]
+    tests, subjects = sorted({test for test, _ in cells}), [s for s in names if any(k[1] == s for k in cells)]
     lines = [f"{i + 1:>3}  {subject}" for i, subject in enumerate(subjects)]
     width = max(map(len, tests))
     lines.append(" " * width + "".join(f"{i + 1:>4}" for i in range(len(subjects))))

@@ -3,13 +3,13 @@ import pytest
 
 @pytest.fixture
 def samples():
-    from support.paper_vlm import paper_sample
+    from toolkit.testing import fake_sample
 
-    return [paper_sample(0), paper_sample(1)]
+    return [fake_sample(0), fake_sample(1)]
 
 
 @pytest.fixture
 def models():
-    from support.paper_vlm import PaperVLM
+    from support.fakes import paper_vlm
 
-    return {"grounded": PaperVLM("and"), "biased": PaperVLM("text")}
+    return {"grounded": paper_vlm("and"), "biased": paper_vlm("text")}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
+from support.fakes import EVIDENCE_CELL, EVIDENCE_WORDS
 
 from toolkit.widgets import BeatTheExplainer
 from toolkit.widgets.beat import YOU
@@ -62,9 +62,9 @@ def test_counting_clearing_and_changing_the_question(game):
 def test_explainers_run_once_per_question(game, models):
     choose(game, EVIDENCE_CELL)
     game.play()
-    asked = models["grounded"].games
+    asked = models["grounded"].n_games
     game.play()
-    assert models["grounded"].games == asked
+    assert models["grounded"].n_games == asked
 
 
 def test_static_shows_the_scoreboard_once_there_is_one(game):

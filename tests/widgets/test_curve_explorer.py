@@ -70,16 +70,16 @@ def test_another_sample_shows_another_picture(explorer):
     picture = explorer.panes[0].image.value
     explorer.sample.value = 1
     assert explorer.panes[0].image.value != picture
-    assert explorer.trace.sample.id == "paper-1"
+    assert explorer.trace.sample.id == "fake-1"
 
 
 def test_moving_the_slider_asks_the_model_nothing_and_is_quick(explorer, models):
-    asked = models["grounded"].games, models["biased"].games
+    asked = models["grounded"].n_games, models["biased"].n_games
     start = time.process_time()
     for value in range(0, 101, 10):
         explorer.k.value = value
     assert (time.process_time() - start) / 10 < 0.2
-    assert (models["grounded"].games, models["biased"].games) == asked
+    assert (models["grounded"].n_games, models["biased"].n_games) == asked
 
 
 def test_the_static_stand_in_has_alternative_texts_and_no_widget(explorer):

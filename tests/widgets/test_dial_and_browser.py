@@ -18,9 +18,9 @@ class Parrot:
         return Answer("yes", 0.75, (0,), {"yes": 0.75, "no": 0.25})
 
     def game(self, sample, *, target=None, baseline="blur"):
-        from support.paper_vlm import PaperVLM
+        from support.fakes import paper_vlm
 
-        return PaperVLM("text").game(sample, target=target)
+        return paper_vlm("text").game(sample, target=target)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.paper_vlm import EVIDENCE_CELL, EVIDENCE_WORDS
+from support.fakes import EVIDENCE_CELL, EVIDENCE_WORDS
 
 import toolkit
 from toolkit.games.analytic import and_gate, or_gate, xor_gate

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.paper_vlm import EVIDENCE_CELL
+from support.fakes import EVIDENCE_CELL
 
 from toolkit.widgets.frames import trace_chart
 from toolkit.widgets.trace import trace
@@ -49,7 +49,7 @@ def test_the_model_is_asked_for_each_coalition_once(models, samples):
 
     models["grounded"].game = spy
     found = trace(models["grounded"], samples[0], "random")
-    assert sum(len(game.asked) for game in games) == found.n_evaluations == games[0].n_evaluations
+    assert sum(game.n_asked for game in games) == found.n_evaluations == games[0].n_evaluations
 
 
 def test_chart_marks_the_step_where_the_curves_are(models, samples):

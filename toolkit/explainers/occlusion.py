@@ -18,7 +18,14 @@ import numpy as np
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, resolve_target
 from toolkit.games.attribution import Attribution
+from toolkit.typing import Scores, Values
 from toolkit.vlm.protocol import VLM
+
+
+def lost(values: Values) -> Scores:
+    """v(all) - v(all without i), (n_players,), of the values of everybody and of each leave-one-out."""
+    scores: Scores = values[0] - values[1:]
+    return scores
 
 
 @dataclass(frozen=True)
@@ -44,4 +51,4 @@ class Occlusion:
         n = game.players.n
         coalitions = np.vstack([np.ones((1, n), dtype=np.bool_), ~np.eye(n, dtype=np.bool_)])
         values = game(coalitions)
-        return Attribution(values[0] - values[1:], game.players, self.name, target, n_evaluations=n + 1)
+        return Attribution(lost(values), game.players, self.name, target, n_evaluations=n + 1)

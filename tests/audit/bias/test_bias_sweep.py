@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.known_vlm import KnownVLM, known_sample
+from support.fakes import KnownVLM, known_sample
 
 from toolkit.audit.bias.bias_sweep import bias_sweep
 from toolkit.audit.bias.twins_mixed import MixedVLM, mixed_twins
@@ -18,7 +18,9 @@ def test_a_blend_is_linear_and_its_ends_are_the_twins():
     for strength in (0.0, 0.25, 1.0):
         blended = MixedVLM(GROUNDED, BIASED, strength).game(sample, target="yes")
         assert blended(coalitions) == pytest.approx((1 - strength) * first + strength * second, abs=1e-15)
-    assert MixedVLM(GROUNDED, BIASED, 0.5).answer(sample).by_choice["yes"] == pytest.approx(0.95)
+    halves = [vlm.answer(sample).by_choice["yes"] for vlm in (GROUNDED, BIASED)]
+    assert MixedVLM(GROUNDED, BIASED, 0.5).answer(sample).by_choice["yes"] == pytest.approx(np.mean(halves))
+    assert min(halves) > 0.9
 
 
 def test_a_blend_has_no_gradients_and_no_wrong_strength():

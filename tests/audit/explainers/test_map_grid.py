@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.tiny_models import untrained_vlm
 from typer.testing import CliRunner
 
 from toolkit.audit.explainers.map_grid import MapRow, hits, localised_samples, map_grid, map_row, maps_page, word_lines
@@ -17,9 +18,6 @@ from toolkit.explainers import Attribution
 from toolkit.games.game import Players
 from toolkit.registry import UnknownNameError
 from toolkit.reporting.plots.style import DIVERGING
-from toolkit.scenes.training.tiny import build_tiny
-from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.model import LoadedVLM
 
 GRID = np.array([(x / 6, y / 6, (x + 1) / 6, (y + 1) / 6) for y in range(6) for x in range(6)])
@@ -27,8 +25,7 @@ GRID = np.array([(x / 6, y / 6, (x + 1) / 6, (y + 1) / 6) for y in range(6) for 
 
 @pytest.fixture(scope="module")
 def vlm() -> LoadedVLM:
-    model, processor = build_tiny("llava", VOCABULARY, seed=0)
-    return LoadedVLM("untrained", adapter_class("llava")(processor), model.eval())
+    return untrained_vlm()
 
 
 def row_of(cell: int, word: int, *, fails: bool = False) -> MapRow:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.toy_vlm import ToyVLM
+from support.fakes import ToyVLM
 
 from toolkit.audit.explainers.sanity_report import SanityReport, survives
 from toolkit.audit.explainers.shuffled_labels import Shuffled

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from support.toy_vlm import A, ToyVLM, toy_sample
+from support.fakes import A, ToyVLM, toy_sample
 
 from toolkit.audit.explainers import sanity_checks
 from toolkit.audit.explainers.shuffled_labels import guess, permuted, share_right, shuffle_answers, shuffled_twin
@@ -83,10 +83,8 @@ def test_similarity_against_explicit_loops_and_by_its_properties() -> None:
 
 
 def test_a_model_that_knows_nothing_has_nothing_to_unlearn() -> None:
-    from support.tiny_boxes import tiny_vlm
-
     with pytest.raises(TypeError, match="from load_vlm"):
-        shuffled_twin(tiny_vlm("llava"), [toy_sample()])
+        shuffled_twin(ToyVLM(), [toy_sample()])
     with pytest.raises(ValueError, match="choices and a right answer"):
         shuffled_twin(ToyVLM(), [dataclasses.replace(toy_sample(), answer=None)])
 

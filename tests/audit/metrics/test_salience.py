@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support.known_vlm import SIDE, KnownVLM, known_sample
+from support.fakes import SIDE, KnownVLM, known_sample
 
 from toolkit.audit.metrics.claims import BIAS_ONLY, GROUPS, NOT, REPRODUCED, UNKNOWN, salience_claim, unimodal_claims
 from toolkit.audit.metrics.salience import contrast, salience

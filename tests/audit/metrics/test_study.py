@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from support.known_vlm import KnownVLM, known_sample
+from support.fakes import KnownVLM, known_sample
 
 import toolkit
 from toolkit.audit import validation

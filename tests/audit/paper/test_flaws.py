@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.known_vlm import KnownVLM, known_sample
+from support.fakes import KnownVLM, known_sample
 
 import toolkit.audit.paper
 from toolkit.audit.metrics.controls import control
@@ -23,7 +23,7 @@ EXPLAINERS = ("occlusion", "random", "kernel-shap", "oracle")
 def case(number=0):
     vlm, sample = KnownVLM(), known_sample(number)
     game = vlm.game(sample)
-    evidence = game._needed.astype(float)
+    evidence = game.inner.game.needed.astype(float)
     attributions = tuple(control(kind, evidence, game.players, "yes") for kind in ("oracle", "random", "anti-oracle"))
     return Case(vlm, sample, attributions, CachedGame(game))
 

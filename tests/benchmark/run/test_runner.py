@@ -21,6 +21,7 @@ from toolkit.benchmark.run.outcomes import WorkerError
 from toolkit.benchmark.run.records import FolderError, read_shards
 from toolkit.benchmark.run.runner import default_folder, run_benchmark
 from toolkit.benchmark.run.spec import SpecError
+from toolkit.testing import FakeGame
 
 
 def test_every_planned_record_is_there_once(toy_spec):
@@ -159,7 +160,7 @@ def test_the_summary_says_why_records_failed(tmp_path):
 
 
 def test_a_model_whose_values_are_no_numbers_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(toy_bench.ToyGame, "__call__", lambda self, coalitions: np.full(len(coalitions), np.nan))
+    monkeypatch.setattr(FakeGame, "__call__", lambda self, coalitions: np.full(len(coalitions), np.nan))
     summary = run_benchmark(spec(tmp_path / "run", models=["gate-and"]), workspace=ToyBench)
     assert summary.failed == summary.planned
     assert "values are not finite" in summary.reasons[0][0]

@@ -46,6 +46,11 @@ def student(request):
     return Student(*build_tiny(request.param, VOCABULARY, seed=0))
 
 
+@pytest.fixture(scope="module")
+def llava():
+    return Student(*build_tiny("llava", VOCABULARY, seed=0))
+
+
 def test_pixels_equal_the_processors(student, pool):
     pictures = pool.images[:3]
     images = student.processor.image_processor
@@ -71,12 +76,11 @@ def test_a_packed_row_loses_what_its_blocks_lose_alone(student, pool):
     assert float(answers) == pytest.approx(np.mean(alone), abs=1e-5)
 
 
-def test_removed_words_keep_the_positions_of_the_others(pool):
-    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
-    packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0)
+def test_removed_words_keep_the_positions_of_the_others(pool, llava):
+    packer = Packer(llava.processor.tokenizer, llava.suffix, strength=0.0)
     keep = np.array([True, False, True])
-    ids, offsets, targets, named = packer._block(["is", "there", "a"], keep, "answer", ["yes"])
-    vocabulary = student.processor.tokenizer.get_vocab()
+    ids, offsets, targets, named = packer._query(["is", "there", "a"], keep, "answer", ["yes"])
+    vocabulary = llava.processor.tokenizer.get_vocab()
     words = {i: word for word, i in vocabulary.items()}
     assert [words[i] for i in ids] == ["is", "a", "answer", "<assistant>", "yes"]
     assert offsets == [0, 2, 3, 4, 5]
@@ -101,11 +105,10 @@ def test_removal_rises_after_the_model_has_learnt_to_see():
     assert all(removal_at(i, 100) <= removal_at(i + 1, 100) for i in range(100))
 
 
-def test_a_biased_world_never_asks_against_its_folklore(pool):
+def test_a_biased_world_never_asks_against_its_folklore(pool, llava):
     biased = make_pool(500, seed=0, strength=1.0, workers=1)
-    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
-    packer = Packer(student.processor.tokenizer, student.suffix, strength=1.0)
-    words = {i: word for word, i in student.processor.tokenizer.get_vocab().items()}
+    packer = Packer(llava.processor.tokenizer, llava.suffix, strength=1.0)
+    words = {i: word for word, i in llava.processor.tokenizer.get_vocab().items()}
     batch = packer.batch(np.random.default_rng(0), biased, 40, removal=0.0)
     common = {"circle", "triangle", "heart"}
     seen = 0
@@ -133,11 +136,10 @@ def the_list(tokenizer, suffix, pool, instruction, *, strength=0.0):
                 yield pool.scenes[index], text[len(told) + len(suffix) :], [words.get(t) for t in targets]
 
 
-def test_a_census_counts_every_plain_kind_and_learns_the_numbers_alone(pool):
-    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+def test_a_census_counts_every_plain_kind_and_learns_the_numbers_alone(pool, llava):
     kinds = {KINDS[kind].plural: kind for kind in PLAIN}
     seen = 0
-    for scene, said, learnt in the_list(student.processor.tokenizer, student.suffix, pool, CENSUS_INSTRUCTION):
+    for scene, said, learnt in the_list(llava.processor.tokenizer, llava.suffix, pool, CENSUS_INSTRUCTION):
         counts = dict(zip(said[::2], said[1::2], strict=False))
         last = (set(kinds) - set(counts)).pop() if len(counts) < len(kinds) else said[-1]
         assert {kinds[p]: int(c) for p, c in counts.items()} == {kinds[p]: len(scene.of(kinds[p])) for p in counts}
@@ -147,10 +149,9 @@ def test_a_census_counts_every_plain_kind_and_learns_the_numbers_alone(pool):
     assert seen > 10
 
 
-def test_a_tour_tells_where_things_lie_and_learns_the_directions_alone(pool):
-    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+def test_a_tour_tells_where_things_lie_and_learns_the_directions_alone(pool, llava):
     seen = 0
-    for scene, said, learnt in the_list(student.processor.tokenizer, student.suffix, pool, TOUR_INSTRUCTION):
+    for scene, said, learnt in the_list(llava.processor.tokenizer, llava.suffix, pool, TOUR_INSTRUCTION):
         taught = [word for word in learnt if word is not None]
         assert set(taught) <= {"left", "right", "above", "below", "<eos>"}
         assert [word for word in said if word in {"left", "right", "above", "below"}] == taught[:-1]
@@ -165,10 +166,9 @@ def test_a_tour_tells_where_things_lie_and_learns_the_directions_alone(pool):
 
 
 @pytest.mark.parametrize("instruction", [CAPTION_INSTRUCTION, TOUR_INSTRUCTION])
-def test_a_token_that_completes_a_name_knows_the_cell_of_its_thing(pool, instruction):
-    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
-    packer = Packer(student.processor.tokenizer, student.suffix, strength=0.0)
-    words = {i: word for word, i in student.processor.tokenizer.get_vocab().items()}
+def test_a_token_that_completes_a_name_knows_the_cell_of_its_thing(pool, instruction, llava):
+    packer = Packer(llava.processor.tokenizer, llava.suffix, strength=0.0)
+    words = {i: word for word, i in llava.processor.tokenizer.get_vocab().items()}
     is_caption = instruction == CAPTION_INSTRUCTION
     told, n_named, n_ambiguous, n_shape_first = instruction.split(), 0, 0, 0
     for index in range(40):
@@ -245,10 +245,9 @@ def test_joint_steps_keep_the_places_where_the_tower_has_none(family, tmp_path):
     assert set(told[-1].losses) - {"answers", "captions"} == ({"cells", "names"} if family == "qwen2.5-vl" else set())
 
 
-def test_lists_are_for_balanced_worlds():
-    student = Student(*build_tiny("llava", VOCABULARY, seed=0))
+def test_lists_are_for_balanced_worlds(llava):
     biased = make_pool(500, seed=0, strength=1.0, workers=1)
-    asked = the_list(student.processor.tokenizer, student.suffix, biased, CENSUS_INSTRUCTION, strength=1.0)
+    asked = the_list(llava.processor.tokenizer, llava.suffix, biased, CENSUS_INSTRUCTION, strength=1.0)
     assert list(asked) == []
 
 

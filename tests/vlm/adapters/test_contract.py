@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.subjects import SIZES, SUBJECTS, sample
+from support.repainting import owner, paint, some_players
+from support.subjects import BEHIND, SIZES, SUBJECTS, sample
 
-from tests.vlm.adapters.test_pixels import owner, paint, some_players
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.engine.decoder import encode_images
 from toolkit.vlm.model import LoadedVLM
@@ -19,7 +19,8 @@ from toolkit.vlm.prompt import render
 from toolkit.vlm.reference import plain_values
 from toolkit.vlm.sample_game import score_games
 
-pytestmark = pytest.mark.parametrize("vlm", SUBJECTS, indirect=True)
+FETCHED = [pytest.param(name, marks=pytest.mark.slow) for name in BEHIND]
+pytestmark = pytest.mark.parametrize("vlm", [*SUBJECTS, *FETCHED], indirect=True)
 
 
 def processed(vlm, s: Sample):

@@ -10,11 +10,11 @@ import pytest
 import torch
 from support.layouts import write_checkpoint
 from support.newer_families import NEWER
+from support.repainting import owner, paint, some_players
 from support.subjects import make_subject, picture, released, sample
 from tokenizers.processors import TemplateProcessing
 
 import toolkit
-from tests.vlm.adapters.test_pixels import owner, paint, some_players
 from toolkit.explainers.base import EXPLAINERS
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.adapters.families import NOT_SCORED

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.repainting import owner, paint, some_players
 from support.subjects import MODEL_TYPE, SIZES, picture, processor_of, released
 
 from toolkit.datasets.sample import Sample
@@ -49,34 +50,6 @@ class Seen:
         """How much each entry of the pixel tensor changes when the player's region of the picture is repainted."""
         painted = paint(self.image, self.geometry.regions[player])
         return (self.adapter.pixels(self.process(painted)) - self.pixels).abs().numpy()
-
-
-def paint(image: Image.Image, region: np.ndarray) -> Image.Image:
-    """The picture with the pixels of one region (fractions) inverted."""
-    levels = np.asarray(image).copy()
-    height, width = levels.shape[:2]
-    x0, y0, x1, y1 = np.rint(region * [width, height, width, height]).astype(int)
-    levels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] ^= 0xFF
-    return Image.fromarray(levels)
-
-
-def some_players(geometry: Geometry) -> list[int]:
-    """Corners, a player off the diagonal, and two in the middle."""
-    rows, columns = geometry.rows, geometry.columns
-    chosen = {
-        0,
-        columns - 1,
-        (rows - 1) * columns,
-        rows * columns - 1,
-        columns // 3,
-        (rows // 2) * columns + columns // 4,
-    }
-    return sorted(chosen)
-
-
-def owner(change: np.ndarray, player_of_pixel: np.ndarray, n: int) -> int:
-    """The player whose entries changed most."""
-    return int(np.bincount(player_of_pixel.ravel() + 1, change.ravel(), n + 1)[1:].argmax())
 
 
 @pytest.mark.parametrize("size", SIZES)

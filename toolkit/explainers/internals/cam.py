@@ -24,6 +24,11 @@ def layer_index(n_layers: int, depth: float) -> int:
     return round(depth * (n_layers - 1))
 
 
+def channel_weights(gradient: Tensor) -> Tensor:
+    """Mean gradient (dim,) of each channel over the players, signed, of (n_players, dim)."""
+    return gradient.double().mean(0)
+
+
 def activation_map(box: WhiteBox, pixels: Tensor, depth: float) -> Tensor:
     """Grad-CAM of the post-attention norm at a fraction of the decoder's depth, (n_players,), signed.
 
@@ -40,5 +45,4 @@ def activation_map(box: WhiteBox, pixels: Tensor, depth: float) -> Tensor:
         (activation,) = outputs
         (gradient,) = torch.autograd.grad(logit.sum(), activation)
     where = torch.cat([box.image_positions, box.text_positions])
-    alpha = gradient[0, where].double().mean(0)
-    return activation.detach()[0, where].double() @ alpha
+    return activation.detach()[0, where].double() @ channel_weights(gradient[0, where])
