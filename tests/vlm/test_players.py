@@ -31,7 +31,7 @@ def sample() -> toolkit.Sample:
     return toolkit.load_samples("scenes-existence", n=1, seed=4)[0]
 
 
-@pytest.mark.parametrize(("name", "players"), zip(NAMES, ["grid:2x3", "grid:4x5", "segments:5"], strict=True))
+@pytest.mark.parametrize(("name", "players"), list(zip(NAMES, ["grid:2x3", "grid:4x5", "segments:5"], strict=True)))
 def test_the_grouped_game_is_the_quotient_of_the_game_of_tokens(name: str, players: str, sample) -> None:
     vlm = toolkit.load_vlm(name, device="cpu")
     tokens, grouped = vlm.game(sample, players="tokens"), vlm.game(sample, players=players)
@@ -122,6 +122,14 @@ def test_a_removed_player_is_removed_from_the_image(vlm: LoadedVLM, sample) -> N
     assert not changed[height // 2 :].any()
     with pytest.raises(ValueError, match=r"expected \(\d+,\)"):
         coarse.masked_image(sample, np.ones(99, dtype=np.bool_))
+
+
+def test_an_image_of_many_tokens_is_warned_of_with_the_option_that_bounds_it(vlm, monkeypatch, sample) -> None:
+    qwen = toolkit.load_vlm("tiny-qwen2.5-vl-grounded", device="cpu")
+    monkeypatch.setattr("toolkit.vlm.view.MANY_TOKENS", 30)
+    with pytest.warns(RuntimeWarning, match=r"36 cells \(6 x 6\).*max_pixels bounds them.*--max-pixels"):
+        qwen.view(sample)
+    vlm.view(toolkit.load_samples("scenes-existence", n=1, seed=5)[0])  # a fixed crop has no option: nothing to say
 
 
 def test_players_that_cannot_be_made_are_refused_when_they_are_named_or_asked_for(vlm: LoadedVLM, sample) -> None:
