@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 from tests.speed.aims import CPU_AIMS, aim_rows
-from tests.speed.exactness import both_precisions
 from tests.speed.measure import (
     Comparison,
     Took,
@@ -24,6 +23,7 @@ from tests.speed.measure import (
     run_engine,
 )
 from tests.speed.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, scene_samples
+from toolkit.audit.gpu.exactness import both_precisions
 from toolkit.vlm.model import LoadedVLM
 
 Rows = list[dict[str, Any]]

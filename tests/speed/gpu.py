@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from tests.speed.aims import GPU_AIMS, aim_rows
-from tests.speed.deadline import within
-from tests.speed.exactness import difference_row
 from tests.speed.measure import bare_pass, median_run, peak_gib, plain_pass
-from tests.speed.shapes import SHAPES, build
 from tests.speed.workload import PLAIN_PASSES, Task, metric_tasks
-from toolkit.datasets.sample import Sample
+from toolkit.audit.gpu.deadline import within
+from toolkit.audit.gpu.exactness import difference_row
+from toolkit.audit.gpu.gpu_check import photographs
+from toolkit.audit.gpu.released_shapes import SHAPES, build
 from toolkit.vlm.memory import is_out_of_memory, release
 from toolkit.vlm.model import LoadedVLM
 
@@ -95,17 +93,6 @@ def _measure(family: str, device: torch.device, found: dict[str, Rows], *, small
 def device_name() -> str:
     """The GPU's name, or that there is none."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU (no GPU)"
-
-
-def photographs(n: int) -> list[Sample]:
-    """Random pictures of a photograph's size, with a question of ordinary length."""
-    samples = []
-    for seed in range(n):
-        levels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-        picture = Image.fromarray(levels).resize((640, 480), Image.Resampling.BICUBIC)
-        question = "is there a red circle next to the blue square in the picture?"
-        samples.append(Sample(f"photograph-{seed}", picture, question, "answer with yes or no.", ("yes", "no")))
-    return samples
 
 
 def speed_row(vlm: LoadedVLM, *, n_explainers: int, n_samples: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import transformers as hf
 
-from tests.speed.shapes import SHAPES
 from tests.speed.workload import scene_samples
+from toolkit.audit.gpu.released_shapes import SHAPES
 from toolkit.paths import CACHE_VARIABLE
 from toolkit.vlm.adapters.adapter_base import ImageLimits
 from toolkit.vlm.adapters.families import adapter_class

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from tests.speed import cpu, executors, gpu, measure, tables, workload
 from tests.speed.__main__ import app
 from tests.speed.aims import Aim, aim_rows
-from tests.speed.deadline import within
 from tests.speed.demo_ratio import largest_differences
-from tests.speed.shapes import build
+from toolkit.audit.gpu.deadline import within
+from toolkit.audit.gpu.released_shapes import build
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm.adapters.llava import Llava

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import toolkit
 from toolkit.explainers import explain
+from toolkit.explainers.base import over_players
 from toolkit.games.game import QuotientGame
 from toolkit.vlm import CoalitionStore
+from toolkit.vlm.adapters.adapter_base import grid_regions
 from toolkit.vlm.model import LoadedVLM
-from toolkit.vlm.partition import PlayersError
+from toolkit.vlm.partition import PlayersError, make_partition
 from toolkit.vlm.reference import plain_values
 
 NAMES = ("tiny-llava-grounded", "tiny-qwen2.5-vl-grounded", "tiny-internvl-grounded")
@@ -26,7 +31,7 @@ def sample() -> toolkit.Sample:
     return toolkit.load_samples("scenes-existence", n=1, seed=4)[0]
 
 
-@pytest.mark.parametrize(("name", "players"), zip(NAMES, ["grid:2x3", "grid:4x5", "segments:5"], strict=True))
+@pytest.mark.parametrize(("name", "players"), list(zip(NAMES, ["grid:2x3", "grid:4x5", "segments:5"], strict=True)))
 def test_the_grouped_game_is_the_quotient_of_the_game_of_tokens(name: str, players: str, sample) -> None:
     vlm = toolkit.load_vlm(name, device="cpu")
     tokens, grouped = vlm.game(sample, players="tokens"), vlm.game(sample, players=players)
@@ -49,6 +54,18 @@ def test_scores_of_tokens_are_summed_over_players(vlm: LoadedVLM, sample, name: 
     assert grouped.players == partition.players
     np.testing.assert_allclose(grouped.scores, partition.groups() @ tokens.scores, rtol=1e-5, atol=1e-7)
     assert grouped.of("image").shape == (6,)
+
+
+def test_a_word_of_one_token_is_named_without_its_blank() -> None:
+    """Tokens of a byte-level tokenizer carry the blank before them; attributions get the players' own names."""
+    spans, image = [(0, 2), (2, 5)], Image.new("RGB", (4, 4))
+    regions = grid_regions(1, 1)
+    found = make_partition("auto", question="is it", spans=spans, rows=1, columns=1, regions=regions, image=image)
+    tokens = toolkit.Players.make(("row 1, column 1",), ("is", " it"))
+    attribution = toolkit.Attribution(np.arange(3.0), tokens, "mine", "yes")
+    merged = over_players(attribution, SimpleNamespace(partition=lambda sample: found), None)  # type: ignore[arg-type]
+    assert merged.players == found.players == toolkit.Players.make(("row 1, column 1",), ("is", "it"))
+    np.testing.assert_array_equal(merged.scores, attribution.scores)
 
 
 def test_explainers_that_ask_the_game_play_the_grouped_one(vlm: LoadedVLM, sample) -> None:
@@ -105,6 +122,14 @@ def test_a_removed_player_is_removed_from_the_image(vlm: LoadedVLM, sample) -> N
     assert not changed[height // 2 :].any()
     with pytest.raises(ValueError, match=r"expected \(\d+,\)"):
         coarse.masked_image(sample, np.ones(99, dtype=np.bool_))
+
+
+def test_an_image_of_many_tokens_is_warned_of_with_the_option_that_bounds_it(vlm, monkeypatch, sample) -> None:
+    qwen = toolkit.load_vlm("tiny-qwen2.5-vl-grounded", device="cpu")
+    monkeypatch.setattr("toolkit.vlm.view.MANY_TOKENS", 30)
+    with pytest.warns(RuntimeWarning, match=r"36 cells \(6 x 6\).*max_pixels bounds them.*--max-pixels"):
+        qwen.view(sample)
+    vlm.view(toolkit.load_samples("scenes-existence", n=1, seed=5)[0])  # a fixed crop has no option: nothing to say
 
 
 def test_players_that_cannot_be_made_are_refused_when_they_are_named_or_asked_for(vlm: LoadedVLM, sample) -> None:

@@ -286,7 +286,8 @@ def over_players(attribution: Attribution, vlm: VLM, sample: Sample) -> Attribut
     """The attribution over the model's players: scores of image and question tokens are summed over each player."""
     find = getattr(vlm, "partition", None)
     partition: Partition | None = None if find is None else find(sample)
-    if partition is None or partition.is_trivial or attribution.players.n != len(partition.player_of):
+    is_of_tokens = partition is not None and attribution.players.n == len(partition.player_of)
+    if partition is None or not is_of_tokens or attribution.players == partition.players:
         return attribution
     return dataclasses.replace(attribution, scores=partition.merge(attribution.scores), players=partition.players)
 

@@ -132,7 +132,8 @@ def make_partition(
     boxes = np.concatenate([regions[:, :2], -regions[:, 2:]], axis=1)
     merged = np.stack([boxes[cell == i].min(axis=0) for i in range(len(labels))])
     merged[:, 2:] *= -1
-    parts = [_trimmed(question, [spans[int(i)] for i in np.flatnonzero(word == w)]) for w in range(int(word.max()) + 1)]
+    members = [[spans[int(i)] for i in np.flatnonzero(word == w)] for w in range(int(word.max()) + 1)]
+    parts = list(spans) if name == "tokens" else [_trimmed(question, found) for found in members]
     return Partition(
         name=name,
         players=Players.make(tuple(labels), tuple(question[a:b] for a, b in parts)),

@@ -94,6 +94,9 @@ def test_a_photographs_cells_are_those_of_the_released_processors():
 
     height, width = smart_resize(480, 640, factor=28)
     assert CATALOGUE["Qwen/Qwen2.5-VL-3B-Instruct"].n_image_tokens() == height * width // 28**2
+    height, width = smart_resize(480, 640, factor=32)
+    assert CATALOGUE["Qwen/Qwen3-VL-2B-Instruct"].n_image_tokens() == height * width // 32**2
+    assert CATALOGUE["Qwen/Qwen3-VL-2B-Instruct"].n_image_tokens(max_pixels=100 * 32**2) == 100
     tiles = np.prod(get_optimal_tiled_canvas((480, 640), (448, 448), 1, 12))
     assert CATALOGUE["OpenGVLab/InternVL3_5-2B-HF"].n_image_tokens() == 256 * tiles
 

@@ -31,19 +31,24 @@ class CatalogueEntry:
     verified: str
 
     def n_image_tokens(self, max_pixels: int | None = None, max_tiles: int | None = None) -> int:
-        """Image tokens of a typical image: a scene for embedded models, else a photograph of 640 x 480 pixels."""
+        """Image tokens of a typical image: a scene for embedded models, else a photograph of 640 x 480 pixels.
+
+        Families that are not listed in ``TOKENS`` count as LLaVA, whose crop makes 24 x 24.
+        """
         if self.source == "embedded":
             return 36
-        if self.family == "qwen2.5-vl":
-            return 17 * 23 if max_pixels is None else min(17 * 23, max_pixels // 28**2)
         if self.family == "internvl":
             return 256 * (12 if max_tiles is None else min(12, max_tiles))
-        return 576
+        tokens, side = TOKENS.get(self.family, (24 * 24, 0))
+        return tokens if max_pixels is None or not side else min(tokens, max_pixels // side**2)
 
     def bytes_needed(self, bytes_per_weight: float = 2) -> int:
         """Memory in bytes for the weights and a fifth more for working space, at 2 bytes (bfloat16) a weight."""
         return int(1.2 * self.parameters * bytes_per_weight)
 
+
+TOKENS = {"qwen2.5-vl": (17 * 23, 28), "qwen3-vl": (15 * 20, 32), "pixtral": (30 * 40, 16), "gemma3": (256, 0)}
+"""Tokens of a photograph of 640 x 480, and pixels along a token's side where the number of pixels can be bounded."""
 
 _TINY = "the adapter contract tests run on it; accuracy and calibration are on its model card"
 _SHAPE = "the adapter contract tests run on its class with small random weights; the released weights were not at hand"

@@ -1,0 +1,1 @@
+"""Does the engine hold on this GPU, and what does it cost there?"""
