@@ -20,8 +20,8 @@ from toolkit.course import lesson_04 as fourth
 from toolkit.course import lesson_07 as seventh
 from toolkit.course import lesson_08 as eighth
 from toolkit.datasets.sample import Corners
-from toolkit.redundancy.gates import gate_of
 from toolkit.measuring import measure
+from toolkit.redundancy.gates import gate_of
 
 LESSONS = [importlib.import_module(f"toolkit.course.lesson_0{number}") for number in range(9)]
 SAMPLES = [paper_sample(number) for number in range(4)]
