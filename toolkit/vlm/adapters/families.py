@@ -74,9 +74,7 @@ def family(model_type: str) -> Callable[[A], A]:
 
     def decorate(adapter: A) -> A:
         if not (isinstance(adapter, type) and issubclass(adapter, Adapter)):
-            raise PluginError(
-                f"@family({model_type!r}) is above {adapter!r}; expected a class derived from Adapter"
-            )
+            raise PluginError(f"@family({model_type!r}) is above {adapter!r}; expected a class derived from Adapter")
         FAMILIES.add(model_type, adapter)
         return adapter
 
