@@ -42,10 +42,14 @@ class Parts(Protocol):
 class PlainGame(Protocol):
     """What the plain path needs of a sample's game."""
 
-    vlm: Parts
     view: View
     token_ids: tuple[int, ...]
     baseline: str
+
+    @property
+    def vlm(self) -> Parts:
+        """The model."""
+        ...
 
     def of_tokens(self, coalitions: Coalitions) -> Coalitions:
         """The coalitions as those of image cells and question tokens."""
