@@ -42,7 +42,7 @@ class Explained:
     explainer: str
     seed: int
     attribution: Attribution | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def explain_jobs(jobs: Sequence[tuple[str, int]], explain_one: Callable[[str, int], Attribution]) -> list[Explained]:
@@ -51,7 +51,7 @@ def explain_jobs(jobs: Sequence[tuple[str, int]], explain_one: Callable[[str, in
     for explainer, seed in jobs:
         try:
             found.append(Explained(explainer, seed, explain_one(explainer, seed)))
-        except Exception as error:  # whatever somebody's explainer raises
+        except (Exception, SystemExit) as error:  # whatever somebody's explainer raises
             found.append(Explained(explainer, seed, error=error))
     return found
 
@@ -80,7 +80,10 @@ def attributions_of(
 
 def reason_of(error: BaseException | None) -> str:
     """A failure as one line; running out of memory has one name on every device."""
-    text = " ".join(str(error).split())[:500]
+    try:
+        text = " ".join(str(error).split())[:500]
+    except (Exception, SystemExit) as second:
+        text = f"its message cannot be read ({type(second).__name__})"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "out of memory" in text.lower():
         return f"out of memory: {text}" if text else "out of memory"
     return f"{type(error).__name__}: {text}"

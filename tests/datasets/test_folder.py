@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,40 @@ def test_no_questions(folder: Path) -> None:
         load(folder)
     with pytest.raises(FileNotFoundError, match="no folder"):
         load(folder / "gone")
+
+
+@pytest.mark.parametrize("name", ["id", "category", "answer", "question"])
+def test_half_a_character_is_refused_where_it_stands(folder: Path, name: str) -> None:
+    entry = {"image": "a.png", "question": "is it red ?", name: "x\ud800"}
+    (folder / "questions.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(ValueError, match=rf"line 1: {name} has half a character \(U\+D800\); remove it"):
+        load(folder)
+
+
+def test_half_a_character_among_the_choices_is_refused(folder: Path) -> None:
+    entry = {"image": "a.png", "question": "is it red ?", "choices": ["x", "\ud800"]}
+    (folder / "questions.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(ValueError, match=r"line 1: a choice has half a character \(U\+D800\); remove it"):
+        load(folder)
+
+
+def test_lines_nested_without_end_are_named(folder: Path) -> None:
+    (folder / "questions.jsonl").write_text("[" * 100_000 + "\n")
+    with pytest.raises(ValueError, match="line 1: not JSON"):
+        load(folder)
+
+
+def test_a_listing_that_is_a_link_out_of_the_folder_is_not_read(folder: Path, tmp_path_factory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
+    elsewhere.write_text("user,password\n")
+    (folder / "questions.csv").symlink_to(elsewhere)
+    with pytest.raises(ValueError, match="is a link out of the folder; put the file itself there") as caught:
+        load(folder)
+    assert "password" not in str(caught.value)
+
+
+def test_an_image_that_is_a_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    csv(folder, "pipe.png,is it red ?", header="image,question")
+    with pytest.raises(ValueError, match="line 2: .*pipe.png' is a pipe or a device"):
+        load(folder)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -230,3 +232,47 @@ def test_arrays(array: np.ndarray, expected: tuple[int, int, int]) -> None:
 def test_arrays_of_another_form_are_refused(array: np.ndarray, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         open_image(array)
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A pipe would be waited for, for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match=f"'{path}' is a pipe or a device; save the picture as a file first"):
+            open_image(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "~nobody-of-this-name/a.png"])
+def test_a_path_that_no_file_can_have_is_named(name: str) -> None:
+    with pytest.raises(ImageError, match="is not the path of a picture .* give the path of a file"):
+        open_image(name)
+
+
+KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_bytes_are_a_picture_or_an_error_of_ours(kind: str) -> None:
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {kind}")
+    rng = np.random.default_rng(len(kind))
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(buffer, kind)
+    for number in range(150):
+        data = bytearray(buffer.getvalue())
+        data[rng.integers(len(data))] = rng.integers(256)
+        data = data[: rng.integers(1, len(data) + 1)] if number % 3 == 0 else data
+        with suppress(ImageError):
+            assert decode_image(bytes(data), "it").mode == "RGB"
+
+
+@pytest.mark.parametrize("size", [(-4, 4), (4, -(2**31)), (-(2**31), -(2**31)), (2**31 - 1, 2**31 - 1)])
+def test_sizes_of_a_header_that_no_picture_has(size: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "BMP")
+    data = bytearray(buffer.getvalue())
+    data[18:26] = struct.pack("<ii", *size)
+    with pytest.raises(ImageError, match="it: the picture is more than the limit"):
+        decode_image(bytes(data), "it")

@@ -6,8 +6,9 @@ import hashlib
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -67,7 +68,8 @@ def curve(game, attribution, steps):
 @dataclass
 class ToyBench:
     spec: BenchmarkSpec
-    seen: list = field(default_factory=list)
+    asked: ClassVar[list] = []
+    """What was explained in this process, by any toy bench."""
 
     def samples(self, dataset):
         found = {f"{dataset}-{i}": make_sample(dataset, i) for i in range(self.spec.samples or 8)}
@@ -84,6 +86,7 @@ class ToyBench:
         return toy_vlm(name)
 
     def explain(self, explainer, vlm, sample, *, target, seed):
+        self.asked.append((vlm.name, sample.id, explainer, seed))
         time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
         number = int(sample.id.rsplit("-", 1)[1])
         self._misbehave(explainer, number)
@@ -117,7 +120,8 @@ class ToyBench:
             auc = float(np.trapezoid(values, k))
             numbers = {"f-syn": auc, "srg-image": auc + 0.1 * attribution.scores[0], "srg-text": -auc}
             added = game.n_evaluations - before
-            results.append({m.name: Score(m, numbers[m.name], k, values, added) for m in METRICS})
+            wanted = [m for m in METRICS if m.name in self.spec.metrics]
+            results.append({m.name: Score(m, numbers[m.name], k, values, added) for m in wanted})
         return results
 
     def environment(self, vlm):

@@ -84,7 +84,7 @@ def test_records_are_counted_and_samples_are_not(tmp_path):
     (tmp_path / "shards").mkdir()
     assert finished(tmp_path) == 0
     with Shard(tmp_path / "shards" / "00001-w.jsonl", {"toolkit": "t", "spec": "s"}) as shard:
-        shard.append([{"kind": "sample", "key": "a"}, {"kind": "record", "key": "b"}])
+        shard.append([{"kind": kind, "key": kind, "status": "ok"} for kind in ("sample", "record")])
     assert finished(tmp_path) == 1
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from toolkit.cli.errors import INTERRUPTED
+from toolkit.cli.errors import INTERRUPTED, TERMINATED
 from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page
 from toolkit.cli.table import echo_wrapped
@@ -68,7 +68,9 @@ def run(
         [], help="NAME=FOLDER with a hub dataset's parquet files, instead of the hub; may be given several times."
     ),
     max_failed: float | None = typer.Option(None, help="Largest share of failed records that counts as a success."),
-    retry_failed: bool = typer.Option(False, "--retry-failed", help="Evaluate again what failed in an earlier run."),
+    retry_failed: bool = typer.Option(
+        False, "--retry-failed", "--retry", help="Evaluate again what failed in an earlier run."
+    ),
     out: Path | None = typer.Option(None, help="Folder of the run; an interrupted run there goes on."),
     field: list[str] = typer.Option(
         [], "--set", help="FIELD=VALUE of any other field of a specification, VALUE as YAML: --set images=0"
@@ -159,14 +161,14 @@ def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
         for line in str(plan(spec)).splitlines():
             echo_wrapped(line)
         return
-    from toolkit.benchmark.run.runner import run_benchmark
+    from toolkit.benchmark.run.runner import Terminated, run_benchmark
     from toolkit.datasets.hub import unpinned_note
 
     try:
         summary = run_benchmark(spec)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         typer.echo("interrupted: what was recorded is kept, and the same command goes on with it", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
     typer.echo(str(summary))
     for name in spec.datasets:
         note = unpinned_note(name, spec.revisions.get(name))

@@ -11,6 +11,9 @@ from typer.core import TyperGroup
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
+TERMINATED = 143
+"""Exit status after SIGTERM, likewise."""
+
 MENDABLE = (ValueError, OSError, LookupError, RuntimeError, MemoryError, ImportError)
 """What the library raises for bad input, missing files, unknown names, missing extras and lack of memory."""
 

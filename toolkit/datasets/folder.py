@@ -58,6 +58,8 @@ def _listing(folder: Path) -> Path:
     if len(found) != 1:
         what = "none" if not found else "both"
         raise FileNotFoundError(f"{str(folder)!r} needs one of {' or '.join(_FILES)}; there is {what}")
+    if not found[0].resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{str(found[0])!r} is a link out of the folder; put the file itself there")
     return found[0]
 
 
@@ -100,7 +102,7 @@ def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
             continue
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"{listing}, line {number}: not JSON: {error}") from error
         if not isinstance(entry, dict):
             raise ValueError(f"{listing}, line {number}: expected an object, got {type(entry).__name__}")
@@ -140,10 +142,23 @@ def _check_texts(entry: Entry, where: str) -> None:
     for name in (*REQUIRED, "answer", "id", "category"):
         value = entry.get(name)
         if isinstance(value, str) or (value is None and name not in REQUIRED):
+            _check_characters(value, f"{where}: {name}")
             continue
         cure = "" if value is None else f'; write "{value}"'
         got = "null" if value is None else json.dumps(value)
         raise ValueError(f"{where}: {name} must be a text, got {got}{cure if isinstance(value, int | float) else ''}")
+
+
+def _check_characters(value: object, where: str) -> None:
+    """Refuse half a character, which JSON can hold and no file, table or tokenizer can.
+
+    Raises:
+        ValueError: The text has a lone surrogate.
+    """
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where} has half a character (U+{ord(error.object[error.start]):04X}); remove it") from None
 
 
 def _id(entry: Entry, number: int) -> str:
@@ -159,6 +174,8 @@ def _sample(folder: Path, entry: Entry, number: int) -> Sample:
         choices = [choice.strip() for choice in choices.split("|")]
     if choices is not None and not (isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)):
         raise ValueError(f"choices must be a list of texts, got {choices!r}")
+    for choice in choices or ():
+        _check_characters(choice, "a choice")
     asked = load_image_question(
         image,
         str(entry.get("question", "")),

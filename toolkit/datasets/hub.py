@@ -58,7 +58,7 @@ def rows(request: DatasetRequest, columns: tuple[str, ...], keep: Callable[[Row]
 
 
 def subset(request: DatasetRequest, size: int) -> list[int]:
-    """Row numbers of the seeded subset, in the dataset's order.
+    """Row numbers of the seeded subset, in the dataset's order; a larger one contains every smaller one.
 
     Raises:
         ValueError: More samples are asked for than there are.
@@ -67,7 +67,7 @@ def subset(request: DatasetRequest, size: int) -> list[int]:
         return list(range(size))
     if request.n > size:
         raise ValueError(f"{request.name} has {size} samples, {request.n} were asked for; ask for fewer or n=None")
-    chosen = np.random.default_rng(request.seed).choice(size, size=request.n, replace=False)
+    chosen = np.random.default_rng(request.seed).permutation(size)[: request.n]
     return sorted(int(i) for i in chosen)
 
 

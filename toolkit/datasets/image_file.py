@@ -25,6 +25,10 @@ _NAMED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 ImageSource = str | Path | Image.Image | NDArray[np.generic]
 
 
+_DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, IndexError, struct.error, zlib.error)
+"""What Pillow raises for a damaged file, whatever the format."""
+
+
 class ImageError(ValueError):
     """Something that cannot be used as a picture; the message names it and says what to do."""
 
@@ -77,11 +81,19 @@ def _open_file(source: str | Path) -> Image.Image:
         raise ImageError("the picture's path is empty; give the path of a file")
     if str(source).startswith(("http://", "https://")):
         raise ImageError(f"{str(source)!r} is an address, not a file; download the picture first and give its path")
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"there is no picture {str(path)!r}")
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"there is no picture {str(path)!r}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a user who does not exist, a zero byte
+        raise ImageError(
+            f"{str(source)[:200]!r} is not the path of a picture ({error}); give the path of a file"
+        ) from error
     if path.is_dir():
         raise ImageError(f"{str(path)!r} is a folder; give one picture (for many: the dataset folder:PATH)")
+    if not path.is_file():
+        raise ImageError(f"{str(path)!r} is a pipe or a device; save the picture as a file first")
     return _decode(path, repr(str(path)))
 
 
@@ -97,7 +109,7 @@ def _decode(source: Path | io.BytesIO, name: str) -> Image.Image:
         raise ImageError(f"{name} is not a picture of a known format; give a {_NAMED} file") from error
     except DecompressionBombError as error:
         raise ImageError(f"{name}: {_too_large()} ({error})") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError, struct.error) as error:
         raise ImageError(f"{name} cannot be read as a picture: {error}") from error
     with image:
         return _upright_rgb(image, name)
@@ -118,7 +130,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         return _rgb(ImageOps.exif_transpose(image), name)
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
+    except _DAMAGE as error:
         raise ImageError(f"{name} is truncated or damaged: {error}; save or download it again") from error
 
 

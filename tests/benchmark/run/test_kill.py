@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.toy_bench import ToyBench, spec, tables_digest
 
+from toolkit.benchmark.run import outcomes
 from toolkit.benchmark.run.runner import run_benchmark
 
 
@@ -24,9 +25,15 @@ def run_toys(folder: str, workers: int) -> None:
     )
 
 
+def run_unblamed(folder: str, workers: int) -> None:
+    """The kills come from outside, at moments that the units have no part in: none is given up."""
+    outcomes.MAX_DEATHS = 10**6
+    run_toys(folder, workers)
+
+
 def run_child(context, folder, workers, *, kill_after=None):
     """Run to the end, or kill after so many seconds; True if it was killed."""
-    child = context.Process(target=run_toys, args=(str(folder), workers))
+    child = context.Process(target=run_unblamed, args=(str(folder), workers))
     child.start()
     if kill_after is not None:
         child.join(kill_after)

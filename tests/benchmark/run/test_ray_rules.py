@@ -25,7 +25,7 @@ class PlayedRay:
 
     Args:
         room: So many actors start, the others wait until one is killed.
-        trouble: Called with the number of the call before each evaluation; may raise.
+        trouble: Called with the number of the call before each evaluation (or what ``fatal`` names); may raise.
         broken: Actors die while they start.
     """
 
@@ -34,7 +34,7 @@ class PlayedRay:
     def __init__(self, *, room=99, gpus=0, trouble=None, broken=False):
         self.room, self.gpus, self.trouble, self.broken = room, gpus, trouble, broken
         self.inits, self.options, self.living, self.downs = [], [], [], 0
-        self.calls, self.evaluated = {}, itertools.count()
+        self.calls, self.evaluated, self.fatal = {}, itertools.count(), "evaluate"
 
     def is_initialized(self):
         return False
@@ -54,7 +54,7 @@ class PlayedRay:
 
     def actor(self, replica):
         found = SimpleNamespace()
-        for name in ("ready", "evaluate"):
+        for name in ("ready", "load", "evaluate"):
             found.__dict__[name] = SimpleNamespace(remote=self.method(found, getattr(replica, name), name))
         self.living.append(found)
         return found
@@ -76,7 +76,7 @@ class PlayedRay:
         _, work, words, name = self.calls[ref]
         if name == "ready" and self.broken:
             raise RayError("the module of the factory is not there")
-        if name == "evaluate" and self.trouble is not None:
+        if name == self.fatal and self.trouble is not None:
             self.trouble(next(self.evaluated))
         return work(*words)
 
@@ -155,13 +155,46 @@ def test_a_worker_that_ran_out_of_memory_is_replaced_and_its_unit_done_again(pla
 
 def test_a_unit_that_ends_every_worker_is_given_up_and_counted(play, tmp_path):
     def trouble(number):
-        if number < 2:
+        if number in (0, *range(6, 8)):  # once in its turn, twice when all others are done
             raise OutOfMemoryError
 
     play(trouble=trouble)
     summary = run_benchmark(on_ray(tmp_path, workers=1), workspace=ToyBench)
     assert (summary.ok, summary.failed) == (20, 4)
-    assert summary.reasons == (("its worker died (OutOfMemoryError), 2 times", 4),)
+    ((reason, number),) = summary.reasons
+    assert number == 4
+    assert "evaluated toys-0 died 3 times in a row (OutOfMemoryError), with no other unit at work" in reason
+
+
+def test_a_unit_over_the_limit_is_stopped_with_its_worker(play, tmp_path, monkeypatch):
+    """The played cluster never says that the third unit is done, and the clock runs on."""
+    clock = itertools.count(0, 40)
+    monkeypatch.setattr(ray_executor.time, "monotonic", lambda: float(next(clock)))
+    played = play()
+    wait = played.wait
+
+    def slow(refs, num_returns, timeout):
+        def hangs(ref):
+            _, _, words, name = played.calls[ref]
+            return name == "evaluate" and words[0].sample == "toys-2"
+
+        return wait([ref for ref in refs if not hangs(ref)], num_returns, timeout)
+
+    monkeypatch.setattr(played, "wait", slow)
+    summary = run_benchmark(on_ray(tmp_path, workers=1, time_limit=100.0), workspace=ToyBench)
+    assert (summary.ok, summary.failed) == (20, 4)
+    assert "not finished after time_limit = 100 s" in summary.reasons[0][0]
+    assert played.living == []
+
+
+def test_workers_that_die_while_they_load_stop_the_run(play, tmp_path):
+    def trouble(number):
+        raise OutOfMemoryError
+
+    played = play(trouble=trouble)
+    played.fatal = "load"
+    with pytest.raises(WorkerError, match="a worker died 3 times while it loaded gate-and and toys"):
+        run_benchmark(on_ray(tmp_path), workspace=ToyBench)
 
 
 def test_workers_that_cannot_start_stop_the_run(play, tmp_path):

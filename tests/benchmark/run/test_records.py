@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import time
 
 import numpy as np
 import pytest
@@ -49,10 +50,10 @@ def test_every_flipped_bit_is_noticed(data):
         decode(bytes(line))
 
 
-def make_shard(folder, lines, name="00001-worker0.jsonl"):
+def make_shard(folder, lines, name="00001-worker0.jsonl", header=None):
     (folder / "shards").mkdir(exist_ok=True)
     path = folder / "shards" / name
-    with Shard(path, {"toolkit": "test"}) as shard:
+    with Shard(path, {"toolkit": "test", **(header or {})}) as shard:
         for line in lines:
             shard.append([line])
     return path
@@ -77,6 +78,87 @@ def test_other_damage_names_the_line(tmp_path, number):
     path.write_bytes(b"\n".join(whole))
     with pytest.raises(DamagedRecordsError, match=f"00001-worker0.jsonl, line {number} is damaged"):
         list(read_shard(path))
+
+
+OWNER = records.Owner("test", ("older", "mine"))
+
+
+def write(content):
+    return lambda path: path.write_bytes(content(path.read_bytes()))
+
+
+def swap(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (write(lambda data: data.replace(b"\n", b"\r\n")), "line 1 ends with CR LF: .* change them back to LF"),
+        (write(lambda data: b"{}\n" + data), "is not a shard of a benchmark run; move it to another place"),
+        (write(lambda data: b"sample,answer\na,b\n"), "is not a shard of a benchmark run; move it"),
+        (write(lambda data: data.split(b"\n", 1)[1]), "line 1 is not the header of a shard. Restore the"),
+        (write(lambda data: b"{" + data), "line 1 is damaged: its check sum .* Restore the file, or delete it"),
+        (write(lambda data: data + encode({"word": 1})), "line 3 is no record; move the file"),
+        (write(lambda data: data.replace(b"mine", b"mind")), "line 1 is damaged"),
+        (swap, "is not a file; only shards lie there, move it to another place"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "is not a file; only shards lie there"),
+    ],
+)  # fmt: skip
+def test_what_lies_among_the_shards_and_is_none_gets_one_sentence_with_the_cure(tmp_path, damage, said):
+    path = make_shard(tmp_path, [{"kind": "record", "key": "a", "status": "ok"}], header={"spec": "mine"})
+    assert len(read_shards(tmp_path, OWNER)) == 1
+    damage(path)
+    with pytest.raises(DamagedRecordsError, match=said) as caught:
+        read_shards(tmp_path, OWNER)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"spec": "other"}, "belongs to another run .specification other, here it is mine.; move it back"),
+        ({}, "belongs to another run .specification None"),
+        ({"spec": "mine", "toolkit": "9.9"}, "was written by toolkit 9.9, the run by test: numbers of two versions"),
+    ],
+)
+def test_a_shard_of_another_run_or_version_is_refused(tmp_path, header, said):
+    make_shard(tmp_path, [], "00001-worker0.jsonl", header={"spec": "older"})
+    make_shard(tmp_path, [], "00002-worker0.jsonl", header=header)
+    with pytest.raises(DamagedRecordsError, match=said):
+        records.read_statuses(tmp_path, OWNER)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"kind":"hea'])
+def test_a_shard_that_a_kill_has_left_without_its_header_is_empty(tmp_path, content):
+    path = make_shard(tmp_path, [])
+    path.write_bytes(content)
+    assert read_shards(tmp_path, OWNER) == []
+
+
+def test_names_reach_the_disk_too(tmp_path, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")) or real(handle)
+    )
+    make_shard(tmp_path, [])
+    assert synced[-1] == str(tmp_path / "shards")
+    write_atomically(tmp_path / "table.parquet", b"x")
+    assert synced[-1] == str(tmp_path)
+
+
+def test_what_killed_writers_have_left_is_deleted_and_what_writers_hold_is_not(tmp_path):
+    (tmp_path / "tables").mkdir()
+    dead, alive, old = (tmp_path / f".a.csv.{n}.tmp" for n in (2**22 + 1, os.getpid(), os.getppid()))
+    inside, foreign = tmp_path / "tables" / f".b.csv.{2**22 + 1}.tmp", tmp_path / ".mine.tmp"
+    for path in (dead, alive, old, inside, foreign):
+        path.write_bytes(b"x")
+    os.utime(old, (time.time() - 7200,) * 2)
+    records.clean(tmp_path)
+    assert [path.exists() for path in (dead, alive, old, inside, foreign)] == [False, True, False, False, True]
 
 
 def test_records_of_another_schema_say_what_to_do(tmp_path, monkeypatch):

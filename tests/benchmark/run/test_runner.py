@@ -1,10 +1,14 @@
 """The runner: nothing is lost, nothing is doubled, every failure is a record."""
 
 import json
+import multiprocessing
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 from support import toy_bench
-from support.toy_bench import TellsThreads, ToyBench, spec, tables_digest
+from support.toy_bench import Peaceful, TellsThreads, ToyBench, spec, tables_digest
 
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run import run_folder as folder_module
 from toolkit.benchmark.run.outcomes import WorkerError
-from toolkit.benchmark.run.records import FolderError, read_shards
-from toolkit.benchmark.run.runner import default_folder, run_benchmark
+from toolkit.benchmark.run.records import DamagedRecordsError, FolderError, read_shards
+from toolkit.benchmark.run.runner import Terminated, default_folder, run_benchmark
 from toolkit.benchmark.run.spec import SpecError
 from toolkit.testing import FakeGame
 
@@ -184,6 +188,19 @@ def test_execution_fields_may_change(toy_spec):
     assert run_benchmark(changed, workspace=ToyBench).new == 0
 
 
+def test_a_shard_of_another_run_is_refused_by_run_and_report(tmp_path, toy_spec):
+    run_benchmark(toy_spec, workspace=ToyBench)
+    other = run_benchmark(spec(tmp_path / "other", steps=6), workspace=ToyBench).folder
+    shard = toy_spec.out / "shards" / "00002-worker0.jsonl"
+    shutil.copy(other / "shards" / "00001-worker0.jsonl", shard)
+    for use in (lambda: run_benchmark(toy_spec, workspace=ToyBench), lambda: load_run(toy_spec.out)):
+        with pytest.raises(DamagedRecordsError, match=r"00002-worker0.jsonl belongs to another run .* move it back"):
+            use()
+    shard.unlink()
+    (toy_spec.out / "shards" / "1a-notes.jsonl.bak").write_text("x")
+    assert run_benchmark(toy_spec, workspace=ToyBench).new == 0
+
+
 def test_two_runs_on_one_folder_are_refused(toy_spec):
     toy_spec.out.mkdir()
     with FileLock(toy_spec.out / "run.lock"), pytest.raises(FolderError, match="another run is writing"):
@@ -236,8 +253,62 @@ def test_a_unit_that_kills_every_worker_is_given_up(tmp_path, monkeypatch):
     wanted = spec(tmp_path / "run", explainers=["random", "deadly"], executor="processes", workers=2, seeds=[0])
     summary = run_benchmark(wanted, workspace=ToyBench)
     assert (summary.ok, summary.failed) == (20, 4)
-    reasons = {r["reason"] for r in load_run(wanted.out).records if r["status"] == "failed"}
-    assert reasons == {"its worker died (exit code -9), 2 times"}
+    ((reason, number),) = summary.reasons
+    assert number == 4
+    assert "evaluated toys-2 died 3 times in a row (killed by SIGKILL)" in reason
+    assert "--retry-failed takes it up again" in reason
+
+
+def run_deadly(folder):
+    os.environ |= {"TOY_ALWAYS": "1", "TOY_MARKER": f"{folder}.died"}
+    run_benchmark(deadly(folder), workspace=ToyBench)
+
+
+def deadly(folder, **changes):
+    return spec(Path(folder), explainers=["random", "deadly"], models=["gate-and"], seeds=[0], **changes)
+
+
+def test_a_unit_that_kills_a_serial_run_is_given_up_at_the_fourth_start(tmp_path):
+    """And the units behind it are done; a retry takes it up."""
+    folder = tmp_path / "run"
+    context = multiprocessing.get_context("forkserver")
+    for start in range(4):
+        child = context.Process(target=run_deadly, args=(str(folder),))
+        child.start()
+        child.join()
+        assert child.exitcode == (-signal.SIGKILL if start < 3 else 0)
+    summary = run_benchmark(deadly(folder), workspace=ToyBench)
+    assert (summary.planned, summary.ok, summary.failed, summary.new) == (12, 10, 2, 0)
+    assert "evaluated toys-2 died 3 times in a row, with no other unit at work" in summary.reasons[0][0]
+    assert run_benchmark(deadly(folder, retry_failed=True), workspace=Peaceful).ok == 12
+
+
+class Hangs(ToyBench):
+    def _misbehave(self, explainer, number):
+        if explainer == "oracle" and number == 2:
+            time.sleep(3600)
+
+
+def test_a_unit_that_hangs_is_stopped_and_recorded(tmp_path):
+    wanted = spec(tmp_path / "run", models=["gate-and"], time_limit=1.0)
+    summary = run_benchmark(wanted, workspace=Hangs)
+    assert (summary.ok, summary.failed) == (20, 4)
+    assert "not finished after time_limit = 1 s; raise it, then --retry-failed" in summary.reasons[0][0]
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path):
+    class Asked(ToyBench):
+        def _misbehave(self, explainer, number):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    wanted = spec(tmp_path / "run", models=["gate-and"])
+    with pytest.raises(Terminated):
+        run_benchmark(wanted, workspace=Asked)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert not (wanted.out / "at-work.json").exists()
+    assert len({line["sample"] for line in read_shards(wanted.out)}) == 3
+    assert run_benchmark(wanted, workspace=ToyBench).new == 12
 
 
 def test_a_disk_that_fills_up_stops_the_run_and_a_later_run_goes_on(tmp_path):

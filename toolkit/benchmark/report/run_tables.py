@@ -68,10 +68,13 @@ def load_run(folder: Path | str) -> FinishedRun:
     about = read_folder(Path(folder))
     units = plan_units(about.spec, about.ids)
     planned = [key for unit in units for key in unit_keys(unit, about.spec)]
-    lines = in_order(read_shards(about.folder), planned)
+    lines = in_order(read_shards(about.folder, about.owner), planned)
     known = {line["key"] for line in lines}
     place = {key: number for number, key in enumerate(planned)}
     records = [line for line in lines if line["kind"] == "record"]
+    for record in (record for record in records if record["status"] == "ok"):
+        later = [name for name in about.spec.metrics if name not in record["metrics"]]
+        record["unscored"] = {**dict.fromkeys(later, "not evaluated yet"), **record["unscored"]}
     for unit in units:
         for key, (explainer, seed) in zip(unit_keys(unit, about.spec)[1:], unit.jobs, strict=True):
             if key not in known:

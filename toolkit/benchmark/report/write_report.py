@@ -15,7 +15,7 @@ from toolkit.benchmark.report.report_data import ReportData
 from toolkit.benchmark.report.run_tables import STATUSES, FinishedRun, load_run
 from toolkit.benchmark.report.section_tests import tests
 from toolkit.benchmark.report.section_validity import validity
-from toolkit.benchmark.run.records import write_atomically
+from toolkit.benchmark.run.records import clean, write_atomically
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.reporting.page import Section, details, frame_table, page, paragraph, text
 
@@ -34,6 +34,7 @@ def write_report(folder: Path | str) -> Path:
         DamagedRecordsError: A record is damaged.
     """
     data = ReportData(load_run(folder))
+    clean(data.run.folder)
     write_tables(data)
     path = data.run.folder / REPORT
     write_atomically(path, report_html(data).encode())

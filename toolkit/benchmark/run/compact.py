@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from toolkit.benchmark.run.records import Line, read_shards, write_atomically
+from toolkit.benchmark.run.growth import add_scores
+from toolkit.benchmark.run.records import Line, Owner, encode, jsonable, plain_text, read_shards, write_atomically
 
 IDENTITY = ("model", "dataset", "sample", "explainer", "seed")
 COMMON = ("image_id", "category", "gate", "family", "status", "reason", "target", "probability", "correct", "revision")
@@ -28,18 +29,49 @@ TYPES: dict[str, pa.DataType] = {
 
 
 def in_order(lines: Sequence[Line], planned: Sequence[str]) -> list[Line]:
-    """The planned lines that exist, in the order of the plan."""
-    found = {line["key"]: line for line in lines}
+    """The planned lines that exist, in the order of the plan; records hold what later metrics added."""
+    found = {line["key"]: line for line in add_scores(lines)}
     return [found[key] for key in planned if key in found]
 
 
-def compact(folder: Path, planned: Sequence[str]) -> list[Line]:
+def recordable(line: Line) -> Line:
+    """The line in plain JSON types that the tables can hold; where it cannot be recorded, the same line as failed."""
+    try:
+        plain: Line = jsonable(line)
+        encode(plain)
+        _check_columns(plain)
+    except Exception as error:  # whatever somebody's explainer, metric or model put into it
+        names = ("kind", "key", *IDENTITY, "image_id", "category")
+        known = {name: line[name] for name in names if name in line}
+        kept = {name: value if isinstance(value, int) else plain_text(str(value)) for name, value in known.items()}
+        return {**kept, "status": "failed", "reason": f"it cannot be recorded: {plain_text(str(error))[:500]}"}
+    return plain
+
+
+def _check_columns(line: Line) -> None:
+    """Refuse now what a table could not hold later.
+
+    Raises:
+        TypeError: A cost is no number.
+        pyarrow.ArrowException: A column takes another type.
+    """
+    if line["kind"] == "sample":
+        _samples_table([line])
+        _column(list((line.get("environment") or {}).values()))
+    else:
+        _records_table([line], {})
+    for name, value in (line.get("cost") or {}).items():
+        if not (value is None or isinstance(value, int | float) or line["kind"] == "sample"):
+            raise TypeError(f"cost.{name} is {value!r}; expected a number")
+
+
+def compact(folder: Path, planned: Sequence[str], owner: Owner | None = None) -> list[Line]:
     """Write the parquet tables of a run by atomic rename.
 
     Returns:
         All planned lines that exist, in the order of the plan.
     """
-    lines = in_order(read_shards(folder), planned)
+    lines = in_order(read_shards(folder, owner), planned)
     records = [line for line in lines if line["kind"] == "record"]
     samples = [line for line in lines if line["kind"] == "sample"]
     environments = {(line["model"], line["dataset"], line["sample"]): line.get("environment") or {} for line in samples}
@@ -105,6 +137,9 @@ def _costs_table(lines: Sequence[Line]) -> pa.Table:
         name: _column([line.get(name) for line in lines], TYPES.get(name)) for name in ("kind", *IDENTITY)
     }  # fmt: skip
     for name in sorted({name for cost in costs for name in cost}):
-        kind = pa.string() if any(isinstance(cost.get(name), str) for cost in costs) else pa.float64()
-        columns[name] = _column([cost.get(name) for cost in costs], kind)
+        values = [cost.get(name) for cost in costs]
+        if any(isinstance(value, str) for value in values):
+            columns[name] = _column([None if value is None else str(value) for value in values])
+        else:
+            columns[name] = _column(values, pa.float64())
     return pa.table(columns)

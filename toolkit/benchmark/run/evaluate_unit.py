@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.benchmark.run.records import Line, jsonable
+from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines
 from toolkit.datasets.sample import Sample
@@ -40,7 +40,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         corners = _corners(game)
         if not np.isfinite(list(corners.values())).all():
             raise ArithmeticError(f"the model's values are not finite: {corners}")
-    except Exception as error:  # a record says what happened; the run goes on
+    except (Exception, SystemExit) as error:  # a record says what happened; the run goes on
         return failed_lines(unit, spec, sample, reason_of(error))
     line, *records = base_lines(unit, spec, sample)
     correct = None if sample.answer is None else answer.text == sample.answer
@@ -60,7 +60,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         record |= about
     effort = workspace.effort(vlm)
     line["cost"] = {"seconds": time.perf_counter() - start, "n_evaluations": game.n_evaluations - before, **effort}
-    return [jsonable(item) for item in (line, *records)]
+    return [line, *records]
 
 
 def _corners(game: VLMGame) -> dict[str, float]:
@@ -97,7 +97,7 @@ def _score_all(game: VLMGame, records: list[Line], attributions: dict[int, Attri
     start, before = time.perf_counter(), game.n_evaluations
     try:
         results = workspace.score(game, list(attributions.values())) if attributions else []
-    except Exception as error:  # a record says what happened; the run goes on
+    except (Exception, SystemExit) as error:  # a record says what happened; the run goes on
         for number in attributions:
             records[number] |= {"status": "failed", "reason": reason_of(error)}
         return

@@ -5,18 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections import deque
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
-from toolkit.benchmark.run.evaluate_unit import evaluate_unit
-from toolkit.benchmark.run.outcomes import Outcome, WorkerError, after_death
+from toolkit.benchmark.run.attempt_unit import attempt_unit
+from toolkit.benchmark.run.outcomes import Outcome, UnitQueue, WorkerError, exit_words, overdue_reason
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory
+from toolkit.measuring import reason_of
 
 _METHODS = multiprocessing.get_all_start_methods()
+_GRACE = 5.0
+"""Seconds that a worker has to end when it is asked to, before it is killed."""
 
 
 class Executor(Protocol):
@@ -28,16 +32,26 @@ class Executor(Protocol):
 
 
 class SerialExecutor:
-    """Everything in this process: no copies of the model, all threads for one forward pass."""
+    """Everything in this process: no copies of the model, all threads for one forward pass.
 
-    def __init__(self, spec: BenchmarkSpec, workspace: Workspace) -> None:
+    Args:
+        spec: How the units are evaluated.
+        workspace: This process's models and samples.
+        begin: Called right before each unit is evaluated.
+    """
+
+    def __init__(self, spec: BenchmarkSpec, workspace: Workspace, begin: Callable[[Unit], None]) -> None:
         self.spec = spec
         self.workspace = workspace
+        self.begin = begin
 
     def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
         """Evaluate in order."""
         for unit in units:
-            yield Outcome(unit, "worker0", evaluate_unit(unit, self.spec, self.workspace))
+            yield Outcome(unit, "worker0", attempt_unit(unit, self.spec, self.workspace, partial(self.begin, unit)))
+
+
+_BEGUN = "begun"
 
 
 def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, variables: dict[str, str]) -> None:
@@ -52,11 +66,11 @@ def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, vari
     try:
         workspace = factory(spec)
         while (unit := pipe.recv()) is not None:
-            pipe.send(evaluate_unit(unit, spec, workspace))
+            pipe.send(attempt_unit(unit, spec, workspace, lambda: pipe.send(_BEGUN)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
-    except Exception as error:  # handed to the caller, who stops the run with it
-        pipe.send(f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # handed to the caller, who stops the run with it
+        pipe.send(reason_of(error))
 
 
 @dataclass
@@ -65,10 +79,17 @@ class _Worker:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     unit: Unit | None = None
+    since: float | None = None
+
+    def is_overdue(self, limit: float | None) -> bool:
+        """Whether its unit, once begun, has taken longer than allowed."""
+        return limit is not None and self.since is not None and time.monotonic() - self.since > limit
 
 
 class ProcessExecutor:
     """Several worker processes, each with its own model; a worker that dies is replaced and its unit done again.
+
+    A unit that takes longer than ``time_limit`` is stopped with its worker and recorded as failed.
 
     Processes come from a fork server (spawned where there is none), never from a fork of this process: a fork of a
     process that runs PyTorch threads can hang.
@@ -83,6 +104,8 @@ class ProcessExecutor:
         self.factory = factory
         spawn = multiprocessing.get_context("spawn")
         self._context = multiprocessing.get_context("forkserver") if "forkserver" in _METHODS else spawn
+        # The server imports PyTorch and the like once, without running any of it; a worker is then there at once.
+        self._context.set_forkserver_preload(["toolkit.benchmark.run.attempt_unit", factory.__module__])
         self._threads = max(1, (os.cpu_count() or 1) // spec.workers)
 
     def _start(self, name: str) -> _Worker:
@@ -98,57 +121,92 @@ class ProcessExecutor:
 
     def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
         """Hand out units in order to whoever is free."""
-        todo, deaths = deque(units), dict[Unit, int]()
+        queue = UnitQueue(units)
         workers = [self._start(f"worker{i}") for i in range(min(self.spec.workers, max(1, len(units))))]
+        tick = None if self.spec.time_limit is None else min(1.0, self.spec.time_limit / 4)
         try:
-            for worker in workers:
-                _give(worker, todo)
-            while busy := {worker.pipe: worker for worker in workers if worker.unit is not None}:
-                for pipe in wait(list(busy)):
-                    worker = busy[pipe]  # type: ignore[index]  # wait() returns what it was given
-                    outcome = self._collect(worker, todo, deaths)
+            while True:
+                for worker in workers:
+                    _give(worker, queue)
+                busy: dict[Connection, _Worker] = {worker.pipe: worker for worker in workers if worker.unit is not None}
+                if not busy:
+                    return
+                for pipe in wait(list(busy), tick):
+                    outcome = self._collect(busy.pop(pipe), queue)  # type: ignore[call-overload]  # as it was given
                     if outcome is not None:
                         yield outcome
-                    _give(worker, todo)
+                for worker in busy.values():
+                    if worker.is_overdue(self.spec.time_limit) and not worker.pipe.poll():
+                        yield self._stop(worker, queue)
         finally:
             for worker in workers:
                 worker.process.terminate()
+                worker.process.join(_GRACE)
+                worker.process.kill()
                 worker.process.join()
                 worker.pipe.close()
 
-    def _collect(self, worker: _Worker, todo: deque[Unit], deaths: dict[Unit, int]) -> Outcome | None:
-        unit = worker.unit
+    def _collect(self, worker: _Worker, queue: UnitQueue) -> Outcome | None:
+        unit, begun = worker.unit, worker.since is not None
         if unit is None:
             return None
-        worker.unit = None
         try:
             answer = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
-            worker.pipe.close()
-            worker.process.join()
-            code = worker.process.exitcode
-            fresh = self._start(worker.name)
-            worker.process, worker.pipe = fresh.process, fresh.pipe
-            return after_death(unit, worker.name, f"its worker died (exit code {code})", todo, deaths)
+            how = exit_words(self._replace(worker))
+            return queue.died(unit, worker.name, how, begun=begun)
+        if answer == _BEGUN:
+            worker.since = time.monotonic()
+            queue.begun()
+            return None
         if isinstance(answer, str):
             raise WorkerError(answer)
+        worker.unit = worker.since = None
+        queue.done(unit)
         return Outcome(unit, worker.name, answer)
 
+    def _replace(self, worker: _Worker) -> int | None:
+        """Put a new process in the place of a dead one; returns the exit code of that."""
+        worker.pipe.close()
+        worker.process.join()
+        code = worker.process.exitcode
+        fresh = self._start(worker.name)
+        worker.process, worker.pipe, worker.unit, worker.since = fresh.process, fresh.pipe, None, None
+        return code
 
-def _give(worker: _Worker, todo: deque[Unit]) -> None:
-    if todo and worker.unit is None:
-        worker.unit = todo.popleft()
+    def _stop(self, worker: _Worker, queue: UnitQueue) -> Outcome:
+        unit, limit = worker.unit, self.spec.time_limit
+        assert unit is not None
+        assert limit is not None
+        worker.process.kill()
+        self._replace(worker)
+        queue.done(unit)
+        return Outcome(unit, worker.name, None, overdue_reason(limit))
+
+
+def _give(worker: _Worker, queue: UnitQueue) -> None:
+    if worker.unit is None and (unit := queue.take()) is not None:
+        worker.unit = unit
         try:
-            worker.pipe.send(worker.unit)
+            worker.pipe.send(unit)
         except (BrokenPipeError, ConnectionResetError):
             return  # the worker is dead; reading from its pipe says so and the unit is done again
 
 
-def make_executor(spec: BenchmarkSpec, factory: WorkspaceFactory, workspace: Workspace) -> Executor:
-    """The executor of the specification; ``workspace`` is this process's own, ``factory`` builds the workers'."""
-    if spec.executor == "serial":
-        return SerialExecutor(spec, workspace)
-    if spec.executor == "processes":
+def make_executor(
+    spec: BenchmarkSpec, factory: WorkspaceFactory, workspace: Workspace, begin: Callable[[Unit], None]
+) -> Executor:
+    """The executor that the specification names.
+
+    Args:
+        spec: What is evaluated. With a ``time_limit`` a serial run evaluates in a child that can be stopped.
+        factory: Builds the workers' workspaces.
+        workspace: This process's own.
+        begin: Called right before this process evaluates a unit itself.
+    """
+    if spec.executor == "serial" and spec.time_limit is None:
+        return SerialExecutor(spec, workspace, begin)
+    if spec.executor != "ray":
         return ProcessExecutor(spec, factory)
     from toolkit.benchmark.run.ray_executor import RayExecutor
 

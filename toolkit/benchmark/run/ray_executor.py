@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import warnings
-from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolkit.benchmark.run.evaluate_unit import evaluate_unit
-from toolkit.benchmark.run.outcomes import MAX_DEATHS, Outcome, WorkerError, after_death
+from toolkit.benchmark.run.attempt_unit import attempt_unit
+from toolkit.benchmark.run.outcomes import MAX_DEATHS, Outcome, UnitQueue, WorkerError, overdue_reason
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
-from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory
+from toolkit.benchmark.run.units import Unit, Unreadable, Workspace, WorkspaceFactory
+from toolkit.measuring import reason_of
 
 START_SECONDS = 600.0
 """So long a run waits for its first worker; a cluster that grows on demand needs minutes for a machine."""
 
 
 class Replica:
-    """One worker of the cluster; builds its bench with its first unit, so that a failure to do so can be told."""
+    """One worker of the cluster; builds its workspace with its first unit, so that a failure to do so can be told."""
 
     def __init__(self, spec: BenchmarkSpec, factory: WorkspaceFactory) -> None:
         self.spec = spec
@@ -35,13 +36,19 @@ class Replica:
         """Answers as soon as the cluster has found room for this worker."""
         return True
 
-    def evaluate(self, unit: Unit) -> list[Line] | str:
-        """Lines of a unit, or the message of an error that stops the run."""
+    def load(self, unit: Unit) -> str | None:
+        """Load what the unit needs; the message of an error that stops the run, or None."""
         try:
             self.workspace = self.workspace or self.factory(self.spec)
-            return evaluate_unit(unit, self.spec, self.workspace)
-        except Exception as error:  # handed to the caller, who stops the run with it
-            return f"{type(error).__name__}: {error}"
+            if not isinstance(self.workspace.samples(unit.dataset)[unit.sample], Unreadable):
+                self.workspace.model(unit.model)
+        except (Exception, SystemExit) as error:  # handed to the caller, who stops the run with it
+            return reason_of(error)
+        return None
+
+    def evaluate(self, unit: Unit) -> list[Line]:
+        """Lines of a unit for which everything is loaded; none where that failed."""
+        return attempt_unit(unit, self.spec, self.workspace, lambda: None) if self.workspace is not None else []
 
 
 def is_here(host: str) -> bool:
@@ -73,18 +80,31 @@ def check_address(address: str | None) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Work:
+    """An actor with its unit, what it will return, and since when it evaluates it."""
+
+    actor: Any
+    name: str
+    unit: Unit
+    lines: Any
+    since: float | None = None
+
+
 @dataclass
 class _Workers:
     """The actors of one run: those that wait for room on the cluster, those without work, those at work."""
 
     starting: dict[Any, tuple[Any, str]] = field(default_factory=dict)
     free: list[tuple[Any, str]] = field(default_factory=list)
-    running: dict[Any, tuple[Any, str, Unit]] = field(default_factory=dict)
+    loading: dict[Any, _Work] = field(default_factory=dict)
+    running: dict[Any, _Work] = field(default_factory=dict)
     failed_starts: int = 0
 
     def all(self) -> list[Any]:
         """Every actor."""
-        return [found[0] for found in (*self.starting.values(), *self.free, *self.running.values())]
+        at_work = [(work.actor, work.name) for work in (*self.loading.values(), *self.running.values())]
+        return [actor for actor, _ in (*self.starting.values(), *self.free, *at_work)]
 
 
 class RayExecutor:
@@ -157,55 +177,84 @@ class RayExecutor:
     def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
         """Hand out units in order to whoever is free."""
         ours = self._connect()
-        todo, deaths, workers = deque(units), dict[Unit, int](), _Workers()
+        queue, workers = UnitQueue(units), _Workers()
         wanted = min(self.spec.workers, len(units))
+        limit = self.spec.time_limit
         try:
             self._check_room(wanted)
             for i in range(wanted):
                 self._start(f"ray{i}", workers)
-            while todo or workers.running:
-                while workers.free and todo:
-                    actor, name = workers.free.pop()
-                    unit = todo.popleft()
-                    workers.running[actor.evaluate.remote(unit)] = (actor, name, unit)
-                waiting = [*workers.running, *(workers.starting if todo else ())]
-                done, _ = self.ray.wait(waiting, num_returns=1, timeout=None if workers.running else START_SECONDS)
-                if not done:
+            while True:
+                while workers.free and (unit := queue.take()) is not None:
+                    self._give(workers, unit)
+                if not (queue or workers.loading or workers.running):
+                    return
+                at_work = [*workers.loading, *workers.running]
+                waiting = [*at_work, *(workers.starting if queue else ())]
+                tick = min(1.0, limit / 4) if limit is not None and workers.running else None
+                done, _ = self.ray.wait(waiting, num_returns=1, timeout=tick if at_work else START_SECONDS)
+                if not done and not at_work:
                     raise WorkerError(f"no worker could start within {START_SECONDS:g} s: {self._room()}")
-                outcome = self._collect(done[0], workers, todo, deaths)
-                if outcome is not None:
-                    yield outcome
+                outcomes = [self._collect(ref, workers, queue) for ref in done] + self._stop_overdue(workers, queue)
+                yield from (outcome for outcome in outcomes if outcome is not None)
         finally:
             for actor in workers.all():
                 self.ray.kill(actor)
             if ours:
                 self.ray.shutdown()
 
-    def _collect(
-        self, ref: Any, workers: _Workers, todo: deque[Unit], deaths: dict[Unit, int]
-    ) -> Outcome | None:  # fmt: skip
-        """What came back: a worker that has started, a finished unit, or a death."""
+    def _give(self, workers: _Workers, unit: Unit) -> None:
+        """Have a free actor load and then evaluate a unit; an actor does one thing after the other."""
+        actor, name = workers.free.pop()
+        loaded = actor.load.remote(unit)
+        workers.loading[loaded] = _Work(actor, name, unit, actor.evaluate.remote(unit))
+
+    def _stop_overdue(self, workers: _Workers, queue: UnitQueue) -> list[Outcome | None]:
+        limit, found = self.spec.time_limit, list[Outcome | None]()
+        for ref, work in list(workers.running.items()):
+            if limit is None or work.since is None or time.monotonic() - work.since <= limit:
+                continue
+            if self.ray.wait([ref], num_returns=1, timeout=0)[0]:
+                continue  # it has just come in
+            del workers.running[ref]
+            self.ray.kill(work.actor)
+            self._start(work.name, workers)
+            queue.done(work.unit)
+            found.append(Outcome(work.unit, work.name, None, overdue_reason(limit)))
+        return found
+
+    def _collect(self, ref: Any, workers: _Workers, queue: UnitQueue) -> Outcome | None:
+        """What came back: a worker that has started or loaded a model, a finished unit, or a death."""
         if ref in workers.starting:
-            actor, name = workers.starting.pop(ref)
-            try:
-                self.ray.get(ref)
-            except self.ray.exceptions.RayError as error:
-                self.ray.kill(actor)
-                workers.failed_starts += 1
-                if workers.failed_starts > MAX_DEATHS * self.spec.workers:
-                    raise WorkerError(f"the workers cannot start: {type(error).__name__}: {error}") from error
-                self._start(name, workers)
-            else:
-                workers.free.append((actor, name))
+            self._started(ref, workers)
             return None
-        actor, name, unit = workers.running.pop(ref)
+        is_load = ref in workers.loading
+        work = (workers.loading if is_load else workers.running).pop(ref)
         try:
             answer = self.ray.get(ref)
         except self.ray.exceptions.RayError as error:  # its actor, process, node or memory is gone
-            self.ray.kill(actor)
-            self._start(name, workers)
-            return after_death(unit, name, f"its worker died ({type(error).__name__})", todo, deaths)
-        if isinstance(answer, str):
+            self.ray.kill(work.actor)
+            self._start(work.name, workers)
+            return queue.died(work.unit, work.name, type(error).__name__, begun=not is_load)
+        if not is_load:
+            workers.free.append((work.actor, work.name))
+            queue.done(work.unit)
+            return Outcome(work.unit, work.name, answer)
+        if answer is not None:
             raise WorkerError(answer)
-        workers.free.append((actor, name))
-        return Outcome(unit, name, answer)
+        queue.begun()
+        workers.running[work.lines] = replace(work, since=time.monotonic())
+        return None
+
+    def _started(self, ref: Any, workers: _Workers) -> None:
+        actor, name = workers.starting.pop(ref)
+        try:
+            self.ray.get(ref)
+        except self.ray.exceptions.RayError as error:
+            self.ray.kill(actor)
+            workers.failed_starts += 1
+            if workers.failed_starts > MAX_DEATHS * self.spec.workers:
+                raise WorkerError(f"the workers cannot start: {type(error).__name__}: {error}") from error
+            self._start(name, workers)
+        else:
+            workers.free.append((actor, name))

@@ -12,8 +12,11 @@ import json
 import math
 import os
 import re
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -41,17 +44,30 @@ def content_key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()[:20]
 
 
-def jsonable(value: Any) -> Any:
-    """Plain JSON types of a value made of dicts, sequences, numbers and arrays; a non-finite number becomes None."""
+def plain_text(text: str) -> str:
+    """A text that UTF-8 can hold: a lone surrogate becomes its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def jsonable(value: Any, where: str = "") -> Any:
+    """Plain JSON types of a value made of dicts, sequences, numbers and arrays; a non-finite number becomes None.
+
+    Raises:
+        TypeError: Something else is in it; the message says where.
+    """
+    if isinstance(value, str):
+        return plain_text(value)
     if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
+        return {plain_text(str(key)): jsonable(item, f"{where}.{key}".strip(".")) for key, item in value.items()}
     if hasattr(value, "tolist"):
-        return jsonable(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        return jsonable(value.tolist(), where)
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [jsonable(item, where) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, int):
+        return value
+    raise TypeError(f"{where} holds a {type(value).__name__}; expected texts, numbers, and lists or mappings of them")
 
 
 def encode(line: Line) -> bytes:
@@ -78,6 +94,16 @@ def decode(data: bytes) -> Line:
     return line
 
 
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files survive a power cut, where the system can do that."""
+    with suppress(OSError):  # Windows opens no folder, and some network disks sync none
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 class Shard:
     """An append-only file of lines; ``append`` returns after the lines are on the disk.
 
@@ -93,6 +119,7 @@ class Shard:
         except OSError as error:
             raise FolderError(error.errno, f"cannot write records to {path}: {error.strerror}") from error
         self.append([{**header, "kind": "header", "schema": RECORD_SCHEMA}])
+        sync_folder(path.parent)
 
     def append(self, lines: Iterable[Line]) -> None:
         """Write lines, flush and sync.
@@ -108,7 +135,8 @@ class Shard:
                 view = view[self._file.write(view) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(start)
+            with suppress(OSError):  # a disk that takes nothing: what is torn there is skipped when it is read
+                self._file.truncate(start)
             hint = "the disk is full; free some space" if error.errno == errno.ENOSPC else f"{error.strerror}"
             raise FolderError(
                 error.errno, f"cannot append to {self.path}: {hint}. What was recorded is kept; run again to resume"
@@ -127,47 +155,105 @@ class Shard:
         self.close()
 
 
-def read_shard(path: Path) -> Iterator[Line]:
+@dataclass(frozen=True)
+class Owner:
+    """The run that shards belong to.
+
+    Attributes:
+        toolkit: Version that wrote it.
+        fingerprints: Of its specification, and of those that it has grown from.
+    """
+
+    toolkit: str
+    fingerprints: tuple[str, ...]
+
+
+def read_shard(path: Path, owner: Owner | None = None) -> Iterator[Line]:
     """Lines of one shard after its header; a torn last line is skipped.
 
+    Args:
+        path: The file.
+        owner: The run whose shard it must be; None takes it from any run.
+
     Raises:
-        DamagedRecordsError: Any other damage, or records of another schema.
+        DamagedRecordsError: Any other damage, records of another schema or run, or no file at all.
+        FolderError: It cannot be read.
     """
-    with path.open("rb") as file:
+    if not path.is_file():
+        raise DamagedRecordsError(f"{path} is not a file; only shards lie there, move it to another place")
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise FolderError(error.errno, f"cannot read {path}: {error.strerror}; allow it, or copy the folder") from error
+    with file:
         for number, data in enumerate(file, start=1):
             if not data.endswith(b"\n"):
                 return  # torn by a crash: only the last line can lack its end
             try:
                 line = decode(data[:-1])
             except ValueError as error:
-                raise DamagedRecordsError(
-                    f"{path}, line {number} is damaged: {error}. Delete the line (its work is done again) or restore it"
-                ) from None
+                raise DamagedRecordsError(_damage(path, number, data, error)) from None
             if number == 1:
-                _check_header(path, line)
+                _check_header(path, line, owner)
+            elif not {"key", "status"} <= line.keys():
+                raise DamagedRecordsError(f"{path}, line {number} is no record; move the file to another place")
             else:
                 yield line
 
 
-def _check_header(path: Path, line: Line) -> None:
-    schema = line.get("schema")
+def _damage(path: Path, number: int, data: bytes, error: ValueError) -> str:
+    """What is wrong with a line, and the cure that fits."""
+    if data.endswith(b"\r\n"):
+        return (
+            f"{path}, line {number} ends with CR LF: an editor or git has changed the line ends. Restore the file, or "
+            "change them back to LF"
+        )
+    if number > 1:
+        return f"{path}, line {number} is damaged: {error}. Delete the line (its work is done again) or restore it"
+    if b'"kind":"header"' not in data:
+        return f"{path} is not a shard of a benchmark run; move it to another place"
+    return f"{path}, line 1 is damaged: {error}. Restore the file, or delete it (its work is done again)"
+
+
+def _check_header(path: Path, line: Line, owner: Owner | None) -> None:
+    schema, toolkit = line.get("schema"), line.get("toolkit")
     if line.get("kind") != "header" or not isinstance(schema, int):
-        raise DamagedRecordsError(f"{path}, line 1 is damaged: it is not the header of a shard")
+        raise DamagedRecordsError(
+            f"{path}, line 1 is not the header of a shard. Restore the file, or delete it (its work is done again)"
+        )
     if schema != RECORD_SCHEMA:
         raise DamagedRecordsError(
-            f"{path} holds records of schema {schema}, this toolkit ({line.get('toolkit')} wrote them) reads schema "
+            f"{path} holds records of schema {schema}, this toolkit ({toolkit} wrote them) reads schema "
             f"{RECORD_SCHEMA}: read them with the version that wrote them, or run again into a new folder"
+        )
+    if owner is not None and line.get("spec") not in owner.fingerprints:
+        raise DamagedRecordsError(
+            f"{path} belongs to another run (specification {line.get('spec')}, here it is {owner.fingerprints[-1]}); "
+            "move it back to the folder of that run"
+        )
+    if owner is not None and toolkit != owner.toolkit:
+        raise DamagedRecordsError(
+            f"{path} was written by toolkit {toolkit}, the run by {owner.toolkit}: numbers of two versions do not mix; "
+            "move it to another place"
         )
 
 
-def read_shards(folder: Path) -> list[Line]:
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a run, in the order of their names."""
+    return sorted((folder / "shards").glob("*.jsonl"))
+
+
+def read_shards(folder: Path, owner: Owner | None = None) -> list[Line]:
     """All sample and record lines of a run, one per key, in the order of the keys.
 
     Of several lines with one key (a retried failure) the first successful one counts, else the last.
+
+    Raises:
+        DamagedRecordsError, FolderError: As ``read_shard``.
     """
     lines: dict[str, Line] = {}
-    for path in sorted((folder / "shards").glob("*.jsonl")):
-        for line in read_shard(path):
+    for path in shard_paths(folder):
+        for line in read_shard(path, owner):
             known = lines.get(line["key"])
             if known is None or known["status"] != "ok":
                 lines[line["key"]] = line
@@ -176,11 +262,15 @@ def read_shards(folder: Path) -> list[Line]:
     return [lines[key] for key in sorted(lines)]
 
 
-def read_statuses(folder: Path) -> dict[str, str]:
-    """Status by key of everything that a run has recorded; the numbers themselves are not kept."""
+def read_statuses(folder: Path, owner: Owner | None = None) -> dict[str, str]:
+    """Status by key of everything that a run has recorded; the numbers themselves are not kept.
+
+    Raises:
+        DamagedRecordsError, FolderError: As ``read_shard``.
+    """
     found: dict[str, str] = {}
-    for path in sorted((folder / "shards").glob("*.jsonl")):
-        for line in read_shard(path):
+    for path in shard_paths(folder):
+        for line in read_shard(path, owner):
             if found.get(line["key"]) != "ok":
                 found[line["key"]] = line["status"]
     return found
@@ -199,6 +289,42 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise FolderError(error.errno, f"cannot write {path}: {error.strerror}") from error
+
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+_STALE_SECONDS = 3600.0
+
+
+def is_temporary(name: str) -> bool:
+    """Whether ``write_atomically`` gives such names while it writes."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def clean(folder: Path) -> None:
+    """Delete the temporary files that killed processes have left in the folder of a run.
+
+    Those of a process that lives stay, unless they are so old that only the number of the process lives again.
+    """
+    for path in (path for inside in (".", "tables", "figures") for path in (folder / inside).glob(".*.tmp")):
+        match = _TEMPORARY.fullmatch(path.name)
+        with suppress(OSError):
+            if match is not None and (not _lives(int(match[1])) or time.time() - path.stat().st_mtime > _STALE_SECONDS):
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of this number runs on this machine; where that cannot be asked, it may."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from toolkit.benchmark.run.records import RECORD_SCHEMA, FolderError, write_atomically
+from toolkit.benchmark.run.growth import Generation, no_growth
+from toolkit.benchmark.run.records import (
+    RECORD_SCHEMA,
+    FolderError,
+    Owner,
+    clean,
+    is_temporary,
+    sync_folder,
+    write_atomically,
+)
 from toolkit.benchmark.run.run_environment import toolkit_version
-from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError, changes, make_spec
+from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError, make_spec
 from toolkit.vlm.loading.digests import changed_files
 
 SPEC_FILE = "spec.json"
@@ -27,8 +37,11 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         (folder / "shards").mkdir(parents=True, exist_ok=True)
+        sync_folder(folder)
+        sync_folder(folder.parent)
         lock = FileLock(folder / "run.lock", timeout=0)
         lock.acquire()
+        clean(folder)
     except Timeout:
         raise FolderError(
             f"another run is writing to {folder}; wait for it, or choose another folder with `out`"
@@ -42,59 +55,88 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def open_folder(
-    folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]], identities: Mapping[str, str]
-) -> None:
-    """Write specification, sample ids and identities into a new folder, or check that the folder's ones are the same.
+    folder: Path, new: Generation, check: Callable[[Generation], Generation] = lambda old: old
+) -> list[Generation]:
+    """Write a new folder's specification, check that a folder's own is the same, or let the run in it grow.
 
     Args:
         folder: The folder, locked.
-        spec: What is evaluated.
-        ids: Sample ids per dataset.
-        identities: Commit or digest of each model and dataset.
+        new: What is evaluated.
+        check: What a generation of the folder is today: its specification with the samples and identities of now.
+
+    Returns:
+        The generations of the run; the last one is the new one.
 
     Raises:
         SpecError: The folder holds a run with other settings, samples, weights or of another version; the difference
             is shown.
         FolderError: The folder holds something else, or cannot be written.
     """
-    if (folder / SPEC_FILE).exists():
-        _check_same(folder, spec, ids, identities)
-        return
-    for leftover in folder.glob(f".{SPEC_FILE}.*.tmp"):  # a run that was killed while it wrote its specification
-        leftover.unlink()
-    strangers = sorted(p.name for p in folder.iterdir() if p.name not in ("shards", "run.lock"))
-    if strangers:
-        raise FolderError(f"{folder} is not empty and not a run (found {strangers[0]}); choose another folder")
-    stored = {
-        "schema": RECORD_SCHEMA,
-        "toolkit": toolkit_version(),
-        "spec": spec.model_dump(mode="json", exclude={"out"}),
-        "samples": {dataset: list(found) for dataset, found in ids.items()},
-        "identities": dict(identities),
-    }
+    if not (folder / SPEC_FILE).exists():
+        names = (p.name for p in folder.iterdir())
+        strangers = sorted(name for name in names if name not in ("shards", "run.lock") and not is_temporary(name))
+        if strangers:
+            raise FolderError(f"{folder} is not empty and not a run (found {strangers[0]}); choose another folder")
+        _write(folder, [new])
+        return [new]
+    generations = read_folder(folder).generations
+    _check_same(folder, generations[-1], new)
+    *older, latest = generations
+    has_grown = latest.spec.content != new.spec.content
+    for old in [*older, latest] if has_grown else older:
+        now = check(old)
+        _refuse(folder, _other_samples(old.ids, now.ids) or _other_identities(old.identities, now.identities))
+    if has_grown:
+        generations = [*generations, new]
+        _write(folder, generations)
+    return [*generations[:-1], replace(generations[-1], spec=new.spec)]
+
+
+def _write(folder: Path, generations: Sequence[Generation]) -> None:
+    *older, latest = [_stored(generation) for generation in generations]
+    stored = {"schema": RECORD_SCHEMA, "toolkit": toolkit_version(), **latest, "grown_from": older}
     write_atomically(folder / SPEC_FILE, (json.dumps(stored, indent=1) + "\n").encode())
 
 
-def _check_same(
-    folder: Path, spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]], identities: Mapping[str, str]
-) -> None:
-    run = read_folder(folder)
-    if run.toolkit != toolkit_version():
+def _stored(generation: Generation) -> dict[str, Any]:
+    return {
+        "spec": generation.spec.model_dump(mode="json", exclude={"out"}),
+        "samples": {dataset: list(found) for dataset, found in generation.ids.items()},
+        "identities": dict(generation.identities),
+    }
+
+
+def _check_same(folder: Path, old: Generation, new: Generation) -> None:
+    """Refuse what neither is the run of the folder nor contains it.
+
+    Raises:
+        SpecError: With the difference.
+    """
+    toolkit = read_folder(folder).toolkit
+    if toolkit != toolkit_version():
         raise SpecError(
-            f"{folder} was written by toolkit {run.toolkit}, this is {toolkit_version()}: numbers of two versions do "
+            f"{folder} was written by toolkit {toolkit}, this is {toolkit_version()}: numbers of two versions do "
             "not mix. Make a report of it, or run into a new folder"
         )
-    different = changes(run.spec.content, spec.content)
-    for dataset in ids:
-        if not different and run.ids.get(dataset) != list(ids[dataset]):
-            different.append(f"the samples of {dataset}")
+    different = no_growth(old.spec, new.spec)
+    if not different and old.spec.content == new.spec.content:
+        different = _other_samples(old.ids, new.ids) or _other_identities(old.identities, new.identities)
     if not different:
-        different = _other_identities(run.identities, identities)
+        missing = [name for name in old.ids if not set(old.ids[name]) <= set(new.ids[name])]
+        different = [f"the samples of {name}" for name in missing]
+    _refuse(folder, different)
+
+
+def _refuse(folder: Path, different: Sequence[str]) -> None:
     if different:
         raise SpecError(
             f"{folder} holds a run with other settings: {'; '.join(different)}. Choose another folder with `out`, or "
             "go back to its settings"
         )
+
+
+def _other_samples(old: Mapping[str, Sequence[str]], new: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"the samples of {name}" for name in new if list(old.get(name, ())) != list(new[name])]
 
 
 def _other_identities(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -120,6 +162,7 @@ class RunFolder:
         ids: Sample ids per dataset, in the order of the plan.
         toolkit: Version that wrote it.
         identities: Commit or digest of each model and dataset.
+        older: What it was before it grew, the oldest first.
     """
 
     folder: Path
@@ -127,6 +170,17 @@ class RunFolder:
     ids: dict[str, list[str]]
     toolkit: str
     identities: dict[str, str]
+    older: tuple[Generation, ...] = ()
+
+    @property
+    def generations(self) -> list[Generation]:
+        """What it has been, the present last."""
+        return [*self.older, Generation(self.spec, self.ids, self.identities)]
+
+    @property
+    def owner(self) -> Owner:
+        """What the header of each of its shards must say."""
+        return Owner(self.toolkit, tuple(generation.spec.fingerprint for generation in self.generations))
 
 
 def read_folder(folder: Path) -> RunFolder:
@@ -152,5 +206,10 @@ def read_folder(folder: Path) -> RunFolder:
     missing = [key for key in ("spec", "samples", "toolkit", "identities") if key not in stored]
     if missing:
         raise SpecError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it, or run into a new folder")
-    spec = make_spec(stored["spec"], str(path))
-    return RunFolder(folder, spec, stored["samples"], str(stored["toolkit"]), stored["identities"])
+    older = tuple(_generation(one, path) for one in stored.get("grown_from", ()))
+    now = _generation(stored, path)
+    return RunFolder(folder, now.spec, now.ids, str(stored["toolkit"]), now.identities, older)
+
+
+def _generation(stored: Mapping[str, Any], path: Path) -> Generation:
+    return Generation(make_spec(stored["spec"], str(path)), stored["samples"], stored["identities"])

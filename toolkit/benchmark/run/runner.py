@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from toolkit.benchmark.run.attempt_unit import recorded
 from toolkit.benchmark.run.compact import compact
 from toolkit.benchmark.run.executors import make_executor
-from toolkit.benchmark.run.records import Line, Shard, read_statuses
-from toolkit.benchmark.run.run_environment import toolkit_version
-from toolkit.benchmark.run.run_folder import locked, open_folder
-from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.benchmark.run.growth import Generation, Pass, passes
+from toolkit.benchmark.run.outcomes import UnitAtWork, died_reason
+from toolkit.benchmark.run.records import Line, Owner, Shard, read_shards, read_statuses, shard_paths
+from toolkit.benchmark.run.run_folder import locked, open_folder, read_folder
+from toolkit.benchmark.run.spec import EXECUTION_FIELDS, BenchmarkSpec
 from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory, failed_lines, plan_units, unit_keys
 
 _REASONS = 3
@@ -32,7 +37,7 @@ class RunSummary:
         ok: Records with metrics.
         failed: Records with a failure as their reason.
         skipped: Records of explainers that do not apply to their sample.
-        new: Records computed by this run; the others were there already.
+        new: Records computed, or scored by further metrics, by this run; the others were there already.
         max_failed: Largest share of failures that counts as a success.
         reasons: The most frequent reasons of failures, with their counts.
     """
@@ -75,7 +80,12 @@ def default_folder(spec: BenchmarkSpec) -> Path:
 def run_benchmark(spec: BenchmarkSpec, *, workspace: WorkspaceFactory | None = None) -> RunSummary:
     """Evaluate everything that the folder of the run does not hold yet.
 
-    Ctrl-C and kills lose at most the units in progress; run again with the same folder to resume.
+    Ctrl-C, SIGTERM and kills lose at most the units in progress; run again with the same folder to resume. A unit of
+    which three processes in a row have died, with no other unit at work, is recorded as failed and not tried again
+    until ``retry_failed``.
+
+    A folder's run may grow: a specification that contains the folder's own (more samples, models, datasets, explainers,
+    metrics or seeds) goes on in it, and nothing that is on record is computed again.
 
     Args:
         spec: What to evaluate; ``spec.out`` is the folder, by default one named after the settings.
@@ -103,30 +113,66 @@ def run_benchmark(spec: BenchmarkSpec, *, workspace: WorkspaceFactory | None = N
     folder = default_folder(spec) if spec.out is None else spec.out
     workspace = workspace or toolkit_workspace()
     driver = workspace(spec)
-    ids = {dataset: list(driver.samples(dataset)) for dataset in spec.datasets}
-    identities = driver.identities()
-    units = plan_units(spec, ids)
-    planned = [key for unit in units for key in unit_keys(unit, spec)]
+    now = _generation(spec, driver)
     with locked(folder):
-        open_folder(folder, spec, ids, identities)
-        done = {key for key, status in read_statuses(folder).items() if not _again(status, spec)}
-        todo = [unit for unit in units if not done.issuperset(unit_keys(unit, spec))]
-        new = 0
+        generations = open_folder(folder, now, lambda old: _generation(old.spec, workspace(old.spec)))
+        units = plan_units(spec, now.ids)
+        planned = [key for unit in units for key in unit_keys(unit, spec)]
+        writer = _Writer(folder, spec, driver, read_folder(folder).owner)
+        with terminable():
+            for part in passes(generations):
+                writer.run(replace(part, spec=_carried_out_as(part.spec, spec)), workspace)
+        records = [line for line in compact(folder, planned, writer.owner) if line["kind"] == "record"]
+    return _summary(records, spec, folder, planned=len(planned) - len(units), new=writer.new)
+
+
+def _generation(spec: BenchmarkSpec, driver: Workspace) -> Generation:
+    """What this specification is today."""
+    ids = {dataset: list(driver.samples(dataset)) for dataset in spec.datasets}
+    return Generation(spec, ids, dict(driver.identities()))
+
+
+def _carried_out_as(old: BenchmarkSpec, new: BenchmarkSpec) -> BenchmarkSpec:
+    """What the old specification measures, by the executor, workers and limits of the new one."""
+    return old.model_copy(update={name: getattr(new, name) for name in EXECUTION_FIELDS})
+
+
+@dataclass
+class _Writer:
+    """Evaluates what is left of each pass and writes it down."""
+
+    folder: Path
+    spec: BenchmarkSpec
+    driver: Workspace
+    owner: Owner
+    new: int = 0
+
+    def run(self, part: Pass, factory: WorkspaceFactory) -> None:
+        """Evaluate the units of a pass that are not on record."""
+        if part.scoring:
+            part = part.recalling({line["key"]: line for line in read_shards(self.folder, self.owner)})
+        statuses = read_statuses(self.folder, self.owner)
+        done = {key for key, status in statuses.items() if not _again(status, self.spec)}
+        todo = [unit for unit in part.units if not done.issuperset(part.keys(unit))]
+        if not todo:
+            return
+        driver = self.driver if part.spec.content == self.spec.content else factory(part.spec)
+        at_work = UnitAtWork(self.folder)
         with ExitStack() as stack:
+            stack.callback(at_work.clear)
             shards: dict[str, Shard] = {}
-            for worker, lines in _outcomes(todo, spec, workspace, driver):
+            for worker, lines in _outcomes(todo, part.spec, factory, driver, at_work):
                 if worker not in shards:
-                    shards[worker] = stack.enter_context(_new_shard(folder, worker, spec))
+                    shards[worker] = stack.enter_context(_new_shard(self.folder, worker, self.owner))
                 lines = [line for line in lines if line["key"] not in done]
                 shards[worker].append(lines)
-                new += sum(line["kind"] == "record" for line in lines)
-        records = [line for line in compact(folder, planned) if line["kind"] == "record"]
-    return _summary(records, spec, folder, planned=len(planned) - len(units), new=new)
+                self.new += sum(line["kind"] != "sample" for line in lines)
 
 
 def _summary(records: list[Line], spec: BenchmarkSpec, folder: Path, *, planned: int, new: int) -> RunSummary:
-    status = Counter(line["status"] for line in records)
+    status = Counter("failed" if "scoring_failed" in line else line["status"] for line in records)
     reasons = Counter(str(line["reason"]) for line in records if line["status"] == "failed")
+    reasons.update(str(line["scoring_failed"]) for line in records if "scoring_failed" in line)
     return RunSummary(
         folder, planned, status["ok"], status["failed"], status["skipped"], new, spec.max_failed,
         tuple(reasons.most_common(_REASONS)),
@@ -138,11 +184,18 @@ def _again(status: str, spec: BenchmarkSpec) -> bool:
 
 
 def _outcomes(
-    todo: list[Unit], spec: BenchmarkSpec, factory: WorkspaceFactory, driver: Workspace
+    todo: list[Unit], spec: BenchmarkSpec, factory: WorkspaceFactory, driver: Workspace, at_work: UnitAtWork
 ) -> Iterator[tuple[str, list[Line]]]:
+    def lost(unit: Unit, reason: str) -> list[Line]:
+        sample = driver.samples(unit.dataset)[unit.sample]
+        return recorded(unit, spec, failed_lines(unit, spec, sample, reason))
+
+    given_up = [unit for unit in todo if at_work.is_given_up(unit)]
+    yield from (("worker0", lost(unit, died_reason(unit))) for unit in given_up)
+    todo = [unit for unit in todo if unit not in given_up]
     if not todo:
         return
-    executor = make_executor(spec, factory, driver)
+    executor = make_executor(spec, factory, driver, at_work.begin)
     with (
         tqdm(total=len(todo), desc=spec.name, unit="sample", disable=not spec.progress) as bar,
         closing(executor.run(todo)) as outcomes,
@@ -150,14 +203,35 @@ def _outcomes(
         for outcome in outcomes:
             lines = outcome.lines
             if lines is None:
-                sample = driver.samples(outcome.unit.dataset)[outcome.unit.sample]
-                lines = failed_lines(outcome.unit, spec, sample, outcome.reason or "lost")
+                lines = lost(outcome.unit, outcome.reason or "lost")
             bar.set_postfix_str(f"{outcome.unit.model} {outcome.unit.dataset}", refresh=False)
             bar.update()
             yield outcome.worker, lines
 
 
-def _new_shard(folder: Path, worker: str, spec: BenchmarkSpec) -> Shard:
-    numbers = [int(path.name.split("-")[0]) for path in (folder / "shards").glob("[0-9]*-*.jsonl")]
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM), as by a cluster whose time is up; what Ctrl-C does happens."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, where nobody else handles it."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise Terminated
+
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not (is_ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _new_shard(folder: Path, worker: str, owner: Owner) -> Shard:
+    numbers = [int(found[1]) for path in shard_paths(folder) if (found := re.match(r"([0-9]{1,9})-", path.name))]
     path = folder / "shards" / f"{max(numbers, default=0) + 1:05d}-{worker}.jsonl"
-    return Shard(path, {"toolkit": toolkit_version(), "spec": spec.fingerprint})
+    return Shard(path, {"toolkit": owner.toolkit, "spec": owner.fingerprints[-1]})

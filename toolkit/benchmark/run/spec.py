@@ -19,7 +19,7 @@ from toolkit.synergy.metrics import DEFAULT_METRICS
 from toolkit.vlm.partition import check_players
 
 EXECUTION_FIELDS = frozenset(
-    {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "max_failed", "retry_failed",
+    {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "time_limit", "max_failed", "retry_failed",
      "bootstrap", "level", "headline", "plugins", "progress", "sources"}
 )  # fmt: skip
 """Fields that may change between two runs of one folder: they say how to run or summarise, not what to measure.
@@ -93,6 +93,8 @@ class BenchmarkSpec(BaseModel):
         workers: Number of model replicas that work at the same time.
         ray_address: Address of a Ray cluster, or None to start one on this machine.
         gpus_per_worker: GPUs of each worker on Ray; 0.5 lets two workers share one.
+        time_limit: Seconds that one sample may take once its model is loaded; then it is stopped and recorded as
+            failed. A serial run with a limit evaluates in a process of its own, which can be stopped.
         max_failed: Largest share of failed records with which the run still counts as a success.
         retry_failed: Evaluate records again that failed in an earlier run of the folder.
         bootstrap: Resamples of every bootstrap interval.
@@ -133,6 +135,7 @@ class BenchmarkSpec(BaseModel):
     workers: int = Field(default=1, ge=1, le=1024)
     ray_address: str | None = None
     gpus_per_worker: float = Field(default=0.0, ge=0.0)
+    time_limit: float | None = Field(default=None, gt=0.0)
     max_failed: float = Field(default=0.0, ge=0.0, le=1.0)
     retry_failed: bool = False
     bootstrap: int = Field(default=2000, ge=100, le=1_000_000)

@@ -25,13 +25,23 @@ Job: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True)
 class Unit:
-    """One sample on one model; ``keep_image`` keeps what the report needs to draw it."""
+    """One sample on one model.
+
+    Attributes:
+        model: Name of the model.
+        dataset: Name of the dataset.
+        sample: Id of the sample.
+        jobs: What explains it.
+        keep_image: Keep what the report needs to draw it.
+        known: Scores per job, where the attributions are on record and only further metrics are computed.
+    """
 
     model: str
     dataset: str
     sample: str
     jobs: tuple[Job, ...]
     keep_image: bool = False
+    known: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)

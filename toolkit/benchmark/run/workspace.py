@@ -86,9 +86,14 @@ def _check_reach(spec: BenchmarkSpec, explainers: Mapping[str, Explainer]) -> No
     made: dict[str, object] = {name: getattr(found, "inner", found) for name, found in explainers.items()}
     made |= {name: METRICS[name].score for name in spec.metrics}
     here = [name for name, found in made.items() if _home(found) == "__main__"]
-    if here and spec.executor != "serial":
+    if here and (spec.executor != "serial" or spec.time_limit is not None):
+        who = (
+            f"the workers of executor {spec.executor!r}"
+            if spec.time_limit is None
+            else "the worker that time_limit needs"
+        )
         raise SpecError(
-            f"{', '.join(here)}: registered in this session, which the workers of executor {spec.executor!r} do not "
+            f"{', '.join(here)}: registered in this session, which {who} does not "
             "see; write it into a module and name it 'module:attribute', or list the module under plugins"
         )
 
