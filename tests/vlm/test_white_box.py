@@ -51,8 +51,8 @@ def test_gradients_match_finite_differences(vlm) -> None:
 def test_the_logit_is_the_models(vlm) -> None:
     box = vlm.white_box(sample(4), target="yes")
     view = vlm.view(sample(4))
-    inputs = vlm.adapter.pixel_inputs(box.pixels, view.geometry)
     ids = torch.tensor([view.prompt.ids])
+    inputs = vlm.adapter.pixel_inputs(box.pixels, view.geometry) | vlm.adapter.text_inputs(ids)
     positions = torch.from_numpy(view.positions)
     with torch.inference_mode():
         logits = vlm.model(

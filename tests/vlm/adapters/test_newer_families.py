@@ -23,6 +23,7 @@ from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.reference import plain_values
+from toolkit.vlm.sample_game import score_games
 
 LEFT_OUT = {"qwen3-vl": {"n_layer_features": lambda self, config: 0}, "gemma3": {"both_ways": False}}
 """What an adapter may forget of its family."""
@@ -70,6 +71,20 @@ def test_a_grid_that_llava_onevision_shrinks_is_scored_and_laid_as_it_is(size: t
         again = vlm.adapter.processor.image_processor(paint(image, g.regions[player]), return_tensors="pt")
         change = (vlm.adapter.pixels(again) - game.view.pixels).abs().numpy()
         assert owner(change, g.player_of_pixel, g.n_players) == player
+
+
+def test_images_of_one_pixel_shape_but_of_other_sizes_do_not_share_a_batch() -> None:
+    """Both fill three by three tiles with twelve rows of tokens, of which the narrower has fewer in each."""
+    vlm = make_subject("released-llava-onevision")
+    images = [picture(size, 4) for size in ((174, 174), (150, 174))]
+    games = [vlm.game(replace(sample(1), image=image), target="yes") for image in images]
+    shapes = [(game.view.pixels.shape, game.view.geometry.rows, game.view.geometry.columns) for game in games]
+    assert shapes[0][:2] == shapes[1][:2]
+    assert shapes[0][2] > shapes[1][2]
+    chosen = [np.random.default_rng(0).random((3, game.players.n)) < 0.5 for game in games]
+    found = score_games(list(zip(games, chosen, strict=True)))
+    for values, game, some in zip(found, games, chosen, strict=True):
+        assert np.abs(values - plain_values(game, some)).max() <= 1e-5
 
 
 def test_tiles_of_llava_onevision_are_bounded_in_processor_and_model_alike(tmp_path: Path) -> None:
@@ -139,6 +154,13 @@ def test_a_model_in_memory_that_cannot_share_a_prefix_is_refused_too(monkeypatch
     monkeypatch.setattr(type(vlm.model.config), "model_type", "qwen3_5")
     with pytest.raises(CheckpointError, match="layers of linear attention carry removed words on"):
         toolkit.wrap(vlm.model, vlm.adapter.processor)
+
+
+def test_a_gemma_that_reads_all_words_both_ways_is_refused() -> None:
+    model, processor = released("gemma3")
+    model.get_decoder().config.use_bidirectional_attention = True
+    with pytest.raises(CheckpointError, match="attends both ways .use_bidirectional_attention is true"):
+        toolkit.wrap(model, processor)
 
 
 def test_line_breaks_of_a_question_are_words_to_gemma3() -> None:

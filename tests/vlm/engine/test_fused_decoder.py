@@ -25,7 +25,7 @@ def packed(vlm: LoadedVLM, dtype: torch.dtype = torch.float32) -> tuple[tuple[An
     ends = torch.tensor([[12] * 5 + [8] * 3 + [12] * 4, [11] * 6 + [8] * 2 + [10] * 2 + [11, 12]])
     mask = decoder.tree_mask(ends)
     positions = torch.tensor([[*range(8), 5, 6, 7, 8], [*range(8), 6, 7, 6, 0]])
-    if vlm.family == "qwen2.5-vl":
+    if vlm.family.startswith("qwen"):
         positions = torch.stack([positions, positions + 2, positions * 2])
     read = torch.arange(2)[:, None], torch.tensor([[7, 11, 0], [7, 9, 10]])
     return (vlm.model, embeddings, mask, positions), read
@@ -36,7 +36,7 @@ def packed(vlm: LoadedVLM, dtype: torch.dtype = torch.float32) -> tuple[tuple[An
 def test_the_read_states_are_those_of_the_decoder(name: str) -> None:
     vlm = make_subject(name)
     arguments, read = packed(vlm)
-    assert stack.is_known(vlm.model)
+    assert stack.is_known(vlm.model) == (vlm.family != "gemma3")
     before = arguments[1].clone()
     torch.testing.assert_close(
         stack.read_states(*arguments, read), decoder.decode(*arguments)[read], atol=1e-5, rtol=1e-5

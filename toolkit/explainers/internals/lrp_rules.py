@@ -67,9 +67,8 @@ def is_rms_norm(module: nn.Module) -> bool:
 
 
 def _is_gemma_norm(module: nn.Module) -> bool:
-    """Whether a norm's gain is one more than its weight, as in Gemma."""
-    name = type(module).__name__
-    return name.startswith("Gemma") and name.endswith("RMSNorm")
+    """Whether a norm's gain is one more than its weight, as in Gemma 3; Gemma 2 caps its scores, which has no rule."""
+    return type(module).__name__ == "Gemma3RMSNorm"
 
 
 def is_activation(module: nn.Module) -> bool:

@@ -19,8 +19,8 @@ class PixtralProcessor(ProcessorMixin):
     """What transformers' processor of this name does, which cannot be imported without torchvision.
 
     Attributes:
-        patch_size: Pixels of a patch of the tower.
-        spatial_merge_size: Patches along a merged block.
+        patch_size: Pixels of a patch of the tower; None, as in files that leave it out, until the model says it.
+        spatial_merge_size: Patches along a merged block; likewise.
         image_token: Stands for a merged block; a row of them ends with ``image_break_token``, the last with
             ``image_end_token``.
     """
@@ -32,15 +32,16 @@ class PixtralProcessor(ProcessorMixin):
         self,
         image_processor: object = None,
         tokenizer: Any = None,
-        patch_size: int = 16,
-        spatial_merge_size: int = 1,
+        patch_size: int | None = None,
+        spatial_merge_size: int | None = None,
         chat_template: str | None = None,
         image_token: str = "[IMG]",
         image_break_token: str = "[IMG_BREAK]",
         image_end_token: str = "[IMG_END]",
     ) -> None:
         super().__init__(image_processor, tokenizer, chat_template=chat_template)  # type: ignore[no-untyped-call]
-        self.patch_size, self.spatial_merge_size = patch_size, spatial_merge_size
+        self.patch_size: Any = patch_size
+        self.spatial_merge_size: Any = spatial_merge_size
         self.image_token, self.image_break_token = image_token, image_break_token
         self.image_end_token = image_end_token
         self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
@@ -74,6 +75,10 @@ class Mistral3(Adapter):
             raise ValueError(f"{cls.family} sees the image in its own shape and no tiles; bound it with max_pixels")
         processor = PixtralProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
         if limits.max_pixels is not None:
+            if None in (processor.patch_size, processor.spatial_merge_size):
+                raise ValueError(
+                    "max_pixels needs patch_size and spatial_merge_size in processor_config.json; add them"
+                )
             side = processor.patch_size * processor.spatial_merge_size
             if limits.max_pixels < side * side:
                 raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
@@ -83,7 +88,7 @@ class Mistral3(Adapter):
         return processor
 
     def reconcile(self, config: Any) -> None:
-        """Patch size, size of a merged block, longest edge."""
+        """Patch size, size of a merged block, image token."""
         p, places = self.processor, ("processor_config.json", "config.json")
         p.patch_size = agreed(p.patch_size, config.vision_config.patch_size, "patch size", places)
         merge = getattr(config, "spatial_merge_size", 1)

@@ -23,7 +23,10 @@ from toolkit.vlm.engine.masks import layer_biases
 from toolkit.vlm.engine.patches import is_known_class
 from toolkit.vlm.engine.rotary import RotaryTable
 
-_LAYERS = ("LlamaDecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer", "Qwen3VLTextDecoderLayer")
+_LAYERS = (
+    "LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen2_5_VLDecoderLayer", "Qwen3DecoderLayer",
+    "Qwen3VLTextDecoderLayer",
+)  # fmt: skip
 _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 
 
