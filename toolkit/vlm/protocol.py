@@ -110,7 +110,7 @@ class VLM(Protocol):
         ...
 
     def players(self, sample: Sample) -> Players:
-        """Image cells (the model's own image tokens), then the removable question tokens."""
+        """Image players, then text players: groups of image tokens and of removable question tokens, or those alone."""
         ...
 
     def regions(self, sample: Sample) -> Regions:
