@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.toy_bench import ToyBench, ToyVLM, spec
+from support.toy_bench import ToyBench, spec
 
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run.runner import run_benchmark
+from toolkit.testing import FakeVLM
 
 
 class UnsayableError(Exception):
@@ -82,7 +83,7 @@ def test_a_model_that_cannot_draw_fails_its_units_only(tmp_path, monkeypatch, br
     def fail(self, sample):
         raise RuntimeError("no drawing")
 
-    monkeypatch.setattr(ToyVLM, broken, fail)
+    monkeypatch.setattr(FakeVLM, broken, fail)
     wanted = spec(tmp_path / "run", models=["gate-and"], images=2, seeds=[0])
     summary = run_benchmark(wanted, workspace=ToyBench)
     assert (summary.ok, summary.failed, summary.reasons[0][0]) == (12, 6, "RuntimeError: no drawing")
