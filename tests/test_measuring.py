@@ -142,3 +142,21 @@ def test_what_is_kept_is_forgotten_before_it_is_timed(monkeypatch):
     assert fresh is not game
     assert fresh(everybody) == pytest.approx(value, abs=1e-6)
     assert fresh.n_evaluations == 1
+
+
+def test_few_games_are_kept_and_fewer_of_large_images(monkeypatch):
+    from toolkit.vlm import model
+
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+    first, *others = toolkit.load_samples("scenes-existence", n=10)
+    game = vlm.game(first, target="yes")
+    for sample in others[:3]:
+        vlm.game(sample, target="yes")
+    assert vlm.game(first, target="yes") is game
+    for sample in others:
+        vlm.game(sample, target="yes")
+    assert vlm.game(first, target="yes") is not game
+    monkeypatch.setattr(model, "_VIEW_BYTES", 2 * game.view.nbytes)
+    last = [vlm.game(sample, target="yes") for sample in others[:4]][-1]
+    assert vlm.game(others[3], target="yes") is last
+    assert len(vlm._games) == 2

@@ -337,10 +337,14 @@ class LoadedVLM:
             self._games[key] = SampleGame(
                 self, sample, view, target=target, token_ids=ids, baseline=baseline, players_as=grouped
             )
-            if len(self._games) > _GAMES:
+            while len(self._games) > 1 and (len(self._games) > _GAMES or self._kept_bytes() > _VIEW_BYTES):
                 self._games.popitem(last=False)
         self._games.move_to_end(key)
         return self._games[key]
+
+    def _kept_bytes(self) -> int:
+        """Memory of the views of the games that are kept; those of one sample share a view."""
+        return sum({id(game.view): game.view.nbytes for game in self._games.values()}.values())
 
     def _target_ids(self, sample: Sample, target: str) -> tuple[int, ...]:
         if sample.choices is not None and target not in sample.choices:
