@@ -110,6 +110,7 @@ def doctor() -> Diagnosis:
             check_memory(),
             check_offline(),
             check_cache(),
+            check_store(),
             check_widgets(),
             *check_models(),
         )
@@ -231,6 +232,15 @@ def check_cache(folder: Path | None = None) -> Check:
     except OSError as error:
         fix = "set HF_HOME to a folder that you may write; the embedded models do not need it"
         return Check("cache", "note", f"{folder} cannot be written: {error.strerror or error}", fix)
+
+
+def check_store() -> Check:
+    """What the store of coalition values takes on the disk."""
+    from toolkit.vlm.engine.store import default_store
+
+    store = default_store()
+    found = f"{store.size() / 1e6:.1f} MB of coalition values in {store.folder}, at most {store.max_bytes / 1e6:.0f} MB"
+    return Check("store", "ok", f"{found}; python -m toolkit store --clear empties it")
 
 
 def check_widgets(lookup: Callable[[str], str] = metadata.version) -> Check:

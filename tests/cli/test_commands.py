@@ -13,12 +13,13 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 import toolkit
+from toolkit import environment
 from toolkit.cli import app
 from toolkit.environment import Check, Diagnosis
 
 COMMANDS = (
-    "doctor models explainers datasets explain maps sanity dial diagnose benchmark train validate report-card".split()
-)
+    "doctor store models explainers datasets explain maps sanity dial diagnose benchmark train validate report-card"
+).split()
 
 
 def invoke(*words: str) -> tuple[int, str, str]:
@@ -305,6 +306,22 @@ def test_every_help_line_is_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch)
         lines = invoke(*words, "--help")[1].splitlines()
         assert [line for line in lines if line.endswith("...") and "COMMAND" not in line] == []
         assert max(map(len, lines)) <= 80
+
+
+def test_the_store_tells_its_size_and_is_emptied(tmp_path, monkeypatch):
+    from toolkit.vlm.engine.store import default_store
+
+    monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path))
+    values = {number.to_bytes(4, "big"): np.random.default_rng(number).random() for number in range(20_000)}
+    default_store().keep({"name": "m"}, values)
+    size = f"{default_store().size() / 1e6:.1f} MB"
+    assert size != "0.0 MB"
+    code, out, _ = invoke("store")
+    assert (code, out) == (0, f"{size} of values in {tmp_path / 'coalitions'}, at most 1074 MB\n")
+    assert size in environment.check_store().found
+    code, out, _ = invoke("store", "--clear")
+    assert (code, out) == (0, f"deleted {size} of values from {tmp_path / 'coalitions'}\n")
+    assert default_store().size() == 0
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])

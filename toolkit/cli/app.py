@@ -19,6 +19,7 @@ from toolkit.cli import validate_command as validate
 from toolkit.cli.doctor_command import doctor
 from toolkit.cli.errors import OneLineErrors
 from toolkit.cli.report_card_command import report_card
+from toolkit.cli.store_command import store
 
 app = typer.Typer(
     name="toolkit",
@@ -48,6 +49,7 @@ def options(
 
 
 app.command("doctor")(doctor)
+app.command("store")(store)
 app.command("models")(models.models)
 app.command("explainers")(explainers.explainers)
 app.command("datasets")(datasets.datasets)

@@ -27,6 +27,7 @@ from toolkit.paths import cache_dir
 
 _FORMAT = 2
 _STALE_NS = 3600 * 10**9
+_WRITERS = 8
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged archive raises; a damaged header may claim encryption or another compression."""
 
@@ -56,7 +57,8 @@ class CoalitionStore:
             raise ValueError(f"max_bytes is {max_bytes}; expected a positive number")
         self.folder = Path(folder).expanduser()
         self.max_bytes = max_bytes
-        self._estimate: int | None = None
+        self._free: int | None = None
+        self._added = 0
 
     def recall(self, identity: Mapping[str, object]) -> dict[bytes, float]:
         """All known values of one game, by packed coalition."""
@@ -107,7 +109,7 @@ class CoalitionStore:
         """Delete every file of the store."""
         for file in (*self._files(".npz"), *self._files(".partial")):
             file.path.unlink(missing_ok=True)
-        self._estimate = None
+        self._free = None
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -126,9 +128,13 @@ class CoalitionStore:
         return self.folder / f"{hashlib.sha256(_canonical(identity).encode()).hexdigest()}.npz"
 
     def _bound(self, latest: Path, grown: int) -> None:
-        """Delete the least recently used files where the folder has grown too large; it is listed only then."""
-        self._estimate = self.size() if self._estimate is None else self._estimate + grown
-        if self._estimate <= self.max_bytes:
+        """Delete the least recently used files where the folder has grown too large.
+
+        The folder is listed when this process has added an eighth of what was free at the last look, so that eight
+        processes that write at the same time keep the bound together.
+        """
+        self._added += grown
+        if self._free is not None and self._added <= self._free / _WRITERS:
             return
         now = time.time_ns()
         for file in self._files(".partial"):
@@ -136,13 +142,13 @@ class CoalitionStore:
                 file.path.unlink(missing_ok=True)
         files = self._files(".npz")
         total = sum(file.size for file in files)
-        for file in files:
+        for file in files if total > self.max_bytes else ():
             if total <= 0.9 * self.max_bytes:
                 break
             if file.path != latest:
                 total -= file.size
                 file.path.unlink(missing_ok=True)
-        self._estimate = total
+        self._free, self._added = max(0, self.max_bytes - total), 0
 
 
 def _size(path: Path) -> int:
