@@ -41,7 +41,7 @@ def saved(tmp_path_factory):
 
 
 def test_a_folder_loads_by_the_printed_line_alone(saved, registered) -> None:
-    loaded, (model, processor) = load_vlm(saved, device="cpu"), fourth.small()
+    loaded, (model, processor) = load_vlm(saved, device="cpu", players="tokens"), fourth.small()
     assert loaded.family == "qwen2-vl"
     original = LoadedVLM("o", fourth.adapter()(processor), model)
     games = [vlm.game(sample(1), target="yes") for vlm in (loaded, original)]

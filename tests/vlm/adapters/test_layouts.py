@@ -25,7 +25,7 @@ def test_what_was_saved_is_loaded(family: str, layout: str, tmp_path: Path) -> N
         weight.data = weight.data.to(dtype).float()
     saved = LoadedVLM("saved", adapter_class(MODEL_TYPE[family])(processor), model)
     folder = write_checkpoint(tmp_path / "folder", family, model, processor, **LAYOUTS[layout])
-    vlm = load_vlm(folder, device="cpu")
+    vlm = load_vlm(folder, device="cpu", players="tokens")
     game, other = vlm.game(sample(1, (300, 200)), target="yes"), saved.game(sample(1, (300, 200)), target="yes")
     assert game.players == other.players
     chosen = np.random.default_rng(0).random((3, game.players.n)) < 0.5
