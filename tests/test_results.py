@@ -107,6 +107,19 @@ def test_another_schema_is_refused_with_the_version_that_wrote_it(
         toolkit.load(path)
 
 
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toolkit.save(ATTRIBUTION, tmp_path / "a.npz")
+
+    def full(*args: object, **arrays: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        toolkit.save(UNSCORED, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+    assert same(toolkit.load(path), ATTRIBUTION)
+
+
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     whole = toolkit.save(ATTRIBUTION, tmp_path / "whole.json")
     cut = json.loads(whole.read_text())

@@ -131,6 +131,12 @@ def load(path: Path | str) -> Any:
     Raises:
         FileNotFoundError: There is no such file.
         ResultFileError: It is damaged, something else, or of a schema that this version does not read.
+
+    Example:
+        >>> import tempfile, toolkit
+        >>> found = toolkit.Attribution([1.0, 2.0], toolkit.Players.make(("cell",), ("word",)), "mine", "yes")
+        >>> toolkit.load(toolkit.save(found, f"{tempfile.mkdtemp()}/found.npz")).target
+        'yes'
     """
     path = Path(path)
     _check_ending(path)
@@ -168,6 +174,12 @@ def to_frame(result: Result) -> pd.DataFrame:
 
     Raises:
         TypeError: It is none of the three.
+
+    Example:
+        >>> import toolkit
+        >>> found = toolkit.Attribution([1.0, 2.0], toolkit.Players.make(("cell",), ("word",)), "mine", "yes")
+        >>> toolkit.to_frame(found)["score"].tolist()
+        [1.0, 2.0]
     """
     import pandas as pd
 

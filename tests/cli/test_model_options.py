@@ -88,6 +88,20 @@ def test_the_instruction_is_put_to_every_sample() -> None:
     assert ModelOptions().instructed(samples) == samples
 
 
+def test_maps_put_the_instruction_to_generated_samples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[toolkit.Sample] = []
+
+    def maps_page(out: Path, models: dict[str, Any], samples: list[toolkit.Sample], **more: Any) -> Path:
+        asked.extend(samples)
+        return out
+
+    monkeypatch.setattr(toolkit, "load_vlm", lambda name, **options: name)
+    monkeypatch.setattr("toolkit.audit.explainers.map_grid.maps_page", maps_page)
+    words = ["maps", "--models", LLAVA, "--samples", "2", "--instruction", "say one word", "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert [sample.instruction for sample in asked] == ["say one word"] * 2
+
+
 def test_options_become_fields_of_a_specification(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(benchmark, "_evaluate", lambda spec, *, dry_run: asked.append(spec))

@@ -8,7 +8,7 @@ from toolkit.games.analytic import and_gate, or_gate, xor_gate
 from toolkit.games.interactions import shapley_interaction_index
 from toolkit.widgets import CoalitionPlayground
 from toolkit.widgets.coalition import cell_groups, pair_of
-from toolkit.widgets.picker import SIDE
+from toolkit.widgets.picker import SIDE, _seen
 
 
 @pytest.fixture
@@ -151,6 +151,18 @@ def test_a_photograph_has_a_button_for_every_player(players, shape):
     picker.buttons[0].value = False
     assert picker.chosen.sum() == n_image + 6 - 1
     assert (playground.value.value, playground.image.value) != before
+
+
+def test_the_buttons_lie_over_the_part_that_the_model_sees():
+    """LLaVA's crop of a 4 : 3 photograph is its middle three quarters: the white stripes beside it are not shown."""
+    pixels = np.full((48, 64, 3), 255, dtype=np.uint8)
+    pixels[:, 8:56] = 0
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+    sample = toolkit.load_image_question(Image.fromarray(pixels), "is there a red circle ?")
+    seen, regions = _seen(sample.image, vlm.regions(sample))
+    assert seen.size == (48, 48)
+    assert np.asarray(seen).max() == 0
+    np.testing.assert_allclose([regions[:, :2].min(axis=0), regions[:, 2:].max(axis=0)], [[0, 0], [1, 1]])
 
 
 def test_segments_of_a_photograph_can_be_clicked():

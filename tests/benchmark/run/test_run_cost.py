@@ -89,8 +89,8 @@ def test_the_rows_of_the_papers_models_differ_by_what_a_photograph_makes():
 
 
 def test_a_photographs_cells_are_those_of_the_released_processors():
-    from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
     height, width = smart_resize(480, 640, factor=28)
     assert CATALOGUE["Qwen/Qwen2.5-VL-3B-Instruct"].n_image_tokens() == height * width // 28**2
