@@ -19,6 +19,7 @@ from support.tiny_models import (
 
 from toolkit.explainers import explain
 from toolkit.explainers.grad_cam import DEPTH, GradCam
+from toolkit.explainers.grad_rollout import GradRollout
 from toolkit.explainers.integrated_gradients import IntegratedGradients
 from toolkit.explainers.internals.anatomy import anatomy, merge_of
 from toolkit.explainers.internals.attention import mixing, rollout, trace
@@ -148,6 +149,21 @@ def test_rollout_equals_the_product_of_full_matrices(family: str, by_gradient: b
     torch.testing.assert_close(rolled.image, image, atol=1e-12, rtol=1e-9)
     assert float(rolled.vision.sum()) == pytest.approx(float(mass.sum()), abs=1e-12)
     assert float(rolled.decoder.sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_grad_rollout_without_row_normalisation_is_the_rule_of_its_paper() -> None:
+    """R <- R + E R from R = 1, E the mean over heads of relu(gradient * attention), from the models' own weights."""
+    box = box_of("llava")
+    traced, merge = trace(box, gradient=True), merge_of(box)
+    relevance = torch.eye(traced.decoder[0][0].query.shape[2], dtype=torch.float64)
+    for (call,) in traced.decoder:
+        own = (call.weights() * call.weights_gradient()).clamp(min=0).double().mean(1)[0]
+        relevance = relevance + own @ relevance
+    plain = rollout(box, traced, merge, by_gradient=True, normalised=False)
+    torch.testing.assert_close(plain.decoder, relevance[-1], atol=1e-9, rtol=1e-6)
+    assert float(plain.decoder.sum()) > 1
+    text = explain(GradRollout(normalised=False), tiny_vlm("llava"), tiny_sample(), target="yes").of("text")
+    np.testing.assert_allclose(text, relevance[-1, box.text_positions].numpy(), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

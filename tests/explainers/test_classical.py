@@ -11,7 +11,7 @@ from PIL import Image
 from support.fakes import PAIRS, B, P, ToyVLM, a, b, c, first_order, shapley, toy_sample
 
 from toolkit.explainers import draws, explain, get_explainer
-from toolkit.explainers.integrated_gradients import IntegratedGradients
+from toolkit.explainers.integrated_gradients import IntegratedGradients, NotConvergedWarning
 from toolkit.explainers.internals.gradients import backward_bytes, check_fits, noisy
 from toolkit.explainers.oracle import covered
 from toolkit.explainers.smoothgrad import SmoothGrad
@@ -49,7 +49,8 @@ def test_integrated_gradients_add_steps_until_the_sum_is_complete() -> None:
             return box
 
     coarse = IntegratedGradients(first_steps=2, max_steps=2)
-    att = explain(coarse, Steep(), toy_sample())
+    with pytest.warns(NotConvergedWarning, match="after 2 steps .* set max_steps above 2"):
+        att = explain(coarse, Steep(), toy_sample())
     assert att.convergence_delta > 0.02
     assert att.details["converged"] == 0
     fine = explain("integrated-gradients", Steep(), toy_sample())

@@ -3,7 +3,10 @@
     E_l = row-normalised mean over heads of relu(d logit / d attention * attention)
     A_l = (E_l + identity) / 2,   R = A_L ... A_1
 
-Reference: Chefer et al., 2021, arXiv 2103.15679.
+Not ``normalised``, A_l = mean over heads of relu(...) + identity, which is Chefer's rule R <- R + E R. The rows scaled
+to one are those of Abnar and Zuidema's rollout (arXiv 2005.00928), and the default here.
+
+Reference: Chefer et al., 2021, arXiv 2103.15679 (without row normalisation).
 Adapted for autoregressive VLMs: the logit of the scored token, the predicting position's row, then on through the
 vision tower as in rollout. E_l is normalised before the identity is added, as rollout's attention is by nature: a
 gradient has no scale of its own, and rows with a large one would otherwise give most of their mass away. The gradient
@@ -32,7 +35,13 @@ from toolkit.vlm.protocol import VLM
 
 @dataclass(frozen=True)
 class GradRollout:
-    """Rollout of gradient-weighted attention."""
+    """Rollout of gradient-weighted attention.
+
+    Attributes:
+        normalised: Scale rows to one as attention rollout does; False is the rule of arXiv 2103.15679 itself.
+    """
+
+    normalised: bool = True
 
     name: ClassVar[str] = "grad-rollout"
     reference: ClassVar[str] = "Chefer et al. 2021, arXiv 2103.15679"
@@ -47,7 +56,7 @@ class GradRollout:
         """Roll gradient-weighted attention of the target's logit; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
-        rolled = rollout(box, trace(box, gradient=True), merge_of(box), by_gradient=True)
+        rolled = rollout(box, trace(box, gradient=True), merge_of(box), by_gradient=True, normalised=self.normalised)
         scores = torch.cat([rolled.image, rolled.text]).cpu().numpy()
         share = float(scores.sum())
         details: Details = {"row_sum": float(rolled.decoder.sum()), "share": share}

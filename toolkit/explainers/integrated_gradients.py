@@ -3,7 +3,8 @@
     score_i = sum over inputs j of player i of (x_j - b_j) * integral_0^1 d P / d x_j (b + a (x - b)) da
 
 The scores sum to P(target | x) - P(target | b). That equality is the check of the numerical integral: the number of
-steps is doubled until the *convergence delta* |sum of scores - (P(x) - P(b))| is small, and the delta is kept.
+steps is doubled until the *convergence delta* |sum of scores - (P(x) - P(b))| is small, and the delta is kept. Where it
+is not small at the most steps, a :class:`NotConvergedWarning` says so: the map is then no integral of this path.
 
 Reference: Sundararajan et al., 2017, arXiv 1703.01365; through captum.
 Adapted for autoregressive VLMs: pixels and question embeddings travel together; the baseline picture is the game's
@@ -15,6 +16,7 @@ Cost: 8 + 16 + ... + n steps, each one forward and one backward row, in batches 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,6 +32,10 @@ from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
 
+class NotConvergedWarning(RuntimeWarning):
+    """The scores do not add up to what they are said to: more steps are needed."""
+
+
 @dataclass(frozen=True)
 class IntegratedGradients:
     """Integrated gradients of P(target) with as many steps as the convergence delta asks for.
@@ -38,19 +44,19 @@ class IntegratedGradients:
         tolerance: Accepted delta as a fraction of |P(x) - P(b)|, which counts as at least ``floor``.
         floor: Smallest difference in probability that the tolerance refers to.
         first_steps: Steps of the first attempt; doubled after each one that is not accurate enough.
-        max_steps: No more than this many; the delta of the last attempt is reported whatever it is.
+        max_steps: No more than this many; where the delta is still too large then, it warns.
         max_batch: Rows per backward pass at most; fewer where memory is short.
     """
 
     tolerance: float = 0.02
     floor: float = 0.05
     first_steps: int = 8
-    max_steps: int = 256
+    max_steps: int = 1024
     max_batch: int = 32
 
     name: ClassVar[str] = "integrated-gradients"
     reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv 1703.01365"
-    cost: ClassVar[str] = "8 to 504 forward and backward rows, by the convergence delta"
+    cost: ClassVar[str] = "8 to 2,040 forward and backward rows, by the convergence delta"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     deterministic: ClassVar[bool] = True
 
@@ -93,6 +99,13 @@ class IntegratedGradients:
             if delta <= accepted or 2 * steps > self.max_steps:
                 break
             steps *= 2
+        if delta > accepted:
+            warnings.warn(
+                f"{self.name} has not converged after {steps} steps on some samples, whose maps have converged = 0 in "
+                f"their details; set max_steps above {self.max_steps}",
+                NotConvergedWarning,
+                stacklevel=2,
+            )
         return Attribution(
             scores,
             box.players,

@@ -7,7 +7,16 @@ import toolkit
 from toolkit.audit import validation
 from toolkit.audit.metrics import StudySize
 from toolkit.audit.metrics import shipped_panel as passes
-from toolkit.audit.metrics.claims import BIAS_ONLY, MIXED, NOT, REPRODUCED, _twins, prior_claims
+from toolkit.audit.metrics.claims import (
+    BIAS_ONLY,
+    MIXED,
+    NOT,
+    REPRODUCED,
+    UNKNOWN,
+    _twins,
+    metric_claims,
+    prior_claims,
+)  # fmt: skip
 from toolkit.audit.metrics.model_checks import (
     auroc,
     interval_of_p,
@@ -20,6 +29,7 @@ from toolkit.audit.metrics.model_checks import (
 from toolkit.audit.metrics.rules import RULES
 from toolkit.audit.metrics.study import frame, shuffle_weights, study_controls, study_explainers
 from toolkit.audit.metrics.two_player_macro import surrogate_rows, surrogate_table
+from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.audit.validation import validate_metric
 
@@ -231,12 +241,29 @@ def test_prior_claim_reads_the_diagnosis():
     rows = [
         {"model": m, "name": n, "value": v, "n": 10}
         for m, v in ((GROUNDED, 0.1), (BIASED, 0.9))
-        for n in ("language-prior rate", "gate, redundancy", "gate, text-only")
+        for n in ("language-prior rate", "gate, redundancy", "gate, text-only", "negative interaction beyond noise")
     ]
     first, second = prior_claims(pd.DataFrame(rows))
     assert first.verdict == BIAS_ONLY
     assert "tiny-llava-biased 90%" in first.numbers
     assert second.verdict == BIAS_ONLY
+    assert "redundancy gate: tiny-llava-grounded 10%; tiny-llava-biased 90%; with a negative" in second.numbers
+    assert "largest part" in second.rule  # what is printed is what is computed
+    rows = [r | {"value": 0.9} if r["name"].startswith("negative") else r | {"value": 0.1} for r in rows]
+    assert prior_claims(pd.DataFrame(rows))[1].verdict == NOT
+
+
+def test_a_rank_correlation_of_few_samples_decides_nothing():
+    import pandas as pd
+
+    def verdicts(n):
+        names = ["pooled over samples, areas", "pooled, methods shuffled within samples",
+                 "within samples, interior points", "cost ratio", "share of variance between samples"]  # fmt: skip
+        table = pd.DataFrame({"value": 0.95, "n": n}, index=names)
+        return [claim.verdict for claim in metric_claims(ValidityPanel.of([]), {GROUNDED: table})[2:4]]
+
+    assert verdicts(20) == [REPRODUCED, REPRODUCED]
+    assert verdicts(19) == [UNKNOWN, UNKNOWN]
 
 
 def test_small_statistics():

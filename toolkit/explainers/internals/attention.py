@@ -121,25 +121,28 @@ def residual(mixed: Tensor) -> Tensor:
     return torch.eye(mixed.shape[-1], dtype=mixed.dtype, device=mixed.device)
 
 
-def mixing(call: Call, *, by_gradient: bool) -> Tensor:
+def mixing(call: Call, *, by_gradient: bool, normalised: bool = True) -> Tensor:
     """How a layer mixes its tokens, (batch, tokens, tokens), float64, rows sum to one.
 
     The mean over heads of A, or of relu(dL/dA * A) with rows scaled to one, plus the identity for the residual stream,
     row-normalised. Without that scaling the share that leaves a token would grow with the size of the gradient, and a
     token that matters would lose more of its mass than one that does not. A row without gradient is left to the
-    identity.
+    identity. Not ``normalised``, it is relu(dL/dA * A) plus the identity, as arXiv 2103.15679 has it; rows then sum to
+    one or more.
     """
     weights = call.weights()
     if by_gradient:
         weights = relevant(weights, call.weights_gradient())
     mixed = weights.double().mean(1)
+    if not normalised:
+        return mixed + residual(mixed)
     if by_gradient:
         mixed = mixed / mixed.sum(-1, keepdim=True).clamp(min=torch.finfo(mixed.dtype).tiny)
     mixed = mixed + residual(mixed)
     return mixed / mixed.sum(-1, keepdim=True)
 
 
-def roll(rows: Tensor, layers: Sequence[Sequence[Call]], *, by_gradient: bool) -> Tensor:
+def roll(rows: Tensor, layers: Sequence[Sequence[Call]], *, by_gradient: bool, normalised: bool = True) -> Tensor:
     """Follow rows (k, n_tokens) from the last layer down to the tokens that enter the first one.
 
     Windows and tiles are blocks of the layer's matrix, so each call mixes only its own slice of the row.
@@ -149,7 +152,8 @@ def roll(rows: Tensor, layers: Sequence[Sequence[Call]], *, by_gradient: bool) -
         for call in calls:
             batch, _, n, _ = call.query.shape
             piece = rows[:, start : start + batch * n].reshape(len(rows), batch, n)
-            pieces.append(torch.einsum("kbi,bij->kbj", piece, mixing(call, by_gradient=by_gradient)).flatten(1))
+            mixed = mixing(call, by_gradient=by_gradient, normalised=normalised)
+            pieces.append(torch.einsum("kbi,bij->kbj", piece, mixed).flatten(1))
             start += batch * n
         if start != rows.shape[1]:
             raise ValueError(f"a layer mixes {start} tokens, but the row has {rows.shape[1]}")
@@ -162,7 +166,7 @@ class Rolled:
     """A rollout from the predicting position down to the inputs; all non-negative.
 
     Attributes:
-        decoder: Shape (length,): mass at each token that enters the decoder; sums to one.
+        decoder: Shape (length,): mass at each token that enters the decoder; sums to one where rows are normalised.
         vision: Shape (n_tokens,): the image players' mass at each token that enters the vision tower.
         image: Shape (n_image,): mass at each image player's own patches.
         text: Shape (n_text,): mass at each text player.
@@ -174,13 +178,13 @@ class Rolled:
     text: Tensor
 
 
-def rollout(box: WhiteBox, traced: Trace, merge: Merge, *, by_gradient: bool) -> Rolled:
+def rollout(box: WhiteBox, traced: Trace, merge: Merge, *, by_gradient: bool, normalised: bool = True) -> Rolled:
     """Roll the predicting position's row through the decoder, then the image players' mass through the vision tower."""
     length = sum(call.query.shape[2] for call in traced.decoder[0])
     start = torch.zeros(1, length, dtype=torch.float64, device=box.pixels.device)
     start[0, length - len(box.target_ids)] = 1  # the position that predicts the first target token
-    decoder = roll(start, traced.decoder, by_gradient=by_gradient)
+    decoder = roll(start, traced.decoder, by_gradient=by_gradient, normalised=normalised)
     entering = decoder[:, box.image_positions] @ merge.shares
-    vision = roll(entering, traced.vision[: merge.used_layers], by_gradient=by_gradient)
+    vision = roll(entering, traced.vision[: merge.used_layers], by_gradient=by_gradient, normalised=normalised)
     image = vision @ merge.members.double().T
     return Rolled(decoder[0], vision[0], image[0], decoder[0, box.text_positions])
