@@ -10,6 +10,17 @@ CONTRACT = "test_contract.py::"
 _SIGNS = {"passed": "+", "failed": "F", "error": "E", "skipped": "s", "xfailed": "x", "xpassed": "X"}
 
 
+SIBLINGS = ("idefics3", "pixtral")
+"""Of two families that share an adapter's file, the one whose tests are run with the slow ones."""
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark the tests of siblings as slow."""
+    for item in items:
+        if "[" in item.name and any(name in item.name.partition("[")[2] for name in SIBLINGS):
+            item.add_marker(pytest.mark.slow)
+
+
 @cache
 def _subject(name: str):
     from support.subjects import make_subject

@@ -44,19 +44,20 @@ class IntegratedGradients:
         tolerance: Accepted delta as a fraction of |P(x) - P(b)|, which counts as at least ``floor``.
         floor: Smallest difference in probability that the tolerance refers to.
         first_steps: Steps of the first attempt; doubled after each one that is not accurate enough.
-        max_steps: No more than this many; where the delta is still too large then, it warns.
+        max_steps: No more than this many; where the delta is then still too large, it warns. Preset ``correct`` takes
+            1,024.
         max_batch: Rows per backward pass at most; fewer where memory is short.
     """
 
     tolerance: float = 0.02
     floor: float = 0.05
     first_steps: int = 8
-    max_steps: int = 1024
+    max_steps: int = 256
     max_batch: int = 32
 
     name: ClassVar[str] = "integrated-gradients"
     reference: ClassVar[str] = "Sundararajan et al. 2017, arXiv 1703.01365"
-    cost: ClassVar[str] = "8 to 2,040 forward and backward rows, by the convergence delta"
+    cost: ClassVar[str] = "8 to 504 forward and backward rows, by the convergence delta"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     deterministic: ClassVar[bool] = True
 

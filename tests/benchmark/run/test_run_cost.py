@@ -8,7 +8,7 @@ from toolkit.benchmark.run import run_cost as plan_module
 from toolkit.benchmark.run.presets import PRESETS, preset
 from toolkit.benchmark.run.run_cost import count_passes, dry_run
 from toolkit.benchmark.run.runner import run_benchmark
-from toolkit.benchmark.run.spec import make_spec
+from toolkit.benchmark.run.spec import SpecError, make_spec
 from toolkit.benchmark.run.units import jobs_of
 from toolkit.explainers import EXPLAINERS
 from toolkit.vlm.loading.catalogue import CATALOGUE
@@ -115,6 +115,10 @@ def test_presets_are_valid_and_say_what_they_are():
     assert specs["correct"].headline == "f-syn"
     assert specs["paper"].options["integrated-gradients"] == {"first_steps": 5, "max_steps": 5}
     assert {"oracle", "random", "anti-oracle"} < set(specs["demo"].explainers)
+    assert specs["correct"].options["integrated-gradients"] == {"max_steps": 1024}
+    assert preset("correct", explainers=["occlusion"]).options == {}
+    with pytest.raises(SpecError, match="options name integrated-gradients, not evaluated here"):
+        preset("correct", explainers=["occlusion"], options={"integrated-gradients": {"max_steps": 8}})
 
 
 def test_memory_is_that_of_the_precision_which_the_run_will_have():

@@ -29,7 +29,7 @@ def paper_spec(**changes: Any) -> BenchmarkSpec:
         "players": "tokens",
         "options": {"integrated-gradients": {"first_steps": 5, "max_steps": 5}}, "max_failed": 0.01,
     }  # fmt: skip
-    return make_spec({**fields, **changes}, "preset 'paper'")
+    return _changed(fields, changes)
 
 
 def correct_spec(**changes: Any) -> BenchmarkSpec:
@@ -37,9 +37,17 @@ def correct_spec(**changes: Any) -> BenchmarkSpec:
     fields: dict[str, Any] = {
         "name": "correct", "models": MODELS, "datasets": DATASETS, "explainers": (*EXPLAINERS, "occlusion"),
         "samples": None, "seeds": (0, 1, 2), "steps": 10, "baseline": "blur", "headline": "f-syn", "dtype": "float32",
-        "max_failed": 0.01,
+        "options": {"integrated-gradients": {"max_steps": 1024}}, "max_failed": 0.01,
     }  # fmt: skip
-    return make_spec({**fields, **changes}, "preset 'correct'")
+    return _changed(fields, changes)
+
+
+def _changed(fields: dict[str, Any], changes: dict[str, Any]) -> BenchmarkSpec:
+    """The preset with some fields changed; its options of explainers that are not evaluated any more go."""
+    merged = fields | changes
+    if "options" not in changes:
+        merged["options"] = {name: how for name, how in fields["options"].items() if name in merged["explainers"]}
+    return make_spec(merged, f"preset {fields['name']!r}")
 
 
 PRESETS: Registry[Callable[..., BenchmarkSpec]] = Registry("preset")
