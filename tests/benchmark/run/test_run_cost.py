@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 from toolkit.benchmark.run import run_cost as plan_module
 from toolkit.benchmark.run.presets import PRESETS, preset
