@@ -23,7 +23,8 @@ def test_every_room_is_in_the_picture_and_on_the_front_page() -> None:
 def test_the_rings_are_those_of_the_contracts() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
     layers = settings["contracts"][0]["layers"]
-    assert [set(re.split(r"\s*:\s*", layer)) for layer in layers] == [set(ring) for ring in RINGS.values()]
+    rooms = [set(re.split(r"\s*:\s*", layer)) - {"testing"} for layer in layers]  # fakes: no room that a sample passes
+    assert rooms == [set(ring) for ring in RINGS.values()]
 
 
 def test_the_page_names_files_that_exist_and_shows_the_picture() -> None:
