@@ -28,7 +28,8 @@ def packed(vlm: LoadedVLM, dtype: torch.dtype = torch.float32) -> tuple[tuple[An
     if vlm.family.startswith("qwen"):
         positions = torch.stack([positions, positions + 2, positions * 2])
     read = torch.arange(2)[:, None], torch.tensor([[7, 11, 0], [7, 9, 10]])
-    return (vlm.model, embeddings, mask, positions), read
+    places = (positions,) if vlm.family == "gemma3" else ()  # its windows need each token's place in the sequence
+    return (vlm.model, embeddings, mask, positions, *places), read
 
 
 @pytest.mark.parametrize("name", [*RANDOM_TINY, *RELEASED])
