@@ -16,7 +16,6 @@ from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.rotary import RotaryTable
 from toolkit.vlm.model import LoadedVLM
 
-
 NEAR = {"atol": 1e-5, "rtol": 1e-5}
 
 
