@@ -160,3 +160,47 @@ def test_few_games_are_kept_and_fewer_of_large_images(monkeypatch):
     last = [vlm.game(sample, target="yes") for sample in others[:4]][-1]
     assert vlm.game(others[3], target="yes") is last
     assert len(vlm._games) == 2
+
+
+def test_two_of_one_name_are_refused_instead_of_measured_as_one():
+    def first(vlm, sample):
+        return np.arange(vlm.players(sample).n)
+
+    def second(vlm, sample):
+        return -np.arange(vlm.players(sample).n)
+
+    second.__name__ = "first"
+    with pytest.raises(ValueError, match="two explainers are called 'first'"):
+        measure(paper_vlm("and"), SAMPLES, [first, second], ["f-syn"])
+    with pytest.raises(ValueError, match="two of 2 metrics have the same name"):
+        measure(paper_vlm("and"), SAMPLES, ["oracle"], ["f-syn", METRICS["f-syn"]])
+
+
+@pytest.mark.parametrize(
+    "single", [{"samples": SAMPLES[0]}, {"explainers": "oracle"}, {"metrics": "f-syn"}, {"seeds": 3}]
+)
+def test_a_single_one_is_refused_by_its_name(single):
+    asked = {"samples": SAMPLES, "explainers": ["oracle"], "metrics": ["f-syn"], "seeds": (0,)} | single
+    with pytest.raises(TypeError, match=f"{next(iter(single))} must be a list"):
+        measure(paper_vlm("and"), **asked)
+
+
+def test_a_metric_cannot_change_the_values_that_others_read():
+    spec = MetricSpec("careless", 1, (0.0, 1.0), "probability", "made up")
+
+    def everybody(attribution, steps):
+        return np.ones((1, attribution.players.n), dtype=bool)
+
+    def careless(values, attribution, steps):
+        values[:] = 9.0
+        return Score(spec, float(values[0]), np.ones(1), values)
+
+    with pytest.raises(ValueError, match="read-only"):
+        measure(paper_vlm("and"), SAMPLES, ["oracle"], [Metric(spec, everybody, careless)])
+
+
+def test_a_score_is_a_finite_python_number():
+    spec = MetricSpec("whole", 1, (0.0, 1.0), "probability", "made up")
+    assert type(Score(spec, np.float32(0.5), np.ones(1), np.ones(1)).value) is float
+    with pytest.raises(ValueError, match="must be finite"):
+        Score(spec, float("inf"), np.ones(1), np.ones(1))

@@ -69,8 +69,16 @@ def attributions_of(
     vlm: VLM, sample: Sample, explainers: Sequence[ExplainerLike], *, target: str, baseline: str = "blur",
     seeds: Sequence[int] = (0,),
 ) -> list[Explained]:  # fmt: skip
-    """Attributions of one sample by every explainer and seed."""
+    """Attributions of one sample by every explainer and seed.
+
+    Raises:
+        ValueError: Two explainers of one name.
+    """
     by_name = {get_explainer(one).name: one for one in explainers}
+    if len(by_name) < len(explainers):
+        names = [get_explainer(one).name for one in explainers]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two explainers are called {twice!r}; give each a name of its own, with @explainer(name)")
 
     def explain_one(name: str, seed: int) -> Attribution:
         return explain(by_name[name], vlm, sample, target=target, baseline=baseline, seed=seed)
@@ -140,7 +148,8 @@ def measure(
 
     Raises:
         UnknownNameError: An explainer or a metric that is not registered.
-        ValueError: No samples, explainers or metrics, or steps below 1.
+        TypeError: A single sample, name or seed instead of a list of them.
+        ValueError: No samples, explainers or metrics, two explainers or metrics of one name, or steps below 1.
 
     Example:
         >>> import toolkit
@@ -150,6 +159,9 @@ def measure(
         >>> table.groupby("explainer")["value"].count().to_dict()
         {'occlusion': 2, 'random': 4}
     """
+    for what, given in (("samples", samples), ("explainers", explainers), ("metrics", metrics), ("seeds", seeds)):
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise TypeError(f"{what} must be a list, got {given!r}; a single one is a list of one")
     if not samples or not explainers or not metrics or not seeds:
         raise ValueError(
             f"nothing to measure: {len(samples)} samples, {len(explainers)} explainers, {len(metrics)} metrics, "

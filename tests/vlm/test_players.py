@@ -12,7 +12,7 @@ import toolkit
 from toolkit.explainers import explain
 from toolkit.explainers.base import over_players
 from toolkit.games.game import QuotientGame
-from toolkit.vlm import CoalitionStore
+from toolkit.vlm import CoalitionStore, score_games
 from toolkit.vlm.adapters.adapter_base import grid_regions
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.partition import PlayersError, make_partition
@@ -149,3 +149,22 @@ def test_players_that_cannot_be_made_are_refused_when_they_are_named_or_asked_fo
 
     with pytest.raises(TypeError, match="the players of 'other' cannot be chosen"):
         explain("random", Other(), sample, players="words")  # type: ignore[arg-type]
+
+
+def test_what_was_said_under_a_hook_is_forgotten_by_all_players_of_the_model(sample) -> None:
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+    words = vlm.with_players("words")
+    before = vlm.answer(sample).probability
+    hook = vlm.model.get_output_embeddings().register_forward_hook(lambda module, inputs, output: output * 0.1)
+    assert words.answer(sample).probability < before - 0.1
+    hook.remove()
+    assert vlm.answer(sample).probability == pytest.approx(before, abs=1e-6)
+
+
+def test_games_of_one_model_are_scored_together_whoever_chose_the_players(vlm: LoadedVLM, sample) -> None:
+    other = toolkit.load_samples("scenes-existence", n=2, seed=4)[1]
+    games = [vlm.with_players("words").game(sample), vlm.game(other, players="words"), vlm.game(other)]
+    everybody = [np.ones((1, game.players.n), dtype=bool) for game in games]
+    together = score_games(list(zip(games, everybody, strict=True)))
+    np.testing.assert_allclose(together[0], vlm.game(sample)(np.ones((1, vlm.players(sample).n), bool)), atol=1e-6)
+    np.testing.assert_allclose(together[1], together[2], atol=1e-6)

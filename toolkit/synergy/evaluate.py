@@ -40,7 +40,10 @@ class MetricPlan:
 
 def _metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
     """Metrics by the name under which they were asked for."""
-    return {m if isinstance(m, str) else m.spec.name: METRICS[m] if isinstance(m, str) else m for m in metrics}
+    found = {m if isinstance(m, str) else m.spec.name: METRICS[m] if isinstance(m, str) else m for m in metrics}
+    if len(found) < len(metrics):
+        raise ValueError(f"two of {len(metrics)} metrics have the same name; expected different ones: {list(found)}")
+    return found
 
 
 def _plan(attributions: Sequence[Attribution], metrics: Sequence[Metric], steps: int) -> MetricPlan:
@@ -121,6 +124,7 @@ def evaluate_all(
     by_name = _metrics(metrics)
     plan = _plan(attributions, list(by_name.values()), steps)
     values = plan.coalitions.spread(game(plan.coalitions.coalitions))
+    values.flags.writeable = False  # several metrics read them
     costs = {at: len(np.unique(plan.coalitions.inverse[part])) for at, part in plan.slices.items()}
 
     def score(number: int, metric: Metric) -> Score:

@@ -61,6 +61,9 @@ class Score:
     def __post_init__(self) -> None:
         if math.isnan(self.value) != (self.reason is not None):
             raise ValueError(f"value is NaN exactly when a reason is given; got {self.value} and {self.reason!r}")
+        if math.isinf(self.value):
+            raise ValueError(f"value must be finite, or NaN with a reason; got {self.value}")
+        object.__setattr__(self, "value", float(self.value))
 
 
 S = TypeVar("S", bound=Score)

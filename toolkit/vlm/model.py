@@ -95,12 +95,12 @@ class LoadedVLM:
         self.store = store
         self._config = config_digest(model)
         self._loaded_as, self._loaded_state = fingerprint(model), state(model, adapter.processor)
-        self._state = self._loaded_state
         self._is_warned = False
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._games: OrderedDict[tuple[object, ...], SampleGame] = OrderedDict()
         self._answers: dict[tuple[str, tuple[str, ...] | None], Answers] = {}
+        self._kept_of = [self._loaded_state]  # the state these three belong to; shared, as they are, by all players
 
     @property
     def pad_id(self) -> int:
@@ -163,8 +163,8 @@ class LoadedVLM:
         Warns once where another library has patched the code that computes the model.
         """
         now = state(self.model, self.adapter.processor)
-        if now != self._state:
-            self._state = now
+        if now != self._kept_of[0]:
+            self._kept_of[0] = now
             self.forget()
         if not self._is_warned and (found := foreign(now.code)):
             self._is_warned = True
@@ -174,7 +174,7 @@ class LoadedVLM:
                 RuntimeWarning,
                 stacklevel=3,
             )
-        return self._state
+        return now
 
     def asked(self, sample: Sample) -> Sample:
         """The sample with the instruction with which this model is asked, where it leaves that to the model."""

@@ -176,7 +176,7 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
         TypeError: Coalitions that are no array of bools.
         ValueError: Coalitions of the wrong shape, or games of different models.
     """
-    if len({id(game.vlm) for game, _ in requests}) > 1:
+    if len({id(game.vlm.engine) for game, _ in requests}) > 1:
         raise ValueError("games of different models cannot be scored in one batch; group them by model")
     vlm = requests[0][0].vlm if requests else None
     is_trusted = vlm is not None and vlm.store is not None and vlm.is_as_loaded()
