@@ -204,3 +204,10 @@ def test_a_score_is_a_finite_python_number():
     assert type(Score(spec, np.float32(0.5), np.ones(1), np.ones(1)).value) is float
     with pytest.raises(ValueError, match="must be finite"):
         Score(spec, float("inf"), np.ones(1), np.ones(1))
+
+
+@pytest.mark.parametrize("scores", [lambda n: ["1"] * n, lambda n: np.ones(n) * 1j])
+def test_scores_that_are_no_real_numbers_are_refused(scores):
+    vlm = paper_vlm("and")
+    with pytest.raises(TypeError, match="expected one real number per player"):
+        toolkit.explain(lambda vlm, sample: scores(vlm.players(sample).n), vlm, SAMPLES[0])

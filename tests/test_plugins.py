@@ -155,6 +155,13 @@ def test_a_path_that_leads_nowhere_says_so(tmp_path: Path, monkeypatch: pytest.M
         EXPLAINERS["no_such_module:thing"]
     with pytest.raises(PluginError, match="'json' has no 'thing'; it has "):
         METRICS["json:thing"]
+    (tmp_path / "no_python.py").write_text("def (:")
+    (tmp_path / "divides.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match=r"cannot import 'no_python' \(SyntaxError: .*mend the module"):
+        METRICS["no_python:thing"]
+    with pytest.raises(PluginError, match=r"cannot import 'divides' \(ZeroDivisionError: .*mend the module"):
+        EXPLAINERS["divides:thing"]
     with pytest.raises(PluginError, match="'json:dumps' is function, not a Metric; decorate its score function"):
         METRICS["json:dumps"]
     with pytest.raises(UnknownNameError, match="Did you mean 'rollout'"):

@@ -125,7 +125,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     cut = json.loads(whole.read_text())
     cut["arrays"]["scores"]["data"].pop()
     files = {
-        "text.json": b"{", "list.json": b"[]", "other.json": b'{"a": 1}', "zip.npz": b"PK",
+        "text.json": b"{", "list.json": b"[]", "other.json": b'{"a": 1}', "zip.npz": b"PK", "empty.npz": b"",
         "cut.json": json.dumps(cut).encode(),
         "kind.json": json.dumps({**json.loads(whole.read_text()), "kind": "pickle"}).encode(),
     }  # fmt: skip

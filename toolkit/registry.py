@@ -40,13 +40,17 @@ def import_plugin(name: str) -> Any:
     """The module of this name, or for ``"module:attribute"`` what it holds.
 
     Raises:
-        PluginError: The module or the attribute does not exist.
+        PluginError: The module or the attribute does not exist, or the module raises.
     """
     module_name, _, attribute = name.partition(":")
     try:
         module = import_module(module_name)
     except ImportError as error:
         raise PluginError(f"cannot import {module_name!r} ({error}); run from its folder, or install it") from error
+    except Exception as error:  # whatever somebody else's module raises
+        raise PluginError(
+            f"cannot import {module_name!r} ({type(error).__name__}: {error}); mend the module"
+        ) from error
     if not attribute:
         return module
     if not hasattr(module, attribute):

@@ -150,7 +150,7 @@ def load(path: Path | str) -> Any:
             head = json.loads(arrays.pop("header").tobytes())
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ResultFileError(f"{path} is damaged, or not a result of the toolkit: {error}; write it again") from error
     if not isinstance(head, dict) or head.get("file") != _MARK:
         raise ResultFileError(f"{path} is not a result of the toolkit; expected a file that toolkit.save wrote")

@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import toolkit
 from toolkit.datasets import DATASETS, iter_samples
+from toolkit.datasets.load import dataset
 from toolkit.registry import UnknownNameError
 
 
@@ -81,3 +83,25 @@ def test_a_plug_in_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_listing_datasets_loads_no_heavy_library() -> None:
     code = "import sys; import toolkit.datasets; print({'torch', 'pandas', 'datasets'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def _whole(number: int) -> toolkit.Sample:
+    return toolkit.Sample(str(number), Image.new("RGB", (32, 32)), "is it dark ?", choices=("yes", "no"))
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (lambda request: None, "mine returned NoneType; expected a function that yields samples"),
+        (lambda request: iter([3]), "mine yielded int; expected a Sample"),
+        (lambda request: map(_whole, range(5)), "mine yields more than the 2 samples that were asked for"),
+        (lambda request: [_whole(1), _whole(1)], "mine has two samples with the id '1'"),
+    ],
+)
+def test_what_a_function_yields_is_checked(samples, message: str) -> None:
+    dataset("mine", "made up", licence="CC0-1.0")(samples)
+    try:
+        with pytest.raises(ValueError, match=message):
+            toolkit.load_samples("mine", n=2)
+    finally:
+        DATASETS.remove("mine")

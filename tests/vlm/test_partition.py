@@ -139,12 +139,13 @@ def test_segments_of_odd_pictures(size: tuple[int, int]) -> None:
         ("grid:0x3", "unknown players 'grid:0x3'"),
         ("grid:12", "unknown players 'grid:12'"),
         ("segments:0", "unknown players"),
+        (None, "unknown players None"),
         ("grid:25x3", r"finer than the image's 24 x 24 tokens; at most 'grid:24x24'"),
         ("grid:3x25", "finer than the image's 24 x 24 tokens"),
         ("segments:577", "the image has 576 cells; at most 'segments:576'"),
     ],
 )
-def test_players_that_cannot_be_made_are_refused(name: str, message: str) -> None:
+def test_players_that_cannot_be_made_are_refused(name: str | None, message: str) -> None:
     with pytest.raises(PlayersError, match=message):
         partition(name)
 

@@ -197,7 +197,7 @@ def iter_samples(
     if instruction is not None:
         check_instruction(instruction)
     samples = read(request)
-    return _unique(name, samples if instruction is None else with_instruction(samples, instruction))
+    return _checked(name, n, samples if instruction is None else with_instruction(samples, instruction))
 
 
 def load_samples(
@@ -279,9 +279,15 @@ def with_instruction(samples: Iterable[Sample], instruction: str) -> Iterator[Sa
         yield replace(sample, instruction=make_instruction(instruction, sample.choices))
 
 
-def _unique(name: str, samples: Iterator[Sample]) -> Iterator[Sample]:
+def _checked(name: str, n: int | None, samples: Iterable[Sample]) -> Iterator[Sample]:
+    if not isinstance(samples, Iterable):
+        raise ValueError(f"{name} returned {type(samples).__name__}; expected a function that yields samples")
     seen: set[str] = set()
     for sample in samples:
+        if not isinstance(sample, Sample):
+            raise ValueError(f"{name} yielded {type(sample).__name__}; expected a Sample")
+        if len(seen) == n:
+            raise ValueError(f"{name} yields more than the {n} samples that were asked for; stop at request.n")
         if sample.id in seen:
             raise ValueError(f"{name} has two samples with the id {sample.id!r}; ids must be unique")
         seen.add(sample.id)

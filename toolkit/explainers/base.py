@@ -159,7 +159,12 @@ class FunctionExplainer:
         scores: ArrayLike | Attribution = self.function(vlm, sample, **named)
         if isinstance(scores, Attribution):
             return scores
-        return Attribution(np.asarray(scores, dtype=np.float64), vlm.players(sample), self.name, target)
+        numbers = np.asarray(scores)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError(
+                f"{self.name!r} returned scores of dtype {numbers.dtype}; expected one real number per player"
+            )
+        return Attribution(numbers.astype(np.float64), vlm.players(sample), self.name, target)
 
 
 def get_explainer(explainer: ExplainerLike) -> Explainer:

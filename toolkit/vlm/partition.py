@@ -89,7 +89,7 @@ def check_players(name: str) -> str:
     Raises:
         PlayersError: There is none.
     """
-    grid, segments = _GRID.fullmatch(name), _SEGMENTS.fullmatch(name)
+    grid, segments = _GRID.fullmatch(str(name)), _SEGMENTS.fullmatch(str(name))
     numbers = [int(n) for found in (grid, segments) if found for n in found.groups()]
     if (name not in ("auto", "tokens", "words") and not numbers) or 0 in numbers:
         raise PlayersError(
