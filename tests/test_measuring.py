@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from support.fakes import paper_vlm
 
 import toolkit
@@ -123,7 +124,22 @@ def test_an_image_that_is_changed_in_place_is_another_image():
     assert changed != before
     sample.image.paste((9, 9, 9), (0, 0, 4, 4))
     assert sample.image_digest not in (before, changed)
+    pen = ImageDraw.Draw(sample.image)
+    drawn = sample.image_digest
+    pen.rectangle((0, 0, 9, 9), fill="red")
+    assert sample.image_digest not in (before, changed, drawn)
     assert pickle.loads(pickle.dumps(sample)).image_digest == sample.image_digest
+
+
+def test_the_image_that_a_sample_was_made_of_stays_the_users():
+    image = Image.new("RGB", (8, 8))
+    pen = ImageDraw.Draw(image)
+    sample = toolkit.Sample("mine", image, "what is it ?")
+    before = sample.image_digest
+    pen.rectangle((0, 0, 3, 3), fill="red")
+    image.load()[7, 7] = (1, 2, 3)
+    assert sample.image_digest == before
+    assert sample.image.tobytes() == bytes(3 * 64)
 
 
 def test_what_is_kept_is_forgotten_before_it_is_timed(monkeypatch):
@@ -195,8 +211,10 @@ def test_a_metric_cannot_change_the_values_that_others_read():
         values[:] = 9.0
         return Score(spec, float(values[0]), np.ones(1), values)
 
-    with pytest.raises(ValueError, match="read-only"):
-        measure(paper_vlm("and"), SAMPLES, ["oracle"], [Metric(spec, everybody, careless)])
+    table = measure(paper_vlm("and"), SAMPLES, ["oracle"], [Metric(spec, everybody, careless), "f-syn"])
+    reasons = table.groupby("metric")["reason"].first()
+    assert "read-only" in reasons["careless"]
+    assert table.loc[table["metric"] == "f-syn", "value"].notna().all()
 
 
 def test_a_score_is_a_finite_python_number():
@@ -211,3 +229,18 @@ def test_scores_that_are_no_real_numbers_are_refused(scores):
     vlm = paper_vlm("and")
     with pytest.raises(TypeError, match="expected one real number per player"):
         toolkit.explain(lambda vlm, sample: scores(vlm.players(sample).n), vlm, SAMPLES[0])
+
+
+def test_a_metric_that_raises_leaves_the_others_their_scores():
+    def score(values, attribution, steps):
+        if attribution.explainer == "random":
+            raise ZeroDivisionError("my own fault")
+        return Score(spec, 1.0, np.ones(1), values)
+
+    spec = MetricSpec("mine", 1, (0.0, 1.0), "probability", "made up")
+    mine = Metric(spec, lambda attribution, steps: np.ones((1, attribution.players.n), bool), score)
+    table = measure(paper_vlm("and"), SAMPLES, ["oracle", "random"], [mine, "f-syn"])
+    failed = table[table["reason"].notna()]
+    assert set(failed["reason"]) == {"mine raised ZeroDivisionError: my own fault"}
+    assert set(zip(failed["explainer"], failed["metric"], strict=True)) == {("random", "mine")}
+    assert len(failed) == 2

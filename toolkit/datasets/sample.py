@@ -104,14 +104,21 @@ class Sample:
 
     @property
     def image_digest(self) -> str:
-        """SHA-256 of the image's mode, size and pixels, computed once; an image changed in place is read again."""
-        self.image.load()
+        """SHA-256 of the image's mode, size and pixels, computed once.
+
+        The sample then holds a copy of its own, so that whoever draws on the image that it was made of does not change
+        what was asked; one that is drawn on itself is read again each time.
+        """
         known = vars(self).get("_hashed")
-        if known is None or known[0] is not self.image.im or not self.image.readonly:
-            self.image.readonly = 1  # Pillow copies the pixels of such an image before it changes them in place
-            digest = hashlib.sha256(f"{self.image.mode} {self.image.size}".encode() + self.image.tobytes()).hexdigest()
-            vars(self)["_hashed"] = known = (self.image.im, digest)
-        return str(known[1])
+        if known is None or known[0] is not self.image:
+            own = self.image.copy()
+            own.readonly = 1  # Pillow copies such pixels before it changes them in place, and says so here
+            object.__setattr__(self, "image", own)
+        elif self.image.readonly:
+            return str(known[1])
+        digest = hashlib.sha256(f"{self.image.mode} {self.image.size}".encode() + self.image.tobytes()).hexdigest()
+        vars(self)["_hashed"] = (self.image, digest)
+        return digest
 
     def with_instruction(self, instruction: str | None) -> Sample:
         """The same sample, asked with another instruction."""

@@ -102,7 +102,7 @@ def evaluate_all(
         metrics: Registry names, or metrics.
 
     Returns:
-        For each attribution, in the order given, its score by metric name.
+        For each attribution, in the order given, its score by metric name; where a metric raises, NaN with the reason.
 
     Raises:
         UnknownNameError: A metric that is not registered.
@@ -129,7 +129,11 @@ def evaluate_all(
 
     def score(number: int, metric: Metric) -> Score:
         at = (number, metric.coalitions)
-        found = metric.score(values[plan.slices[at]], attributions[number], steps)
+        try:
+            found = metric.score(values[plan.slices[at]], attributions[number], steps)
+        except Exception as error:  # whatever somebody's metric raises; the others are scored
+            reason = f"{metric.spec.name} raised {type(error).__name__}: {error}"
+            found = Score(metric.spec, float("nan"), np.empty(0), np.empty(0), reason=reason)
         return replace(found, n_evaluations=costs[at])
 
     return [{name: score(n, metric) for name, metric in by_name.items()} for n in range(len(attributions))]
