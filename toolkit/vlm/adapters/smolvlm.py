@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import transformers
 from PIL import Image
 from torch import Tensor
 from transformers import Idefics3Processor
@@ -96,3 +97,18 @@ class SmolVLM(Idefics3):
     model_type = "smolvlm"
     model_class = "SmolVLMForConditionalGeneration"
     processor_class: ClassVar[Any] = SmolVLMProcessor
+
+    @classmethod
+    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
+        """Load the processor; transformers 5.15 asks for torchvision, although PIL does the work.
+
+        Raises:
+            ImportError: It does; the message says what helps.
+        """
+        try:
+            return super().load_processor(source, revision, limits)
+        except ImportError as error:
+            raise ImportError(
+                f"transformers {transformers.__version__} reads SmolVLM2's images with torchvision only, which is not "
+                "installed; update transformers (5.23 needs PIL alone), or install torchvision"
+            ) from error
