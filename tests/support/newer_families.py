@@ -109,16 +109,18 @@ def _tiled_processor(kind: Any, images: Any, tokenizer: Any) -> Any:
 
 
 def _idefics3_processor(tokenizer: Any = None) -> Any:
-    images = hf.Idefics3ImageProcessorPil(size={"longest_edge": 4 * 512}, max_image_size={"longest_edge": 512})
-    return _tiled_processor(hf.Idefics3Processor, images, tokenizer)
+    return _tiled_processor(hf.Idefics3Processor, _tiles(hf.Idefics3ImageProcessorPil), tokenizer)
 
 
 def _smolvlm_processor(tokenizer: Any = None) -> Any:
+    return _tiled_processor(SmolVLMProcessor, _tiles(hf.SmolVLMImageProcessorPil), tokenizer)
+
+
+def _tiles(kind: Any) -> Any:
     try:
-        images = hf.SmolVLMImageProcessorPil(size={"longest_edge": 4 * 512}, max_image_size={"longest_edge": 512})
+        return kind(size={"longest_edge": 4 * 512}, max_image_size={"longest_edge": 512})
     except ImportError:
-        pytest.skip(f"transformers {hf.__version__} asks for torchvision where SmolVLM's images need PIL only")
-    return _tiled_processor(SmolVLMProcessor, images, tokenizer)
+        pytest.skip(f"transformers {hf.__version__} asks for torchvision where PIL would do")
 
 
 def _tiled_settings(processor: Any, text: dict[str, Any], vision_layers: int) -> dict[str, Any]:

@@ -83,14 +83,14 @@ def test_what_the_model_sees_is_the_picture(family: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_regions_tile_what_is_seen(size: str) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_regions_tile_what_is_seen(family: str, size: str) -> None:
     width, height = SIZES[size]
-    for family in FAMILIES:
-        regions = Seen(family, picture(SIZES[size])).geometry.regions
-        areas = (regions[:, 2] - regions[:, 0]) * (regions[:, 3] - regions[:, 1])
-        visible = min(width, height) / max(width, height) if family == "llava" else 1.0
-        assert areas.sum() == pytest.approx(visible, rel=0.01)
-        assert areas.min() > 0
+    regions = Seen(family, picture(SIZES[size])).geometry.regions
+    areas = (regions[:, 2] - regions[:, 0]) * (regions[:, 3] - regions[:, 1])
+    visible = min(width, height) / max(width, height) if family == "llava" else 1.0
+    assert areas.sum() == pytest.approx(visible, rel=0.01)
+    assert areas.min() > 0
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -121,7 +121,7 @@ def test_llava_undoes_the_crop() -> None:
 def test_grids_of_the_four_sizes() -> None:
     shapes = {
         (family, size): (lambda g: (g.rows, g.columns))(Seen(family, picture(SIZES[size])).geometry)
-        for family in FAMILIES
+        for family in ("llava", "qwen2.5-vl", "internvl")
         for size in SIZES
     }
     assert {shapes["llava", size] for size in SIZES} == {(24, 24)}

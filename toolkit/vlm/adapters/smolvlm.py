@@ -33,10 +33,20 @@ class Idefics3(Adapter):
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the processor; ``max_tiles`` bounds the square that the image is enlarged to."""
+        """Load the processor; ``max_tiles`` bounds the square that the image is enlarged to.
+
+        Raises:
+            ImportError: transformers asks for torchvision, as 5.15 does, although PIL does the work.
+        """
         if limits.max_pixels is not None:
             raise ValueError(f"{cls.family} sees tiles of a fixed size; bound their number with max_tiles")
-        processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
+        try:
+            processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
+        except ImportError as error:
+            raise ImportError(
+                f"transformers {transformers.__version__} reads images of {cls.family} with torchvision only, which is "
+                "not installed; update transformers (5.23 needs PIL alone), or install torchvision"
+            ) from error
         if limits.max_tiles is not None:
             if limits.max_tiles < 1:
                 raise ValueError(f"max_tiles is {limits.max_tiles}; expected at least 1")
@@ -97,18 +107,3 @@ class SmolVLM(Idefics3):
     model_type = "smolvlm"
     model_class = "SmolVLMForConditionalGeneration"
     processor_class: ClassVar[Any] = SmolVLMProcessor
-
-    @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the processor; transformers 5.15 asks for torchvision, although PIL does the work.
-
-        Raises:
-            ImportError: It does; the message says what helps.
-        """
-        try:
-            return super().load_processor(source, revision, limits)
-        except ImportError as error:
-            raise ImportError(
-                f"transformers {transformers.__version__} reads SmolVLM2's images with torchvision only, which is not "
-                "installed; update transformers (5.23 needs PIL alone), or install torchvision"
-            ) from error
