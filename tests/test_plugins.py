@@ -73,6 +73,7 @@ def run(folder: Path, spec: dict, where: Path) -> pd.DataFrame:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "leaked" not in done.stderr, "workers end by themselves, and give back what they hold"
     return pd.read_parquet(where / "run" / "records.parquet")
 
 

@@ -140,11 +140,14 @@ class ProcessExecutor:
                         yield self._stop(worker, queue)
         finally:
             for worker in workers:
+                worker.pipe.close()  # who waits for a unit leaves by itself, and gives back what it holds
+            for worker in workers:
+                if worker.unit is None:
+                    worker.process.join(_GRACE)
                 worker.process.terminate()
                 worker.process.join(_GRACE)
                 worker.process.kill()
                 worker.process.join()
-                worker.pipe.close()
 
     def _collect(self, worker: _Worker, queue: UnitQueue) -> Outcome | None:
         unit, begun = worker.unit, worker.since is not None
