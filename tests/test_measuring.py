@@ -244,3 +244,23 @@ def test_a_metric_that_raises_leaves_the_others_their_scores():
     assert set(failed["reason"]) == {"mine raised ZeroDivisionError: my own fault"}
     assert set(zip(failed["explainer"], failed["metric"], strict=True)) == {("random", "mine")}
     assert len(failed) == 2
+
+
+@pytest.mark.parametrize(
+    ("coalitions", "message"),
+    [(None, "got None"), (np.ones(3, bool), "expected"), (np.ones((1, 2), bool), "expected"), ([[True]], "got list")],
+)
+def test_coalitions_that_are_none_name_their_metric(coalitions, message):
+    spec = MetricSpec("mine", 1, (0.0, 1.0), "probability", "made up")
+    mine = Metric(spec, lambda attribution, steps: coalitions, lambda values, attribution, steps: None)
+    with pytest.raises((TypeError, ValueError), match=f"the coalitions of the metric 'mine': .*{message}"):
+        measure(paper_vlm("and"), SAMPLES, ["oracle"], [mine])
+
+
+def test_what_is_no_score_and_what_is_no_metric_is_named():
+    spec = MetricSpec("mine", 1, (0.0, 1.0), "probability", "made up")
+    mine = Metric(spec, lambda attribution, steps: np.ones((1, attribution.players.n), bool), lambda *_: 0.5)
+    table = measure(paper_vlm("and"), SAMPLES[:1], ["oracle"], [mine])
+    assert table["reason"].tolist() == ["mine raised TypeError: its score is 0.5, expected a Score"]
+    with pytest.raises(TypeError, match="decorate a score with @metric"):
+        measure(paper_vlm("and"), SAMPLES, ["oracle"], [lambda *_: 0.5])

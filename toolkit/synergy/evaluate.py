@@ -15,7 +15,7 @@ import numpy as np
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.coalition_plan import CoalitionPlan, plan_coalitions
-from toolkit.games.game import Game
+from toolkit.games.game import Game, check_coalitions
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric
 from toolkit.synergy.ordering import check_attribution
 from toolkit.synergy.score import Score
@@ -40,6 +40,11 @@ class MetricPlan:
 
 def _metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
     """Metrics by the name under which they were asked for."""
+    for metric in metrics:
+        if not isinstance(metric, str | Metric):
+            raise TypeError(
+                f"expected names of metrics, or metrics, got {metric!r}; decorate a score with @metric(...)"
+            )
     found = {m if isinstance(m, str) else m.spec.name: METRICS[m] if isinstance(m, str) else m for m in metrics}
     if len(found) < len(metrics):
         raise ValueError(f"two of {len(metrics)} metrics have the same name; expected different ones: {list(found)}")
@@ -58,9 +63,13 @@ def _plan(attributions: Sequence[Attribution], metrics: Sequence[Metric], steps:
     parts: list[Coalitions] = []
     slices: dict[_Request, slice] = {}
     start = 0
+    asked = {metric.coalitions: metric.spec.name for metric in reversed(metrics)}
     for number, attribution in enumerate(attributions):
-        for ask in dict.fromkeys(metric.coalitions for metric in metrics):
-            parts.append(ask(attribution, steps))
+        for ask, name in asked.items():
+            try:
+                parts.append(check_coalitions(ask(attribution, steps), players))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"the coalitions of the metric {name!r}: {error}") from error
             slices[number, ask] = slice(start, start + len(parts[-1]))
             start += len(parts[-1])
     return MetricPlan(plan_coalitions(np.concatenate(parts), players), slices)
@@ -131,6 +140,8 @@ def evaluate_all(
         at = (number, metric.coalitions)
         try:
             found = metric.score(values[plan.slices[at]], attributions[number], steps)
+            if not isinstance(found, Score):
+                raise TypeError(f"its score is {found!r}, expected a Score")
         except Exception as error:  # whatever somebody's metric raises; the others are scored
             reason = f"{metric.spec.name} raised {type(error).__name__}: {error}"
             found = Score(metric.spec, float("nan"), np.empty(0), np.empty(0), reason=reason)
