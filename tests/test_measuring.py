@@ -264,3 +264,27 @@ def test_what_is_no_score_and_what_is_no_metric_is_named():
     assert table["reason"].tolist() == ["mine raised TypeError: its score is 0.5, expected a Score"]
     with pytest.raises(TypeError, match="decorate a score with @metric"):
         measure(paper_vlm("and"), SAMPLES, ["oracle"], [lambda *_: 0.5])
+
+
+def test_steps_are_checked_whatever_is_measured():
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
+        measure(paper_vlm("and"), SAMPLES, ["oracle"], ["total-interaction"], steps=0)
+
+
+def test_what_is_no_model_and_what_is_no_sample_is_named():
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+    sample = toolkit.load_samples("scenes-existence", n=1)[0]
+    for ask in (
+        lambda: measure("tiny-llava-grounded", [sample], ["random"]),
+        lambda: toolkit.explain("random", "tiny-llava-grounded", sample),
+    ):
+        with pytest.raises(TypeError, match=r"got 'tiny-llava-grounded'; load it first: toolkit.load_vlm"):
+            ask()
+    for ask in (
+        lambda: measure(vlm, ["is it ?"], ["random"]),
+        lambda: toolkit.explain("random", vlm, "is it ?"),
+        lambda: vlm.answer("is it ?"),
+        lambda: vlm.game("is it ?"),
+    ):
+        with pytest.raises(TypeError, match="expected a Sample, got 'is it \\?'; make one"):
+            ask()

@@ -18,7 +18,7 @@ from toolkit.games.attribution import Attribution
 from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.metrics import DEFAULT_METRICS, Metric
 from toolkit.synergy.score import Score
-from toolkit.vlm.protocol import VLM
+from toolkit.vlm.protocol import VLM, check_asked
 
 Row: TypeAlias = dict[str, Any]
 
@@ -167,6 +167,8 @@ def measure(
             f"nothing to measure: {len(samples)} samples, {len(explainers)} explainers, {len(metrics)} metrics, "
             f"{len(seeds)} seeds; give at least one of each"
         )
+    for sample in samples:
+        check_asked(vlm, sample)
     rows: list[Row] = []
     for done, sample in enumerate(samples, 1):
         game = vlm.game(sample, baseline=baseline)

@@ -23,7 +23,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.registry import Registry
 from toolkit.vlm.partition import Partition
-from toolkit.vlm.protocol import VLM, WhiteBox
+from toolkit.vlm.protocol import VLM, WhiteBox, check_asked
 
 Need: TypeAlias = Literal["game", "gradients", "activations", "attention", "truth"]
 
@@ -257,7 +257,7 @@ def explain(
 
     Raises:
         UnknownNameError: No explainer has this name.
-        TypeError: The model's players cannot be chosen.
+        TypeError: No model or no sample, or the model's players cannot be chosen.
         ValueError: The attribution has the wrong length, a NaN, or explains another target.
 
     Example:
@@ -268,6 +268,7 @@ def explain(
         >>> found.scores.shape == (found.players.n,)
         True
     """
+    check_asked(vlm, sample)
     found = get_explainer(explainer)
     if players is not None:
         vlm = _with_players(vlm, players)

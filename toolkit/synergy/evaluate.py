@@ -17,7 +17,7 @@ from toolkit.games.attribution import Attribution
 from toolkit.games.coalition_plan import CoalitionPlan, plan_coalitions
 from toolkit.games.game import Game, check_coalitions
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric
-from toolkit.synergy.ordering import check_attribution
+from toolkit.synergy.ordering import check_attribution, curve_fractions
 from toolkit.synergy.score import Score
 from toolkit.typing import Coalitions
 
@@ -54,6 +54,7 @@ def _metrics(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
 def _plan(attributions: Sequence[Attribution], metrics: Sequence[Metric], steps: int) -> MetricPlan:
     if not attributions or not metrics:
         raise ValueError(f"nothing to plan: {len(attributions)} attributions, {len(metrics)} metrics")
+    curve_fractions(steps)  # whether or not a metric uses it
     players = attributions[0].players
     for attribution in attributions:
         if attribution.players != players:

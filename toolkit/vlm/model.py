@@ -33,7 +33,7 @@ from toolkit.vlm.engine.fingerprint import State, changed, config_digest, finger
 from toolkit.vlm.engine.patches import foreign
 from toolkit.vlm.partition import Partition, check_players
 from toolkit.vlm.prompt import as_asked
-from toolkit.vlm.protocol import Answer
+from toolkit.vlm.protocol import Answer, check_asked
 from toolkit.vlm.reference import plain_logits
 from toolkit.vlm.sample_game import SampleGame
 from toolkit.vlm.view import View, make_view, sample_key
@@ -178,6 +178,7 @@ class LoadedVLM:
 
     def asked(self, sample: Sample) -> Sample:
         """The sample with the instruction with which this model is asked, where it leaves that to the model."""
+        check_asked(self, sample)
         return as_asked(self.adapter, sample)
 
     def view(self, sample: Sample) -> View:

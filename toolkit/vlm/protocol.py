@@ -137,3 +137,15 @@ class VLM(Protocol):
 def forget(vlm: VLM) -> None:
     """Have a model let go of the games that it keeps, so that what is asked next is computed, and can be timed."""
     getattr(vlm, "forget", lambda: None)()
+
+
+def check_asked(vlm: object, sample: object) -> None:
+    """Check that a model is asked about a sample.
+
+    Raises:
+        TypeError: One of the two is something else.
+    """
+    if not hasattr(vlm, "name"):
+        raise TypeError(f"expected a loaded model, got {vlm!r}; load it first: toolkit.load_vlm(name)")
+    if not isinstance(sample, Sample):
+        raise TypeError(f"expected a Sample, got {sample!r}; make one: toolkit.load_image_question(image, question)")
