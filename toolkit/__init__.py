@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from toolkit.vlm import load_vlm as load_vlm
     from toolkit.vlm import wrap as wrap
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Attribution": "toolkit.games.attribution",
