@@ -11,6 +11,7 @@ from toolkit.redundancy.corners import CornerRecord
 from toolkit.redundancy.gates import GATES, Noise, confusion, gate_of, parts
 from toolkit.redundancy.shares import modality_shares
 from toolkit.redundancy.summary import Quantity
+from toolkit.stats.verdict import joint_part, share_word
 
 _READING = {
     "synergy": "needs image and text together",
@@ -103,15 +104,16 @@ class RedundancyReport:
         top = max(GATES, key=lambda gate: self[f"gate, {gate}"].value)
         gate, prior = self[f"gate, {top}"], self["language-prior rate"]
         interaction = self["total interaction"]
-        often = "mostly" if gate.low > 0.5 else "most often"
-        told = f"{self.model} on {self.dataset} {often} {_READING[top]} ({_percent(gate)} of {gate.n} samples)"
+        told = f"{self.model} on {self.dataset} {share_word(gate.low)} {_READING[top]} "
+        told += f"({_percent(gate)} of {gate.n} samples)"
         full, text, constant = (self[f"accuracy, {name}"] for name in ("both", "text", "constant answer"))
         if full.reason is None:
             told += f"; it is right in {_percent(full)}, without the image in {_percent(text)} "
             told += f"({constant.value:.0%} for a constant answer)"
         if prior.reason is None:
             told += f", and keeps a wrong text-only answer in {_percent(prior)}"
-        return f"{told}; mean interaction {interaction.value:+.2f} [{interaction.low:+.2f}, {interaction.high:+.2f}]."
+        told += f"; mean interaction {interaction.value:+.2f} [{interaction.low:+.2f}, {interaction.high:+.2f}]"
+        return f"{told}: {joint_part(interaction.low, interaction.high)}."
 
 
 def _percent(quantity: Quantity) -> str:
