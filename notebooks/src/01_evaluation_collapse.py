@@ -82,13 +82,13 @@ explorer = CurveExplorer(twins, shown)
 explorer
 
 # %% [markdown]
-# **Explain.** In the left chart blue removes cells with the question intact, orange removes words with the picture
-# intact, green removes both. The dots show where you are. With the oracle, the blue line should drop as soon as the
+# **Explain.** In the left chart teal removes cells with the question intact, plum removes words with the picture
+# intact, grey removes both. The dots show where you are. With the oracle, the teal line should drop as soon as the
 # one important cell is gone. With *random* the drop comes at a random place. It need not stop at one half: a model that
 # sees no blue triangle any more may now be quite sure that there is none. Later the line may climb back, when so much
 # is blurred that the model cannot be sure of anything.
 #
-# Now switch the model to *biased* and repeat. Watch the blue line. (The right chart is for lesson 03.)
+# Now switch the model to *biased* and repeat. Watch the teal line. (The right chart is for lesson 03.)
 #
 # ### Put a number on it
 #
@@ -135,7 +135,7 @@ show(without_picture, name="twin", value="probability kept without the picture")
 # the picture alone enough as well, the two would be *redundant*, two switches of which either will do. Lesson 02 tells
 # the two cases apart.)
 #
-# Now the trap. Grade any explainer on the biased twin with the picture's curves. The blue line starts high and stays
+# Now the trap. Grade any explainer on the biased twin with the picture's curves. The teal line starts high and stays
 # high, for the oracle, for random, for anything. An explainer that truthfully says "the words did it" puts no weight
 # on the cells, and the picture's curves cannot tell it from one that guesses.
 

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+import toolkit.explainers
 from toolkit.reporting.plots import (
     PALETTE,
     Drawing,
@@ -21,7 +22,11 @@ from toolkit.reporting.plots import (
 )
 from toolkit.reporting.plots.critical_difference import groups_within
 from toolkit.reporting.plots.curve_charts import curve_charts
-from toolkit.reporting.plots.style import new_figure
+from toolkit.reporting.plots.redundancy_figure import _COLOURS as GATE_COLOURS
+from toolkit.reporting.plots.style import CONTROLS, DIVERGING, EXPLAINERS, MEANINGS, new_figure
+from toolkit.widgets.frames import LOOKS
+
+registered = list(toolkit.explainers.EXPLAINERS)
 
 K = np.linspace(0, 1, 11)
 
@@ -46,18 +51,38 @@ def test_colours_can_be_told_apart_also_without_green_cones():
         assert contrast > 2.0, colour
 
 
-def test_every_method_has_a_look_of_its_own_and_controls_are_grey():
-    names = [*(f"m{i}" for i in range(16)), "random", "oracle", "anti-oracle"]
-    found = looks(names)
-    assert len({(look.colour, look.marker, look.style) for look in found.values()}) == len(names)
-    assert len({look.marker for look in list(found.values())[:12]}) == 12
-    for name in ("random", "oracle", "anti-oracle"):
+def test_every_explainer_has_one_look_by_its_name():
+    assert set(EXPLAINERS) | set(CONTROLS) == set(registered)
+    found = looks(registered)
+    assert len({(look.colour, look.marker, look.style) for look in found.values()}) == len(registered)
+    for name in registered:  # whatever it stands beside, and in whatever order
+        assert looks([name])[name] == looks(["mine", *registered[::-1]])[name] == found[name]
+    for name in CONTROLS:
         red, green, blue = (int(found[name].colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
         assert colorsys.rgb_to_hsv(red, green, blue)[1] < 0.05
 
 
-def test_a_look_does_not_depend_on_controls():
-    assert looks(["a", "random", "b"])["b"] == looks(["a", "b"])["b"]
+def test_explainers_of_others_get_looks_of_their_own():
+    names = [f"m{i}" for i in range(16)]
+    found = looks([*names, *registered])
+    assert len({(look.colour, look.marker, look.style) for look in found.values()}) == len(found)
+    assert looks(["a", "random"])["a"] == looks(["a"])["a"] == looks(["b", "a"])["a"]
+
+
+def test_one_meaning_per_colour():
+    shown = {**MEANINGS, **{f"explainer {i}": colour for i, colour in enumerate(PALETTE)}}
+    for one, two in itertools.combinations(shown, 2):
+        parts = [np.array([int(shown[name][i : i + 2], 16) for i in (1, 3, 5)]) for name in (one, two)]
+        assert np.linalg.norm(parts[0] - parts[1]) > 38, (one, two)
+    for pair in (("image", "words"), ("insertion", "deletion"), ("for", "against"), ("image", "both")):
+        one, two = (deuteranope(MEANINGS[name]) for name in pair)
+        assert np.abs(one - two).max() > 0.03, pair
+    assert {GATE_COLOURS["image-only"], GATE_COLOURS["text-only"]} == {MEANINGS["image"], MEANINGS["words"]}
+    assert [LOOKS[name][0] for name in ("image", "text")] == [MEANINGS["image"], MEANINGS["words"]]
+    drawn = curves(K, {"insertion": K, "deletion": 1 - K}).figure.axes[0].lines
+    assert [line.get_color() for line in drawn[:2]] == [MEANINGS["insertion"], MEANINGS["deletion"]]
+    ends = [mpl.colors.to_hex(DIVERGING(value)).upper() for value in (0.0, 1.0)]
+    assert ends == [MEANINGS["against"], MEANINGS["for"]]
 
 
 def test_curves_draw_what_was_given():
@@ -72,13 +97,13 @@ def test_curves_draw_what_was_given():
 
 
 def test_panels_share_one_legend():
-    drawing = curve_charts(K, {"one": {"a": list(K)}, "two": {"b": list(1 - K)}}, order=["a", "b"])
+    drawing = curve_charts(K, {"one": {"a": list(K)}, "two": {"b": list(1 - K)}})
     legends = [axes.get_legend() for axes in drawing.figure.axes if axes.get_legend()]
     assert [text.get_text() for text in legends[0].get_texts()] == ["a", "b"]
     assert len(legends) == 1
     assert "a 0.50" in drawing.alt
     with pytest.raises(ValueError, match="no curves"):
-        curve_charts(K, {}, order=[])
+        curve_charts(K, {})
 
 
 def test_the_leaderboard_is_ranked_and_missing_means_are_last():
@@ -149,11 +174,11 @@ def test_the_same_figure_gives_the_same_bytes():
 def test_a_drawing_can_stand_alone(tmp_path):
     drawing = curves(K, {"a": K})
     html = drawing.html("the <caption>")
-    assert 'src="data:image/svg+xml;base64,' in html
+    assert 'src="data:image/svg+xml,<svg ' in html
     assert "the &lt;caption&gt;" in html
     assert 'alt="Line chart' in html
     assert drawing._repr_html_().startswith("<figure>")
-    assert drawing.save(tmp_path / "a.svg").read_text().startswith("<?xml")
+    assert drawing.save(tmp_path / "a.svg").read_text().startswith("<svg ")
     assert drawing.save(tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match=r"'\.pdf'; use \.svg or \.png"):
         drawing.save(tmp_path / "a.pdf")

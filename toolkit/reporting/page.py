@@ -18,11 +18,12 @@ _TEMPLATES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True)
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: an anchor, a title, and its HTML."""
+    """A part of the report: an anchor, a title, its HTML, and whether it is folded behind its title."""
 
     anchor: str
     title: str
     body: str
+    folded: bool = False
 
 
 def text(value: object) -> str:
@@ -159,7 +160,7 @@ def page(
     Args:
         title: Title, plain text.
         lead: What stands under the heading, HTML.
-        sections: Parts with an anchor each; links to them stand on top.
+        sections: Parts with an anchor each; links to them stay in sight.
         footer: HTML.
         heading: Another heading than the title.
         body: What stands before the sections, HTML.

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from toolkit.reporting.plots.style import FAINT, INK, PALETTE, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, INK, MEANINGS, new_figure, styled
 from toolkit.widgets.stage import Stage
 from toolkit.widgets.trace import CURVES, Trace
 from toolkit.widgets.views import png
@@ -20,8 +20,12 @@ from toolkit.widgets.views import png
 SIZE = (7.6, 2.9)
 """Width and height in inches."""
 
-LOOKS = {"image": (PALETTE[0], "o", "picture"), "text": (PALETTE[1], "s", "words"), "both": (PALETTE[2], "^", "both")}
-SIDES = (("--", "insertion side"), (":", "deletion side"), ("-", "their mean"))
+LOOKS = {
+    "image": (MEANINGS["image"], "o", "picture"),
+    "text": (MEANINGS["words"], "s", "words"),
+    "both": (MEANINGS["both"], "^", "both"),
+}
+SIDES = (("--", "insertion", "insertion side"), (":", "deletion", "deletion side"), ("-", "both", "their mean"))
 LOWS, HIGHS = (-0.25, -0.6, -1.1, -2.1), (1.05, 2.1)
 """Ends of the synergy axis: few, so that figures can be compared and axes are seldom drawn anew."""
 
@@ -99,7 +103,8 @@ class TraceAxes:
             right.axhline(0, color=FAINT, linewidth=0.9)
             nothing = np.zeros_like(fractions)
             self.sides = [
-                right.plot(fractions, nothing, style, color=PALETTE[6], label=label)[0] for style, label in SIDES
+                right.plot(fractions, nothing, style, color=MEANINGS[meaning], label=label)[0]
+                for style, meaning, label in SIDES
             ]
             self.value: Text = right.text(1, 1.03, "", transform=right.transAxes, ha="right", va="bottom")
             for axes in self.axes:
@@ -125,7 +130,7 @@ class TraceAxes:
         shown = [
             [(trace.deletion[name], LOOKS[name][0]) for name in CURVES],
             [(trace.insertion[name], LOOKS[name][0]) for name in CURVES],
-            [(found.curve, PALETTE[6])],
+            [(found.curve, MEANINGS["both"])],
         ]
         columns, rows, dots = [], [], []
         for axes, marked in zip(self.axes, shown, strict=True):

@@ -13,7 +13,7 @@ from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game, Players
 from toolkit.redundancy.gates import EXACT, gate_of, parts
 from toolkit.redundancy.gates import GATES as GATE_NAMES
-from toolkit.reporting.plots.style import FAINT, PALETTE, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, MEANINGS, PALETTE, new_figure, styled
 from toolkit.synergy.f_syn import SynergyScore, synergistic_faithfulness
 from toolkit.widgets.base_widget import (
     BaseWidget,
@@ -67,6 +67,9 @@ def gate_name(corners: Corners) -> str:
     return " and ".join(GATE_NAMES[i] for i in np.flatnonzero(sizes > sizes.max() - EXACT))
 
 
+CORNER_COLOURS = [*(MEANINGS[name] for name in ("both", "image", "words")), FAINT]
+
+
 class GateFigure:
     """The corners as bars, and the synergy curve, signed and as published; the axes never change."""
 
@@ -74,7 +77,7 @@ class GateFigure:
         with styled():
             figure = new_figure(7.2, 2.9)
             left, right = figure.subplots(1, 2)
-            self.bars = left.barh(LABELS, np.zeros(4), color=[PALETTE[2], PALETTE[0], PALETTE[1], FAINT])
+            self.bars = left.barh(LABELS, np.zeros(4), color=CORNER_COLOURS)
             self.numbers = [left.text(0, y, "", va="center") for y in range(4)]
             left.set(xlim=(0, 1.16), ylim=(3.6, -0.6), title="the four corners", xlabel="value v")
             nothing = np.zeros(STEPS + 1)

@@ -78,16 +78,16 @@ class LeaderboardExplorer(BaseWidget):
         chosen = table[(table["metric"] == metric) & (table["model"] == model) & (table["dataset"] == dataset)]
         names = [str(name) for name in chosen["explainer"]]
         means, lows, highs = ([float(value) for value in chosen[column]] for column in ("mean", "low", "high"))
-        order, inches = list(self.run.spec.explainers), WIDTH / DPI
+        inches = WIDTH / DPI
         title = f"{model}, {dataset}"
-        ranking = leaderboard(names, means, lows, highs, xlabel=metric, title=title, order=order, width=inches)
+        ranking = leaderboard(names, means, lows, highs, xlabel=metric, title=title, width=inches)
         part, test = rank_test(self.run, model, dataset, metric)
         note = test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}."
         if math.isnan(test.critical_difference):
             return View(ranking.alt, rendered(ranking.figure), "", b"", note)
         ranks = [float(rank) for rank in test.mean_ranks]
         diagram = critical_difference(
-            part.names, ranks, test.critical_difference, title="mean ranks, best at the left", order=order, width=inches
+            part.names, ranks, test.critical_difference, title="mean ranks, best at the left", width=inches
         )
         return View(ranking.alt, rendered(ranking.figure), diagram.alt, rendered(diagram.figure), note)
 

@@ -7,6 +7,7 @@ from support.toy_bench import METRICS, ToyBench, spec
 from toolkit.benchmark.report import model_tables as truths
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run.runner import run_benchmark
+from toolkit.stats.verdict import MIN_IMAGES
 from toolkit.synergy.score import Score
 
 NAMES = ("oracle", "random", "anti-oracle")
@@ -61,5 +62,5 @@ def test_a_step_within_chance_does_not_hold(tmp_path):
 
 
 def test_too_few_pictures_are_not_judged(tmp_path):
-    row = judged(tmp_path, (0.6, 0.3, 0.0), samples=2 * (truths.MIN_IMAGES - 1))
+    row = judged(tmp_path, (0.6, 0.3, 0.0), samples=2 * (MIN_IMAGES - 1))
     assert row["verdict"] == "not tested"

@@ -24,6 +24,7 @@ from toolkit.benchmark.report.write_report import report_html, write_report
 from toolkit.benchmark.run.records import FolderError
 from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.reporting import page
+from toolkit.stats.verdict import judge_run
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def test_the_report_is_one_well_formed_file_that_asks_nobody(html):
     assert outline.open == []
     assert all(source.startswith("data:") for source in outline.outside)
     assert "<script" not in html
-    assert "url(" not in html
+    assert "url(" not in re.sub(r'src="data:[^"]*"', "", html)
     anchors = [link[1:] for link in outline.links if link.startswith("#")]
     assert set(anchors) <= set(outline.ids)
     assert len(set(outline.ids)) == len(outline.ids)
@@ -270,7 +271,7 @@ def test_tables_are_written_beside_the_report(run):
     found = pd.read_csv(run.folder / "tables" / "leaderboards.csv")
     assert len(found) == 2 * 5 * 3
     drawn = {path.name for path in (run.folder / "figures").iterdir()}
-    assert {"ranks-gate_and-toys.svg", "curves-gate_or-toys.svg", "critical-difference-gate_and-toys.svg"} <= drawn
+    assert {"standings.svg", "curves-gate_or.svg", "critical-difference-gate_and-toys.svg"} <= drawn
     with pytest.raises(FolderError, match="is not the folder of a benchmark run"):
         write_report(run.folder / "tables")
 
@@ -384,3 +385,59 @@ def test_numbers_are_shown_with_a_real_minus_and_a_dash_for_nothing(value, shown
 @pytest.mark.parametrize(("p", "shown"), [(0.00001, "< 0.0001"), (0.004, "0.0040"), (0.5, "0.50"), (math.nan, "–")])
 def test_p_values_are_never_zero(p, shown):
     assert page.p_value(p) == shown
+
+
+def folded(html):
+    """What is seen before anything is unfolded."""
+    return re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
+
+
+def test_the_first_screen_says_the_verdict_and_folds_the_rest(run, html):
+    book = ReportData(run)
+    first = html.split("</header>")[0]
+    for sentence in judge_run(book.judgements, {n: e for n, e in book.pooled.items() if "oracle" not in n}, "f-syn"):
+        assert page.text(sentence) in first
+    assert html.index('<div class="verdict">') < html.index("All models and datasets together</h2>")
+    assert "Leaderboards</h2>" not in folded(html)
+    assert len(re.findall("<img", folded(html))) == 2 + (len(sections.pooled_ranks(book)) > 1)
+    assert html.index("</header>") < html.index("<nav")  # what sticks to the window must not end with the header
+
+
+def test_pooled_differences_are_means_of_the_boards_differences(run):
+    book = ReportData(run)
+    gaps = []
+    for model in run.spec.models:
+        means = tables.image_means(run, model, "toys", "f-syn", ["good", "random"])
+        gaps.append((means["good"] - means["random"]).mean())
+    assert book.pooled["good"].mean == pytest.approx(np.mean(gaps))
+    assert (book.pooled["good"].n_clusters, "random" in book.pooled) == (5, False)
+
+
+def test_a_board_whose_control_failed_is_grey_and_unranked(tmp_path):
+    wanted = spec(tmp_path / "run", explainers=["random", "oracle", "anti-oracle", "good"], models=["gate-and"],
+                  samples=24, seeds=[0], headline="srg-text")  # fmt: skip
+    run_benchmark(wanted, workspace=ToyBench)
+    book = ReportData(load_run(wanted.out))
+    board = sections.leaderboards(book).body
+    assert 'class="card refused"' in board
+    assert "Nothing can be ranked here, since the oracle is not above random" in board
+    assert '<td class="n">1</td>' not in board
+    assert book.pooled == {}
+    said = report_html(book)
+    assert "On gate-and nothing can be ranked, since the oracle is not above random there." in said
+    assert "no board has scores of random and passes its control" in said
+
+
+def test_boards_that_are_not_measured_share_one_line(tmp_path):
+    wanted = spec(tmp_path / "run", explainers=["random", "interrupted"], models=["gate-and", "gate-or"])
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(wanted, workspace=ToyBench)
+    board = sections.leaderboards(ReportData(load_run(wanted.out))).body
+    assert board.count('<div class="card') == 1
+    assert "Not measured yet: gate-or." in board
+
+
+def test_every_bar_of_every_board_has_the_same_scale(run):
+    zeros = re.findall(r'<line x1="([0-9.]+)" x2="\1" y1="0"', sections.leaderboards(ReportData(run)).body)
+    assert len(zeros) > 4
+    assert len(set(zeros)) == 1

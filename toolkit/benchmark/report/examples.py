@@ -14,7 +14,7 @@ from toolkit.benchmark.report.run_tables import FinishedRun
 from toolkit.benchmark.run.records import Line
 from toolkit.reporting.page import Section, number, paragraph, table, text
 from toolkit.reporting.plots.drawing import image_html
-from toolkit.reporting.plots.maps import overlay, png_bytes, ranked_players, tokens_html
+from toolkit.reporting.plots.maps import overlay, ranked_players, tokens_html
 
 
 def choose(run: FinishedRun, model: str) -> list[tuple[str, Line]]:
@@ -44,7 +44,7 @@ def examples(run: FinishedRun) -> Section:
         "underline says the same (solid for, dotted against). Every map is scaled to its own largest score; the "
         "numbers stand under it."
     )
-    return Section("examples", "Best and worst samples", body + "".join(parts) if parts else body)
+    return Section("examples", "Best and worst samples", body + "".join(parts) if parts else body, folded=True)
 
 
 def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
@@ -62,7 +62,7 @@ def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
         f"Corners: both {number(corners['both'], 2)}, image only {number(corners['image'], 2)}, text only "
         f"{number(corners['text'], 2)}, neither {number(corners['empty'], 2)}."
     )
-    first = image_html(png_bytes(image), "image/png", f"Picture of sample {sample['sample']}")
+    first = image_html(_webp(image), "image/webp", f"Picture of sample {sample['sample']}")
     maps = [f'<div class="map">{first}<div class="faint">the picture</div></div>']
     maps += [_map(run, record, sample, image) for record in records]
     told = f"<p>Told: “{text(sample['instruction'])}”</p>" if sample.get("instruction") else ""
@@ -73,6 +73,13 @@ def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:
     )
 
 
+def _webp(image: Image.Image) -> bytes:
+    """A small picture for a page that holds many."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, format="WEBP", quality=80)
+    return buffer.getvalue()
+
+
 def _map(run: FinishedRun, record: Line, sample: Line, image: Image.Image) -> str:
     scores = np.asarray(record["scores"], dtype=np.float64)
     n_image = int(record["n_image"])
@@ -81,7 +88,7 @@ def _map(run: FinishedRun, record: Line, sample: Line, image: Image.Image) -> st
     top = ranked_players(labels, scores, n=3)
     said = f"Map of {record['explainer']}: largest scores " + ", ".join(f"{name} {value:+.3g}" for name, value in top)
     painted = overlay(image, scores[:n_image], np.asarray(drawing["regions"], dtype=np.float64), side=164)
-    drawn = image_html(png_bytes(painted.quantize(64)), "image/png", said)
+    drawn = image_html(_webp(painted), "image/webp", said)
     words = tokens_html(sample["question"], [(a, b) for a, b in drawing["spans"]], scores[n_image:])
     rows = [[text(name), f"{value:+.2g}".replace("-", "−")] for name, value in top]
     score = (record.get("metrics") or {}).get(run.spec.headline)

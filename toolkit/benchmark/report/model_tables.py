@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 
 from toolkit.benchmark.report.run_tables import FinishedRun, image_means, leaderboard_keys, seeded
-from toolkit.stats.estimates import clustered_mean, paired_test
-
-MIN_IMAGES = 6
-"""With fewer pairs Wilcoxon's test cannot reach p < 0.05, whatever the metric does."""
+from toolkit.stats.estimates import Estimate, clustered_mean, paired_test, pooled_mean
+from toolkit.stats.verdict import CONTROLS, Judgement, judge
 
 CORNERS = ("both", "image", "text", "empty")
 
@@ -45,13 +43,40 @@ def corners(run: FinishedRun) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def judgements(run: FinishedRun) -> dict[tuple[str, str], Judgement]:
+    """Each board judged by the headline metric, see :func:`toolkit.stats.verdict.judge`."""
+    found = {}
+    for key in leaderboard_keys(run):
+        table = image_means(run, *key, run.spec.headline, run.spec.explainers)
+        found[key] = judge({str(name): table[name].to_numpy(float) for name in table.columns})
+    return found
+
+
+def pooled(run: FinishedRun, keys: list[tuple[str, str]]) -> dict[str, Estimate]:
+    """Per explainer its difference to random by the headline metric, pooled over boards.
+
+    Hierarchical intervals, see :func:`toolkit.stats.estimates.pooled_mean`; empty where random did not take part.
+    """
+    boards = {key: image_means(run, *key, run.spec.headline, run.spec.explainers) for key in keys}
+    found = {}
+    for name in (name for name in run.spec.explainers if name != "random" and "random" in run.spec.explainers):
+        gaps = {key: (table[name] - table["random"]).dropna() for key, table in boards.items()}
+        estimate = pooled_mean(
+            [gap.to_numpy(float) for gap in gaps.values()], [gap.index.astype(str) for gap in gaps.values()],
+            [dataset for _, dataset in gaps], rng=seeded(name, "pooled"), n_resamples=run.spec.bootstrap,
+            level=run.spec.level,
+        )  # fmt: skip
+        if estimate.n:
+            found[name] = estimate
+    return found
+
+
 def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
     """Does each metric order the known answers: oracle > random > anti-oracle, each step with p < alpha?
 
-    One row per model, dataset and metric. ``verdict`` is ``passes``, ``fails`` or ``not tested`` where the run has no
-    controls, no samples that carry their truth, or fewer than ``MIN_IMAGES`` pictures.
+    One row per model, dataset and metric; ``verdict`` and ``reason`` as :func:`toolkit.stats.verdict.judge` gives them.
     """
-    names = ("oracle", "random", "anti-oracle")
+    names = CONTROLS
     rows = []
     for model, dataset in leaderboard_keys(run):
         for metric in run.spec.metrics:
@@ -61,15 +86,14 @@ def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
             means = {name: float(table[name].mean()) for name in names}
             upper = paired_test(table["oracle"].to_numpy(float), table["random"].to_numpy(float))
             lower = paired_test(table["random"].to_numpy(float), table["anti-oracle"].to_numpy(float))
-            tested = min(upper.n_blocks, lower.n_blocks) >= MIN_IMAGES
-            good = all(test.difference > 0 and test.p < alpha for test in (upper, lower))
+            found = judge({name: table[name].to_numpy(float) for name in names}, alpha=alpha)
             rows.append(
                 {
                     "model": model, "dataset": dataset, "metric": metric, **means,
                     "p_oracle_random": upper.p, "effect_oracle_random": upper.rank_biserial,
                     "p_random_anti": lower.p, "effect_random_anti": lower.rank_biserial,
                     "n_images": min(upper.n_blocks, lower.n_blocks),
-                    "verdict": "not tested" if not tested else "passes" if good else "fails",
+                    "verdict": found.control, "reason": found.reason or None,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)

@@ -14,6 +14,8 @@ from toolkit.benchmark.report import run_tables as tables
 from toolkit.benchmark.report.run_tables import FinishedRun
 from toolkit.benchmark.report.two_step import mixed_models
 from toolkit.reporting.plots.drawing import Drawing, image_html
+from toolkit.stats.estimates import Estimate
+from toolkit.stats.verdict import Judgement
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,28 @@ class ReportData:
     def controls(self) -> pd.DataFrame:
         """Known answers."""
         return truths.controls(self.run)
+
+    @cached_property
+    def judgements(self) -> dict[tuple[str, str], Judgement]:
+        """The verdict on each board."""
+        return truths.judgements(self.run)
+
+    @cached_property
+    def measured(self) -> list[tuple[str, str]]:
+        """Boards with a score by the headline metric."""
+        scored = self.leaderboards.query("metric == @self.run.spec.headline and n_samples > 0")
+        found = set(zip(scored["model"], scored["dataset"], strict=True))
+        return [key for key in tables.leaderboard_keys(self.run) if key in found]
+
+    @cached_property
+    def ranked(self) -> list[tuple[str, str]]:
+        """Measured boards on which explainers may be ranked."""
+        return [key for key in self.measured if self.judgements[key].may_rank]
+
+    @cached_property
+    def pooled(self) -> dict[str, Estimate]:
+        """Difference to random of each explainer over the ranked boards."""
+        return truths.pooled(self.run, self.ranked)
 
     @cached_property
     def corners(self) -> pd.DataFrame:

@@ -11,16 +11,14 @@ from toolkit.reporting.plots import critical_difference
 def tests(data: ReportData) -> Section:
     """Critical-difference diagrams and pairwise tests."""
     run, cards = data.run, []
-    for model, dataset in tables.leaderboard_keys(run):
+    for model, dataset in data.ranked:
         part, test = tables.rank_test(run, model, dataset, run.spec.headline)
         title = f"{text(model)} · {text(dataset)}"
         note = f"{test.n_blocks} pictures with all scores" + (f", {part.dropped} incomplete" if part.dropped else "")
         if test.reason:
             cards.append(card(title, paragraph(f"No test: {text(test.reason)} ({note}).", "none")))
             continue
-        drawing = critical_difference(
-            part.names, test.mean_ranks.tolist(), test.critical_difference, order=list(run.spec.explainers)
-        )
+        drawing = critical_difference(part.names, test.mean_ranks.tolist(), test.critical_difference)
         said = paragraph(f"Friedman χ² = {test.statistic:.1f}, p {_equals(test.p)}; {note}.", "faint")
         cards.append(card(title, data.draw("critical-difference", (model, dataset), drawing) + said))
     rows = [
@@ -30,6 +28,7 @@ def tests(data: ReportData) -> Section:
             number(r.n_blocks),
         ]
         for r in rows_of(data.pairwise_tests)
+        if r.p_holm < 0.05
     ]  # fmt: skip
     pairs = table(
         ["model", "dataset", "first", "second", "difference", "p", "p (Holm)", "rank-biserial", "Cohen's d<sub>z</sub>",
@@ -41,13 +40,14 @@ def tests(data: ReportData) -> Section:
             f"Fixed before any result was seen: ranks of <code>{text(run.spec.headline)}</code> per picture, "
             "Friedman's test over all explainers, Nemenyi's critical difference between mean ranks (α = 0.05), and "
             "Wilcoxon's signed-rank test for every pair with Holm's correction within a leaderboard. Bars join "
-            "explainers that the Nemenyi test does not separate."
+            "explainers that the Nemenyi test does not separate. Boards whose control failed are left out; every pair "
+            "is in <code>tables/pairwise_tests.csv</code>."
         )
         + grid(cards)
-        + details(f"All {len(rows)} pairwise tests", pairs)
+        + details(f"The {len(rows)} of {len(data.pairwise_tests)} pairs that differ (p &lt; 0.05 after Holm)", pairs)
         + details("Mixed models: explainer as effect, picture as group", _mixed(data))
     )
-    return Section("tests", "Which differences are more than chance?", body)
+    return Section("tests", "Which differences are more than chance?", body, folded=True)
 
 
 def _mixed(data: ReportData) -> str:

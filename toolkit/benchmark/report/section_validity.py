@@ -49,7 +49,7 @@ def validity(data: ReportData) -> Section:
         + _panel(data.run.folder)
         + _sanity(data.run.folder)
     )  # fmt: skip
-    return Section("validity", "Can the metrics be trusted here?", body)
+    return Section("validity", "Can the metrics be trusted here?", body, folded=True)
 
 
 def beside(folder: Path, name: str) -> Path | None:

@@ -21,8 +21,10 @@ from toolkit.reporting.page import (
     table,
     text,
 )
-from toolkit.reporting.plots import Drawing, looks, rank_shift, tradeoff
+from toolkit.reporting.plots import looks, tradeoff
 from toolkit.reporting.plots.curve_charts import curve_charts
+from toolkit.reporting.plots.run_overview import MARKS
+from toolkit.stats.verdict import places
 
 CURVES = (
     ("srg-image.insertion", "image inserted"), ("srg-image.deletion", "image deleted"),
@@ -42,7 +44,7 @@ def _interval(low: float, high: float, digits: int = 2) -> str:
 def corners(data: ReportData) -> Section:
     """How much of the answers comes from both modalities together."""
     rows = []
-    shown = data.corners
+    shown = data.corners[data.corners["n_samples"] > 0]
     limits = limits_of(shown["low"], shown["high"], shown["total_interaction"])
     for row in rows_of(shown):
         bar = interval_bar(row.total_interaction, row.low, row.high, limits, "#0072B2", "total interaction")
@@ -65,43 +67,55 @@ def corners(data: ReportData) -> Section:
          f"{data.run.spec.level:.0%} interval", "synergistic", "redundant", "samples"],
         rows, numeric=(1, 2, 3, 4, 5, *range(7, 12)), wide=(1, 2, 3, 4, 5, 6, 8, 11),
     )  # fmt: skip
-    return Section("modalities", "Synergy or redundancy: do the models need both?", body)
+    return Section("modalities", "Synergy or redundancy: do the models need both?", body, folded=True)
 
 
 def leaderboards(data: ReportData) -> Section:
-    """One card per model and dataset."""
-    spec = data.run.spec
-    others = [name for name in ("srg-image", "srg-text") if name in spec.metrics and name != spec.headline]
-    style = looks(list(spec.explainers))
-    cards = []
-    for model, dataset in tables.leaderboard_keys(data.run):
-        board = data.board(model, dataset, spec.headline)
-        limits = limits_of(board["low"], board["high"], board["mean"])
-        more = {name: data.board(model, dataset, name) for name in others}
-        place = board["rank"].rank(method="min")
-        rows = []
-        for name, row in [(str(key), row) for key, row in board.iterrows()]:
-            label = f"{name}: {row['mean']:.3f}"
-            bar = interval_bar(row["mean"], row["low"], row["high"], limits, style[name].colour, label)
-            rows.append(
-                [
-                    number(place[name], 0) if math.isfinite(place[name]) else "", text(name) + _missing(row), bar,
-                    number(row["mean"], sign=True), _interval(row["low"], row["high"]),
-                    *(number(float(more[other]["mean"][name]), 2, sign=True) for other in others),
-                    number(int(row["n_samples"])),
-                ]
-            )  # fmt: skip
-        classes = {i: "control" for i, name in enumerate(board.index) if name in (*CONTROLS, "random")}
-        head = ["#", "explainer", "", text(spec.headline), f"{spec.level:.0%} interval", *others, "n"]
-        numbers, narrow = (0, *range(3, 6 + len(others))), range(4, 5 + len(others))
-        board_table = table(head, rows, numeric=numbers, wide=narrow, classes=classes)
-        cards.append(card(f"{text(model)} · {text(dataset)}", board_table))
+    """One card per model and dataset, all on one scale; grey and unranked where the control failed."""
+    spec, measured = data.run.spec, data.measured
+    found = data.leaderboards[data.leaderboards["metric"] == spec.headline]
+    limits = limits_of(found["low"], found["high"], found["mean"])
+    cards = [_board(data, key, limits) for key in measured]
+    absent = [key for key in tables.leaderboard_keys(data.run) if key not in measured]
     body = paragraph(
-        f"Ranked by <code>{text(spec.headline)}</code>. Intervals resample pictures, not questions, because questions "
-        "about one picture are not independent. Controls in italics are not ranked, except random, which is the floor. "
-        "n counts samples; what failed, was skipped or is missing is counted under the explainer's name."
+        f"Ranked by <code>{text(spec.headline)}</code>, every bar on the same scale. Intervals resample pictures, not "
+        "questions, because questions about one picture are not independent. The column beside the score is its "
+        "difference to random; ▲ and ▼ are separated from it (Wilcoxon over pictures, Holm within the board). "
+        "Controls in italics are not ranked, except random, which is the floor. n counts samples; what failed, was "
+        "skipped or is missing is counted under the explainer's name."
     ) + grid(cards)
-    return Section("leaderboards", "Leaderboards", body)
+    if absent:
+        where = places(absent, tables.leaderboard_keys(data.run))
+        body += paragraph(f"Not measured yet: {text(where)}.", "none")
+    return Section("leaderboards", "Leaderboards", body, folded=True)
+
+
+def _board(data: ReportData, key: tuple[str, str], limits: tuple[float, float]) -> str:
+    """The card of one board: its verdict, then its explainers."""
+    spec, judged = data.run.spec, data.judgements[key]
+    board = data.board(*key, spec.headline)
+    if not judged.may_rank:
+        board = board.reindex(spec.explainers)
+    place = board["rank"].rank(method="min")
+    floor = float(board["mean"].get("random", math.nan))
+    style, rows = looks(list(spec.explainers)), []
+    for name, row in [(str(key), row) for key, row in board.iterrows()]:
+        mark = MARKS.get(judged.standings.get(name, ""), "")
+        bar = interval_bar(row["mean"], row["low"], row["high"], limits, style[name].colour, f"{row['mean']:.3f}")
+        rows.append(
+            [
+                number(place[name], 0) if judged.may_rank and math.isfinite(place[name]) else "",
+                text(name) + _missing(row), bar, number(row["mean"], sign=True),
+                f"{mark} {number(row['mean'] - floor, 2, sign=True)}", _interval(row["low"], row["high"]),
+                number(int(row["n_samples"])),
+            ]
+        )  # fmt: skip
+    classes = {i: "control" for i, name in enumerate(board.index) if name in (*CONTROLS, "random")}
+    head = ["#", "explainer", "", text(spec.headline), "vs random", f"{spec.level:.0%} interval", "n"]
+    shown = table(head, rows, numeric=(0, *range(3, 7)), wide=(5,), classes=classes)
+    refused = "" if judged.may_rank else " refused"
+    title = f"{text(key[0])} · {text(key[1])}"
+    return f'<div class="card{refused}"><h3>{title}</h3>{paragraph(text(judged.sentence()))}{shown}</div>'
 
 
 def _missing(row: pd.Series) -> str:
@@ -110,40 +124,37 @@ def _missing(row: pd.Series) -> str:
     return f'<br><span class="bad">{", ".join(bad)}</span>' if bad else ""
 
 
+def pooled_ranks(data: ReportData) -> dict[str, dict[str, float]]:
+    """Rank of each explainer by the image metric, the headline and the text metric: mean over the ranked boards."""
+    wanted = [name for name in ("srg-image", data.run.spec.headline, "srg-text") if name in data.run.spec.metrics]
+    keys = pd.MultiIndex.from_tuples(data.ranked, names=["model", "dataset"])
+    found = data.leaderboards.set_index(["model", "dataset"])
+    found = found[found.index.isin(keys) & found["explainer"].isin(tables.competitors(data.run))]
+    means = found.pivot_table(index="explainer", columns="metric", values="mean", sort=False).reindex(columns=wanted)
+    ranks = means.dropna().rank(ascending=False)
+    return {str(name): {str(k): float(v) for k, v in ranks[name].items()} for name in wanted if len(ranks) > 1}
+
+
 def collapse(data: ReportData) -> Section:
-    """The rankings by image and by text beside each other."""
+    """How far the rankings by image, by text and by the headline agree on every board."""
     run = data.run
     wanted = [name for name in ("srg-image", run.spec.headline, "srg-text") if name in run.spec.metrics]
-    cards = []
-    for model, dataset in tables.leaderboard_keys(run):
-        found = _pick(data.taus, model, dataset)
-        boards = {name: data.board(model, dataset, name)["rank"].dropna() for name in wanted}
-        shared = set.intersection(*(set(board.index) for board in boards.values())) if boards else set()
-        if len(wanted) < 2 or len(shared) < 2:
-            cards.append(card(f"{text(model)} · {text(dataset)}", paragraph("Too few scores for a ranking.", "none")))
-            continue
-        names = [name for name in tables.competitors(run) if name in shared]
-        ranks = {
-            metric: pd.Series({n: boards[metric][n] for n in names}).rank().to_dict() for metric in wanted
-        }  # fmt: skip
-        rows = [
-            [
-                f"{text(row.first)} and {text(row.second)}", number(row.tau, 2, sign=True),
-                _interval(row.low, row.high), p_value(row.p), text(row.method),
-            ]
-            for row in rows_of(found) if row.first in wanted and row.second in wanted
-        ]  # fmt: skip
-        drawing = rank_shift({metric: {str(k): float(v) for k, v in r.items()} for metric, r in ranks.items()})
-        shown = table(["rankings by", "tau", "interval", "p", "p-value is"], rows, numeric=(1, 2, 3), wide=(4,))
-        cards.append(card(f"{text(model)} · {text(dataset)}", data.draw("ranks", (model, dataset), drawing) + shown))
-    n = len(tables.competitors(run))
+    rows = [
+        [
+            text(row.model), text(row.dataset), f"{text(row.first)} and {text(row.second)}",
+            number(row.tau, 2, sign=True), _interval(row.low, row.high), p_value(row.p), text(row.method),
+        ]
+        for key in data.measured for row in rows_of(_pick(data.taus, *key))
+        if row.first in wanted and row.second in wanted and math.isfinite(row.tau)
+    ]  # fmt: skip
+    head = ["model", "dataset", "rankings by", "tau", "interval", "p", "p-value is"]
     body = paragraph(
         "If explainers that look good by the image metric look bad by the text metric, unimodal evaluation has "
-        f"collapsed. Kendall's tau says how far two rankings agree: +1 the same, −1 reversed. With only {n} "
-        "explainers a tau near zero means <em>no association</em>, not contradiction: read its exact p-value and its "
-        "interval over pictures."
-    ) + grid(cards)
-    return Section("collapse", "Do the rankings agree?", body)
+        f"collapsed. Kendall's tau says how far two rankings agree: +1 the same, −1 reversed. With only "
+        f"{len(tables.competitors(run))} explainers a tau near zero means <em>no association</em>, not contradiction: "
+        "read its exact p-value and its interval over pictures."
+    ) + (table(head, rows, numeric=(3, 4, 5), wide=(4, 6)) if rows else paragraph("Too few scores.", "none"))
+    return Section("collapse", "Do the rankings agree?", body, folded=True)
 
 
 def mean_curve(run: FinishedRun, model: str, dataset: str, explainer: str, name: str) -> list[float] | None:
@@ -158,42 +169,40 @@ def mean_curve(run: FinishedRun, model: str, dataset: str, explainer: str, name:
 
 
 def curves(data: ReportData) -> Section:
-    """Insertion, deletion and synergy curves of every leaderboard."""
+    """Insertion, deletion and synergy curves of every model, mean over its datasets."""
     run = data.run
     fractions = np.linspace(0, 1, run.spec.steps + 1)
     cards = []
-    for model, dataset in tables.leaderboard_keys(run):
+    for model in run.spec.models:
         charts: dict[str, dict[str, list[float]]] = {}
         for name, title in CURVES:
-            lines = {e: mean_curve(run, model, dataset, e, name) for e in run.spec.explainers}
-            drawn = {explainer: curve for explainer, curve in lines.items() if curve is not None}
-            if drawn:
-                charts[title] = drawn
+            for explainer in run.spec.explainers:
+                found = [mean_curve(run, model, dataset, explainer, name) for dataset in run.spec.datasets]
+                known = [curve for curve in found if curve is not None]
+                if known:
+                    charts.setdefault(title, {})[explainer] = np.mean(known, axis=0).tolist()
         if charts:
-            drawing = curve_charts(fractions, charts, order=list(run.spec.explainers))
-            cards.append(card(f"{text(model)} · {text(dataset)}", data.draw("curves", (model, dataset), drawing)))
+            cards.append(card(text(model), data.draw("curves", (model,), curve_charts(fractions, charts))))
     body = paragraph(
-        "Mean over samples. Insertion starts from nothing and adds the best-rated players first (good: rises early); "
-        "deletion removes them first (good: falls early). The synergy curve starts at 0 and ends at the total "
-        "interaction for <em>every</em> explainer; only the way between differs."
+        "Mean over samples, then over datasets. Insertion starts from nothing and adds the best-rated players first "
+        "(good: rises early); deletion removes them first (good: falls early). The synergy curve starts at 0 and ends "
+        "at the total interaction for <em>every</em> explainer; only the way between differs."
     ) + grid(cards)
-    return Section("curves", "Curves", body)
+    return Section("curves", "Curves", body, folded=True)
 
 
 def speed(data: ReportData) -> Section:
-    """Seconds per attribution against the headline metric."""
-    run, cards = data.run, []
-    for model in run.spec.models:
-        mine = data.costs[data.costs["model"] == model].set_index("explainer")
-        found = data.leaderboards
-        chosen = found[(found["model"] == model) & (found["metric"] == run.spec.headline)]
-        means = chosen.groupby("explainer")["mean"].mean()
-        names = [n for n in tables.competitors(run) if n in mine.index and math.isfinite(means.get(n, math.nan))]
-        if names:
-            drawing: Drawing = tradeoff(
-                names, [float(mine["seconds"][n]) for n in names], [float(means[n]) for n in names],
-                ylabel=f"{run.spec.headline}, mean over datasets", order=list(run.spec.explainers),
-            )  # fmt: skip
-            cards.append(card(text(model), data.draw("speed", (model,), drawing)))
-    body = paragraph("Median time of one attribution on the machine of this run, without the scoring.") + grid(cards)
-    return Section("speed", "Speed against faithfulness", body)
+    """Seconds per attribution against the pooled difference to random."""
+    costs = data.costs.groupby("explainer")["seconds"].median()
+    names = [name for name in tables.competitors(data.run) if name in costs.index and name in data.pooled]
+    body = paragraph(
+        "Median time of one attribution over the models, on the machine of this run and without the scoring, against "
+        f"<code>{text(data.run.spec.headline)}</code> minus random's, pooled as on the first screen."
+    )
+    if names:
+        drawing = tradeoff(
+            names, [float(costs[n]) for n in names], [data.pooled[n].mean for n in names],
+            ylabel=f"{data.run.spec.headline} minus random's", width=6.4,
+        )  # fmt: skip
+        body += data.draw("speed", (), drawing)
+    return Section("speed", "Speed against faithfulness", body, folded=True)

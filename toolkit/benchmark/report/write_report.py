@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import pandas as pd
 from toolkit.benchmark.report import sections
 from toolkit.benchmark.report.examples import examples
 from toolkit.benchmark.report.published_numbers import beside, load_reference
-from toolkit.benchmark.report.report_data import ReportData
-from toolkit.benchmark.report.run_tables import STATUSES, FinishedRun, load_run
+from toolkit.benchmark.report.report_data import ReportData, limits_of
+from toolkit.benchmark.report.run_tables import CONTROLS, STATUSES, FinishedRun, load_run
 from toolkit.benchmark.report.section_tests import tests
 from toolkit.benchmark.report.section_validity import validity
 from toolkit.benchmark.run.records import clean, write_atomically
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.reporting.page import Section, details, frame_table, page, paragraph, text
+from toolkit.reporting.page import Section, details, frame_table, interval_bar, number, page, paragraph, table, text
+from toolkit.reporting.plots import looks, rank_shift
+from toolkit.reporting.plots.run_overview import MARKS, joint_part_chart, standings_map
+from toolkit.stats.estimates import Estimate
+from toolkit.stats.verdict import ABOVE, judge_run, standing_of
 
 REPORT = "report.html"
 
@@ -66,7 +71,7 @@ def report_html(data: ReportData) -> str:
     """The whole report as one document."""
     run = data.run
     parts = [
-        validity(data), sections.corners(data), sections.leaderboards(data), sections.collapse(data),
+        overview(data), validity(data), sections.corners(data), sections.leaderboards(data), sections.collapse(data),
         tests(data), sections.curves(data), examples(run), sections.speed(data), _published(data),
         _failures(data), _provenance(run),
     ]  # fmt: skip
@@ -87,6 +92,9 @@ def _lead(data: ReportData) -> str:
             *((n, f"{_plural(n, 'record')} {status}") for status in STATUSES for n in [counts[status]] if n),
         )
     )  # fmt: skip
+    judged = {key: data.judgements[key] for key in data.measured}
+    verdict = judge_run(judged, _competing(data), run.spec.headline)
+    said = "".join(paragraph(text(sentence)) for sentence in verdict)
     state = ""
     if counts["missing"]:
         state = paragraph(
@@ -97,11 +105,67 @@ def _lead(data: ReportData) -> str:
         paragraph(
             "How much of a vision-language model's answer comes from image and text <em>together</em>, whether an "
             "explainer found that part, and whether the metric that says so can be trusted.",
-            "lead",
+            "faint",
         )
         + state
-        + f'<div class="chips">{chips}</div>'
+        + f'<div class="verdict">{said}</div><div class="chips">{chips}</div>'
     )
+
+
+def _competing(data: ReportData) -> dict[str, Estimate]:
+    return {name: found for name, found in data.pooled.items() if name not in CONTROLS}
+
+
+def overview(data: ReportData) -> Section:
+    """The pooled leaderboard and the three figures that carry the message."""
+    run, ranked = data.run, data.ranked
+    drawn = data.corners[data.corners["n_samples"] > 0]
+    body = _pooled_board(data)
+    order = sorted(_competing(data), key=lambda name: -data.pooled[name].mean)
+    if order:
+        gaps = {key: data.board(*key, run.spec.headline)["mean"] for key in data.measured}
+        shown = pd.DataFrame({key: gap - gap.get("random", math.nan) for key, gap in gaps.items()}).reindex(order)
+        figure = standings_map(shown, data.judgements, metric=run.spec.headline)
+        body += "<h3>Who is better than random, and where?</h3>" + data.draw("standings", (), figure)
+    if len(drawn):
+        body += "<h3>Is there a joint part to find?</h3>" + data.draw("joint-part", (), joint_part_chart(drawn))
+    ranks = sections.pooled_ranks(data) if ranked else {}
+    if len(ranks) > 1:
+        body += "<h3>Do the metrics agree about the explainers?</h3>"
+        body += data.draw("ranks", (), rank_shift(ranks, width=8.2))
+    return Section("summary", "All models and datasets together", f'<div class="overview">{body}</div>')
+
+
+def _pooled_board(data: ReportData) -> str:
+    """Difference to random of every explainer over the boards that may be ranked, best first."""
+    run, found, n = data.run, data.pooled, len(data.ranked)
+    if not found:
+        return paragraph("Nothing can be pooled: no board has scores of random and passes its control.", "none")
+    limits = limits_of(*(pd.Series([getattr(e, end) for e in found.values()]) for end in ("low", "high", "mean")))
+    style, rows = looks(list(found)), []
+    order = sorted(found, key=lambda name: -found[name].mean)
+    ranks = iter(range(1, len(order) + 1))
+    for name in order:
+        e, alone = found[name], sum(data.judgements[key].standings.get(name) == ABOVE for key in data.ranked)
+        control = name in CONTROLS
+        rows.append(
+            [
+                "" if control else number(next(ranks)), text(name),
+                interval_bar(e.mean, e.low, e.high, limits, style[name].colour, f"{name}: {e.mean:+.3f}"),
+                f"{MARKS.get(standing_of(e), '')} {number(e.mean, sign=True)}",
+                f"[{number(e.low, 3)}, {number(e.high, 3)}]", "" if control else f"{alone} of {n}",
+                number(e.n_clusters),
+            ]
+        )  # fmt: skip
+    head = ["#", "explainer", "", "vs random", f"{run.spec.level:.0%} interval", "boards above random", "pictures"]
+    classes = {i: "control" for i, name in enumerate(order) if name in CONTROLS}
+    note = (
+        f"{text(run.spec.headline)} minus random's on the same pictures, mean over the {n} of {len(data.measured)} "
+        "measured boards whose control did not fail; ▲ above random, ▼ below. Intervals resample boards, then the "
+        "pictures in them, with one draw of pictures for all models."
+    )
+    shown = table(head, rows, numeric=(0, 3, 4, 5, 6), wide=(4, 6), classes=classes)
+    return shown + paragraph(note, "faint")
 
 
 def _plural(n: int, noun: str) -> str:
@@ -119,15 +183,18 @@ def _published(data: ReportData) -> Section:
     else:
         body = paragraph("Published numbers beside ours, where both exist. They differ in more than seeds: see status.")
         body += frame_table(joined)
-    return Section("published", "Published numbers", body + details("All published numbers", frame_table(known)))
+    return Section(
+        "published", "Published numbers", body + details("All published numbers", frame_table(known)), folded=True
+    )
 
 
 def _failures(data: ReportData) -> Section:
     found = data.failures
     if found.empty:
-        return Section("failures", "What failed", paragraph("Nothing: every planned record is there and ok.", "good"))
+        body = paragraph("Nothing: every planned record is there and ok.", "good")
+        return Section("failures", "What failed", body, folded=True)
     body = paragraph("Nothing is dropped silently: each of these is counted in every table above.") + frame_table(found)
-    return Section("failures", "What failed", body)
+    return Section("failures", "What failed", body, folded=True)
 
 
 def _provenance(run: FinishedRun) -> Section:
@@ -148,7 +215,7 @@ def _provenance(run: FinishedRun) -> Section:
             "faint",
         )
     )
-    return Section("provenance", "Where these numbers come from", body)
+    return Section("provenance", "Where these numbers come from", body, folded=True)
 
 
 def _footer(run: FinishedRun) -> str:

@@ -31,7 +31,6 @@ def critical_difference(
     critical: float,
     *,
     title: str = "",
-    order: Sequence[str] | None = None,
     width: float = 4.6,
 ) -> Drawing:
     """Explainers on an axis of mean ranks, best at the left; bars join those that the Nemenyi test cannot separate.
@@ -41,7 +40,6 @@ def critical_difference(
         mean_ranks: Mean rank of each; 1 is best.
         critical: Critical difference; bars join ranks closer than this.
         title: Title above the axes.
-        order: All explainers in the order that decides colours and markers; ``names`` where None.
         width: Inches.
 
     Reference: Demsar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006.
@@ -49,7 +47,7 @@ def critical_difference(
     ranks = np.asarray(mean_ranks, dtype=np.float64)
     ranked = np.argsort(ranks, kind="stable").tolist()
     bars = groups_within(mean_ranks, critical)
-    style = looks(list(order or names))
+    style = looks(names)
     with styled():
         figure = new_figure(width, 1.1 + 0.24 * len(names) + 0.14 * len(bars))
         axes = figure.add_subplot()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,6 @@ def curve_charts(
     fractions: ArrayLike,
     charts: Mapping[str, Mapping[str, list[float]]],
     *,
-    order: Sequence[str],
     title: str = "",
     width: float = 4.9,
 ) -> Drawing:
@@ -24,7 +23,6 @@ def curve_charts(
     Args:
         fractions: Shape (K + 1,).
         charts: Per chart title, one curve (K + 1,) per explainer.
-        order: All explainers, in the order that decides colours and markers.
         title: Named in the alternative text.
         width: Inches.
 
@@ -34,15 +32,15 @@ def curve_charts(
     if not charts:
         raise ValueError("no curves to draw")
     k = np.asarray(fractions, dtype=np.float64)
-    style = looks(list(order))
-    shown = [name for name in order if any(name in lines for lines in charts.values())]
+    shown = list(dict.fromkeys(name for lines in charts.values() for name in lines))
+    style = looks(shown)
     rows = -(-(len(charts) + 1) // 2)
     with styled():
         figure = new_figure(width, 1.75 * rows)
         axes = figure.subplots(rows, 2, sharex=True).ravel()
         for box, (name, lines) in zip(axes, charts.items(), strict=False):
             for explainer, curve in lines.items():
-                draw_line(box, k, curve, style[explainer], label=explainer, size=3.2, width=1.2)
+                draw_line(box, k, curve, style[explainer], label=explainer, size=3.6, width=1.2, every=len(k) // 2 or 1)
             if min(min(curve) for curve in lines.values()) < 0:
                 box.axhline(0, color=FAINT, linewidth=0.9)
             box.set_title(name, loc="left")

@@ -19,7 +19,6 @@ def leaderboard(
     *,
     xlabel: str,
     title: str = "",
-    order: Sequence[str] | None = None,
     width: float = 4.6,
 ) -> Drawing:
     """Explainers from best (top) to worst, each a dot with its interval.
@@ -31,12 +30,11 @@ def leaderboard(
         highs: Upper ends.
         xlabel: The metric and its unit.
         title: Title above the axes.
-        order: All explainers in the order that decides colours and markers; ``names`` where None.
         width: Inches.
     """
     mean = np.asarray(means, dtype=np.float64)
     ranked = sorted(range(len(names)), key=lambda i: (np.isnan(mean[i]), -mean[i], names[i]))
-    style = looks(list(order or names))
+    style = looks(names)
     with styled():
         figure = new_figure(width, 0.85 + 0.25 * len(names))
         axes = figure.add_subplot()
@@ -61,11 +59,10 @@ def tradeoff(
     *,
     ylabel: str,
     title: str = "",
-    order: Sequence[str] | None = None,
     width: float = 4.6,
 ) -> Drawing:
     """Score over seconds per sample (logarithmic): upper left is fast and good."""
-    style = looks(list(order or names))
+    style = looks(names)
     with styled():
         figure = new_figure(width, 3.0 + 0.19 * -(-len(names) // 2))
         axes = figure.add_subplot()

@@ -10,9 +10,12 @@ from toolkit.datasets.sample import Corners
 from toolkit.redundancy.gates import GATES
 from toolkit.redundancy.redundancy_report import RedundancyReport
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import FAINT, MARKERS, PALETTE, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, MARKERS, MEANINGS, PALETTE, new_figure, styled
 
-_COLOURS = dict(zip(GATES, (PALETTE[2], PALETTE[3], PALETTE[1], PALETTE[0], PALETTE[5], FAINT), strict=True))
+_COLOURS = {
+    "synergy": MEANINGS["both"], "redundancy": PALETTE[3], "text-only": MEANINGS["words"],
+    "image-only": MEANINGS["image"], "interference": PALETTE[5], "neither": FAINT,
+}  # fmt: skip
 _MARKERS = dict(zip(GATES, MARKERS, strict=False))
 _CORNERS = {"synergy": (0.0, 0.0), "redundancy": (1.0, 1.0), "text-only": (0.0, 1.0), "image-only": (1.0, 0.0)}
 _INFORMATION = ("redundancy", "unique image", "unique text", "synergy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +15,25 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#8C6D31")
-"""Okabe and Ito's colours, distinguishable with every common colour vision deficiency, without its yellow and black."""
+PALETTE = ("#0072B2", "#B3123F", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#8C6D31")
+"""Mostly Okabe and Ito's colours, distinguishable with every common colour vision deficiency; none means anything by
+itself, see ``MEANINGS``."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p")
 CONTROLS = {"random": ("#8A8A8A", "x"), "oracle": ("#222222", "+"), "anti-oracle": ("#B5B5B5", "1")}
 """Controls are grey: they are not in the competition."""
 
+MEANINGS = {
+    "for": "#D9620A", "against": "#5E3C99", "image": "#006D77", "words": "#A02C8A", "both": "#4A5568",
+    "insertion": "#5B8C00", "deletion": "#7A1F10",
+}  # fmt: skip
+"""Colours that mean something; no other meaning and no explainer has the same."""
+
 INK, FAINT = "#1f2430", "#6b7280"
 
-DIVERGING = LinearSegmentedColormap.from_list("against-for", ["#5E3C99", "#B2ABD2", "#F7F7F7", "#FDB863", "#D9620A"])
+DIVERGING = LinearSegmentedColormap.from_list(
+    "against-for", [MEANINGS["against"], "#B2ABD2", "#F7F7F7", "#FDB863", MEANINGS["for"]]
+)
 """Purple (against the answer) over white (nothing) to orange (for it); centre it on 0."""
 
 _RC: dict[Any, Any] = {
@@ -31,7 +41,7 @@ _RC: dict[Any, Any] = {
     "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e5e7eb",
     "grid.linewidth": 0.8, "axes.axisbelow": True, "legend.frameon": False, "legend.fontsize": 8.5,
-    "svg.hashsalt": "toolkit", "svg.fonttype": "path", "figure.dpi": 100.0, "lines.linewidth": 1.6,
+    "svg.hashsalt": "toolkit", "svg.fonttype": "none", "figure.dpi": 100.0, "lines.linewidth": 1.6,
 }  # fmt: skip
 
 
@@ -44,16 +54,30 @@ class Look:
     style: str = "-"
 
 
+EXPLAINERS = (
+    "integrated-gradients", "attn-lrp", "rollout", "occlusion", "grad-cam", "tam", "grad-rollout", "llava-cam",
+    "input-x-gradient", "smoothgrad", "attention-last", "kernel-shap", "shapley-interaction",
+)  # fmt: skip
+_FIXED = {
+    **{name: Look(PALETTE[i % 8], MARKERS[i % 12], "-" if i < 8 else "--") for i, name in enumerate(EXPLAINERS)},
+    **{name: Look(*look, ":") for name, look in CONTROLS.items()},
+    "insertion": Look(MEANINGS["insertion"], "^"), "insertion side": Look(MEANINGS["insertion"], "^", "--"),
+    "deletion": Look(MEANINGS["deletion"], "v"), "deletion side": Look(MEANINGS["deletion"], "v", ":"),
+    "signed F_syn": Look(MEANINGS["both"], "o"),
+}  # fmt: skip
+_OTHERS = tuple(Look(PALETTE[i % 8], MARKERS[i % 12], "-.") for i in range(24))
+
+
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """A colour, marker and line style per name, by its place in the list; controls are always grey."""
-    found: dict[str, Look] = {}
-    others = [name for name in names if name not in CONTROLS]
-    for number, name in enumerate(others):
-        style = "-" if number < len(PALETTE) else "--"
-        found[name] = Look(PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], style)
-    for name in names:
-        if name in CONTROLS:
-            found[name] = Look(*CONTROLS[name], ":")
+    """The look of each name, everywhere the same: fixed for what is known, by a digest of its name for what is not.
+
+    Two unknown names with one digest get neighbouring looks, so that no two names in a list of at most 24 look alike.
+    """
+    found = {name: _FIXED[name] for name in names if name in _FIXED}
+    for name in (name for name in names if name not in _FIXED):
+        first = zlib.crc32(name.encode()) % len(_OTHERS)
+        free = (_OTHERS[(first + step) % len(_OTHERS)] for step in range(len(_OTHERS)))
+        found[name] = next((look for look in free if look not in found.values()), _OTHERS[first])
     return found
 
 
@@ -70,10 +94,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def draw_line(
-    axes: Axes, x: ArrayLike, y: ArrayLike, look: Look, *, label: str, size: float, width: float = 1.6
+    axes: Axes, x: ArrayLike, y: ArrayLike, look: Look, *, label: str, size: float, width: float = 1.6, every: int = 1
 ) -> None:
-    """One explainer's line with a marker at every point; it may turn back in x."""
+    """One explainer's line with a marker at every so many points; it may turn back in x."""
     sns.lineplot(
         x=x, y=y, ax=axes, label=label, color=look.colour, marker=look.marker, markersize=size, linewidth=width,
-        linestyle=look.style, markeredgecolor=look.colour, estimator=None, sort=False, legend=False,
+        linestyle=look.style, markeredgecolor=look.colour, markevery=every, estimator=None, sort=False, legend=False,
     )  # fmt: skip
