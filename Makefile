@@ -7,6 +7,10 @@ FULL := .venv/.full
 FLOOR := .venv-floor/.ready
 FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/games
 RESULTS ?= results
+# One process for each processor, four at most, each with one thread and up to 1.5 GB; a file's tests stay in one.
+# make test PROCESSES=1    where memory is short.
+PROCESSES ?= logical
+SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -38,7 +42,7 @@ demo: $(READY) ## Evaluate the embedded models and write results/demo/report.htm
 	$(OFFLINE) $(BIN)/python -m toolkit benchmark demo --out $(RESULTS)/demo
 
 test: $(READY) ## Run the tests
-	$(OFFLINE) $(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not browser" $(SIDE_BY_SIDE)
 
 test-slow: $(FULL) ## Run the slow tests, those of Ray among them
 	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu and not browser"

@@ -20,7 +20,7 @@ import statistics, time
 worked, took = time.process_time(), []
 import toolkit
 six = toolkit.load_samples("scenes-existence", n=6)
-for _ in range(5):
+for _ in range(3):
     fresh = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
     start = time.process_time()
     toolkit.diagnose(fresh, six)

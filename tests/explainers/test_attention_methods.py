@@ -21,10 +21,10 @@ from toolkit.explainers import explain
 from toolkit.explainers.grad_cam import DEPTH, GradCam
 from toolkit.explainers.grad_rollout import GradRollout
 from toolkit.explainers.integrated_gradients import IntegratedGradients
-from toolkit.explainers.internals.anatomy import anatomy, merge_of
+from toolkit.explainers.internals.anatomy import _members, anatomy, merge_of
 from toolkit.explainers.internals.attention import mixing, rollout, trace
 from toolkit.explainers.internals.cam import activation_map, layer_index
-from toolkit.explainers.internals.gradients import backward_bytes
+from toolkit.explainers.internals.gradients import backward_bytes, row_bytes
 from toolkit.explainers.internals.scope import (
     attention_modules,
     attention_scope,
@@ -85,6 +85,31 @@ def test_a_players_patches_are_those_that_its_pixels_change(family: str) -> None
     assert merge.used_layers == 2
 
 
+@pytest.mark.parametrize("used", [
+    np.repeat(np.eye(5), 2, axis=1)[:, [3, 0, 9, 1, 2, 4, 8, 5, 7, 6]],  # two tokens each, in any order
+    np.hstack([np.eye(5), np.zeros((5, 2))]),  # nobody uses the last two
+    np.tri(5),  # shared
+    np.ones((1, 3)),
+])  # fmt: skip
+def test_the_tokens_of_every_player_are_found_shared_or_not(used: np.ndarray) -> None:
+    tokens = torch.randn(1, used.shape[1], 4, requires_grad=True)
+    players = torch.einsum("pt,td->pd", torch.from_numpy(used).float(), tokens[0])
+    assert torch.equal(_members(players, tokens), torch.from_numpy(used > 0))
+
+
+def test_the_memory_of_a_row_is_measured_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not again for another sample of the same size; again where an input, the answer or the rules are others."""
+    vlm, sample = sharp_vlm("llava"), tiny_sample()
+    measured: list[int] = []
+    monkeypatch.setattr(
+        "toolkit.explainers.internals.gradients.backward_bytes", lambda box: measured.append(1) or len(measured)
+    )
+    boxes = [vlm.white_box(dataclasses.replace(sample, id=name), target="yes") for name in "ab"]
+    longer = vlm.white_box(dataclasses.replace(sample, question=f"{sample.question} red"), target="yes")
+    assert [row_bytes(box) for box in (*boxes, longer, *boxes)] == [1, 1, 2, 1, 1]
+    assert row_bytes(boxes[0], under="rules") == 3
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_merge_is_read_without_running_the_decoder_or_keeping_the_towers_graph(family: str) -> None:
     """What rollout keeps beside its attention is what lies between the towers, as its memory line says."""
@@ -115,7 +140,7 @@ def test_half_precision_is_planned_with_its_float32_softmax(monkeypatch: pytest.
     (call,) = trace(box_of("llava"), gradient=False).decoder[0]
     planned: list[int] = []
     monkeypatch.setattr(
-        "toolkit.explainers.internals.attention.check_fits", lambda needed, *_, **__: planned.append(needed)
+        "toolkit.explainers.internals.gradients.check_fits", lambda needed, *_, **__: planned.append(needed)
     )
     _, heads, n, _ = call.query.shape
     for dtype in (torch.float32, torch.bfloat16):
@@ -286,8 +311,7 @@ def test_masked_softmax_by_hand() -> None:
 def test_a_method_that_cannot_fit_is_refused_before_it_runs(
     method: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("attention", "gradients"):
-        monkeypatch.setattr(f"toolkit.explainers.internals.{module}.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: 1000)
     with pytest.raises(MemoryError, match=rf"{what}.*GiB"):
         explain(method, tiny_vlm("llava"), tiny_sample(), target="yes")
     explain("tam", tiny_vlm("llava"), tiny_sample(), target="yes")

@@ -140,6 +140,20 @@ def test_attention_by_hand() -> None:
         np.testing.assert_allclose((tensor * slope)[0].detach().numpy(), by_hand, atol=1e-10)
 
 
+def test_no_layers_weights_are_kept_for_the_way_back() -> None:
+    """The gradient's graph holds nothing of the size tokens x tokens."""
+    vlm = with_biases("llava")
+    box = vlm.white_box(tiny_sample(), target="yes")
+    kept: list[tuple[int, ...]] = []
+    with (
+        lrp_rules.lrp_rules(vlm.model),
+        torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(tuple(x.shape)) or x, lambda x: x),
+    ):
+        box.logit(box.pixels.clone().requires_grad_(True), box.question)
+    assert kept
+    assert [shape for shape in kept if shape[-1] == shape[-2:][0] == box.length] == []
+
+
 def test_norms_by_hand() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)

@@ -12,7 +12,8 @@ Adapted for autoregressive VLMs: the rules cover the whole path from pixels to l
 window attention, layer scale, merge, pixel shuffle, projector, decoder), so a cell's relevance is measured at its own
 pixels and a word's at its embedding, in the same unit. No gamma rule. What ends on template tokens, class tokens,
 positions and biases belongs to no player; the players' part of the logit is kept as ``details["share"]``.
-Cost: one forward and two backward passes with explicit attention weights; memory of one such backward pass.
+Cost: one forward and one backward pass; memory of one backward pass plus one layer's attention weights, which are
+computed again on the way back.
 """
 
 from __future__ import annotations
@@ -42,12 +43,10 @@ def relevance(box: WhiteBox) -> tuple[Scores, float, tuple[Balance, ...]]:
     pixels, question = leaf(box.pixels), leaf(box.question)
     ledger = Ledger(box.model)
     with torch.enable_grad(), lrp_rules(box.model, ledger.tape):
-        rows_that_fit(box, wanted=1)
-        ledger.tape.softmax.clear()
+        rows_that_fit(box, wanted=1, under="attn-lrp")
         with ledger:
             logit = box.logit(pixels, question)
-        balances = ledger.close(logit)
-        by_pixel, by_embedding = torch.autograd.grad(logit.sum(), (pixels, question))
+        balances, (by_pixel, by_embedding) = ledger.close(logit, (pixels, question))
     scores = to_scores(box, pixels * by_pixel, question * by_embedding)
     return scores, float(logit.detach()), balances
 
@@ -58,9 +57,9 @@ class AttnLrp:
 
     name: ClassVar[str] = "attn-lrp"
     reference: ClassVar[str] = "Achtibat et al. 2024, arXiv 2402.05602"
-    cost: ClassVar[str] = "2 forwards, 2 backwards, explicit attention weights"
+    cost: ClassVar[str] = "1 forward, 1 backward, one layer's attention weights"
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "attention"})
-    passes: ClassVar[Passes] = Passes(2, 2)
+    passes: ClassVar[Passes] = Passes(1, 1)
     deterministic: ClassVar[bool] = True
 
     def attribute(
@@ -74,4 +73,4 @@ class AttnLrp:
             "logit": logit,
             "share": float(scores.sum()) / logit if logit else 0.0,
         }
-        return Attribution(scores, box.players, self.name, target, n_evaluations=2, n_gradients=2, details=details)
+        return Attribution(scores, box.players, self.name, target, n_evaluations=1, n_gradients=1, details=details)

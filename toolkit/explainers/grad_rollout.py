@@ -12,8 +12,9 @@ vision tower as in rollout. E_l is normalised before the identity is added, as r
 gradient has no scale of its own, and rows with a large one would otherwise give most of their mass away. The gradient
 of the weights is computed from the gradient of the attention's *output*, so no layer's weights are ever stored.
 Scores are non-negative by construction: the rectifier keeps what speaks for the answer.
-Cost: two forward passes, one more of the vision tower, one backward pass and one small one (projector only) per image
-player; memory of one backward pass with the model's own attention plus one layer's weights and their gradient.
+Cost: two forward passes (the first measures memory), one more of the vision tower, one backward pass and two small
+ones (projector only) per binary digit of the number of image players; memory of one backward pass with the model's own
+attention plus one layer's weights and their gradient.
 """
 
 from __future__ import annotations

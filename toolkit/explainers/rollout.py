@@ -10,8 +10,8 @@ Reference: Abnar and Zuidema, 2020, arXiv 2005.00928.
 Adapted for autoregressive VLMs: one row instead of the whole matrix, since only one position predicts; two towers; the
 order of patches, windows and merges is read off the computation. What ends on class and template tokens belongs to no
 player. Scores are non-negative by construction: attention cannot speak against an answer, and it ignores the target.
-Cost: one forward pass, one more of the vision tower, and one small backward pass (projector only) per image player;
-memory of plain inference plus one layer's weights.
+Cost: one forward pass, one more of the vision tower, and two small backward passes (projector only) per binary digit
+of the number of image players; memory of plain inference plus one layer's weights.
 """
 
 from __future__ import annotations

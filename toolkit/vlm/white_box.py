@@ -48,6 +48,11 @@ class SampleWhiteBox:
         self._image_slots = torch.tensor(view.prompt.image_positions, device=device)
 
     @property
+    def length(self) -> int:
+        """Tokens that enter the decoder."""
+        return self._template.shape[1]
+
+    @property
     def image_positions(self) -> Tensor:
         """Sequence positions (n_image,) in the decoder input, in player order."""
         slots = np.array(self._game.view.prompt.image_positions)[self._game.view.geometry.token_of_player]

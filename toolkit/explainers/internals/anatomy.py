@@ -92,8 +92,30 @@ class _DecoderReachedError(Exception):
     """What enters the decoder is known; the rest of the pass is not needed."""
 
 
+def _members(players: Tensor, tokens: Tensor) -> Tensor:
+    """Bool (n_image, n_tokens): the tokens that each player depends on.
+
+    For each binary digit of the players' numbers, one backward pass from those that have it and one from the others:
+    a token that only one player uses answers to its number. Where a token answers to both, several use it, and the
+    players are asked one by one.
+    """
+    probe = torch.randn(players.shape[1], generator=torch.Generator().manual_seed(0)).to(players)
+    numbers = torch.arange(len(players), device=players.device)
+
+    def reached(asked: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad((players[asked] @ probe).sum(), tokens, retain_graph=True)
+        return gradient.flatten(0, -2).abs().sum(-1) > 0
+
+    digits = range(max(1, (len(players) - 1).bit_length()))
+    have, lack = (torch.stack([reached((numbers >> d & 1 == 1) == is_set) for d in digits]) for is_set in (True, False))
+    if bool((have & lack).any()):
+        return torch.stack([reached(numbers == number) for number in numbers])
+    owner = torch.stack([row.long() << digit for digit, row in enumerate(have)]).sum(0)
+    return (numbers[:, None] == owner) & (have[0] | lack[0])
+
+
 def merge_of(box: WhiteBox) -> Merge:
-    """Read the merge off one pass of the vision tower and one small backward pass (projector only) per image player.
+    """Read the merge off one pass of the vision tower and a few small backward passes (projector only).
 
     The pass stops where the decoder begins, and every tower layer starts from a detached input, so that no more than
     what lies between tower and decoder is kept for the gradients.
@@ -127,12 +149,7 @@ def merge_of(box: WhiteBox) -> Merge:
         total = torch.autograd.grad(players.sum(), list(outputs.values()), allow_unused=True, retain_graph=True)
         used = 1 + max(index for index, gradient in zip(outputs, total, strict=True) if gradient is not None)
         tokens = outputs[used - 1]
-        probe = torch.randn(players.shape[1], generator=torch.Generator().manual_seed(0)).to(players)
-        members = []
-        for player in players:
-            (gradient,) = torch.autograd.grad((player * probe).sum(), tokens, retain_graph=True)
-            members.append(gradient.flatten(0, -2).abs().sum(-1) > 0)
-    found = torch.stack(members)
+        found = _members(players, tokens)
     if not bool(found.any(dim=1).all()):
         raise ValueError("an image player depends on no token of the vision tower; rollout cannot follow it")
     return Merge(found, used)

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.explainers.internals.anatomy import Merge, anatomy
-from toolkit.explainers.internals.gradients import check_fits, leaf
+from toolkit.explainers.internals.gradients import check_attention, leaf
 from toolkit.explainers.internals.scope import attention_scope, attention_weights, is_attention, repeat_heads
-from toolkit.vlm.memory import free_bytes
 from toolkit.vlm.protocol import WhiteBox
 
 
@@ -48,11 +47,7 @@ class Call:
         Raises:
             MemoryError: They do not fit.
         """
-        batch, heads, n, _ = self.query.shape
-        copies = 3 if self.gradient is None else 5  # scores, mask, weights; gradient, product
-        # in half precision the softmax runs in float32: scores, their copy and the weights take 2 + 4 + 4 bytes
-        needed = max(copies * self.query.element_size(), 10) * batch * heads * n * n
-        check_fits(needed, free_bytes(self.query.device), what=f"the attention of one layer ({n} tokens)")
+        check_attention(self.query, copies=3 if self.gradient is None else 5)
         return attention_weights(self.module, self.query, self.key, self.mask, self.scaling)
 
     def weights_gradient(self) -> Tensor:
@@ -88,6 +83,7 @@ def trace(box: WhiteBox, *, gradient: bool) -> Trace:
     def keep(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, call: object
     ) -> Tensor:
+        check_attention(query, copies=5 if gradient else 3)  # before the rest of the pass, not after it
         output: Tensor = call()  # type: ignore[operator]
         detached = Call(module, query.detach(), key.detach(), value.detach(), mask, scaling)
         seen.setdefault(module, []).append((detached, output))
@@ -133,7 +129,7 @@ def mixing(call: Call, *, by_gradient: bool, normalised: bool = True) -> Tensor:
     weights = call.weights()
     if by_gradient:
         weights = relevant(weights, call.weights_gradient())
-    mixed = weights.double().mean(1)
+    mixed = weights.mean(1, dtype=torch.float64)
     if not normalised:
         return mixed + residual(mixed)
     if by_gradient:

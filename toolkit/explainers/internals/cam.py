@@ -33,15 +33,20 @@ def activation_map(box: WhiteBox, pixels: Tensor, depth: float) -> Tensor:
     """Grad-CAM of the post-attention norm at a fraction of the decoder's depth, (n_players,), signed.
 
     With A (n_players, dim) the norm's output at the players' positions and G its gradient, alpha = mean of G over the
-    players and the map is A @ alpha.
+    players and the map is A @ alpha. The gradient's graph begins at A, so nothing before it is kept.
     """
     layers = anatomy(box.model).decoder_layers
     layer = layers[layer_index(len(layers), depth)]
     outputs: list[Tensor] = []
+
+    def begin(_: nn.Module, __: object, output: object) -> Tensor:
+        outputs.append(leaf(first_tensor(output)))
+        return outputs[-1]
+
     with torch.enable_grad(), hooks([]) as handles:
         norm = cast(nn.Module, layer.post_attention_layernorm)
-        handles.append(norm.register_forward_hook(lambda _, __, output: outputs.append(first_tensor(output))))
-        logit = box.logit(leaf(pixels), box.question)
+        handles.append(norm.register_forward_hook(begin))
+        logit = box.logit(pixels.detach(), box.question.detach())
         (activation,) = outputs
         (gradient,) = torch.autograd.grad(logit.sum(), activation)
     where = torch.cat([box.image_positions, box.text_positions])

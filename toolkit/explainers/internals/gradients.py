@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toolkit.typing import Scores
 from toolkit.vlm.memory import free_bytes
@@ -53,6 +55,27 @@ def noisy(tensor: Tensor, rows: int, level: float, rng: np.random.Generator) -> 
     return tensor + spread * noise.to(tensor.device, tensor.dtype)
 
 
+_MEASURED: WeakKeyDictionary[nn.Module, dict[Hashable, int]] = WeakKeyDictionary()
+"""Of each model the bytes of one backward row, by the shapes of what enters."""
+
+
+def row_bytes(box: WhiteBox, *, under: str = "") -> int:
+    """``backward_bytes``, measured once for each shape of a model's inputs.
+
+    Args:
+        box: The explained game's inside.
+        under: Name of the rules that the backward pass is under, which may keep more or less.
+    """
+    measured = _MEASURED.setdefault(box.model, {})
+    config = getattr(box.model, "config", None)
+    length, attention = getattr(box, "length", None), getattr(config, "_attn_implementation", None)
+    shapes = (box.pixels.shape, box.question.shape, box.pixels.dtype, box.pixels.device, len(box.target_ids))
+    key = (under, attention, length, *shapes)
+    if length is None or key not in measured:
+        measured[key] = backward_bytes(box)
+    return measured[key]
+
+
 def backward_bytes(box: WhiteBox) -> int:
     """Memory in bytes that one row of a backward pass keeps, measured without keeping it.
 
@@ -93,12 +116,33 @@ def check_fits(needed: int, available: int, *, what: str) -> None:
         )
 
 
-def rows_that_fit(box: WhiteBox, *, wanted: int) -> int:
+def check_attention(query: Tensor, *, copies: int) -> None:
+    """Refuse the attention weights of a query (batch, heads, tokens, dim) that do not fit.
+
+    Args:
+        query: What the layer asks with.
+        copies: Tensors of the weights' shape that are held at once. In half precision the softmax runs in float32:
+            scores, their copy and the weights take 2 + 4 + 4 bytes.
+
+    Raises:
+        MemoryError: They do not fit; the message has the numbers.
+    """
+    batch, heads, n, _ = query.shape
+    needed = max(copies * query.element_size(), 10) * batch * heads * n * n
+    check_fits(needed, free_bytes(query.device), what=f"the attention of one layer ({n} tokens)")
+
+
+def rows_that_fit(box: WhiteBox, *, wanted: int, under: str = "") -> int:
     """Rows per backward pass: as many as wanted, fewer where memory is short.
+
+    Args:
+        box: The explained game's inside.
+        wanted: Rows at most.
+        under: Name of the rules that the backward pass is under.
 
     Raises:
         MemoryError: Not even one row fits; the message has the numbers.
     """
-    per_row, available = backward_bytes(box), free_bytes(box.pixels.device)
+    per_row, available = row_bytes(box, under=under), free_bytes(box.pixels.device)
     check_fits(per_row, available, what="one backward row")
     return int(min(wanted, max(1, _FRACTION * available // max(per_row, 1))))

@@ -102,15 +102,18 @@ class Ledger:
         if after and isinstance(output, Tensor) and output.requires_grad:
             self.between.append((module, output))
 
-    def close(self, value: Tensor) -> tuple[Balance, ...]:
-        """Balances of the layers that the value depends on, vision tower first, then the bridge, then the decoder."""
+    def close(self, value: Tensor, inputs: tuple[Tensor, ...]) -> tuple[tuple[Balance, ...], tuple[Tensor, ...]]:
+        """Balances of the layers that the value depends on, and its gradients at the inputs, by one backward pass.
+
+        The vision tower's layers come first, then the bridge, then the decoder's.
+        """
         tensors = [
             *self.entering.values(),
             *self.leaving.values(),
             *(output for _, output in (*self.biased, *self.between)),
-            *(t for _, scores, weights in self.tape.softmax for t in (scores, weights)),
+            *inputs,
         ]
-        gradients = torch.autograd.grad(value.sum(), tensors, allow_unused=True, retain_graph=True)
+        gradients = torch.autograd.grad(value.sum(), tensors, allow_unused=True)
         slope = {id(t): g for t, g in zip(tensors, gradients, strict=True)}
 
         def relevance(tensor: Tensor, of: Tensor | None = None) -> float:
@@ -125,7 +128,7 @@ class Ledger:
                 continue
             inside = set(layer.modules())
             bias = sum(relevance(y, cast(Tensor, m.bias)) for m, y in self.biased if m in inside)
-            softmax = sum(relevance(a) - relevance(s) for module, s, a in self.tape.softmax if module in inside)
+            softmax = sum(term for module, term in self.tape.softmax.items() if module in inside)
             into, out = relevance(self.entering[layer]), relevance(self.leaving[layer])
             balances.append(Balance(names[layer], into, out, bias, softmax))
         crossed = [(m, y) for m, y in self.between if slope[id(y)] is not None]
@@ -135,7 +138,7 @@ class Ledger:
             bias = sum(relevance(y, own) for y, own in biases if isinstance(own, Tensor))
             bridge = Balance(names[crossed[-1][0]], balances[towers - 1].leaving, relevance(crossed[-1][1]), bias, 0.0)
             balances.insert(towers, bridge)
-        return tuple(balances)
+        return tuple(balances), gradients[-len(inputs) :]
 
     def __enter__(self) -> Ledger:
         self._scope = hooks(self.handles)

@@ -26,8 +26,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from transformers.activations import ACT2FN
 
+from toolkit.explainers.internals.gradients import check_attention
 from toolkit.explainers.internals.scope import AttentionHandler, attention_scope, hooks, masked_softmax, repeat_heads
 
 _LINEAR = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.Embedding, nn.Identity, nn.Dropout, nn.ModuleList, nn.AvgPool2d)
@@ -129,12 +131,60 @@ def _half(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @dataclass
 class Tape:
-    """Scores S and weights A of every attention call under the rules, for the ledger of :mod:`lrp_conservation`."""
+    """Of each attention module the softmax term R(A) - R(S), for the ledger of :mod:`lrp_conservation`.
 
-    softmax: list[tuple[nn.Module, Tensor, Tensor]] = field(default_factory=list)
+    A module's entry is there once the backward pass has been through all its calls.
+    """
+
+    softmax: dict[nn.Module, float] = field(default_factory=dict)
+
+
+class _HalvedAttention(torch.autograd.Function):
+    """Attention (batch, heads, queries, dim) whose weights are computed again going back, and kept for no other layer.
+
+    Each factor of both products gets half; the softmax has its ordinary gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, weigh: _Weigh, keep: Callable[[float], None]
+    ) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.weigh, ctx.keep = weigh, keep
+        return torch.matmul(weigh(query, key)[1], value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value = ctx.saved_tensors
+        scores, weights = ctx.weigh(query, key)
+        by_output = 0.5 * gradients[0]
+        by_value = torch.matmul(weights.transpose(-1, -2), by_output)
+        by_weights = torch.matmul(by_output, value.transpose(-1, -2))
+        row = (weights * by_weights).sum(-1, keepdim=True)
+        by_scores = weights * (by_weights - row)
+        ctx.keep(float(row.double().sum() - (scores * by_scores).sum(dtype=torch.float64)))
+        by_product = (0.5 * ctx.weigh.scaling) * by_scores
+        return torch.matmul(by_product, key), torch.matmul(by_product.transpose(-1, -2), query), by_value, None, None
+
+
+@dataclass(frozen=True)
+class _Weigh:
+    """Scores and weights of one attention call."""
+
+    module: nn.Module
+    mask: Tensor | None
+    scaling: float
+
+    def __call__(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        check_attention(query, copies=5)
+        scores = torch.matmul(query, key.transpose(-1, -2)) * self.scaling
+        return scores, masked_softmax(self.module, scores, self.mask)
 
 
 def _attention(tape: Tape | None) -> AttentionHandler:
+    books = Tape() if tape is None else tape
+
     def handler(
         module: nn.Module,
         query: Tensor,
@@ -144,13 +194,13 @@ def _attention(tape: Tape | None) -> AttentionHandler:
         scaling: float,
         call: Callable[[], Tensor],
     ) -> Tensor:
-        keys = scale_gradient(repeat_heads(key, query.shape[1]), 0.5)
-        values = scale_gradient(repeat_heads(value, query.shape[1]), 0.5)
-        scores = torch.matmul(scale_gradient(query, 0.5), keys.transpose(-1, -2)) * scaling
-        weights = masked_softmax(module, scores, mask)
-        if tape is not None:
-            tape.softmax.append((module, scores, weights))
-        return torch.matmul(scale_gradient(weights, 0.5), values).transpose(1, 2)
+        def keep(term: float) -> None:
+            books.softmax[module] = books.softmax.get(module, 0.0) + term
+
+        keys, values = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
+        weigh = _Weigh(module, mask, scaling)
+        output: Tensor = _HalvedAttention.apply(query, keys, values, weigh, keep)  # type: ignore[no-untyped-call]
+        return output.transpose(1, 2)
 
     return handler
 
