@@ -85,8 +85,10 @@ class SynergyScore(CurveScore):
     def paper(self) -> CurveScore:
         """The published formula: the normalised sides clipped to [0, 1] at every step, then their mean AUC.
 
-        The authors' code removes single pixels instead of cells and rounds half a player to even, so its numbers
-        differ from this formula's.
+        The authors' code differs from this formula on this game: it removes pixels (patches of Qwen2.5-VL) instead of
+        cells, rounds half to even, blurs with radius 30, and on Qwen2.5-VL renumbers the positions after masking and
+        reshapes the pixels wrongly. ``toolkit.audit.paper.authors_convention`` computes its numbers, and
+        ``PUBLISHED_VIEW.md`` beside it shows what each difference does.
 
         Clipping before averaging hides redundancy and turns noise of mean zero into a positive score.
         """
