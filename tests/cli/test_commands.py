@@ -216,8 +216,11 @@ def test_explain_writes_a_page_that_needs_nothing_else(model: Path, picture: Pat
     assert all(line.startswith("note: ") for line in err.splitlines())
     assert f"Note: {cropped}." in page
     assert "The right answer is <b>yes</b>" in page
-    assert page.count("<figure>") == 5
-    assert page.count("<img ") == page.count(' alt="') == 5
+    assert page.count("<figure>") == 6  # the picture, two maps and three charts
+    assert page.count("<img ") == page.count(' alt="') == 6
+    assert any(f"<p>{start}" in page for start in ("Yes:", "No:", "Not separated from random:", "It cannot be said"))
+    assert "random, mean of 4" in page
+    assert "4 random orderings are too few to tell at one in twenty; --random 19 can" in err
     assert "http" not in page.replace("http://www.w3.org", "")
     assert all(f">{word}</span>" in page for word in question.split())
     assert "row 1, column 1" in page or "row" in page
@@ -226,6 +229,36 @@ def test_explain_writes_a_page_that_needs_nothing_else(model: Path, picture: Pat
     )
     assert again[0] == 0
     assert "is it red ?" in out.read_text(encoding="utf-8")
+
+
+def test_explain_puts_models_and_explainers_side_by_side(tmp_path: Path) -> None:
+    out, picture = tmp_path / "page.html", tmp_path / "photo.png"
+    Image.radial_gradient("L").save(picture)
+    models, words = "tiny-llava-grounded,tiny-llava-biased", ("--steps", "2", "--random", "2", "--no-cache")
+    asked = ("explain", str(picture), "Is there a red circle?", "--model", models, "--out", str(out), *words)
+    code, said, err = invoke(*asked, "--explainer", "occlusion,rollout")
+    assert code == 0
+    page = out.read_text(encoding="utf-8")
+    assert [page.count(f"<h2>{model}</h2>") for model in models.split(",")] == [1, 1]
+    assert page.count("occlusion: F_syn") == page.count("rollout: F_syn") == page.count("random, the control") == 2
+    assert "the question was put into this model's spelling: is there a red circle ?" in err
+    assert "outside the small world of this model" in err
+    assert "llava-hf/llava-1.5-7b-hf" in page
+    assert said.count(str(out)) == 2
+    for wrong in ("a,b,c", "a,a"):
+        assert "expected one model, or two" in invoke("explain", str(picture), "is it ?", "--model", wrong)[2]
+
+
+def test_explain_opens_the_page_where_asked(
+    model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)))
+    out = tmp_path / "p.html"
+    words = ("explain", str(picture), "is it red ?", "--model", str(model), "--steps", "2", "--out", str(out))
+    code, _, err = invoke(*words, "--random", "1", "--open")
+    assert (code, opened) == (0, [out.resolve().as_uri()])
+    assert "no browser could be started" in err
 
 
 def test_explain_remembers_values_unless_told_not_to(

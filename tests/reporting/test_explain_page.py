@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from toolkit.reporting.explain_page import cells_map, reading_notes, seen_share
+import toolkit
+from toolkit.games.analytic import and_gate
+from toolkit.games.attribution import Attribution
+from toolkit.games.game import Players
+from toolkit.reporting.explain_page import Explained, _limits, _ranked, cells_map, reading_notes, seen_share
 from toolkit.reporting.numbers import format_number
+from toolkit.reporting.plots.maps import tokens_html
 from toolkit.vlm.protocol import Answer
 
 WHOLE = np.array([(x / 2, y / 2, (x + 1) / 2, (y + 1) / 2) for y in range(2) for x in range(2)])
@@ -55,3 +61,40 @@ def test_a_small_number_is_not_shown_as_nothing() -> None:
     assert format_number(0.0, sign=True) == "0.000"
     (note,) = reading_notes(answer(yes=1.7e-5, no=1e-6), WHOLE)
     assert "a probability of 1.8e-05;" in note
+
+
+def test_rounding_noise_is_neither_drawn_nor_listed() -> None:
+    white = Image.new("RGB", (60, 60), "white")
+    noise, real = np.array([3e-9, -8e-9, 0, 1e-9]), np.array([0.4, -0.2, 0, 4e-5])
+    assert np.array_equal(cells_map(white, noise, WHOLE), cells_map(white, np.zeros(4), WHOLE))
+    assert not np.array_equal(cells_map(white, real, WHOLE), cells_map(white, np.zeros(4), WHOLE))
+    players = Players(("a", "b", "c", "d"), ("image",) * 4)
+    found = [_ranked(Attribution(scores, players, "x", "yes"), "image") for scores in (noise, real)]
+    assert "No image cell has a score beyond rounding noise" in found[0]
+    assert [f"<td>{name}</td>" in found[1] for name in "abcd"] == [True, True, False, False]
+    assert _limits(np.array([0.5, 0.5 + 1e-7])) == pytest.approx((0.45, 0.55))
+    assert "border-bottom:2px none" in tokens_html("hi", [(0, 2)], [4e-5], largest=0.4)
+
+
+def test_maps_on_one_scale_are_as_strong_as_their_scores() -> None:
+    white = Image.new("RGB", (60, 60), "white")
+    strong, weak = (np.asarray(cells_map(white, np.array([s, 0, 0, 0]), WHOLE, largest=0.8)) for s in (0.8, 0.08))
+    alone = np.asarray(cells_map(white, np.array([0.08, 0, 0, 0]), WHOLE))
+    assert np.array_equal(alone, strong)  # by itself each map would use its own scale
+    assert weak[15, 15].astype(int).sum() > strong[15, 15].astype(int).sum() + 100
+
+
+def test_an_explanation_gets_its_verdict_from_random_orderings() -> None:
+    game = and_gate(3, 2, image=[0], text=[0])
+    players = game.players
+    steps = 4
+
+    def explained(scores: np.ndarray, name: str) -> Explained:
+        attribution = Attribution(scores, players, name, "yes")
+        parts = (toolkit.insertion_deletion(game, attribution, modality=m, steps=steps) for m in ("image", "text"))
+        return Explained(attribution, toolkit.synergistic_faithfulness(game, attribution, steps), *parts)
+
+    right = np.array([1.0, 0, 0, 1.0, 0])
+    draws = [explained(-right, "random")] * 19
+    assert explained(right, "mine").judged(draws).verdict.startswith("Yes: mine scores")
+    assert explained(-right, "mine").judged([explained(right, "random")] * 19).verdict.startswith("No: mine scores")

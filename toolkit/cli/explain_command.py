@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page, on_one_line
 
+if TYPE_CHECKING:
+    from toolkit.datasets.sample import Sample
+    from toolkit.explainers.base import ExplainerLike
+    from toolkit.reporting.explain_page import Asked
+    from toolkit.vlm.protocol import VLM
+
+ENOUGH = 19
+"""Random orderings that can tell at one in twenty."""
+
 
 @with_model_options
 def explain(
     image: str = typer.Argument(help="A picture file."),
-    question: str = typer.Argument(help='A question about it, for example "is there a red circle ?".'),
-    model: str = typer.Option("tiny-llava-grounded", help="Name, local folder or hub id of the model."),
-    explainer: str = typer.Option("integrated-gradients", help="Name of the explainer."),
+    question: str = typer.Argument(help='A question about it, for example "Is there a red circle?".'),
+    model: str = typer.Option(
+        "tiny-llava-grounded", help="Name, local folder or hub id of the model; two, separated by a comma, to compare."
+    ),
+    explainer: str = typer.Option("occlusion", help="Names of explainers, separated by commas."),
     budget: int | None = typer.Option(
         None, min=1, help="Most coalitions that the explainer evaluates (kernel-shap, shapley-interaction)."
     ),
@@ -27,13 +42,17 @@ def explain(
     baseline: str = typer.Option("blur", help="What a removed image cell becomes: blur, mean or noise."),
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
     seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
+    random: int | None = typer.Option(
+        None, min=1, help=f"Random orderings to compare with; default: {ENOUGH}, on a released model 4."
+    ),
+    open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
     force: bool = typer.Option(False, "--force", help="Overwrite a file that this command did not write."),
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither use nor keep the values of earlier calls."),
     verify: bool = typer.Option(False, "--verify", help="Read and check the whole checkpoint again."),
     *,
     options: ModelOptions,
 ) -> None:
-    """Explain an answer about any picture, in one page."""
+    """Explain an answer about any picture, in one page that says whether the explanation holds."""
     check_page(out, force=force)
     import toolkit
     from toolkit.datasets.baselines import BASELINES
@@ -41,28 +60,98 @@ def explain(
     from toolkit.explainers.base import with_budget
     from toolkit.vlm.engine.store import default_store
 
-    EXPLAINERS.check(explainer)
-    found = explainer if budget is None else with_budget(explainer, budget)
+    names = [name.strip() for name in explainer.split(",")]
+    for name in names:
+        EXPLAINERS.check(name)
+    models = [name.strip() for name in model.split(",")]
+    if len(models) > 2 or len(set(models)) < len(models):
+        raise ValueError(f"--model {model!r}: expected one model, or two different ones separated by a comma")
+    found = names if budget is None else [with_budget(name, budget) for name in names]
     BASELINES.check(baseline)
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(
         image, question, choices=listed, answer=answer, instruction=options.instruction
     )
-    (vlm,) = options.load(model, verify=verify, store=None if no_cache else default_store())
+    loaded = options.load(*models, verify=verify, store=None if no_cache else default_store())
+    from toolkit.reporting.explain_page import explain_page
+    from toolkit.reporting.numbers import format_number
+
+    asked = [
+        _ask(vlm, sample, found, baseline=baseline, steps=steps, seed=seed, n_random=random) for vlm in loaded
+    ]  # fmt: skip
+    explain_page(out, asked)
+    for each in asked:
+        said = on_one_line(each.answer.text)
+        typer.echo(f"{each.vlm.name}: {said} ({format_number(each.answer.probability)}); {out}")
+        for one in each.explained:
+            typer.echo(on_one_line(one.verdict))
+    if open_page and not webbrowser.open(out.resolve().as_uri()):
+        typer.echo(f"note: no browser could be started; open {out} yourself", err=True)
+
+
+def _ask(
+    vlm: VLM,
+    sample: Sample,
+    explainers: Sequence[ExplainerLike],
+    *,
+    baseline: str,
+    steps: int,
+    seed: int,
+    n_random: int | None,
+) -> Asked:
+    """Ask one model, explain its answer, and compare with random orderings."""
+    import numpy as np
+
+    import toolkit
+    from toolkit.reporting.explain_page import Asked, Explained, reading_notes
+    from toolkit.synergy import METRICS
+    from toolkit.vlm.loading.catalogue import CATALOGUE
+
+    embedded = vlm.name in CATALOGUE and CATALOGUE[vlm.name].source == "embedded"
+    notes = []
+    if embedded:
+        sample, notes = in_world(sample)
+        for note in notes:  # before the model may refuse the words
+            typer.echo(f"note: {note}", err=True)
+    n = n_random or (ENOUGH if embedded else 4)
     sample = vlm.asked(sample)
     said = vlm.answer(sample)
     game = vlm.game(sample, target=said.text, baseline=baseline)
-    attribution = toolkit.explain(found, vlm, sample, target=said.text, baseline=baseline, seed=seed)
-    synergy = toolkit.synergistic_faithfulness(game, attribution, steps)
-    image_curves = toolkit.insertion_deletion(game, attribution, modality="image", steps=steps)
-    text_curves = toolkit.insertion_deletion(game, attribution, modality="text", steps=steps)
-    from toolkit.reporting.explain_page import explain_page, reading_notes
-    from toolkit.reporting.numbers import format_number
 
-    explain_page(
-        out, sample, vlm, answer=said, attribution=attribution, synergy=synergy, image=image_curves, text=text_curves
-    )  # fmt: skip
-    f_syn = format_number(synergy.value, sign=True)
-    typer.echo(f"{vlm.name}: {on_one_line(said.text)} ({format_number(said.probability)}); F_syn {f_syn}; {out}")
-    for note in reading_notes(said, vlm.regions(sample)):
+    def explained(explainer: ExplainerLike, seed: int) -> Explained:
+        attribution = toolkit.explain(explainer, vlm, sample, target=said.text, baseline=baseline, seed=seed)
+        return Explained(
+            attribution,
+            toolkit.synergistic_faithfulness(game, attribution, steps),
+            toolkit.insertion_deletion(game, attribution, modality="image", steps=steps),
+            toolkit.insertion_deletion(game, attribution, modality="text", steps=steps),
+        )
+
+    draws = [toolkit.explain("random", vlm, sample, target=said.text, seed=draw) for draw in range(n)]
+    planned = [METRICS[name].coalitions(draw, steps) for name in ("f-syn", "srg-image", "srg-text") for draw in draws]
+    game(np.concatenate(planned))  # all at once: the draws below find their values
+    random = tuple(explained("random", draw) for draw in range(n))
+    judged = tuple(explained(explainer, seed).judged(random) for explainer in explainers)
+    later = reading_notes(said, vlm.regions(sample))
+    if n < ENOUGH:
+        later.append(f"{n} random orderings are too few to tell at one in twenty; --random {ENOUGH} can")
+    for note in later:
         typer.echo(f"note: {note}", err=True)
+    return Asked(vlm, sample, said, judged, random, (*notes, *later))
+
+
+def in_world(sample: Sample) -> tuple[Sample, list[str]]:
+    """A sample as the embedded models know it, and what must be said about that."""
+    from toolkit.scenes.in_world import in_world_spelling, looks_like_a_scene
+
+    question = in_world_spelling(sample.question)
+    notes = []
+    if not looks_like_a_scene(sample.image):
+        notes.append(
+            "this picture is outside the small world of this model, which knows coloured things on a light background "
+            "and nothing else: its answer and its map mean nothing here; for photographs take a released model, for "
+            "example --model llava-hf/llava-1.5-7b-hf"
+        )
+    if question != sample.question:
+        notes.append(f"the question was put into this model's spelling: {question}")
+    return replace(sample, question=question), notes

@@ -1,23 +1,27 @@
-"""One explained answer as a self-contained page: picture, map, words, ranked players, curves and numbers."""
+"""Explained answers as a self-contained page: verdict, maps and words side by side, numbers beside random's, curves."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.reporting.numbers import format_number
-from toolkit.reporting.page import page
+from toolkit.reporting.page import details, page, table
 from toolkit.reporting.plots.curves import curves
 from toolkit.reporting.plots.drawing import image_html
-from toolkit.reporting.plots.maps import overlay, png_bytes, ranked_players, tokens_html
+from toolkit.reporting.plots.maps import NOISE, overlay, png_bytes, ranked_players, tokens_html
+from toolkit.stats.verdict import judge_explanation, listed
 from toolkit.synergy.f_syn import SynergyScore
 from toolkit.synergy.srg import InsertionDeletion
-from toolkit.typing import Regions, Scores
+from toolkit.typing import Modality, Regions, Scores
 from toolkit.vlm.partition import Partition
 from toolkit.vlm.protocol import VLM, Answer
 
@@ -26,59 +30,109 @@ MAX_LINED = 256
 """With more cells than this the lines between them would hide the map."""
 
 
-def explain_page(
-    path: Path,
-    sample: Sample,
-    vlm: VLM,
-    *,
-    answer: Answer,
-    attribution: Attribution,
-    synergy: SynergyScore,
-    image: InsertionDeletion,
-    text: InsertionDeletion,
-) -> Path:
+@dataclass(frozen=True)
+class Explained:
+    """One explanation of an answer, with what it scores.
+
+    Attributes:
+        attribution: The explanation.
+        synergy: Its signed synergistic faithfulness.
+        image: Insertion and deletion of image cells.
+        text: Insertion and deletion of question tokens.
+        verdict: Whether it holds, in words.
+    """
+
+    attribution: Attribution
+    synergy: SynergyScore
+    image: InsertionDeletion
+    text: InsertionDeletion
+    verdict: str = ""
+
+    def judged(self, random: Sequence[Explained]) -> Explained:
+        """The same with its verdict among random orderings."""
+        name, values = self.attribution.explainer, [draw.synergy.value for draw in random]
+        return replace(self, verdict=judge_explanation(name, self.synergy.value, values, self.synergy.total)[1])
+
+    @property
+    def largest(self) -> float:
+        """The largest size of a score, over cells and words."""
+        return float(np.abs(self.attribution.scores).max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model on one sample.
+
+    Attributes:
+        vlm: The model.
+        sample: Picture and question as this model was asked.
+        answer: What it answered.
+        explained: Explanations of that answer.
+        random: Random orderings of the same players, scored alike: the control.
+        notes: What a reader must know first, a sentence each without a full stop.
+    """
+
+    vlm: VLM
+    sample: Sample
+    answer: Answer
+    explained: tuple[Explained, ...]
+    random: tuple[Explained, ...]
+    notes: tuple[str, ...] = ()
+
+
+def explain_page(path: Path, asked: Sequence[Asked]) -> Path:
     """Write the page; it needs no other file and no network.
 
     Args:
         path: Where to write; the suffix is .html.
-        sample: The picture and question, with the instruction with which the model was asked.
-        vlm: The model that answered.
-        answer: Its answer.
-        attribution: The explanation of that answer.
-        synergy: Signed synergistic faithfulness of the explanation.
-        image: Insertion and deletion of image cells.
-        text: Insertion and deletion of question tokens.
+        asked: One model, or several on the same picture and question.
 
     Raises:
         OSError: The file cannot be written.
     """
-    title = f"{sample.question} - {answer.text}"
-    parts = [
-        _headline(sample, vlm, answer, attribution),
-        *(f'<p class="note">Note: {html.escape(note)}.</p>' for note in reading_notes(answer, vlm.regions(sample))),
-        _pictures(sample, vlm, attribution),
-        _words(sample, vlm, attribution),
-        _tables(attribution),
-        _numbers(synergy, image, text),
-        _curves(synergy, image, text),
-    ]
-    lead, *body = parts
-    path.write_text(page(title, lead, heading=sample.question, body="\n".join(body), kind="explain"), encoding="utf-8")
+    first = asked[0]
+    scales: dict[str, float] = {}
+    for one in (one for each in asked for one in (*each.explained, each.random[0])):
+        name = one.attribution.explainer
+        scales[name] = max(scales.get(name, 0.0), one.largest)
+    parts = []
+    for each in asked:
+        title = f"<h2>{html.escape(each.vlm.name)}</h2>" if len(asked) > 1 else "<h2>What each explainer shows</h2>"
+        drawn = [_explainer(each, one, scales) for one in (*each.explained, each.random[0])]
+        parts += [title, f'<div class="shown">{_picture(each)}{"".join(drawn)}</div>', _numbers(each)]
+        parts += [_more(one, opened=one is each.explained[0] and len(asked) == 1) for one in each.explained]
+    title = f"{first.sample.question} - {', '.join(each.answer.text for each in asked)}"
+    lead = _verdict(asked) + "".join(_headline(each) for each in asked)
+    heading = first.sample.question
+    path.write_text(page(title, lead, heading=heading, body="\n".join(parts), kind="explain"), encoding="utf-8")
     return path
 
 
-def _headline(sample: Sample, vlm: VLM, answer: Answer, attribution: Attribution) -> str:
+def _verdict(asked: Sequence[Asked]) -> str:
+    """Does the explanation hold? One sentence per model and explainer."""
+    answers = {each.answer.text for each in asked}
+    said = []
+    if len(asked) > 1:
+        same = f"Both answer {listed(answers)}." if len(answers) == 1 else "The two models answer differently."
+        said.append(f"<p>{html.escape(same)}</p>")
+    for each in asked:
+        of = f"<b>{html.escape(each.vlm.name)}:</b> " if len(asked) > 1 else ""
+        verdicts = dict.fromkeys(one.verdict for one in each.explained)
+        said += [f"<p>{of}{html.escape(verdict)}</p>" for verdict in verdicts]
+    return f'<div class="verdict"><p class="note">Does the explanation hold?</p>{"".join(said)}</div>'
+
+
+def _headline(each: Asked) -> str:
+    answer, sample, name = each.answer, each.sample, html.escape(each.vlm.name)
     others = ", ".join(
-        f"{html.escape(name)} {format_number(p)}" for name, p in answer.by_choice.items() if name != answer.text
+        f"{html.escape(text)} {format_number(p)}" for text, p in answer.by_choice.items() if text != answer.text
     )
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
     told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
+    notes = "".join(f'<p class="note">Note: {html.escape(note)}.</p>' for note in each.notes)
     return (
-        f'<p class="answer">{html.escape(vlm.name)} answers <b>{html.escape(answer.text)}</b> with probability '
-        f"{format_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>"
-        f'<p class="note">Explained by {html.escape(attribution.explainer)}, for the answer '
-        f"&ldquo;{html.escape(attribution.target)}&rdquo;, with {attribution.n_evaluations} forward and "
-        f"{attribution.n_gradients} backward passes. Orange speaks for the answer, purple against it.</p>"
+        f'<p class="answer">{name} answers <b>{html.escape(answer.text)}</b> with probability '
+        f"{format_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>{notes}"
     )
 
 
@@ -109,15 +163,16 @@ def reading_notes(answer: Answer, regions: Regions) -> list[str]:
     return notes
 
 
-def cells_map(image: Image.Image, scores: Scores, regions: Regions) -> Image.Image:
+def cells_map(image: Image.Image, scores: Scores, regions: Regions, *, largest: float | None = None) -> Image.Image:
     """The map over a picture in its own shape: cells outlined, and a frame where the model sees only a part.
 
     Args:
         image: The picture; its size is the map's.
         scores: Shape (n_image,).
         regions: Shape (n_image, 4), fractions of the picture.
+        largest: The size of the strongest colour; None takes the largest of these scores.
     """
-    square = overlay(image, scores, regions, side=max(image.size))
+    square = overlay(image, scores, regions, side=max(image.size), largest=largest)
     painted = square.resize(image.size, Image.Resampling.BOX).convert("RGBA")
     lines = Image.new("RGBA", image.size)
     pen = ImageDraw.Draw(lines)
@@ -131,66 +186,111 @@ def cells_map(image: Image.Image, scores: Scores, regions: Regions) -> Image.Ima
     return Image.alpha_composite(painted, lines).convert("RGB")
 
 
-def _pictures(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
-    image, regions = _fitted(sample.image), vlm.regions(sample)
-    scores = attribution.of("image")
-    partition: Partition | None = vlm.partition(sample) if hasattr(vlm, "partition") else None
-    is_boxes = partition is None or not partition.name.startswith("segments")
-    drawn = cells_map(image, *((scores, regions) if partition is None or is_boxes else partition.painted(scores)))
-    labels = [label for label, kind in zip(attribution.players.labels, attribution.players.modality, strict=True)
-              if kind == "image"]  # fmt: skip
-    best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores, n=3))
+def _picture(each: Asked) -> str:
+    regions, partition = each.vlm.regions(each.sample), _partition(each)
     rows, columns = (len(np.unique(regions[:, side].round(9))) for side in (1, 0))
+    is_boxes = partition is None or not partition.name.startswith("segments")
     kinds = f"{rows} x {columns} cells" if is_boxes else f"{len(regions)} segments"
-    caption = f"its {kinds}" + (", framed" if seen_share(regions) < 0.99 else "")
-    return (
-        '<div class="row seen">'
-        + image_html(png_bytes(image), "image/png", f"The picture: {sample.question}", caption="picture")
-        + image_html(png_bytes(drawn), "image/png", f"Attribution of the image cells; largest: {best}", caption=caption)
-        + "</div>"
+    caption = f"picture, {kinds}" + (", framed" if seen_share(regions) < 0.99 else "")
+    alt = f"The picture: {each.sample.question}"
+    return f"<div>{image_html(png_bytes(_fitted(each.sample.image)), 'image/png', alt, caption=caption)}</div>"
+
+
+def _partition(each: Asked) -> Partition | None:
+    return each.vlm.partition(each.sample) if hasattr(each.vlm, "partition") else None
+
+
+def _explainer(each: Asked, one: Explained, scales: Mapping[str, float]) -> str:
+    """The map and the words of one explainer, on its one scale."""
+    sample, attribution = each.sample, one.attribution
+    name, scores = attribution.explainer, attribution.of("image")
+    regions, partition, largest = each.vlm.regions(sample), _partition(each), scales[attribution.explainer]
+    is_boxes = partition is None or not partition.name.startswith("segments")
+    painted = (scores, regions) if partition is None or is_boxes else partition.painted(scores)
+    drawn = cells_map(_fitted(sample.image), *painted, largest=largest)
+    best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(_labels(attribution, "image"), scores))
+    control = one is each.random[0] and all(
+        one.attribution.explainer != e.attribution.explainer for e in each.explained
     )
+    caption = f"{name}{', the control' if control else ''}: F_syn {format_number(one.synergy.value, sign=True)}"
+    words = tokens_html(sample.question, each.vlm.text_spans(sample), attribution.of("text"), largest=largest)
+    nothing = '<p class="note">All scores are rounding noise; nothing is drawn.</p>' if largest < NOISE else ""
+    alt = f"Attribution of the image cells by {name}; largest: {best}"
+    shown = image_html(png_bytes(drawn), "image/png", alt, caption=caption)
+    return f'<div>{shown}<p class="question">{words}</p>{nothing}</div>'
 
 
-def _words(sample: Sample, vlm: VLM, attribution: Attribution) -> str:
-    coloured = tokens_html(sample.question, vlm.text_spans(sample), attribution.of("text"))
-    return f'<h2>The words</h2><p class="question">{coloured}</p>'
+def _labels(attribution: Attribution, modality: Modality) -> list[str]:
+    mask = attribution.players.of(modality)
+    return [label for label, own in zip(attribution.players.labels, mask, strict=True) if own]
 
 
-def _tables(attribution: Attribution) -> str:
-    tables = []
-    for modality, caption in (("image", "Image cells"), ("text", "Words")):
-        mask = attribution.players.of("image" if modality == "image" else "text")
-        labels = [label for label, own in zip(attribution.players.labels, mask, strict=True) if own]
-        rows = "".join(
-            f'<tr><td>{html.escape(label)}</td><td class="n">{format_number(value, 4, sign=True)}</td></tr>'
-            for label, value in ranked_players(labels, attribution.scores[mask], n=8)
-        )
-        tables.append(
-            f'<table><caption>{caption}, largest first</caption><tr><th scope="col">player</th>'
-            f'<th scope="col" class="n">attribution</th></tr>{rows}</table>'
-        )
-    return f'<h2>Ranked</h2><div class="row">{"".join(tables)}</div>'
-
-
-def _numbers(synergy: SynergyScore, image: InsertionDeletion, text: InsertionDeletion) -> str:
+def _numbers(each: Asked) -> str:
+    """Every explainer's scores beside those of random orderings."""
+    reads = (
+        ("F_syn, signed", lambda one: one.synergy.value),
+        ("image: insertion - deletion", lambda one: one.image.srg.value),
+        ("words: insertion - deletion", lambda one: one.text.srg.value),
+    )
     rows = [
-        ("synergistic faithfulness, signed", synergy.value, "above 0: picture and words work together"),
-        ("total interaction of the sample", synergy.total, "the same for every explainer"),
-        ("image: insertion minus deletion", image.srg.value, "larger: the cells found first matter more"),
-        ("words: insertion minus deletion", text.srg.value, "larger: the words found first matter more"),
+        [html.escape(one.attribution.explainer), *(format_number(read(one), sign=True) for _, read in reads)]
+        for one in each.explained
     ]
-    cells = "".join(
-        f'<tr><td>{name}</td><td class="n">{format_number(value, sign=True)}</td><td>{note}</td></tr>'
-        for name, value, note in rows
+    n = len(each.random)
+    rows.append(
+        [
+            f"random, mean of {n}",
+            *(format_number(np.mean([read(r) for r in each.random]), sign=True) for _, read in reads),
+        ]
     )
-    return f"<h2>Does the explanation hold?</h2><table>{cells}</table>"
+    total = format_number(each.explained[0].synergy.total, sign=True)
+    note = (
+        f"Total interaction of image and words: {total}, the same for every explainer. Orange speaks for the answer, "
+        "purple against it; cells and words of one explainer share a scale, also between models."
+    )
+    shown = table(
+        ["explainer", *(name for name, _ in reads)], rows, numeric=(1, 2, 3), classes={len(rows) - 1: "control"}
+    )
+    return shown + f'<p class="note">{note}</p>'
 
 
-def _curves(synergy: SynergyScore, image: InsertionDeletion, text: InsertionDeletion) -> str:
+def _more(one: Explained, *, opened: bool) -> str:
+    """Ranked players and curves of one explainer, folded unless it is the only thing to see."""
+    attribution = one.attribution
+    cost = f"{attribution.n_evaluations} forward and {attribution.n_gradients} backward passes"
+    body = f'<div class="row">{_ranked(attribution, "image")}{_ranked(attribution, "text")}</div>{_curves(one)}'
+    return details(f"{html.escape(attribution.explainer)}: ranked players and curves ({cost})", body, open_=opened)
+
+
+def _ranked(attribution: Attribution, modality: Modality) -> str:
+    """The strongest players of a modality; what is rounding noise beside the strongest of all is left out."""
+    least = max(NOISE, 1e-3 * float(np.abs(attribution.scores).max(initial=0.0)))
+    found = ranked_players(_labels(attribution, modality), attribution.of(modality), n=8)
+    rows = [[html.escape(name), format_number(value, 4, sign=True)] for name, value in found if abs(value) >= least]
+    if not rows:
+        return f"<p>No {'image cell' if modality == 'image' else 'word'} has a score beyond rounding noise.</p>"
+    return table(["Image cells" if modality == "image" else "Words", "attribution"], rows, numeric=(1,))
+
+
+def _curves(one: Explained) -> str:
+    probabilities = np.concatenate([[*part.insertion, *part.deletion] for part in (one.image, one.text)])
     drawn = [
-        curves(part.fractions, {"insertion": part.insertion, "deletion": part.deletion}, title=title)
-        for part, title in ((image, "image cells"), (text, "words"))
-    ]
-    sides = {"insertion side": synergy.insertion, "deletion side": synergy.deletion, "signed F_syn": synergy.curve}
-    drawn.append(curves(synergy.fractions, sides, ylabel="interaction", title="picture and words together"))
-    return f'<h2>Curves</h2><div class="row">{"".join(figure.html() for figure in drawn)}</div>'
+        curves(part.fractions, {"insertion": part.insertion, "deletion": part.deletion}, title=title,
+               limits=_limits(probabilities))
+        for part, title in ((one.image, "image cells"), (one.text, "words"))
+    ]  # fmt: skip
+    sides = {
+        "insertion side": one.synergy.insertion, "deletion side": one.synergy.deletion,
+        "signed F_syn": one.synergy.curve,
+    }  # fmt: skip
+    together = np.concatenate(list(sides.values()))
+    drawn.append(curves(one.synergy.fractions, sides, ylabel="interaction", title="picture and words together",
+                        limits=_limits(together)))  # fmt: skip
+    return f'<div class="row">{"".join(figure.html() for figure in drawn)}</div>'
+
+
+def _limits(values: ArrayLike) -> tuple[float, float]:
+    """Ends of an axis that never magnify: at least a tenth from end to end."""
+    low, high = float(np.min(values)), float(np.max(values))
+    room = max(0.05 * (high - low), (0.1 - (high - low)) / 2)
+    return low - room, high + room

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from toolkit.benchmark.report.run_tables import FinishedRun, leaderboards, load_run, rank_test
+from toolkit.benchmark.report.run_tables import FinishedRun, image_means, leaderboards, load_run, rank_test
 from toolkit.reporting.plots import critical_difference, leaderboard
+from toolkit.stats.verdict import judge
 from toolkit.widgets.base_widget import (
     BaseWidget,
     ImageView,
@@ -82,7 +83,9 @@ class LeaderboardExplorer(BaseWidget):
         title = f"{model}, {dataset}"
         ranking = leaderboard(names, means, lows, highs, xlabel=metric, title=title, width=inches)
         part, test = rank_test(self.run, model, dataset, metric)
-        note = test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}."
+        means_by_image = image_means(self.run, model, dataset, metric, self.run.spec.explainers)
+        verdict = judge({str(name): means_by_image[name].to_numpy(float) for name in means_by_image}).sentence()
+        note = verdict + " " + (test.reason or f"Friedman's test over {test.n_blocks} pictures: p = {test.p:.3g}.")
         if math.isnan(test.critical_difference):
             return View(ranking.alt, rendered(ranking.figure), "", b"", note)
         ranks = [float(rank) for rank in test.mean_ranks]

@@ -22,6 +22,7 @@ from toolkit.explainers.plugin import Check, check_explainer, format_error
 from toolkit.measuring import measure
 from toolkit.reporting.page import frame_table, page, table
 from toolkit.stats.rank_agreement import mean_and_error
+from toolkit.stats.verdict import CONTROLS, judge
 from toolkit.vlm.protocol import VLM
 
 BESIDE = ("oracle", "integrated-gradients", "occlusion", "attention-last", "random", "anti-oracle")
@@ -56,12 +57,14 @@ class ReportCard:
         about: Its reference, cost and needs.
         checks: The rules that it kept or broke.
         tables: Section title -> table, in reading order.
+        verdict: What may be said of its faithfulness, against random on the same images; empty without tables.
     """
 
     name: str
     about: str
     checks: tuple[Check, ...]
     tables: dict[str, pd.DataFrame]
+    verdict: str = ""
 
     @property
     def passed(self) -> bool:
@@ -78,7 +81,7 @@ class ReportCard:
 
     def to_text(self) -> str:
         """The page for a terminal."""
-        parts = [f"{self.name}: {self.about}", "", "checks"]
+        parts = [f"{self.name}: {self.about}", *filter(None, [self.verdict]), "", "checks"]
         parts += [f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.message}" for check in self.checks]
         parts += ["", self.without] if self.without else []
         for title, found in self.tables.items():
@@ -99,7 +102,8 @@ class ReportCard:
             own = {i: "own" for i, row in enumerate(found.itertuples(index=False)) if self.name in row}
             note = f"<p>{html.escape(_NOTES.get(title, ''))}</p>"
             parts.append(f"<h2>{html.escape(title)}</h2>{note}{frame_table(found, classes=own)}")
-        lead = f"<p>{html.escape(self.about)}</p>"
+        verdict = f'<div class="verdict"><p>{html.escape(self.verdict)}</p></div>' if self.verdict else ""
+        lead = f"{verdict}<p>{html.escape(self.about)}</p>"
         return page(f"Report card: {self.name}", lead, heading=self.name, body="".join(parts))
 
     def write(self, path: Path) -> Path:
@@ -112,11 +116,12 @@ class ReportCard:
         return path
 
 
-def faithfulness(
-    explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0
-) -> pd.DataFrame:
-    """Mean metric by explainer: one row per explainer, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``."""
-    found = measure(vlm, samples, explainers, METRICS, seeds=[seed])
+def faithfulness(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean metric by explainer: one row per explainer, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``.
+
+    Args:
+        found: What ``toolkit.measure`` returned.
+    """
     rows = []
     for name, own in found.groupby("explainer", sort=False):
         row: dict[str, float | int | str] = {"explainer": str(name)}
@@ -125,6 +130,14 @@ def faithfulness(
             row[metric], row[f"{metric}_se"], row["n_samples"] = mean_and_error(values)
         rows.append(row)
     return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
+
+
+def judgement(name: str, found: pd.DataFrame) -> str:
+    """The verdict on one explainer by f-syn, from what ``toolkit.measure`` returned."""
+    own = found[found["metric"] == "f-syn"]
+    table = own.pivot_table(index="image_id", columns="explainer", values="value", aggfunc="mean")
+    judged = judge({str(each): table[each].to_numpy(float) for each in table.columns if each in (name, *CONTROLS)})
+    return f"By f-syn. {judged.sentence()}"
 
 
 def every_sample(explainer: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
@@ -175,8 +188,9 @@ def report_card(
         return ReportCard(judged.name, about, checks, {})
     explainers: list[ExplainerLike] = [judged, *(m for m in beside if get_explainer(m).name != judged.name)]
     asked = [m for m in explainers if "truth" not in get_explainer(m).needs and get_explainer(m).name != "random"]
+    measured = measure(grounded, samples, explainers, METRICS, seeds=[seed])
     tables = {
-        "faithfulness": faithfulness(explainers, grounded, samples, seed=seed),
+        "faithfulness": faithfulness(measured),
         "plausibility": plausibility(explainers, grounded, samples, seed=seed),
         "weight randomisation": _last(sanity_checks.weight_randomisation(asked, grounded, few, seed=seed)),
         "question": _if_two(asked, grounded, few, seed),
@@ -186,7 +200,8 @@ def report_card(
     }
     if "biased" in models:
         tables["twins"] = sanity_checks.twins(asked, grounded, models["biased"], samples, seed=seed)
-    return ReportCard(judged.name, about, checks, {k: v for k, v in tables.items() if len(v)})
+    verdict = judgement(judged.name, measured)
+    return ReportCard(judged.name, about, checks, {k: v for k, v in tables.items() if len(v)}, verdict)
 
 
 def _last(found: pd.DataFrame) -> pd.DataFrame:

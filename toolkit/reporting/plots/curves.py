@@ -18,6 +18,7 @@ def curves(
     xlabel: str = "fraction k of the players",
     ylabel: str = "probability of the answer",
     title: str = "",
+    limits: tuple[float, float] | None = None,
     width: float = 4.6,
 ) -> Drawing:
     """One line per explainer over k in [0, 1].
@@ -28,6 +29,7 @@ def curves(
         xlabel: What k is a fraction of.
         ylabel: What the curves measure, with its unit.
         title: Title above the axes.
+        limits: Ends of the vertical axis, for several charts on one scale.
         width: Inches.
 
     Raises:
@@ -48,6 +50,8 @@ def curves(
         if found and min(curve.min() for curve in found.values()) < 0:
             axes.axhline(0, color=FAINT, linewidth=0.9)
         axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.02, 1.02))
+        if limits is not None:
+            axes.set_ylim(limits)
         axes.set_title(title, loc="left")
         figure.legend(loc="outside lower center", ncols=columns)
     ends = "; ".join(

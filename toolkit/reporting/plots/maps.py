@@ -17,12 +17,23 @@ from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import DIVERGING, new_figure, styled
 from toolkit.typing import Regions, Scores
 
+NOISE = 1e-6
+"""Sizes below this are rounding noise of a probability in single precision: they are drawn as nothing."""
 
-def centred(scores: ArrayLike) -> Scores:
-    """Scores divided by their largest size, so that they lie in [-1, 1] and 0 stays 0."""
+FAINTEST = 0.005
+"""Shares of the largest size below this have no sign that could be seen."""
+
+
+def centred(scores: ArrayLike, largest: float | None = None) -> Scores:
+    """Scores divided by their largest size, so that they lie in [-1, 1] and 0 stays 0; rounding noise becomes 0.
+
+    Args:
+        scores: Any shape.
+        largest: What to divide by, for several maps on one scale; None takes the largest size of these scores.
+    """
     values = np.asarray(scores, dtype=np.float64)
-    largest = float(np.abs(values).max(initial=0.0))
-    return values / largest if largest > 0 else np.zeros_like(values)
+    largest = float(np.abs(values).max(initial=0.0)) if largest is None else largest
+    return np.clip(values / largest, -1.0, 1.0) if largest >= NOISE else np.zeros_like(values)
 
 
 def heat(scores: ArrayLike, regions: Regions, size: int = 96) -> NDArray[np.float64]:
@@ -48,11 +59,13 @@ def heat(scores: ArrayLike, regions: Regions, size: int = 96) -> NDArray[np.floa
         return total / np.where(count > 0, count, np.nan)
 
 
-def overlay(image: Image.Image, scores: ArrayLike, regions: Regions, *, side: int = 192) -> Image.Image:
+def overlay(
+    image: Image.Image, scores: ArrayLike, regions: Regions, *, side: int = 192, largest: float | None = None
+) -> Image.Image:
     """The picture in faint grey under its map; the stronger a score, the less of the picture shines through."""
     grey = np.asarray(image.convert("L").resize((side, side)), dtype=np.float64) / 255
     back = np.repeat((0.35 + 0.65 * grey)[:, :, None], 3, axis=2)
-    painted = np.nan_to_num(heat(centred(scores), regions, side))
+    painted = np.nan_to_num(heat(centred(scores, largest), regions, side))
     colours = np.asarray(DIVERGING((painted + 1) / 2))[:, :, :3]
     opacity = 0.15 + 0.7 * np.abs(painted)[:, :, None]
     mixed = back * (1 - opacity) + colours * opacity
@@ -72,18 +85,21 @@ def ink_on(colour: Sequence[float]) -> str:
     return "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.47 else "#111"
 
 
-def tokens_html(question: str, spans: Sequence[tuple[int, int]], scores: ArrayLike) -> str:
+def tokens_html(
+    question: str, spans: Sequence[tuple[int, int]], scores: ArrayLike, *, largest: float | None = None
+) -> str:
     """The question with each token on its colour; the line under it says the sign too (solid for, dotted against).
 
     Args:
         question: The text.
         spans: Character span of each token in the text.
         scores: Shape (n_text,).
+        largest: The size of the strongest colour; None takes the largest of these scores.
 
     Raises:
         ValueError: Not one span per score.
     """
-    values = centred(scores)
+    values = centred(scores, largest)
     if len(spans) != len(values):
         raise ValueError(f"{len(spans)} spans for {len(values)} scores; expected one each")
     raw = np.asarray(scores, dtype=np.float64)
@@ -92,7 +108,7 @@ def tokens_html(question: str, spans: Sequence[tuple[int, int]], scores: ArrayLi
         pieces.append(html.escape(question[end:start]))
         red, green, blue = (int(255 * part) for part in np.asarray(DIVERGING((value + 1) / 2))[:3])
         ink = ink_on((red / 255, green / 255, blue / 255))
-        line = "solid" if value > 0 else "dotted" if value < 0 else "none"
+        line = "none" if abs(value) < FAINTEST else "solid" if value > 0 else "dotted"
         pieces.append(
             f'<span class="token" title="{score:+.3g}" style="background:rgb({red},{green},{blue});color:{ink};'
             f'border-bottom:2px {line} {ink};padding:0 .2em;border-radius:3px">'
