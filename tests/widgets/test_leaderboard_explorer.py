@@ -35,6 +35,7 @@ def test_static_has_both_figures_with_words(folder):
     page = explorer.static()
     assert page.count("<img") == page.count('alt="') == 2
     assert "Friedman" in page
+    assert "Not separated from random: alpha, beta and gamma. Read with care: no anti-oracle was measured" in page
     assert "Critical-difference diagram" in page
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toolkit.datasets.sample import Sample
     from toolkit.explainers.base import ExplainerLike
     from toolkit.reporting.explain_page import Asked
-    from toolkit.vlm.protocol import VLM
+    from toolkit.vlm.model import LoadedVLM
 
 ENOUGH = 19
 """Random orderings that can tell at one in twenty."""
@@ -90,7 +90,7 @@ def explain(
 
 
 def _ask(
-    vlm: VLM,
+    vlm: LoadedVLM,
     sample: Sample,
     explainers: Sequence[ExplainerLike],
     *,
@@ -108,7 +108,7 @@ def _ask(
     from toolkit.vlm.loading.catalogue import CATALOGUE
 
     embedded = vlm.name in CATALOGUE and CATALOGUE[vlm.name].source == "embedded"
-    notes = []
+    notes: list[str] = []
     if embedded:
         sample, notes = in_world(sample)
         for note in notes:  # before the model may refuse the words

@@ -54,6 +54,11 @@ class Explained:
         return replace(self, verdict=judge_explanation(name, self.synergy.value, values, self.synergy.total)[1])
 
     @property
+    def values(self) -> tuple[float, float, float]:
+        """Signed F_syn, then insertion minus deletion of image cells and of words."""
+        return self.synergy.value, self.image.srg.value, self.text.srg.value
+
+    @property
     def largest(self) -> float:
         """The largest size of a score, over cells and words."""
         return float(np.abs(self.attribution.scores).max(initial=0.0))
@@ -227,30 +232,19 @@ def _labels(attribution: Attribution, modality: Modality) -> list[str]:
 
 def _numbers(each: Asked) -> str:
     """Every explainer's scores beside those of random orderings."""
-    reads = (
-        ("F_syn, signed", lambda one: one.synergy.value),
-        ("image: insertion - deletion", lambda one: one.image.srg.value),
-        ("words: insertion - deletion", lambda one: one.text.srg.value),
-    )
+    names = ("F_syn, signed", "image: insertion - deletion", "words: insertion - deletion")
     rows = [
-        [html.escape(one.attribution.explainer), *(format_number(read(one), sign=True) for _, read in reads)]
+        [html.escape(one.attribution.explainer), *(format_number(value, sign=True) for value in one.values)]
         for one in each.explained
     ]
-    n = len(each.random)
-    rows.append(
-        [
-            f"random, mean of {n}",
-            *(format_number(np.mean([read(r) for r in each.random]), sign=True) for _, read in reads),
-        ]
-    )
+    means = np.mean([draw.values for draw in each.random], axis=0).tolist()
+    rows.append([f"random, mean of {len(each.random)}", *(format_number(mean, sign=True) for mean in means)])
     total = format_number(each.explained[0].synergy.total, sign=True)
     note = (
         f"Total interaction of image and words: {total}, the same for every explainer. Orange speaks for the answer, "
         "purple against it; cells and words of one explainer share a scale, also between models."
     )
-    shown = table(
-        ["explainer", *(name for name, _ in reads)], rows, numeric=(1, 2, 3), classes={len(rows) - 1: "control"}
-    )
+    shown = table(["explainer", *names], rows, numeric=(1, 2, 3), classes={len(rows) - 1: "control"})
     return shown + f'<p class="note">{note}</p>'
 
 

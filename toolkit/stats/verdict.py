@@ -91,8 +91,9 @@ def judge(scores: Mapping[str, ArrayLike], *, alpha: float = 0.05) -> Judgement:
 
 def _control(scores: Mapping[str, np.ndarray], alpha: float) -> tuple[str, str]:
     """The control's verdict, and why it does not pass."""
-    if any(name not in scores or not np.isfinite(scores[name]).any() for name in CONTROLS):
-        return UNTESTED, "no oracle was measured, so the metric is not checked on these samples"
+    missing = [name for name in CONTROLS if name not in scores or not np.isfinite(scores[name]).any()]
+    if missing:
+        return UNTESTED, f"no {missing[0]} was measured, so the metric is not checked on these samples"
     for high, low in (("oracle", "random"), ("random", "anti-oracle")):
         test = paired_test(scores[high], scores[low])
         if test.n_blocks < MIN_IMAGES:
