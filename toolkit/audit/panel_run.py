@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +29,25 @@ class Study:
     diagnosis: pd.DataFrame
     surrogate: pd.DataFrame
     flaws: pd.DataFrame
+
+    def save(self, folder: Path, asked: Mapping[str, Any]) -> None:
+        """Write the tables and, last, what was asked."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _ASKED).unlink(missing_ok=True)
+        for one in fields(self):
+            getattr(self, one.name).to_parquet(folder / f"{one.name}.parquet")
+        (folder / _ASKED).write_text(json.dumps(asked), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, asked: Mapping[str, Any]) -> Study | None:
+        """The tables that were kept, or None where there are none or something else was asked."""
+        kept = folder / _ASKED
+        if not kept.exists() or json.loads(kept.read_text(encoding="utf-8")) != json.loads(json.dumps(asked)):
+            return None
+        return cls(*(pd.read_parquet(folder / f"{one.name}.parquet") for one in fields(cls)))
+
+
+_ASKED = "asked.json"
 
 
 @dataclass(frozen=True)

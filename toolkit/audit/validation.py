@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
 
+from toolkit.audit.metrics.fills import UNTRAINED
 from toolkit.audit.metrics.game_checks import game_entries
 from toolkit.audit.metrics.model_checks import model_entries
 from toolkit.audit.metrics.study import (
@@ -21,9 +22,9 @@ from toolkit.audit.metrics.study import (
     shuffle_weights,
     study_controls,
     study_explainers,
+    study_redundant,
     study_weights,
 )
-from toolkit.audit.metrics.two_player_macro import surrogate_rows
 from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.audit.panel_run import PanelRun, Study
 from toolkit.audit.paper.ablation import ablate
@@ -42,8 +43,8 @@ JUDGED = (
 PAIRS = {f"tiny-{family}-grounded": f"tiny-{family}-biased" for family in ("llava", "qwen2.5-vl", "internvl")}
 """Embedded models with a known answer, and their twins with a strong language prior."""
 
-EVERYDAY = "scenes-everyday"
-"""Diagnosed beside the plan's datasets: the one in which all gates, redundancy among them, occur by construction."""
+EVERYDAY, N_EVERYDAY = "scenes-everyday", 400
+"""Diagnosed beside the plan's datasets, and the source of redundant samples: all gates occur in it by construction."""
 
 Progress = Callable[[str], None]
 
@@ -78,20 +79,20 @@ def study(name: str, metrics: Mapping[str, Metric], plan: StudySize, *, seed: in
     if plan.weights:
         shuffled = shuffle_weights(toolkit.load_vlm(name))
         rows += study_weights(vlm, shuffled, samples, judged, plan, step)
-    rows += study_explainers(vlm, samples, judged, plan, step)
-    step(f"{name}: redundancy, surrogate, flaws")
+    if plan.redundant:
+        rows += study_redundant(vlm, _dataset(EVERYDAY, N_EVERYDAY, seed), judged, plan, step)
+    ranked, exact = study_explainers(vlm, samples, judged, plan, step)
+    step(f"{name}: redundancy, flaws")
     diagnosis = [_diagnosis(vlm, dataset, plan, seed) for dataset in (*plan.datasets, EVERYDAY)]
-    surrogate = pd.DataFrame()
-    if plan.surrogate:
-        surrogate = surrogate_rows(vlm, eligible(vlm, samples, plan.surrogate), plan.explainers, seed=seed)
     flaws = ablate(vlm, eligible(vlm, samples, plan.flaws), plan.explainers) if plan.flaws else pd.DataFrame()
-    return Study(frame(rows), pd.concat(diagnosis, ignore_index=True), surrogate, flaws)
+    return Study(frame(rows + ranked), pd.concat(diagnosis, ignore_index=True), pd.DataFrame(exact), flaws)
 
 
 def _diagnosis(vlm: VLM, dataset: str, plan: StudySize, seed: int) -> pd.DataFrame:
+    """Redundancy quantities; the noise is measured with a fill that no model was trained on."""
     from toolkit.redundancy import diagnose
 
-    report = diagnose(vlm, _dataset(dataset, plan.diagnosis, seed), seed=seed)
+    report = diagnose(vlm, _dataset(dataset, plan.diagnosis, seed), baselines=("blur", UNTRAINED[0]), seed=seed)
     return report.table().reset_index().assign(model=vlm.name, dataset=dataset)
 
 
@@ -101,37 +102,43 @@ def _dataset(name: str, n: int, seed: int) -> list[Sample]:
     return load(name, "test", n, seed=seed)
 
 
-def _plans(models: Sequence[str], plan: StudySize) -> dict[str, StudySize]:
-    """Who is asked what: flaws and the exact index on the grounded models, the index on the first twin too."""
-    grounded = [name for name in models if name in PAIRS] or list(models)
-    indexed = {*grounded, PAIRS.get(grounded[0], "")} if grounded else set()
-    return {
-        name: replace(
-            plan, surrogate=plan.surrogate if name in indexed else 0, flaws=plan.flaws if name in grounded else 0
-        )
-        for name in models
-    }
+def _kept_study(
+    folder: Path | None, name: str, metrics: Mapping[str, Metric], plan: StudySize, seed: int, step: Progress
+) -> Study:
+    """The study of a model from a folder of an earlier run that asked the same, else made and kept there."""
+    from toolkit.audit.metrics.shipped_panel import weights
+
+    asked = {"plan": asdict(plan), "metrics": list(metrics), "seed": seed, "weights": weights().get(name)}
+    found = Study.load(folder / name, asked) if folder else None
+    if found is None:
+        found = study(name, metrics, plan, seed=seed, step=step)
+        if folder:
+            found.save(folder / name, asked)
+    return found
 
 
-def _study_by_name(name: str, metrics: tuple[str, ...], plan: StudySize, seed: int) -> Study:
+def _study_by_name(folder: Path | None, name: str, metrics: tuple[str, ...], plan: StudySize, seed: int) -> Study:
     """A study in a worker process, which finds metrics by their registered names."""
     import torch
 
     torch.set_num_threads(1)
-    return study(name, resolve(metrics), plan, seed=seed, step=lambda message: None)
+    return _kept_study(folder, name, resolve(metrics), plan, seed, lambda message: None)
 
 
 def studies(
-    models: Sequence[str], metrics: Mapping[str, Metric], plan: StudySize, *, seed: int, workers: int, step: Progress
-) -> dict[str, Study]:
-    """Studies of several models; in worker processes if there are several workers and all metrics are registered."""
-    plans = _plans(models, plan)
+    models: Sequence[str], metrics: Mapping[str, Metric], plan: StudySize, *, seed: int, workers: int, step: Progress,
+    folder: Path | None = None,
+) -> dict[str, Study]:  # fmt: skip
+    """Studies of several models; in worker processes if there are several workers and all metrics are registered.
+
+    With a folder each is kept there, and a run that was interrupted goes on with the next model.
+    """
     known = all(name in METRICS and METRICS[name] is metric for name, metric in metrics.items())
     if workers < 2 or len(models) < 2 or not known:
-        return {name: study(name, metrics, plans[name], seed=seed, step=step) for name in models}
+        return {name: _kept_study(folder, name, metrics, plan, seed, step) for name in models}
     with ProcessPoolExecutor(min(workers, len(models)), mp_context=get_context("spawn")) as pool:
         waiting: dict[str, Future[Study]] = {
-            name: pool.submit(_study_by_name, name, tuple(metrics), plans[name], seed) for name in models
+            name: pool.submit(_study_by_name, folder, name, tuple(metrics), plan, seed) for name in models
         }
         found = {}
         for name, future in waiting.items():
@@ -148,8 +155,9 @@ def run_panel(
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
+    folder: Path | None = None,
 ) -> PanelRun:
-    """Judge metrics by every rule, on games and on the embedded models that are installed."""
+    """Judge metrics by every rule, on games and on the installed embedded models; a folder keeps the studies."""
     start = time.perf_counter()
     plan = StudySize() if plan is None else plan
     step = progress if progress is not None else lambda message: None
@@ -157,7 +165,7 @@ def run_panel(
     names = embedded_models() if models is None else tuple(models)
     step("games known by construction")
     entries = game_entries(list(judged.values()))
-    found = studies(names, judged, plan, seed=seed, workers=workers, step=step)
+    found = studies(names, judged, plan, seed=seed, workers=workers, step=step, folder=folder)
     pairs = {name: PAIRS.get(name, "") for name in names if name not in PAIRS.values()}
     step("judging")
     entries += model_entries({name: s.scores for name, s in found.items()}, pairs, tuple(judged))
@@ -205,26 +213,30 @@ def validate(
     *,
     metrics: Sequence[str | Metric] = JUDGED,
     models: Sequence[str] | None = None,
-    samples: int = 200,
+    samples: int = StudySize.controls,
     seed: int = 0,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> ValidityReport:
     """Run the whole panel and write ``validity.html``, its tables, its picture and ``measured.json`` to a folder.
 
+    What was measured on a model is kept in ``studies/``: a run that was interrupted goes on with the next model.
+
     Args:
         out: Folder; made if it does not exist.
         metrics: What to judge.
         models: Embedded models; None takes those installed.
-        samples: Samples per grounded model for the controls; the other parts shrink with it below 200.
+        samples: Samples per grounded model for the controls; the other parts shrink with it below the default.
         seed: Seed of the samples.
         workers: Processes.
         progress: Called with a message at every step.
     """
     from toolkit.audit.metrics.shipped_panel import measured, write_measured
 
-    plan, what = StudySize().scaled(samples), measured()
-    done = run_panel(metrics, models=models, plan=plan, seed=seed, workers=workers, progress=progress)
+    names = embedded_models() if models is None else tuple(models)
+    plan, what = StudySize().scaled(samples), measured(names)
+    folder = Path(out) / "studies"
+    done = run_panel(metrics, models=names, plan=plan, seed=seed, workers=workers, progress=progress, folder=folder)
     report = ValidityReport.of(done)
     report.write(out)
     write_measured(Path(out), what)

@@ -31,6 +31,15 @@ from toolkit.reporting.plots.ranks import rank_shift
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_INTRODUCTION = (
+    "Rules were fixed before any metric was run. A rule decides where the whole 95 % interval lies on one side of its "
+    "bound, also after Holm's correction over the rules of the metric; elsewhere it is undecided. Guards are rules "
+    "that every metric passed before: they are not counted."
+)
+_CAPTION = (
+    "Passed of judged entries; 1? says that one is undecided. Blue: all pass, red: none, orange: some fail, grey: "
+    "undecided, light: not judged."
+)
 COLLAPSE_METRICS = ("srg-image", "srg-text", "f-syn")
 
 
@@ -102,9 +111,9 @@ class ValidityReport:
     def to_html(self) -> str:
         """The whole report as one self-contained page."""
         parts = [
-            "<p>Rules were fixed before any metric was run. A metric that misses one fails, whatever it is.</p>",
+            f"<p>{_INTRODUCTION}</p>",
             *(f"<p>{html.escape(self.panel.verdict(metric))}</p>" for metric in self.panel.metrics),
-            self.drawing().html("Passed of judged entries. Blue: all, red: none, orange: some, grey: not judged."),
+            self.drawing().html(_CAPTION),
             "<h2>The paper's claims</h2>", _table(self.claims, index=False),
             "<h2>Do the metrics rank explainers alike?</h2>",
             "<p>tau below 0 with a small p is a contradiction; tau near 0 is no association. low, high: 95 % interval "

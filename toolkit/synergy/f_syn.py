@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game, Players
-from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
+from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score, ask_and_read, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore, auc
 from toolkit.typing import Coalitions, Values
@@ -113,16 +113,19 @@ class SynergyScore(CurveScore):
         return self._view(F_SYN_INTERIOR, sides, float(sides[:, 1:-1].mean()), slice(1, -1))
 
 
-def synergy_coalitions(attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)) -> Coalitions:
-    """Coalitions of F_syn, shape (n_seeds * 8 * (K + 1), n_players).
+def synergy_coalitions(
+    attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] | None = None
+) -> Coalitions:
+    """Coalitions of F_syn, shape (n_orders * 8 * (K + 1), n_players).
 
-    Per seed: (I_k, T_k), (I_k, 0), (B, T_k), (B, 0), then (I, T), (I - I_k, T), (I, T - T_k), (I - I_k, T - T_k).
+    Per order of tied players: (I_k, T_k), (I_k, 0), (B, T_k), (B, 0), then (I, T), (I - I_k, T), (I, T - T_k),
+    (I - I_k, T - T_k).
     """
     fractions = curve_fractions(steps)
     parts = []
-    for seed in check_tie_seeds(tie_seeds):
-        image = top_coalitions(attribution, "image", fractions, tie_seed=seed)
-        text = top_coalitions(attribution, "text", fractions, tie_seed=seed)
+    for of_image, of_text in tie_breaks(attribution, tie_seeds):
+        image = top_coalitions(attribution, "image", fractions, tie_seed=of_image)
+        text = top_coalitions(attribution, "text", fractions, tie_seed=of_text)
         none = np.zeros_like(image)
         parts += [image | text, image, text, none, ~none, ~image, ~text, ~(image | text)]
     return np.concatenate(parts)
@@ -149,7 +152,7 @@ def read_synergy(values: Values, steps: int) -> SynergyScore:
 
 
 def synergistic_faithfulness(
-    game: Game, attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)
+    game: Game, attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] | None = None
 ) -> SynergyScore:
     """Signed synergistic faithfulness F_syn, the area under (ins_k + del_k) / 2 for k = 0, 1/K, ..., 1.
 
@@ -164,7 +167,8 @@ def synergistic_faithfulness(
         game: The game.
         attribution: The ordering to judge.
         steps: K.
-        tie_seeds: Seeds of the permutations that order equal scores; the curves are their average.
+        tie_seeds: Seeds of the permutations that order equal scores; the curves are their average. None takes as many
+            as the ties need (``toolkit.synergy.ordering.tie_breaks``).
 
     Returns:
         The score, with both sides and the views ``.paper``, ``.normalised`` and ``.interior``. NaN with a reason if

@@ -10,6 +10,7 @@ import numpy as np
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game
 from toolkit.synergy.f_syn import PAPER, read_synergy, synergy_coalitions
+from toolkit.synergy.interaction_sign import N_SIGN, InteractionSign, read_sign, sign_coalitions
 from toolkit.synergy.ordering import check_attribution, reference_orderings
 from toolkit.synergy.score import MetricSpec, ask_and_read, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore
@@ -29,7 +30,7 @@ F_SYN_RECOVERED = MetricSpec(
     (-4.0, 4.0),
     "probability",
     F_SYN_GAIN.reference,
-    "F_syn gain times the sign of the total interaction: also credits finding redundancy early.",
+    "F_syn gain times the sign of the sample's interaction: also credits finding redundancy early.",
 )
 F_SYN_SHARE = MetricSpec(
     "f-syn-share",
@@ -39,7 +40,6 @@ F_SYN_SHARE = MetricSpec(
     F_SYN_GAIN.reference,
     "F_syn gain as a share of the total interaction; not scored where there is next to none.",
 )
-TIE_SEEDS = (0, 1, 2, 3)
 N_RANDOM = 8
 SMALLEST_TOTAL = 0.05
 
@@ -52,13 +52,13 @@ class GainScore(CurveScore):
         random: Mean interior F_syn of the random orderings.
         standard_error: Of ``random``, and so of the gain, over the draws of random orderings; not over samples.
         n_random: Number of random orderings.
-        total: Total interaction of the sample, the same for every ordering.
+        interaction: Whether the sample's interaction is synergy or redundancy; the same for every ordering.
     """
 
     random: float
     standard_error: float
     n_random: int
-    total: float
+    interaction: InteractionSign
 
     def _scaled(self, metric: MetricSpec, factor: float, reason: str | None) -> CurveScore:
         reason = self.reason or reason
@@ -75,23 +75,23 @@ class GainScore(CurveScore):
 
     @property
     def recovered(self) -> CurveScore:
-        """The gain times the sign of the total interaction.
+        """The gain times the sign of the sample's interaction; not scored where that has no sign.
 
         On a redundant sample the right evidence makes F_syn fall early, so the signed score, read as "larger is
         better", puts the oracle last and the anti-oracle first, and a mean over synergistic and redundant samples
         orders nothing. Times the sign, the oracle leads on both. The sign and the gain have no noise in common (see
         ``synergy_gain``), so noise alone still scores zero on average.
         """
-        nothing = "the total interaction is exactly 0: there is nothing to recover" if self.total == 0 else None
-        return self._scaled(F_SYN_RECOVERED, float(np.sign(self.total)), nothing)
+        return self._scaled(F_SYN_RECOVERED, self.interaction.sign, self.interaction.reason)
 
     @property
     def share(self) -> CurveScore:
         """The gain divided by the total interaction; not scored where that is below 0.05 in size."""
-        if abs(self.total) < SMALLEST_TOTAL:
-            small = f"the total interaction {self.total:.3g} is below {SMALLEST_TOTAL} in size; a share means nothing"
+        total = self.interaction.total
+        if abs(total) < SMALLEST_TOTAL:
+            small = f"the total interaction {total:.3g} is below {SMALLEST_TOTAL} in size; a share means nothing"
             return self._scaled(F_SYN_SHARE, float("nan"), small)
-        return self._scaled(F_SYN_SHARE, 1 / self.total, None)
+        return self._scaled(F_SYN_SHARE, 1 / total, None)
 
 
 def gain_coalitions(
@@ -100,16 +100,17 @@ def gain_coalitions(
     *,
     n_random: int = N_RANDOM,
     seed: int = 0,
-    tie_seeds: Sequence[int] = TIE_SEEDS,
+    tie_seeds: Sequence[int] | None = None,
 ) -> Coalitions:
-    """Coalitions of the gain: those of the attribution's F_syn, then those of each random ordering's."""
+    """Coalitions of the gain: the attribution's F_syn, then each random ordering's, then those of the sign."""
     if steps < 2:
         raise ValueError(f"the gain lives on 0 < k < 1 and needs at least 2 steps, got {steps}")
     if n_random < 4:
         raise ValueError(f"a standard error needs at least 2 pairs of random orderings, got n_random = {n_random}")
     draws = reference_orderings(attribution.players, n_random, seed)
     own = synergy_coalitions(attribution, steps, tie_seeds=tie_seeds)
-    return np.concatenate([own, *(synergy_coalitions(draw, steps) for draw in draws)])
+    sign = sign_coalitions(attribution.players, seed=seed)
+    return np.concatenate([own, *(synergy_coalitions(draw, steps) for draw in draws), sign])
 
 
 def synergy_gain(
@@ -119,7 +120,7 @@ def synergy_gain(
     *,
     n_random: int = N_RANDOM,
     seed: int = 0,
-    tie_seeds: Sequence[int] = TIE_SEEDS,
+    tie_seeds: Sequence[int] | None = None,
 ) -> GainScore:
     """Gain g = mean over interior k of s_k(attribution) - mean over R random orderings of the same.
 
@@ -135,7 +136,7 @@ def synergy_gain(
     * A binary map has many orderings; their average replaces the arbitrary one that the player index would pick.
 
     The gain is positive if synergy is found earlier than at random. On a redundant sample (total interaction < 0)
-    finding the evidence early makes it negative; the view ``.recovered`` turns it by the sign of the total, and
+    finding the evidence early makes it negative; the view ``.recovered`` turns it by the sign of the interaction, and
     ``.share`` divides by the total. Like every pairwise index it cannot tell a genuine two-way synergy from the
     two-way shadow of a higher-order effect.
 
@@ -147,7 +148,7 @@ def synergy_gain(
             standard error is that of the mean over pairs. They depend on the seed and the players' labels only: several
             attributions of one sample share their cost, and another question draws others.
         seed: Seed of the random orderings.
-        tie_seeds: Seeds of the permutations that order equal scores; without ties they add no cost.
+        tie_seeds: Seeds of the permutations that order equal scores; None takes as many as the ties need.
 
     Raises:
         TypeError: Not an Attribution.
@@ -162,7 +163,7 @@ def synergy_gain(
 
 def read_gain(values: Values, steps: int, *, n_random: int = N_RANDOM) -> GainScore:
     """The gain from the values of ``gain_coalitions``; the random orderings come in antithetic pairs."""
-    asked = values.reshape(-1, 8 * (steps + 1))
+    asked = values[: -4 * N_SIGN].reshape(-1, 8 * (steps + 1))
     whole = read_synergy(asked[:-n_random].ravel(), steps)
     own, draws = whole.interior, [read_synergy(draw, steps).interior for draw in asked[-n_random:]]
     pairs = np.array([draw.value for draw in draws]).reshape(-1, 2).mean(axis=1)
@@ -173,5 +174,5 @@ def read_gain(values: Values, steps: int, *, n_random: int = N_RANDOM) -> GainSc
         F_SYN_GAIN, value_or_nan(own.value - float(pairs.mean()), reason), own.fractions, (insertion + deletion) / 2,
         reason=reason, insertion=insertion, deletion=deletion,
         random=float(pairs.mean()), standard_error=float(pairs.std(ddof=1) / np.sqrt(len(pairs))),
-        n_random=n_random, total=whole.total,
+        n_random=n_random, interaction=read_sign(values[-4 * N_SIGN :], whole.total),
     )  # fmt: skip

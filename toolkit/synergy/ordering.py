@@ -1,14 +1,16 @@
 """From scores to nested coalitions: which players belong to the top fraction k of a modality.
 
 The top fraction k of n players are the floor(k n + 1/2) players with the largest scores. Players with equal scores
-are ordered by a seeded permutation, never by their position: a binary map over a grid would otherwise be judged by
-the raster order of its cells.
+are ordered by permutations that depend on the sample (its players' labels), never by their position: a binary map over
+a grid would otherwise be judged by the raster order of its cells, and one fixed order of the words would bring its own
+luck into every sample. A score is the mean over several such orders.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,12 @@ from toolkit.typing import Coalitions, Modality, Scores
 
 ROUNDING = 1e-9
 """Guards floor(k n + 1/2) against k n that is half an integer on paper and a little less in binary."""
+
+N_IMAGE_ORDERS, N_TEXT_ORDERS = 4, 16
+"""Orders of tied cells and of tied words. Words are few and matter much; another order of them shows no new image."""
+
+TieBreak: TypeAlias = tuple[int, int]
+"""Seeds of the orders of tied cells and of tied words."""
 
 
 def curve_fractions(steps: int) -> NDArray[np.float64]:
@@ -70,7 +78,7 @@ def top_coalitions(
         attribution: Who comes first.
         modality: ``"image"`` or ``"text"``.
         fractions: The k, in [0, 1].
-        tie_seed: Seed of the permutation that orders equal scores.
+        tie_seed: Seed, beside the players' labels, of the permutation that orders equal scores.
 
     Raises:
         ValueError: A fraction outside [0, 1], an unknown modality, or no players of this modality.
@@ -81,11 +89,38 @@ def top_coalitions(
     if members.size == 0:
         raise ValueError(f"the game has no {modality} players, so it has no {modality} curve")
     counts = top_counts(members.size, fractions)
-    rng = np.random.default_rng([tie_seed, ("image", "text").index(modality)])
+    rng = np.random.default_rng([tie_seed, ("image", "text").index(modality), sample_key(attribution.players)])
     order = members[score_order(attribution.scores[members], rng)]
     coalitions = np.zeros((len(counts), attribution.players.n), dtype=np.bool_)
     coalitions[:, order] = np.arange(members.size) < counts[:, None]
     return coalitions
+
+
+def sample_key(players: Players) -> int:
+    """What keys the random orders of a sample: a checksum of its players' labels, so another question has others."""
+    return zlib.crc32("\n".join(players.labels).encode())
+
+
+def tie_breaks(
+    attribution: Attribution, tie_seeds: Sequence[int] | None = None, *,
+    modalities: Sequence[Modality] = ("image", "text"),
+) -> list[TieBreak]:  # fmt: skip
+    """The orders of tied players over which a score is averaged.
+
+    Args:
+        attribution: Its scores may be tied.
+        tie_seeds: One order of both modalities per seed; None takes 16 orders where words are tied, with four orders of
+            the cells taking turns, four where only cells are, and one where nothing is.
+        modalities: Those that are ordered.
+
+    Raises:
+        ValueError: No seed, or one twice.
+    """
+    if tie_seeds is not None:
+        return [(seed, seed) for seed in check_tie_seeds(tie_seeds)]
+    tied = [m for m in modalities if len(np.unique(scores := attribution.of(m))) < len(scores)]
+    n = N_TEXT_ORDERS if "text" in tied else N_IMAGE_ORDERS if tied else 1
+    return [(order % N_IMAGE_ORDERS, order) for order in range(n)]
 
 
 def check_attribution(game: Game, attribution: Attribution) -> None:
@@ -142,7 +177,7 @@ def reference_orderings(players: Players, n: int, seed: int, *, target: str = ""
     Raises:
         ValueError: n is not even, or less than 2.
     """
-    return random_attributions(players, n, (seed, zlib.crc32("\n".join(players.labels).encode())), target=target)
+    return random_attributions(players, n, (seed, sample_key(players)), target=target)
 
 
 def check_tie_seeds(tie_seeds: Sequence[int]) -> tuple[int, ...]:

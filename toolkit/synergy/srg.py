@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
-from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
+from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score, missing_reason, value_or_nan
 from toolkit.typing import Coalitions, Modality, Values
 
@@ -69,14 +69,14 @@ def auc(curve: NDArray[np.float64], fractions: NDArray[np.float64]) -> float:
 
 
 def insertion_deletion_coalitions(
-    attribution: Attribution, modality: Modality, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)
+    attribution: Attribution, modality: Modality, steps: int = 10, *, tie_seeds: Sequence[int] | None = None
 ) -> Coalitions:
-    """Coalitions of both curves, shape (n_seeds * 2 * (K + 1), n_players): per seed, insertion then deletion."""
+    """Coalitions of both curves, shape (n_orders * 2 * (K + 1), n_players): per order, insertion then deletion."""
     fractions = curve_fractions(steps)
     all_of_it = attribution.players.of(modality)
     parts = []
-    for seed in check_tie_seeds(tie_seeds):
-        top = top_coalitions(attribution, modality, fractions, tie_seed=seed)
+    for seeds in tie_breaks(attribution, tie_seeds, modalities=(modality,)):
+        top = top_coalitions(attribution, modality, fractions, tie_seed=seeds[modality == "text"])
         parts += [top | ~all_of_it, ~top]
     return np.concatenate(parts)
 
@@ -95,8 +95,9 @@ def read_insertion_deletion(values: Values, modality: Modality, steps: int) -> I
 
 
 def insertion_deletion(
-    game: Game, attribution: Attribution, *, modality: Modality, steps: int = 10, tie_seeds: Sequence[int] = (0,)
-) -> InsertionDeletion:
+    game: Game, attribution: Attribution, *, modality: Modality, steps: int = 10,
+    tie_seeds: Sequence[int] | None = None,
+) -> InsertionDeletion:  # fmt: skip
     """Insertion and deletion curves of one modality and their symmetric relevance gain.
 
     For the image: insertion_k = v(I_k, T), deletion_k = v(I without I_k, T), k = 0, 1/K, ..., 1, and
@@ -108,7 +109,8 @@ def insertion_deletion(
         attribution: The ordering to judge.
         modality: ``"image"`` or ``"text"``.
         steps: K.
-        tie_seeds: Seeds of the permutations that order equal scores; the curves are their average.
+        tie_seeds: Seeds of the permutations that order equal scores; the curves are their average. None takes as many
+            as the ties need.
 
     Raises:
         TypeError: Not an Attribution.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
 from toolkit.synergy.f_syn import PAPER, second_difference
-from toolkit.synergy.ordering import check_attribution, check_tie_seeds, curve_fractions, top_coalitions
+from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
 from toolkit.synergy.score import MetricSpec, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore, auc
 from toolkit.typing import Coalitions, Values
@@ -53,13 +53,15 @@ class SynergySurface:
         return np.diagonal(self.mean)
 
 
-def surface_coalitions(attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)) -> Coalitions:
-    """Coalitions of the surface, shape (n_seeds * 2 * (K + 1)^2, n_players): per seed, insertion then deletion."""
+def surface_coalitions(
+    attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] | None = None
+) -> Coalitions:
+    """Coalitions of the surface, shape (n_orders * 2 * (K + 1)^2, n_players): per order, insertion then deletion."""
     fractions = curve_fractions(steps)
     parts = []
-    for seed in check_tie_seeds(tie_seeds):
-        image = top_coalitions(attribution, "image", fractions, tie_seed=seed)
-        text = top_coalitions(attribution, "text", fractions, tie_seed=seed)
+    for of_image, of_text in tie_breaks(attribution, tie_seeds):
+        image = top_coalitions(attribution, "image", fractions, tie_seed=of_image)
+        text = top_coalitions(attribution, "text", fractions, tie_seed=of_text)
         grid = (image[:, None] | text[None]).reshape(-1, attribution.players.n)
         parts += [grid, ~grid]
     return np.concatenate(parts)
@@ -81,7 +83,7 @@ def read_surface(values: Values, steps: int) -> SynergySurface:
 
 
 def synergy_surface(
-    game: Game, attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] = (0,)
+    game: Game, attribution: Attribution, steps: int = 10, *, tie_seeds: Sequence[int] | None = None
 ) -> SynergySurface:
     """Interaction of {I_kI, T_kT} over a grid of independent fractions, and the volume under it.
 
@@ -102,7 +104,8 @@ def synergy_surface(
         game: The game.
         attribution: The ordering to judge.
         steps: K.
-        tie_seeds: Seeds of the permutations that order equal scores; the surface is their average.
+        tie_seeds: Seeds of the permutations that order equal scores; the surface is their average. None takes as many
+            as the ties need.
 
     Raises:
         TypeError: Not an Attribution.

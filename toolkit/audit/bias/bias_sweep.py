@@ -120,7 +120,7 @@ def bias_sweep(
     Raises:
         ValueError: No samples with localised evidence.
     """
-    plan = replace(StudySize(), ranking=len(samples), settings=0, explainers=tuple(explainers))
+    plan = replace(StudySize(), ranking=len(samples), settings=0, surrogate=0, explainers=tuple(explainers))
     rows: list[dict[str, Any]] = []
     for strength, vlm in sorted(models.items()):
         if progress is not None:
@@ -130,7 +130,7 @@ def bias_sweep(
         localised = eligible(vlm, samples, len(samples))
         if not localised:
             raise ValueError("no sample has localised evidence; the dial needs generated samples with their truth")
-        table = frame(study_explainers(vlm, localised, _METRICS, plan, lambda message: None))
+        table = frame(study_explainers(vlm, localised, _METRICS, plan, lambda message: None)[0])
         taus = collapse_table({vlm.name: table}, ("srg-image", "srg-text", "f-syn"), seed=seed)
         for tau in taus[taus["dataset"] == "all"].to_dict("records"):
             rows.append(_row(strength, f"tau {tau['first']} / {tau['second']}", tau["tau"], tau["low"], tau["high"]))

@@ -53,6 +53,46 @@ def _gate(make: Callable[..., SumOfUnanimityGames]) -> Callable[[], SumOfUnanimi
     return lambda: make(N_IMAGE, N_TEXT, image=CELLS, text=WORDS)
 
 
+def _mixture() -> SumOfUnanimityGames:
+    """A synergy of 1 between the first cell and word, and a redundancy of .6 between the second ones."""
+    a, b, v, w = *CELLS, N_IMAGE + WORDS[0], N_IMAGE + WORDS[1]
+    return SumOfUnanimityGames(players(), {(a, v): 1.0, (b,): 0.6, (w,): 0.6, (b, w): -0.6})
+
+
+def corner_effect(size: float = 1.2) -> SumOfUnanimityGames:
+    """A synergy of 1 inside, and an effect of the complete input alone that turns the total interaction round."""
+    return SumOfUnanimityGames(players(), {(CELLS[0], N_IMAGE + WORDS[0]): 1.0, tuple(range(N_IMAGE + N_TEXT)): -size})
+
+
+def _duplicates() -> SumOfUnanimityGames:
+    """A word together with either of two cells that show the same."""
+    (a, b), w = CELLS, N_IMAGE + WORDS[0]
+    return SumOfUnanimityGames(players(), {(a, w): 1.0, (b, w): 1.0, (a, b, w): -1.0})
+
+
+def _spread() -> SumOfUnanimityGames:
+    """A word together with each of eight cells, an eighth each."""
+    return SumOfUnanimityGames(players(), {(cell, N_IMAGE + WORDS[0]): 1 / 8 for cell in SPREAD})
+
+
+def nearly_parity(excess: float) -> SumOfUnanimityGames:
+    """The three-way XOR with a little more or less synergy between its first cell and the word."""
+    parity = three_way_xor().dividends
+    pair = frozenset((CELLS[0], N_IMAGE + WORDS[0]))
+    changed = parity | {pair: parity[pair] + excess}
+    return SumOfUnanimityGames(players(), {tuple(sorted(term)): weight for term, weight in changed.items()})
+
+
+SPREAD = tuple(range(10, 18))
+
+UNTUNED: dict[str, tuple[Callable[[], SumOfUnanimityGames], tuple[int, ...]]] = {
+    "mixture": (_mixture, (CELLS[0], N_IMAGE + WORDS[0])),
+    "corner effect": (corner_effect, (CELLS[0], N_IMAGE + WORDS[0])),
+    "duplicates": (_duplicates, (*CELLS, N_IMAGE + WORDS[0])),
+    "spread over 8 cells": (_spread, (*SPREAD, N_IMAGE + WORDS[0])),
+}
+"""Games that no score was made on, each with the evidence of its larger part."""
+
 GAMES: dict[str, Callable[[], SumOfUnanimityGames]] = {
     "AND (synergy)": _gate(and_gate),
     "OR (redundancy)": _gate(or_gate),
@@ -64,10 +104,10 @@ GAMES: dict[str, Callable[[], SumOfUnanimityGames]] = {
 }
 
 
-def evidence() -> NDArray[np.float64]:
+def evidence(members: Sequence[int] = (*CELLS, N_IMAGE + WORDS[0], N_IMAGE + WORDS[1])) -> NDArray[np.float64]:
     """1 for the deciding players, (n_players,)."""
     found = np.zeros(N_IMAGE + N_TEXT)
-    found[[*CELLS, *(N_IMAGE + w for w in WORDS)]] = 1.0
+    found[list(members)] = 1.0
     return found
 
 

@@ -11,31 +11,51 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from toolkit.audit.metrics.controls import kept_share
-from toolkit.audit.metrics.study import SETTINGS, values
+from toolkit.audit.metrics.controls import gap_between, kept_share
+from toolkit.audit.metrics.study import FILLS, FLOOR, values
 from toolkit.audit.metrics.validity_panel import JudgedEntry, judge
 from toolkit.stats.estimates import paired_test
 
-N_RESAMPLES = 1000
+N_RESAMPLES, FEW = 1000, 30
+"""Of a bootstrap; below so many samples its interval is corrected."""
 
 Floats = NDArray[np.float64]
 
 
 def interval(statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of a statistic of sample indices; NaN where it cannot be computed."""
+    """95 % bootstrap interval of a statistic of sample indices; NaN where it cannot be computed.
+
+    Below 30 samples it is bias-corrected and accelerated (BCa), and it never leaves out the statistic itself.
+
+    Reference: Efron, Better bootstrap confidence intervals, 1987.
+    """
     rng = np.random.default_rng(seed)
     drawn = np.array([statistic(rng.integers(n, size=n)) for _ in range(N_RESAMPLES)]) if n > 1 else np.array([])
     drawn = drawn[np.isfinite(drawn)]
     if drawn.size < N_RESAMPLES // 2:
         return math.nan, math.nan
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return low, high
+    value, levels = statistic(np.arange(n)), np.array([0.025, 0.975])
+    if n < FEW:
+        levels = _corrected(levels, drawn, value, np.array([statistic(np.delete(np.arange(n), i)) for i in range(n)]))
+    low, high = np.quantile(drawn, levels).tolist()
+    return min(low, value), max(high, value)
+
+
+def _corrected(levels: Floats, drawn: Floats, value: float, without: Floats) -> Floats:
+    """The levels of a BCa interval, from the resamples and the statistic without each sample in turn."""
+    below = (np.mean(drawn < value) + np.mean(drawn <= value)) / 2  # ties of a rank statistic count half
+    shift = stats.norm.ppf(np.clip(below, 1 / drawn.size, 1 - 1 / drawn.size))
+    away = np.mean(without) - without
+    scale = 6 * float(np.sum(away**2)) ** 1.5
+    speed = float(np.sum(away**3)) / scale if scale > 0 else 0.0
+    z = shift + stats.norm.ppf(levels)
+    return np.asarray(stats.norm.cdf(shift + z / (1 - speed * z)), dtype=np.float64)
 
 
 def _paired(table: pd.DataFrame, metric: str, kinds: Sequence[str], part: str = "controls") -> list[Floats]:
-    """Values of several explainers on the samples that all of them scored."""
+    """Values of several explainers on the samples that all of them scored; means over an explainer's several maps."""
     rows = table[(table["metric"] == metric) & (table["part"] == part) & table["explainer"].isin(kinds)]
-    wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="first").dropna()
+    wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="mean").dropna()
     return [wide[kind].to_numpy(dtype=np.float64) if kind in wide else np.empty(0) for kind in kinds]
 
 
@@ -46,59 +66,75 @@ def one_sided_p(first: Floats, second: Floats) -> float:
     return float(stats.wilcoxon(moved, alternative="greater").pvalue) if moved.size else 1.0
 
 
-def interval_of_p(differences: Sequence[Floats], *, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the larger of several one-sided p-values on the same samples.
+def controls_entry(table: pd.DataFrame, metric: str, model: str, part: str = "controls") -> JudgedEntry:
+    """Oracle > random > anti-oracle on one model."""
+    check = "controls" if part == "controls" else "redundant controls"
+    found = _paired(table, metric, ("oracle", "random", "anti-oracle"), part)
+    n = found[0].size
+    if n < 2:
+        return judge(metric, check, model, math.nan, math.nan, math.nan, n, "no scored samples")
 
-    Resamples are tested by the normal approximation, all at once; one where all differences are 0 has p = 1. NaN below
-    51 samples, where the test itself is exact and the rule does not judge.
-    """
-    n = differences[0].size
-    if n <= 50:
-        return math.nan, math.nan
-    index = np.random.default_rng(seed).integers(n, size=(N_RESAMPLES, n))
-    larger = np.zeros(N_RESAMPLES)
-    for difference in differences:
-        drawn = difference[index]
-        moved = (drawn != 0).any(axis=1)
-        p = np.ones(N_RESAMPLES)
-        if moved.any():
-            kept = stats.wilcoxon(drawn[moved], alternative="greater", method="asymptotic", axis=1, keepdims=True)
-            p[moved] = kept.pvalue[:, 0]
-        larger = np.maximum(larger, p)
-    low, high = np.quantile(larger, [0.025, 0.975]).tolist()
-    return low, high
+    def gap(index: NDArray[np.int64]) -> float:
+        oracle, random, anti = (float(f[index].mean()) for f in found)
+        return gap_between(oracle, random, anti)
 
-
-def controls_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
-    """Oracle > random > anti-oracle on one grounded model."""
-    oracle, random, anti = _paired(table, metric, ("oracle", "random", "anti-oracle"))
-    if oracle.size < 2:
-        return judge(metric, "controls", model, math.nan, math.nan, math.nan, oracle.size, "no scored samples")
-
-    p = max(one_sided_p(oracle, random), one_sided_p(random, anti))
-    low, high = interval_of_p((oracle - random, random - anti))
+    oracle, random, anti = found
     first, second = paired_test(oracle, random), paired_test(random, anti)
     note = (
         f"means {oracle.mean():+.3f}, {random.mean():+.3f}, {anti.mean():+.3f}; rank-biserial "
         f"{first.rank_biserial:+.2f} and {second.rank_biserial:+.2f}"
     )
-    return judge(metric, "controls", model, p, low, high, oracle.size, note)
+    return judge(metric, check, model, gap(np.arange(n)), *interval(gap, n), n, note)
+
+
+def scored_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
+    """Share of the control samples whose oracle has a score, with Wilson's interval."""
+    scored = np.isfinite(values(table, metric, "controls", "oracle"))
+    n = scored.size
+    if not n:
+        return judge(metric, "scored", model, math.nan, math.nan, math.nan, 0, "no samples")
+    ends = stats.binomtest(int(scored.sum()), n).proportion_ci(method="wilson")
+    share = float(scored.mean())
+    low, high = (1.0, 1.0) if share == 1 else (float(ends.low), float(ends.high))
+    return judge(metric, "scored", model, share, low, high, n)
+
+
+def tied_entry(table: pd.DataFrame, metric: str, model: str, kind: str, part: str) -> JudgedEntry:
+    """A map with ties against its mean over explicit orders, as a share of the size of oracle - random."""
+    check, subject = f"{kind} map", model if part == "controls" else f"{model}, redundant"
+    tied, ordered, oracle, random = _paired(table, metric, (kind, f"{kind}, ordered", "oracle", "random"), part)
+    n = tied.size
+    if n < 2:
+        return judge(metric, check, subject, math.nan, math.nan, math.nan, n, "no scored samples")
+    away = tied - ordered
+
+    def of(index: NDArray[np.int64]) -> float:
+        scale = abs(float((oracle[index] - random[index]).mean()))
+        return float(away[index].mean()) / scale if scale else math.nan
+
+    value = of(np.arange(n))
+    note = f"mean difference {away.mean():+.4f} ± {away.std(ddof=1) / math.sqrt(n):.4f}"
+    return judge(metric, check, subject, value, *interval(of, n), n, note)
 
 
 def halves_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
-    """What half-right maps keep on one grounded model."""
-    found = _paired(table, metric, ("words only", "cells only", "oracle", "anti-oracle"))
+    """What half-right maps keep on one grounded model, beyond what the steps leave them on a pure gate."""
+    kinds = ("words only", "cells only", "oracle", "anti-oracle")
+    found = _paired(table, metric, kinds)
+    floors = table.loc[table["metric"] == FLOOR, "value"].to_numpy(dtype=np.float64)
+    floor = float(np.nanmean(floors)) if np.isfinite(floors).any() else 0.0
     n = found[0].size
     if n < 2:
         return judge(metric, "half right, models", model, math.nan, math.nan, math.nan, n, "no scored samples")
 
     def kept(index: NDArray[np.int64]) -> float:
         words, cells, oracle, anti = (f[index].tolist() for f in found)
-        return kept_share(words, cells, oracle, anti)
+        return kept_share(words, cells, oracle, anti) - floor
 
     low, high = interval(kept, n)
     words, cells, oracle, anti = (float(f.mean()) for f in found)
     note = f"means: words only {words:+.3f}, cells only {cells:+.3f}, oracle {oracle:+.3f}, anti-oracle {anti:+.3f}"
+    note += f"; the steps leave {floor:.3f}"
     return judge(metric, "half right, models", model, kept(np.arange(n)), low, high, n, note)
 
 
@@ -183,9 +219,9 @@ def _agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float, float, int
 def agreement_entries(table: pd.DataFrame, metric: str, model: str) -> list[JudgedEntry]:
     """Rank agreement over baselines, steps, granularity, and over random halves of the samples."""
     wanted = {
-        "baselines": ("default", *SETTINGS[:2]),
-        "steps": ("default", *SETTINGS[2:4]),
-        "granularity": ("default", SETTINGS[4]),
+        "fills": ("default", *FILLS),
+        "steps": ("default", "K 5", "K 20"),
+        "granularity": ("default", "3 x 3 cells"),
     }
     entries = []
     for check, settings in wanted.items():
@@ -222,7 +258,13 @@ def model_entries(tables: dict[str, pd.DataFrame], pairs: dict[str, str], metric
             if grounded not in tables:
                 continue
             table = tables[grounded]
-            entries += [controls_entry(table, metric, grounded), halves_entry(table, metric, grounded)]
+            entries += [controls_entry(table, metric, grounded), scored_entry(table, metric, grounded)]
+            entries += [controls_entry(table, metric, grounded, "redundant"), halves_entry(table, metric, grounded)]
+            entries += [
+                tied_entry(table, metric, grounded, kind, part)
+                for kind in ("constant", "image-only")
+                for part in ("controls", "redundant")
+            ]
             entries += [weights_entry(table, metric, grounded), *agreement_entries(table, metric, grounded)]
             if biased in tables:
                 entries.append(twins_entry(table, tables[biased], metric, f"{grounded} / {biased}"))

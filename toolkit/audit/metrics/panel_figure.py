@@ -12,20 +12,22 @@ from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.reporting.plots.drawing import Drawing
 from toolkit.reporting.plots.style import PALETTE, new_figure, styled
 
-PASS, FAIL, MIXED, EMPTY = PALETTE[0], PALETTE[1], PALETTE[5], "#f1f3f5"
+PASS, FAIL, MIXED = PALETTE[0], PALETTE[1], PALETTE[5]
+EMPTY, UNDECIDED = "#f1f3f5", "#c3c9d0"
 
 
 def draw_panel(panel: ValidityPanel) -> Drawing:
-    """Share of passed entries per rule and metric; blue passes everything, red nothing, grey was not judged."""
+    """Share of passed entries per rule and metric; blue passes everything, red nothing, grey is undecided."""
     metrics = panel.metrics
     with styled():
         figure = new_figure(2.6 + 1.15 * len(metrics), 0.9 + 0.3 * len(RULES))
         axes = figure.add_subplot()
         shares = panel.summary().loc[[rule.check for rule in RULES], list(metrics)].astype(str)
         sns.heatmap(
-            shares.map(_kind), annot=shares.map(_word), fmt="", ax=axes, cbar=False, linewidths=2, vmin=0, vmax=3,
-            cmap=ListedColormap([EMPTY, PASS, FAIL, MIXED]), annot_kws={"fontsize": 8},
-            yticklabels=[rule.title for rule in RULES], xticklabels=[textwrap.fill(m, 14) for m in metrics],
+            shares.map(_kind), annot=shares.map(_word), fmt="", ax=axes, cbar=False, linewidths=2, vmin=0, vmax=4,
+            cmap=ListedColormap([EMPTY, PASS, FAIL, MIXED, UNDECIDED]), annot_kws={"fontsize": 8},
+            yticklabels=[rule.title + " (guard)" * rule.guard for rule in RULES],
+            xticklabels=[textwrap.fill(m, 14) for m in metrics],
         )  # fmt: skip
         axes.xaxis.tick_top()
         axes.tick_params(axis="x", labelsize=8, rotation=0)
@@ -38,11 +40,17 @@ def draw_panel(panel: ValidityPanel) -> Drawing:
 
 
 def _kind(share: str) -> int:
-    """Place in the colour map of a share such as ``"3/4"``."""
-    passed, _, judged = share.partition("/")
-    return 0 if not share else 1 if passed == judged else 2 if passed == "0" else 3
+    """Place in the colour map of a share such as ``"2/4 1?"``: not judged, all pass, none, some, else undecided."""
+    counts, _, unclear = share.partition(" ")
+    passed, _, judged = counts.partition("/")
+    if not share:
+        return 0
+    if passed == judged:
+        return 1
+    if int(passed) + int(unclear.rstrip("?") or 0) == int(judged):
+        return 4
+    return 2 if passed == "0" else 3
 
 
 def _word(share: str) -> str:
-    passed, _, judged = share.partition("/")
-    return "–" if not share else f"{'✓' if passed == judged else '✗'} {share}"
+    return f"{'–✓✗✗?'[_kind(share)]} {share}".rstrip()

@@ -16,6 +16,8 @@ from typing import Any
 
 import pandas as pd
 
+from toolkit.audit.metrics.rules import rule_of
+from toolkit.audit.metrics.validity_panel import TOO_FEW, share
 from toolkit.benchmark.run.run_environment import toolkit_version
 from toolkit.paths import data_dir, models_dir
 from toolkit.vlm.loading.integrity import SEAL, WEIGHTS
@@ -35,9 +37,9 @@ def weights() -> dict[str, str]:
     return found
 
 
-def measured() -> dict[str, Any]:
-    """What a run that begins now measures: the toolkit's version and the weights' checksums."""
-    return {"toolkit": toolkit_version(), "weights": weights()}
+def measured(models: Sequence[str]) -> dict[str, Any]:
+    """What a run that begins now measures: the toolkit's version and the checksums of these models' weights."""
+    return {"toolkit": toolkit_version(), "weights": {k: v for k, v in weights().items() if k in models}}
 
 
 def write_measured(folder: Path, what: Mapping[str, Any]) -> None:
@@ -54,25 +56,25 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
 
     Raises:
         FileNotFoundError: There is no panel in the folder, or nothing says which weights it is about.
-        ValueError: It lacks an embedded model, has entries that were not judged, for example for want of samples, or is
-            about other weights than those that are installed.
+        ValueError: It lacks a grounded model, has entries with too few samples, or is about other weights than those
+            that are installed.
     """
     for name in (_PANEL, _MEASURED):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder} has no {name}; give a folder that validate wrote, or run it again")
     panel, what = load(folder)
     known = weights()
-    changed = [name for name, digest in known.items() if what["weights"].get(name) != digest]
+    changed = [name for name, digest in what["weights"].items() if known.get(name) != digest]
     if changed:
         raise ValueError(f"since the panel in {folder} was measured, {', '.join(changed)} changed; run validate again")
     subjects = " ".join(map(str, panel["subject"]))
-    missing = [name for name in known if name.endswith("-grounded") and name not in subjects]
+    missing = [n for n in known if n.endswith("-grounded") and (n not in subjects or n not in what["weights"])]
     if missing:
         raise ValueError(f"the panel in {folder} does not judge {', '.join(missing)}; run validate without --models")
-    unjudged = panel[panel["passed"].isna() & panel["metric"].isin(METRICS)]
-    if len(unjudged):
-        checks = ", ".join(dict.fromkeys(unjudged["check"]))
-        raise ValueError(f"the panel in {folder} has entries without a verdict ({checks}); run validate in full")
+    few = panel[panel["reason"].astype(str).str.startswith(TOO_FEW) & panel["metric"].isin(METRICS)]
+    if len(few):
+        checks = ", ".join(dict.fromkeys(few["check"]))
+        raise ValueError(f"the panel in {folder} has entries with too few samples ({checks}); run validate in full")
     into = data_dir() / "validity" if into is None else into
     into.mkdir(parents=True, exist_ok=True)
     for name in (_PANEL, _MEASURED):
@@ -87,22 +89,20 @@ def load(folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def _verdict(entries: Sequence[Mapping[Hashable, Any]]) -> str:
-    """``4/4``, or the subjects that fail."""
-    judged = [entry for entry in entries if not pd.isna(entry["passed"])]
-    if not judged:
-        return "–"
-    failed = [_model(entry["subject"]) for entry in judged if not bool(entry["passed"])]
-    told = f"{len(judged) - len(failed)}/{len(judged)}"
+    """``2/4 1? (not llava)``: passed of judged, how many are undecided, and the subjects that fail."""
+    judged = [entry for entry in entries if isinstance(entry["verdict"], str)]
+    failed = [_model(entry["subject"]) for entry in judged if entry["verdict"] == "fail"]
+    told = share([entry["verdict"] for entry in judged]) or "–"
     return f"{told} (not {', '.join(failed)})" if failed and len(judged) > 1 else told
 
 
 def _model(subject: object) -> str:
     """``qwen2.5-vl`` of ``tiny-qwen2.5-vl-grounded``, and of a pair of twins."""
-    return str(subject).partition(" / ")[0].removeprefix("tiny-").removesuffix("-grounded")
+    return str(subject).partition(" / ")[0].removeprefix("tiny-").replace("-grounded", "")
 
 
-def _number(value: float, *, is_p: bool) -> str:
-    return "–" if math.isnan(value) else f"{value:.0e}" if is_p else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
 
 def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
@@ -118,10 +118,9 @@ def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
         for (metric, check), rows in panel[panel["metric"].isin(metrics)].groupby(["metric", "check"], sort=False)
     }
     lines = [START, "", f"| passed of judged | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
-    lines += [
-        f"| {check} | {' | '.join(_verdict(entries.get((metric, check), [])) for metric in metrics)} |"
-        for check in checks
-    ]
+    for check in checks:
+        verdicts = [_verdict(entries.get((metric, check), [])) for metric in metrics]
+        lines.append(f"| {check}{' (guard)' * rule_of(check).guard} | {' | '.join(verdicts)} |")
     shown = [check for check in ("controls", "half right, models", "twins", "random weights") if check in checks]
     lines += ["", f"| statistic | model | {' | '.join(metrics)} |", f"|---|---|{'---|' * len(metrics)}"]
     for check in shown:
@@ -129,8 +128,7 @@ def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
         told = f"{check}: {rows['statistic'].iloc[0]}"
         for subject in dict.fromkeys(rows["subject"]):
             values = rows[rows["subject"] == subject].set_index("metric")["value"]
-            is_p = "p-value" in told
-            numbers = [_number(float(values.get(metric, math.nan)), is_p=is_p) for metric in metrics]
+            numbers = [_number(float(values.get(metric, math.nan))) for metric in metrics]
             lines.append(f"| {told} | {_model(subject)} | {' | '.join(numbers)} |")
     return "\n".join([*lines, "", END])
 

@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from toolkit.audit.metrics.controls import control, localised
+from toolkit.audit.metrics.controls import control, half_right_floor, localised
+from toolkit.audit.metrics.fills import UNTRAINED
 from toolkit.audit.metrics.salience import SALIENCE, salience
+from toolkit.audit.metrics.two_player_macro import compare_with_exact
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.oracle import evidence as evidence_of
 from toolkit.games.attribution import Attribution
@@ -23,6 +25,7 @@ from toolkit.games.game import Game
 from toolkit.measuring import COLUMNS, Row, attributions_of, reason_of, rows_of, sample_columns
 from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.metrics import Metric
+from toolkit.synergy.ordering import reference_orderings
 from toolkit.synergy.score import Score
 from toolkit.vlm.protocol import VLM
 
@@ -32,8 +35,12 @@ EXPLAINERS = (
 )  # fmt: skip
 """The paper's eight explainers and its floor: the nine that are ranked."""
 
-SETTINGS = ("baseline mean", "baseline noise", "K 5", "K 20", "3 x 3 cells")
+FILLS = tuple(f"baseline {name}" for name in UNTRAINED)
+SETTINGS = (*FILLS, "K 5", "K 20", "3 x 3 cells")
 """What is varied, one at a time, against blur, K = 10 and the model's own cells."""
+
+N_ORDERS, FLOOR = 8, "half-right floor"
+"""Orders of what a map ties, which it is compared with; what F_syn's steps leave half-right maps."""
 
 Step: TypeAlias = Callable[[str], None]
 
@@ -44,42 +51,54 @@ class StudySize:
 
     Attributes:
         controls: Samples with localised evidence for oracle, random and anti-oracle.
-        halves: Of these, how many also judge the half-right maps.
+        halves: Of these, how many also judge the half-right maps and the maps with ties.
         weights: Of these, how many are asked again with shuffled weights.
+        redundant: Samples of everyday objects, redundant by construction, for the same three controls.
         ranking: Samples for the nine ranked explainers.
         settings: Of these, how many are ranked again under every other setting.
         diagnosis: Samples per dataset for the redundancy report.
-        surrogate: Samples for the exact interaction index.
+        surrogate: Of the ranked samples, how many are asked for the exact interaction index.
         flaws: Samples for the ablation of flaws, on the grounded models.
         steps: K.
         datasets: Which datasets take turns.
         explainers: Names of the ranked explainers.
     """
 
-    controls: int = 200
-    halves: int = 40
-    weights: int = 20
+    controls: int = 80
+    halves: int = 20
+    weights: int = 15
+    redundant: int = 20
     ranking: int = 20
     settings: int = 10
-    diagnosis: int = 40
-    surrogate: int = 2
-    flaws: int = 5
+    diagnosis: int = 30
+    surrogate: int = 20
+    flaws: int = 3
     steps: int = 10
     datasets: tuple[str, ...] = ("scenes-existence", "scenes-choice")
     explainers: tuple[str, ...] = EXPLAINERS
 
     def scaled(self, controls: int) -> StudySize:
-        """The same plan for another number of control samples; below 200 all parts shrink with it."""
+        """The same plan for another number of control samples; below the plan's all parts shrink with it."""
         share = min(1.0, controls / self.controls)
-        least = {"halves": 2, "weights": 2, "ranking": 4, "settings": 2, "diagnosis": 8, "surrogate": 2, "flaws": 2}
+        least = {
+            "halves": 2,
+            "weights": 2,
+            "redundant": 2,
+            "ranking": 4,
+            "settings": 2,
+            "diagnosis": 8,
+            "surrogate": 2,
+            "flaws": 2,
+        }
         sizes = {name: max(floor, round(share * getattr(self, name))) for name, floor in least.items()}
         return replace(self, controls=controls, **sizes)
 
     def for_biased(self) -> StudySize:
         """What a biased twin is asked: enough for the twin rule and for its own rankings, under the default setting."""
         return replace(
-            self, controls=min(self.controls, 60), ranking=min(self.ranking, 12), halves=0, weights=0, settings=0
-        )
+            self, controls=min(self.controls, 36), ranking=min(self.ranking, 10), halves=0, weights=0, redundant=0,
+            settings=0, surrogate=0, flaws=0,
+        )  # fmt: skip
 
 
 def _rows(
@@ -106,27 +125,56 @@ def eligible(vlm: VLM, samples: Sequence[Sample], n: int) -> list[Sample]:
 
 
 def study_controls(
-    vlm: VLM, samples: Sequence[Sample], metrics: Sequence[str | Metric], plan: StudySize, step: Step
-) -> list[Row]:
-    """Oracle, random, anti-oracle, and on the first samples the half-right maps."""
+    vlm: VLM, samples: Sequence[Sample], metrics: Sequence[str | Metric], plan: StudySize, step: Step,
+    part: str = "controls",
+) -> list[Row]:  # fmt: skip
+    """Oracle, random, anti-oracle, and on the first samples the half-right maps and those with ties."""
     rows: list[Row] = []
     for number, sample in enumerate(eligible(vlm, samples, plan.controls)):
-        kinds = ["oracle", "random", "anti-oracle", *(("words only", "cells only") if number < plan.halves else ())]
+        more = number < plan.halves
+        kinds = ["oracle", "random", "anti-oracle"]
+        kinds += ["words only", "cells only", "constant", "image-only"] if more else []
         attributions = controls_of(vlm, sample, kinds, seed=number)
+        attributions += _orders(attributions[-2:]) if more else []
         scores = evaluate_all(vlm.game(sample), attributions, plan.steps, metrics=metrics)
-        rows += _rows(vlm, sample, "controls", "default", attributions, scores, number)
-        step(f"{vlm.name}: controls")
+        rows += _rows(vlm, sample, part, "default", attributions, scores, number)
+        if more and part == "controls":
+            known = evidence_of(vlm, sample)
+            floor = half_right_floor(known, vlm.players(sample), plan.steps)
+            rows.append(sample_columns(vlm, sample) | {"part": "floor", "metric": FLOOR, "value": floor})
+        step(f"{vlm.name}: {part}")
     return rows
+
+
+def _orders(tied: Sequence[Attribution]) -> list[Attribution]:
+    """For each map with ties, maps that break them at random: those of a constant map are the reference orderings."""
+    found = []
+    for one in tied:
+        for draw in reference_orderings(one.players, N_ORDERS, 0, target=one.target):
+            of_words = np.where(one.players.of("text"), draw.scores, 0.0)
+            scores = draw.scores if one.explainer == "constant" else one.scores * one.players.n + of_words
+            found.append(Attribution(scores, one.players, f"{one.explainer}, ordered", one.target))
+    return found
+
+
+def study_redundant(
+    vlm: VLM, samples: Sequence[Sample], metrics: Sequence[str | Metric], plan: StudySize, step: Step
+) -> list[Row]:
+    """The same controls on samples that are redundant by construction."""
+    redundant = [sample for sample in samples if sample.truth is not None and sample.truth.gate == "redundancy"]
+    size = replace(plan, controls=plan.redundant, halves=plan.redundant)
+    return study_controls(vlm, redundant, metrics, size, step, "redundant")
 
 
 def study_explainers(
     vlm: VLM, samples: Sequence[Sample], metrics: Sequence[str | Metric], plan: StudySize, step: Step
-) -> list[Row]:
+) -> tuple[list[Row], list[Row]]:
     """The ranked explainers under the default setting, and on the first samples under every other one.
 
-    Beside the metrics, each map's correlation with visual salience.
+    Beside the metrics, each map's correlation with visual salience; then the rows of the exact index of the same maps.
     """
     rows: list[Row] = []
+    exact: list[Row] = []
     for number, sample in enumerate(samples[: plan.ranking]):
         target = vlm.answer(sample).text
         tried = attributions_of(vlm, sample, plan.explainers, target=target, seeds=[number])
@@ -145,8 +193,10 @@ def study_explainers(
                 for attribution, by_metric in zip(judged, scores, strict=True):
                     by_metric[SALIENCE.name] = salience(vlm, sample, attribution)
             rows += _rows(vlm, sample, "explainers", setting, judged, scores, number)
+        if number < plan.surrogate:
+            exact += compare_with_exact(vlm.name, sample, vlm.game(sample), attributions, seed=number)
         step(f"{vlm.name}: explainers")
-    return rows
+    return rows, exact
 
 
 def _under(

@@ -17,28 +17,30 @@ import pandas as pd
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import CachedGame
-from toolkit.measuring import attributions_of
+from toolkit.games.game import Game
 from toolkit.stats.estimates import clustered_mean
 from toolkit.stats.spearman import spearman
 from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.synergy.macro_sii import macro_game_sii
-from toolkit.vlm.protocol import VLM
 
 PAPER_RHO = 0.92
 
 
+STEPS, N_BACKGROUND = 2, 6
+"""K of the curves that are compared, whose one interior point is k = 1/2; background players of the exact index."""
+
+
 def compare_with_exact(
-    model: str, sample: Sample, game: CachedGame, attributions: Sequence[Attribution], *,
-    steps: int, n_background: int, seed: int | Sequence[int],
+    model: str, sample: Sample, game: Game, attributions: Sequence[Attribution], *,
+    steps: int = STEPS, n_background: int = N_BACKGROUND, seed: int | Sequence[int],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """F_syn's curve and the exact index of one sample's attributions: one row per attribution and k, with their costs.
 
-    All attributions see the same random background.
+    All attributions see the same random background, and both numbers the same order of tied players.
     """
     rows: list[dict[str, Any]] = []
     for attribution in attributions:
-        cheap = synergistic_faithfulness(game, attribution, steps)
+        cheap = synergistic_faithfulness(game, attribution, steps, tie_seeds=(0,))
         exact = macro_game_sii(game, attribution, steps, rng=np.random.default_rng(seed), n_background=n_background)
         for k, fast, slow in zip(cheap.fractions, cheap.curve, exact.curve, strict=True):
             rows.append(
@@ -50,27 +52,6 @@ def compare_with_exact(
                 }
             )  # fmt: skip
     return rows
-
-
-def surrogate_rows(
-    vlm: VLM,
-    samples: Sequence[Sample],
-    explainers: Sequence[str],
-    *,
-    steps: int = 5,
-    n_background: int = 6,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """F_syn's curve and the exact index at every k, one row per sample, explainer and k, with their costs."""
-    rows: list[dict[str, Any]] = []
-    for number, sample in enumerate(samples):
-        tried = attributions_of(vlm, sample, explainers, target=vlm.answer(sample).text, seeds=[number])
-        attributions = [one.attribution for one in tried if one.attribution is not None]
-        game = CachedGame(vlm.game(sample))
-        rows += compare_with_exact(
-            vlm.name, sample, game, attributions, steps=steps, n_background=n_background, seed=[seed, number]
-        )
-    return pd.DataFrame(rows)
 
 
 def surrogate_table(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
