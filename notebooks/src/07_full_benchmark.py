@@ -40,8 +40,8 @@ vlm = toolkit.load_vlm("tiny-llava-grounded")
 # ## 1 · What the paper ran (4 minutes)
 #
 # Three models, three datasets, eight explainers and a random floor. The toolkit has it as a preset, and a second
-# preset with what we would do: signed headline metric, converged integrals, three seeds for everything that is random,
-# 32 bits.
+# preset with what we would do: corrected headline metric, converged integrals, three seeds for everything that is
+# random, 32 bits.
 #
 # **Predict.** RePOPE, CV-Bench and MMStar together have 8,917 questions. How many coalitions must be scored?
 
@@ -52,8 +52,9 @@ totals = {spec.name: lesson.total_coalitions(spec) for spec in (paper, ours)}
 print(*(f"{name}: {total:,} coalitions" for name, total in totals.items()), sep="\n")
 
 # %% [markdown]
-# **Explain.** That is the number after planning: each coalition once. A naive loop would run 118 passes per sample and
-# explainer, 28 million for the paper's grid. On top come the explainers' own passes.
+# **Explain.** That is the number after planning, for the default metrics and maps without ties: each coalition once.
+# A naive loop would run 118 passes per sample and explainer, 28 million for the paper's grid. On top come the
+# explainers' own passes.
 #
 # ## 2 · The estimate comes first (11 minutes)
 #
@@ -209,7 +210,7 @@ status, panel.progress.value
 # ## Recap
 #
 # * The paper's grid scores 17,441,652 coalitions after planning; ours, with occlusion and three seeds for random
-#   methods, 27,072,012.
+#   methods, 27,072,012 for the default metrics. The corrected headline and maps with tied scores come on top.
 # * In 32 bits the 7B model needs 31.6 GiB, the 3B model 16.8 and the 2B model 10.5; in 16 bits half of it.
 # * Measure the speed on one sample, then multiply. With a fixed budget the number of samples gives way.
 # * Records on a disk that survives are all it takes to resume. The small run above wrote 6 records and ended with

@@ -45,7 +45,7 @@ class _KnownGame:
         image = covered(grid_regions(SIDE, SIDE), boxes)
         self.needed = np.concatenate([image > 0, np.isin(np.arange(len(words)), (3, 4))])
         rng = np.random.default_rng(zlib.crc32(sample.id.encode()))
-        self.wobble = 0.02 * rng.standard_normal(self.players.n) * {"blur": 1.0, "mean": 0.9, "noise": 1.1}[baseline]
+        self.wobble = 0.02 * rng.standard_normal(self.players.n) * {"blur": 1.0, "mean": 0.9}.get(baseline, 1.1)
         self.sign = 1 if target == sample.answer else -1
 
     def __call__(self, coalitions):

@@ -84,7 +84,8 @@ def test_the_recovered_view_of_noise_alone_is_zero_within_its_error():
         game = NoisyGame(SumOfUnanimityGames(players, {(): 0.5}), 0.2, seed)
         scores = np.random.default_rng(seed).random(26)
         found.append(synergy_gain(game, attribute(game, scores), n_random=4).recovered.value)
-    assert abs(np.mean(found)) <= 4 * np.std(found, ddof=1) / np.sqrt(80)
+    found = [value for value in found if np.isfinite(value)]  # those whose sign is not contradicted
+    assert abs(np.mean(found)) <= 4 * np.std(found, ddof=1) / np.sqrt(len(found))
 
 
 def test_the_share_is_the_gain_by_the_total_and_empty_without_one():
@@ -137,14 +138,14 @@ def test_several_attributions_share_the_random_orderings():
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 4), st.integers(1, 5))
 def test_every_point_of_the_surface_is_an_interaction_index(seed, n_image, n_text, steps):
     game, attribution = random_case(seed, n_image, n_text)
-    surface = synergy_surface(game, attribution, steps)
+    surface = synergy_surface(game, attribution, steps, tie_seeds=(0,))
     image = top_coalitions(attribution, "image", curve_fractions(steps))
     text = top_coalitions(attribution, "text", curve_fractions(steps))
     for i in range(steps + 1):
         for j in range(steps + 1):
             index = shapley_interaction_index(game, image[i], text[j]).value
             assert abs(surface.mean[i, j] - index) <= TOLERANCE
-    line = synergistic_faithfulness(game, attribution, steps)
+    line = synergistic_faithfulness(game, attribution, steps, tie_seeds=(0,))
     assert np.abs(surface.diagonal - line.curve).max() <= TOLERANCE
     assert np.abs(np.diagonal(surface.insertion) - line.insertion).max() <= TOLERANCE
     assert np.abs(np.diagonal(surface.deletion) - line.deletion).max() <= TOLERANCE

@@ -14,6 +14,7 @@ from toolkit.synergy.ordering import (
     curve_fractions,
     random_attributions,
     score_order,
+    tie_breaks,
     top_coalitions,
     top_counts,
 )
@@ -55,7 +56,7 @@ def test_the_largest_score_comes_first_and_the_sign_counts():
     assert top_coalitions(attribution, "text", [0.5]).tolist() == [[False] * 5 + [True]]
 
 
-def test_ties_do_not_fall_in_index_order_and_depend_on_the_seed_only():
+def test_ties_do_not_fall_in_index_order_and_are_repeated_by_their_seed():
     flat = explained(np.zeros(40), 36, 4)
     half = [top_coalitions(flat, "image", [0.5], tie_seed=seed)[0] for seed in range(40)]
     raster = np.arange(40) < 18
@@ -64,6 +65,28 @@ def test_ties_do_not_fall_in_index_order_and_depend_on_the_seed_only():
     assert len({top.tobytes() for top in half}) == 40
     often = np.mean(half, axis=0)[:36]
     assert abs(often - 0.5).max() < 4 * 0.5 / np.sqrt(40), "every cell is in the top half about half of the time"
+
+
+def test_another_question_breaks_its_ties_by_other_orders():
+    ones = [Players.make(tuple("abcdefgh"), ("is", colour, "there", "a", "ball", "?")) for colour in ("red", "blue")]
+    flat = [Attribution(np.zeros(14), players, "test", "") for players in ones]
+    for modality in ("image", "text"):
+        first, second = (
+            [top_coalitions(a, modality, [0.5], tie_seed=seed).tobytes() for seed in range(8)] for a in flat
+        )
+        assert first != second
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_orders", "of_cells"),
+    [([1, 2, 3, 4], 1, 1), ([1, 1, 3, 4], 4, 4), ([1, 2, 3, 3], 16, 4), ([0, 0, 0, 0], 16, 4)],
+)
+def test_tied_words_are_ordered_sixteen_times_and_tied_cells_four_times(scores, n_orders, of_cells):
+    attribution = explained(scores, 2, 2)
+    orders = tie_breaks(attribution)
+    assert (len(set(orders)), len({image for image, _ in orders})) == (n_orders, of_cells)
+    assert tie_breaks(attribution, (5, 7)) == [(5, 5), (7, 7)]
+    assert len(tie_breaks(explained([1, 1, 3, 4], 2, 2), modalities=("text",))) == 1
 
 
 def test_ties_are_broken_within_equal_scores_only():

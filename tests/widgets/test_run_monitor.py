@@ -48,7 +48,7 @@ def test_the_plan_counts_records_and_coalitions(spec):
     assert coalitions_per_sample(spec) == 76 + 2 * 72
     rows = dict(cost_rows(spec))
     assert rows["records"] == "6"
-    assert "440" in rows["coalitions to score in all, at most"]
+    assert "440" in rows["the same in all, where no scores are tied"]
     assert planned_records(spec.model_copy(update={"samples": None})) is None
 
 

@@ -92,6 +92,9 @@ def speed(vlm: VLM, sample: Sample, *, n: int = 64, seed: int = 0) -> float:
 
 
 def total_coalitions(spec: BenchmarkSpec) -> int:
-    """Coalitions that a run scores at most, over all models and datasets; explainers' own passes come on top."""
+    """Coalitions that the default metrics score, over all models and datasets, where no scores are tied.
+
+    Other metrics and explainers' own passes come on top.
+    """
     samples = sum(spec.samples if spec.samples is not None else SIZES[dataset] for dataset in spec.datasets)
     return samples * len(spec.models) * coalitions_per_sample(spec)

@@ -37,7 +37,10 @@ def command_line(spec: Path) -> list[str]:
 
 
 def coalitions_per_sample(spec: BenchmarkSpec) -> int:
-    """Distinct coalitions of the default metrics per model and sample: 8 K - 4, and 8 (K - 1) per further run."""
+    """Distinct coalitions of the default metrics per model and sample: 8 K - 4, and 8 (K - 1) per further run.
+
+    Of maps without tied scores: ties are averaged over several orders, which cost more.
+    """
     return 8 * spec.steps - 4 + (len(jobs_of(spec)) - 1) * 8 * (spec.steps - 1)
 
 
@@ -60,8 +63,8 @@ def cost_rows(spec: BenchmarkSpec) -> list[tuple[str, str]]:
         ("samples per dataset", "all" if spec.samples is None else str(spec.samples)),
         ("explainer runs per sample, seeds included", str(len(jobs_of(spec)))),
         ("records", "as many as the datasets hold" if records is None else f"{records:,}"),
-        ("coalitions to score per model and sample, at most", f"{per_sample:,}"),
-        ("coalitions to score in all, at most", "depends on the datasets" if total is None else f"{total:,}"),
+        ("coalitions of the default metrics per model and sample", f"{per_sample:,}"),
+        ("the same in all, where no scores are tied", "depends on the datasets" if total is None else f"{total:,}"),
         ("folder", str(folder_of(spec))),
     ]
 

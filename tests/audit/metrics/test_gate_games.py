@@ -48,17 +48,18 @@ cases = st.builds(drawn, st.integers(0, 10**6), st.integers(1, 5), st.integers(1
 
 @settings(max_examples=60, deadline=None)
 @given(cases, st.integers(2, 11), st.lists(st.floats(-5, 5), min_size=4, max_size=4))
-def test_the_gain_does_not_contain_the_four_corners_and_the_sign_is_made_of_nothing_else(case, steps, moves):
-    """So with independent noise sign and gain are independent: the mean of their product is 0 without a signal, and
-    (2 P(right sign) - 1) times the score with one."""
+def test_the_four_corners_decide_whether_a_sample_is_scored_and_never_what_it_scores(case, steps, moves):
+    """Neither the gain nor the sign inside contains one: a corner can contradict the sign, and no more."""
     game, attribution = case
     moved = WithCorners(game, moves)
     for score in (synergy_gain, recovered_synergy):
         plain, other = (score(g, attribution, steps, n_random=4) for g in (game, moved))
-        sign = np.sign(plain.total) * np.sign(other.total) if score is recovered_synergy else 1.0
-        if sign:
-            assert other.value == pytest.approx(sign * plain.value, abs=1e-10)
-        assert other.total == pytest.approx(plain.total + moves[0] - moves[1] - moves[2] + moves[3], abs=1e-10)
+        if plain.reason is None and other.reason is None:
+            assert other.value == pytest.approx(plain.value, abs=1e-10)
+        totals = plain.interaction.total, other.interaction.total
+        assert totals[1] == pytest.approx(totals[0] + moves[0] - moves[1] - moves[2] + moves[3], abs=1e-10)
+        if game.players.n_image > 2:
+            assert other.interaction.inside == pytest.approx(plain.interaction.inside, abs=1e-10)
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from toolkit.audit.metrics.controls import CONTROLS, control, kept_share, localised
+from toolkit.audit.metrics.controls import CONTROLS, control, half_right_floor, kept_share, localised
 from toolkit.audit.metrics.rules import RULES, rule_of
 from toolkit.audit.metrics.validity_panel import ValidityPanel, judge
 from toolkit.games.game import Players
@@ -20,17 +21,33 @@ def test_rules_have_different_names_and_a_reason():
 
 
 @pytest.mark.parametrize(
-    ("check", "passing", "failing"),
+    ("check", "passing", "undecided", "failing"),
     [
-        ("gate AND", (0.5, 0.1, 0.9), (0.5, -0.1, 0.9)),
-        ("twins", (0.95, 0.9, 1.0), (0.949, 0.9, 1.0)),
-        ("controls", (1e-7, math.nan, math.nan), (1e-5, math.nan, math.nan)),
-        ("noise alone", (-2.9, -5, 0), (-3.1, -5, 0)),
+        ("gate AND", (0.5, 0.1, 0.9), (0.1, -0.1, 0.3), (-0.5, -0.9, -0.1)),
+        ("twins", (0.97, 0.96, 1.0), (0.97, 0.94, 1.0), (0.5, 0.4, 0.6)),
+        ("half right, models", (0.0, -0.04, 0.04), (0.0, -0.06, 0.06), (0.2, 0.1, 0.3)),
+        ("noise alone", (0.0, -0.1, 0.1), (0.15, 0.05, 0.25), (-0.5, -0.7, -0.3)),
     ],
 )
-def test_every_comparison_has_two_sides(check, passing, failing):
-    assert rule_of(check).judge(*passing)
-    assert not rule_of(check).judge(*failing)
+def test_a_rule_decides_where_the_whole_interval_lies_on_one_side(check, passing, undecided, failing):
+    found = [judge("m", check, "s", *numbers, 60).verdict for numbers in (passing, undecided, failing)]
+    assert found == ["pass", "undecided", "fail"]
+
+
+def test_an_exact_number_is_decided_and_one_on_a_strict_bound_fails():
+    assert judge("m", "gate OR", "OR", 0.0, 0.0, 0.0, 1).verdict == "fail"
+    assert judge("m", "gate OR", "OR", 1e-9, 1e-9, 1e-9, 1).verdict == "pass"
+    assert judge("m", "parity of three", "XOR", -0.2, -0.2, -0.2, 1).verdict == "fail"
+
+
+def test_holm_takes_back_what_a_single_rule_would_decide():
+    """Two-sided p is .05 where the interval just reaches the bound; of two such entries neither is decided."""
+    just = (1.0, 0.01, 1.99)
+    one = judge("m", "gate AND", "AND", *just, 40)
+    assert one.verdict == "pass"
+    assert one.p == pytest.approx(2 * stats.norm.sf(1.959964 * 1 / 0.99))
+    both = ValidityPanel.of([one, judge("m", "gate OR", "OR", *just, 40), judge("n", "gate OR", "OR", *just, 40)])
+    assert [(e.metric, e.verdict) for e in both.entries] == [("m", "undecided"), ("m", "undecided"), ("n", "pass")]
 
 
 def test_controls_share_or_reverse_the_evidence():
@@ -39,6 +56,8 @@ def test_controls_share_or_reverse_the_evidence():
     assert scores["anti-oracle"].tolist() == (-EVIDENCE).tolist()
     assert scores["words only"].tolist() == [0, -1, 0, 1, 0]
     assert scores["cells only"].tolist() == [0, 1, 0, -1, 0]
+    assert scores["image-only"].tolist() == [0, 1, 0, 0, 0]
+    assert not scores["constant"].any()
     assert sorted(scores["random"].tolist()) == [0, 1, 2, 3, 4]
     assert control("random", EVIDENCE, PLAYERS, "yes", seed=1).scores.tolist() != scores["random"].tolist()
     with pytest.raises(ValueError, match="unknown control"):
@@ -59,18 +78,27 @@ def test_kept_share():
     assert math.isnan(kept_share([0.0], [0.0], [1.0], [1.0]))
 
 
+@pytest.mark.parametrize(("n_words", "deciding", "floor"), [(6, 1, 0.0), (6, 2, 1 / 16), (8, 3, 0.1), (10, 4, 0.1)])
+def test_the_floor_of_half_right_maps_is_what_the_steps_leave(n_words, deciding, floor):
+    """A perfect AND gate keeps so much at K = 10: no score on this curve can do less."""
+    known = np.zeros(36 + n_words)
+    known[[5, 9, *range(36, 36 + deciding)]] = 1.0
+    players = Players.make(tuple(f"c{i}" for i in range(36)), tuple(f"w{i}" for i in range(n_words)))
+    assert half_right_floor(known, players, 10) == pytest.approx(floor, abs=1e-12)
+
+
 def test_a_cell_without_a_number_or_with_few_samples_has_no_verdict():
-    few = judge("m", "controls", "model", 1e-9, math.nan, math.nan, 100)
-    assert few.passed is None
-    assert "needs 200 samples" in (few.reason or "")
+    few = judge("m", "controls", "model", 0.5, 0.4, 0.6, 59)
+    assert (few.passed, few.verdict) == (None, None)
+    assert "needs 60 samples" in (few.reason or "")
     nothing = judge("m", "twins", "pair", math.nan, math.nan, math.nan, 60)
     assert nothing.passed is None
     assert nothing.reason == "no number"
 
 
 def test_a_verdict_is_a_plain_bool_whatever_the_numbers_are():
-    low = np.float64(-0.1)
-    cell = judge("m", "gate OR", "OR", np.float64(0.1), low, np.float64(0.3), 40)
+    low = np.float64(-0.3)
+    cell = judge("m", "gate OR", "OR", np.float64(-0.2), low, np.float64(-0.1), 40)
     assert cell.passed is False
     assert ValidityPanel.of([cell]).failed("m") == (cell,)
 
@@ -81,12 +109,13 @@ def test_panel_counts_only_what_was_judged():
             judge("m", "twins", "pair b", 0.5, 0.4, 0.6, 60),
             judge("m", "gate AND", "AND", 0.5, 0.4, 0.6, 40),
             judge("m", "twins", "pair a", 0.99, 0.98, 1.0, 60),
-            judge("m", "controls", "model", 1e-9, math.nan, math.nan, 10),
+            judge("m", "twins", "pair c", 0.96, 0.94, 1.0, 60),
+            judge("m", "controls", "model", 0.5, 0.4, 0.6, 10),
         ]
     )
-    assert [cell.check for cell in panel.entries] == ["gate AND", "controls", "twins", "twins"]
+    assert [cell.check for cell in panel.entries] == ["gate AND", "controls", "twins", "twins", "twins"]
     summary = panel.summary()["m"]
-    assert (summary["gate AND"], summary["twins"], summary["controls"]) == ("1/1", "1/2", "")
+    assert (summary["gate AND"], summary["twins"], summary["controls"]) == ("1/1", "1/3 1?", "")
     assert [cell.subject for cell in panel.failed("m")] == ["pair b"]
-    assert panel.verdict("m") == "m passes 2 of 3 entries; it fails: twins."
-    assert panel.table()["rule"].tolist()[0] == "low > 0"
+    assert panel.verdict("m") == "m passes 1 of 3 entries, 1 are undecided; it fails: twins."  # no guards
+    assert panel.table()["rule"].tolist()[0] == "value > 0"

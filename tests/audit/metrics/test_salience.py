@@ -6,7 +6,18 @@ import pytest
 from PIL import Image
 from support.fakes import SIDE, KnownVLM, known_sample
 
-from toolkit.audit.metrics.claims import BIAS_ONLY, GROUPS, NOT, REPRODUCED, UNKNOWN, salience_claim, unimodal_claims
+from toolkit.audit.metrics.claims import (
+    BIAS_ONLY,
+    GROUPS,
+    NOT,
+    REPRODUCED,
+    UNKNOWN,
+    Claim,
+    claims_table,
+    explainer_claims,
+    salience_claim,
+    unimodal_claims,
+)
 from toolkit.audit.metrics.salience import contrast, salience
 from toolkit.games.attribution import Attribution
 
@@ -64,7 +75,8 @@ def table_of(part, metric, by_explainer, n=30):
 def test_punished_means_that_the_oracle_lies_below_random():
     def claim(grounded, biased):
         tables = {GROUNDED: grounded, BIASED: biased}
-        return unimodal_claims({n: table_of("controls", "srg-image", t) for n, t in tables.items()}, ("srg-image",))[0]
+        found = unimodal_claims({n: table_of("controls", "srg-image", t) for n, t in tables.items()}, ("srg-image",))
+        return claims_table(found).iloc[0]
 
     fair, unfair = {"oracle": 0.5, "random": 0.1}, {"oracle": 0.0, "random": 0.1}
     assert claim(fair, fair).verdict == NOT
@@ -77,10 +89,36 @@ def test_punished_means_that_the_oracle_lies_below_random():
 def test_salience_must_beat_attention_and_random():
     def verdict(made, attention):
         values = dict.fromkeys(GROUPS["made for VLMs"], made) | dict.fromkeys(GROUPS["attention"], attention)
-        return salience_claim({GROUNDED: table_of("explainers", "salience", values | {"random": 0.0})})
+        found = salience_claim({GROUNDED: table_of("explainers", "salience", values | {"random": 0.0})})
+        return claims_table([found]).iloc[0]
 
     assert verdict(0.4, 0.1).verdict == REPRODUCED
     assert verdict(0.4, 0.4).verdict == NOT
     assert verdict(0.0, -0.3).verdict == NOT
     assert "made for VLMs +0.4" in verdict(0.4, 0.1).numbers
     assert salience_claim({}).verdict == UNKNOWN
+
+
+def test_no_better_than_random_needs_a_margin_and_samples():
+    """A p-value of at least .05 is no evidence: with few samples or a real advantage nothing is reproduced."""
+
+    def verdict(made, n):
+        maps = dict.fromkeys(GROUPS["attention"], 0.3) | dict.fromkeys(GROUPS["made for VLMs"], made) | {"random": 0.0}
+        ranked = table_of("explainers", "f-syn", maps, n).assign(setting="default")
+        controls = table_of("controls", "f-syn", {"oracle": 0.5, "random": 0.0})
+        return claims_table(explainer_claims({GROUNDED: pd.concat([ranked, controls])}, ("f-syn",)))["verdict"].tolist()
+
+    assert verdict(0.0, 40) == [REPRODUCED, REPRODUCED]
+    assert verdict(0.0, 5) == [NOT, NOT]
+    assert verdict(0.2, 40) == [REPRODUCED, NOT]
+
+
+def test_claims_that_are_tests_are_corrected_together():
+    tests = [Claim(str(i), UNKNOWN, "", "smaller", {GROUNDED: p}) for i, p in enumerate((0.04, 0.001))]
+    table = claims_table([*tests, Claim("2", REPRODUCED, "", "as it stands")])
+    assert table["verdict"].tolist() == [REPRODUCED] * 3  # .04 and .002
+    assert table["rule"].tolist()[1:] == [
+        "smaller, p below 0.05 after Holm's correction over the 2 tests of this table", "as it stands",
+    ]  # fmt: skip
+    tests.append(Claim("3", UNKNOWN, "", "smaller", {GROUNDED: 0.03}))
+    assert claims_table(tests)["verdict"].tolist() == [NOT, REPRODUCED, NOT]  # .06, .003, .06

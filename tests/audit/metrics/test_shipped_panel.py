@@ -7,20 +7,25 @@ import pandas as pd
 import pytest
 
 from toolkit.audit.metrics import shipped_panel as passes
-from toolkit.paths import models_dir
 
 PANEL = pd.DataFrame(
     [
-        ("a", "noise alone", "noise", 0.1, False, "mean"),
-        ("b", "noise alone", "noise", 0.0, True, "mean"),
-        ("a", "controls", "tiny-llava-grounded", 1e-20, True, "larger p-value"),
-        ("b", "controls", "tiny-llava-grounded", 0.2, False, "larger p-value"),
-        ("b", "controls", "tiny-internvl-grounded", 3e-9, True, "larger p-value"),
-        ("a", "twins", "tiny-llava-grounded / tiny-llava-biased", -0.0001, None, "AUROC"),
-        ("c", "twins", "tiny-llava-grounded / tiny-llava-biased", 0.7, True, "AUROC"),
+        ("a", "noise alone", "noise", 0.1, "fail", "mean", ""),
+        ("b", "noise alone", "noise", 0.0, "pass", "mean", ""),
+        ("a", "controls", "tiny-llava-grounded", 0.5, "pass", "gap", ""),
+        ("b", "controls", "tiny-llava-grounded", 0.2, "fail", "gap", ""),
+        ("b", "controls", "tiny-internvl-grounded", 0.1, "undecided", "gap", ""),
+        ("a", "twins", "tiny-llava-grounded / tiny-llava-biased", -0.0001, None, "AUROC", "the rule needs 30 samples"),
+        ("c", "twins", "tiny-llava-grounded / tiny-llava-biased", 0.7, "pass", "AUROC", ""),
     ],
-    columns=["metric", "check", "subject", "value", "passed", "statistic"],
-)
+    columns=["metric", "check", "subject", "value", "verdict", "statistic", "reason"],
+).assign(guard=lambda panel: panel["check"] == "controls")
+GROUNDED = [name for name in passes.weights() if name.endswith("grounded")]
+
+
+def written(folder, rows):
+    pd.DataFrame(rows, columns=PANEL.columns[:7]).to_csv(folder / "panel.csv", index=False)
+    passes.write_measured(folder, passes.measured(list(passes.weights())))
 
 
 def test_the_tables_count_what_passed_and_name_what_did_not():
@@ -30,53 +35,50 @@ def test_the_tables_count_what_passed_and_name_what_did_not():
         "| passed of judged | a | b |",
         "|---|---|---|",
         "| noise alone | 0/1 | 1/1 |",
-        "| controls | 1/1 | 1/2 (not llava) |",
+        "| controls (guard) | 1/1 | 0/2 1? (not llava) |",
         "| twins | – | – |",
         "| statistic | model | a | b |",
         "|---|---|---|---|",
-        "| controls: larger p-value | llava | 1e-20 | 2e-01 |",
-        "| controls: larger p-value | internvl | – | 3e-09 |",
+        "| controls: gap | llava | 0.500 | 0.200 |",
+        "| controls: gap | internvl | – | 0.100 |",
         "| twins: AUROC | llava | 0.000 | – |",
     ]
 
 
 def test_adopting_a_panel_keeps_the_checksums_of_the_weights(tmp_path):
-    grounded = [name for name in passes.weights() if name.endswith("grounded")]
-    rows = [("a", "controls", name, 0.5, True, "p") for name in grounded]
-    pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
-    passes.write_measured(tmp_path, passes.measured())
-    folder = passes.adopt(tmp_path, tmp_path / "kept" / "here")
-    panel, measured = passes.load(folder)
-    assert panel["subject"].tolist() == grounded
+    rows = [("a", "controls", name, 0.5, "pass", "gap", "") for name in GROUNDED]
+    written(tmp_path, rows)
+    panel, measured = passes.load(passes.adopt(tmp_path, tmp_path / "kept" / "here"))
+    assert panel["subject"].tolist() == GROUNDED
     assert measured["weights"] == passes.weights()
-    assert set(measured["weights"]) == {path.name for path in models_dir().iterdir()}
-    pd.DataFrame(rows[1:], columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
-    with pytest.raises(ValueError, match=f"does not judge {grounded[0]}; run validate without --models"):
+    assert set(passes.measured(GROUNDED[:1])["weights"]) == {GROUNDED[0]}  # of what was measured, not of all there is
+    written(tmp_path, rows[1:])
+    with pytest.raises(ValueError, match=f"does not judge {GROUNDED[0]}; run validate without --models"):
         passes.adopt(tmp_path, tmp_path / "kept")
 
 
 def test_a_panel_about_other_weights_is_not_adopted(tmp_path):
-    grounded = [name for name in passes.weights() if name.endswith("grounded")]
-    rows = [("a", "controls", name, 0.5, True, "p") for name in grounded]
-    pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
+    rows = [("a", "controls", name, 0.5, "pass", "gap", "") for name in GROUNDED]
+    pd.DataFrame(rows, columns=PANEL.columns[:7]).to_csv(tmp_path / "panel.csv", index=False)
     with pytest.raises(FileNotFoundError, match=r"measured\.json"):
         passes.adopt(tmp_path, tmp_path / "kept")
-    what = passes.measured()
-    what["weights"][grounded[1]] = "0" * 64
+    what = passes.measured(GROUNDED)
+    what["weights"][GROUNDED[1]] = "0" * 64
     passes.write_measured(tmp_path, what)
-    with pytest.raises(ValueError, match=f"{grounded[1]} changed; run validate again"):
+    with pytest.raises(ValueError, match=f"{GROUNDED[1]} changed; run validate again"):
         passes.adopt(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_panel_with_cells_that_were_not_judged_is_not_adopted(tmp_path):
-    grounded = [name for name in passes.weights() if name.endswith("grounded")]
-    rows = [("f-syn", "seeds", name, 0.5, None if name == grounded[1] else True, "tau") for name in grounded]
-    pd.DataFrame(rows, columns=PANEL.columns).to_csv(tmp_path / "panel.csv", index=False)
-    passes.write_measured(tmp_path, passes.measured())
-    with pytest.raises(ValueError, match=r"entries without a verdict \(seeds\); run validate in full"):
+def test_a_panel_with_too_few_samples_is_not_adopted_and_an_undecided_one_is(tmp_path):
+    few = "the rule needs 20 samples, there are 4"
+    rows = [("f-syn", "seeds", name, 0.5, "undecided", "tau", few if name == GROUNDED[1] else "") for name in GROUNDED]
+    written(tmp_path, rows)
+    with pytest.raises(ValueError, match=r"entries with too few samples \(seeds\); run validate in full"):
         passes.adopt(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+    written(tmp_path, [(*row[:-1], "") for row in rows])
+    assert passes.adopt(tmp_path, tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize(("words", "message"), [((), "usage: "), (("gone",), "error: ")])
@@ -91,7 +93,8 @@ def test_wrong_words_are_answered_in_one_line(words, message):
 def test_the_panel_was_measured_on_the_weights_that_ship():
     _, measured = passes.load()
     again = "run make validate, then python -m toolkit.audit.metrics.shipped_panel results/validity"
-    assert measured["weights"] == passes.weights(), again
+    assert measured["weights"].items() <= passes.weights().items(), again
+    assert {name for name in measured["weights"] if name.endswith("grounded")} == set(GROUNDED)
 
 
 def test_the_page_holds_the_measured_tables():

@@ -113,7 +113,8 @@ def test_an_explainer_that_would_refuse_or_does_not_say_is_named(monkeypatch):
 def test_presets_are_valid_and_say_what_they_are():
     specs = {name: preset(name) for name in PRESETS}
     assert specs["paper"].headline == "f-syn-paper"
-    assert specs["correct"].headline == "f-syn"
+    assert specs["correct"].headline == "synergy-surface-recovered"
+    assert {"f-syn", "f-syn-paper"} < set(specs["correct"].metrics)
     assert specs["paper"].options["integrated-gradients"] == {"first_steps": 5, "max_steps": 5}
     assert {"oracle", "random", "anti-oracle"} < set(specs["demo"].explainers)
     assert specs["correct"].options["integrated-gradients"] == {"max_steps": 1024}

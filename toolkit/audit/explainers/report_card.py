@@ -23,6 +23,7 @@ from toolkit.measuring import measure
 from toolkit.reporting.page import frame_table, page, table
 from toolkit.stats.rank_agreement import mean_and_error
 from toolkit.stats.verdict import CONTROLS, judge
+from toolkit.synergy.recovered import SURFACE_RECOVERED
 from toolkit.vlm.protocol import VLM
 
 BESIDE = ("oracle", "integrated-gradients", "occlusion", "attention-last", "random", "anti-oracle")
@@ -31,7 +32,8 @@ BESIDE = ("oracle", "integrated-gradients", "occlusion", "attention-last", "rand
 NEEDED = ("shape", "target", "nothing left behind", "every sample")
 """Checks without which there is nothing to measure, or no longer the model to measure it on."""
 
-METRICS = ("srg-image", "srg-text", "f-syn", "f-syn-paper")
+HEADLINE = SURFACE_RECOVERED.name
+METRICS = (HEADLINE, "f-syn", "f-syn-paper", "srg-image", "srg-text")
 
 _NOTES = {
     "checks": "What every explainer must keep, tried on one sample; the last one on all.",
@@ -42,7 +44,8 @@ _NOTES = {
     "twins": "Share of the attribution on the words, for a twin that looks and one that answers from the words. A "
     "positive shift says that the map moved to the words.",
     "sensitivity-n": "Correlation of summed scores with what removing random sets of players costs.",
-    "faithfulness": "Insertion minus deletion area (srg), signed and published synergistic faithfulness.",
+    "faithfulness": "Corrected score (0: as random orders; scored: share of samples whose interaction has one sign), "
+    "signed and published synergistic faithfulness, insertion minus deletion area (srg).",
     "plausibility": "Whether the highest score lies on the evidence, and IoU with it; chance is a random map's.",
     "cost": "Per sample, on this machine.",
 }
@@ -117,7 +120,9 @@ class ReportCard:
 
 
 def faithfulness(found: pd.DataFrame) -> pd.DataFrame:
-    """Mean metric by explainer: one row per explainer, ``<metric>`` and ``<metric>_se`` columns, ``n_samples``.
+    """Mean metric by explainer: ``<metric>`` and ``<metric>_se`` columns, ``n_samples``, and ``scored``, a share.
+
+    Sorted by the corrected score, which leaves samples out whose interaction has no sign.
 
     Args:
         found: What ``toolkit.measure`` returned.
@@ -127,17 +132,18 @@ def faithfulness(found: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, float | int | str] = {"explainer": str(name)}
         for metric in METRICS:
             values = own.loc[own["metric"] == metric, "value"].tolist()
-            row[metric], row[f"{metric}_se"], row["n_samples"] = mean_and_error(values)
+            row[metric], row[f"{metric}_se"], n = mean_and_error(values)
+            row |= {"scored": n / len(values)} if metric == HEADLINE else {"n_samples": n}
         rows.append(row)
-    return pd.DataFrame(rows).sort_values("f-syn", ascending=False, ignore_index=True)
+    return pd.DataFrame(rows).sort_values(HEADLINE, ascending=False, ignore_index=True)
 
 
 def judgement(name: str, found: pd.DataFrame) -> str:
-    """The verdict on one explainer by f-syn, from what ``toolkit.measure`` returned."""
-    own = found[found["metric"] == "f-syn"]
+    """The verdict on one explainer by the corrected score, from what ``toolkit.measure`` returned."""
+    own = found[found["metric"] == HEADLINE]
     table = own.pivot_table(index="image_id", columns="explainer", values="value", aggfunc="mean")
     judged = judge({str(each): table[each].to_numpy(float) for each in table.columns if each in (name, *CONTROLS)})
-    return f"By f-syn. {judged.sentence()}"
+    return f"By {HEADLINE}. {judged.sentence()}"
 
 
 def every_sample(explainer: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:

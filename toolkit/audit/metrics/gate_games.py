@@ -24,7 +24,7 @@ from toolkit.synergy.recovered import SURFACE_RECOVERED
 N_IMAGE, N_TEXT, CELLS, WORDS = 36, 6, (14, 21), (1, 3)
 """The embedded world's grid and a question of six words, with two cells and two words that decide."""
 
-STEPS, N_DRAWS, N_NOISE, NOISE_SD = 10, 100, 200, 0.2
+STEPS, N_DRAWS, N_NOISE, NOISE_SD = 10, 40, 100, 0.2
 SCORES = ("f-syn-paper", "f-syn", "f-syn-recovered", SURFACE_RECOVERED.name)
 START, END = "<!-- computed by python -m toolkit.audit.metrics.gate_games -->", "<!-- end of computed numbers -->"
 
@@ -119,32 +119,37 @@ def gate_table(metrics: Sequence[str] = SCORES, n_draws: int = N_DRAWS) -> pd.Da
         says that there is nothing to score.
     """
     rows = []
-    for name, make in GAMES.items():
+    every = {name: (make, evidence()) for name, make in GAMES.items()}
+    every |= {name: (make, evidence(members)) for name, (make, members) in UNTUNED.items()}
+    for name, (make, known) in every.items():
         game = CachedGame(make())
         total = total_interaction(game).value
         for metric in (METRICS[m] for m in metrics):
-            oracle, anti = (_score(metric, game, kind, 0) for kind in ("oracle", "anti-oracle"))
-            draws = np.array([_score(metric, game, "random", seed) for seed in range(1, n_draws + 1)])
+            oracle, anti = (_score(metric, game, kind, 0, known) for kind in ("oracle", "anti-oracle"))
+            draws = np.array([_score(metric, game, "random", seed, known) for seed in range(1, n_draws + 1)])
             error = float(draws.std(ddof=1) / np.sqrt(n_draws))
             rows.append((name, total, metric.spec.name, oracle, float(draws.mean()), error, anti))
     return pd.DataFrame(rows, columns=["game", "total", "score", "oracle", "random", "random_se", "anti"])
 
 
-def _score(metric: Metric, game: CachedGame, kind: str, seed: int) -> float:
-    return metric(game, control(kind, evidence(), game.players, "", seed=seed), STEPS).value
+def _score(metric: Metric, game: CachedGame, kind: str, seed: int, known: NDArray[np.float64]) -> float:
+    return metric(game, control(kind, known, game.players, "", seed=seed), STEPS).value
 
 
 def noise_table(metrics: Sequence[str] = SCORES) -> pd.DataFrame:
-    """Mean score of the oracle's order over games of independent noise: ``score, mean, se``."""
+    """Mean score of the oracle's order over games of independent noise: ``score, scored, mean, se``."""
     nothing = SumOfUnanimityGames(players(), {})
     values = np.array(
         [
-            [_score(METRICS[m], game, "oracle", 0) for m in metrics]
+            [_score(METRICS[m], game, "oracle", 0, evidence()) for m in metrics]
             for game in (CachedGame(NoisyGame(nothing, NOISE_SD, 20_000 + seed)) for seed in range(N_NOISE))
         ]
     )
-    errors = values.std(axis=0, ddof=1) / np.sqrt(N_NOISE)
-    return pd.DataFrame({"score": list(metrics), "mean": values.mean(axis=0), "se": errors})
+    scored = np.isfinite(values).sum(axis=0)
+    errors = np.nanstd(values, axis=0, ddof=1) / np.sqrt(scored)
+    return pd.DataFrame(
+        {"score": list(metrics), "scored": scored / N_NOISE, "mean": np.nanmean(values, axis=0), "se": errors}
+    )
 
 
 def random_level(m: int, n: int, *, n_image: int = N_IMAGE, n_text: int = N_TEXT, steps: int = STEPS) -> float:
@@ -189,10 +194,13 @@ def markdown() -> str:
         "",
         f"Noise of sd {NOISE_SD:g} alone, mean over {N_NOISE} games:",
         "",
-        "| score | mean ± standard error |",
+        "| score | scored | mean ± standard error |",
+        "|---|---|---|",
     ]
-    lines.append("|---|---|")
-    lines += [f"| {row['score']} | {_number(row['mean'])} ± {row['se']:.3f} |" for row in noise.to_dict("records")]
+    lines += [
+        f"| {row['score']} | {row['scored']:.0%} | {_number(row['mean'])} ± {row['se']:.3f} |"
+        for row in noise.to_dict("records")
+    ]
     lines += [
         "",
         "Mean of signed F_syn over all orderings, for a synergy of 1 among m cells and n words (large grids):",

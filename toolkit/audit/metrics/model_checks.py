@@ -170,19 +170,19 @@ def weights_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
         wide = source[source["metric"] == metric].pivot_table(index="sample", columns="explainer", values="value")
         gaps.append((wide["oracle"] - wide["random"]) if {"oracle", "random"} <= set(wide) else pd.Series(dtype=float))
         gaps[-1].name = part
-    both = pd.concat(gaps, axis=1).reindex(asked)
+    both = pd.concat(gaps, axis=1).reindex(asked).dropna(subset=["controls"])
     trained = both["controls"].to_numpy(dtype=np.float64)
     # A metric that scores nothing there, because nothing is joint, finds nothing.
     shuffled = both["weights"].fillna(0.0).to_numpy(dtype=np.float64)
-    n = int(np.isfinite(trained).sum())
+    n = len(trained)
 
     def left(index: NDArray[np.int64]) -> float:
-        scale = float(np.nanmean(trained[index])) if np.isfinite(trained[index]).any() else 0.0
+        scale = float(trained[index].mean())
         return float(shuffled[index].mean()) / scale if scale > 0 else math.nan
 
-    value = left(np.arange(len(trained))) if n else math.nan
-    low, high = interval(left, len(trained)) if n else (math.nan, math.nan)
-    note = f"gap {np.nanmean(trained):+.3f} before, {shuffled.mean():+.4f} after" if n else "no scored samples"
+    value = left(np.arange(n)) if n else math.nan
+    low, high = interval(left, n) if n else (math.nan, math.nan)
+    note = f"gap {trained.mean():+.3f} before, {shuffled.mean():+.4f} after" if n else "no scored samples"
     if n and math.isnan(value):
         note += "; no positive gap to compare with"
     return judge(metric, "random weights", model, value, low, high, n, note)

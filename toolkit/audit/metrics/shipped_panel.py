@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 
-from toolkit.audit.metrics.rules import rule_of
 from toolkit.audit.metrics.validity_panel import TOO_FEW, share
 from toolkit.benchmark.run.run_environment import toolkit_version
 from toolkit.paths import data_dir, models_dir
@@ -85,7 +84,10 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
 def load(folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A panel and what was measured; without a folder, those that travel with the toolkit."""
     folder = data_dir() / "validity" if folder is None else folder
-    return pd.read_csv(folder / _PANEL), json.loads((folder / _MEASURED).read_text(encoding="utf-8"))
+    panel, what = pd.read_csv(folder / _PANEL), json.loads((folder / _MEASURED).read_text(encoding="utf-8"))
+    if "verdict" not in panel:  # by the rules of the first version, which knew two verdicts
+        panel["verdict"] = panel["passed"].map({True: "pass", False: "fail"})
+    return panel, what
 
 
 def _verdict(entries: Sequence[Mapping[Hashable, Any]]) -> str:
@@ -102,6 +104,8 @@ def _model(subject: object) -> str:
 
 
 def _number(value: float) -> str:
+    if 0 < value < 5e-4:
+        return f"{value:.0e}"
     return "–" if math.isnan(value) else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
 
@@ -117,10 +121,18 @@ def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
         (metric, check): rows.to_dict("records")
         for (metric, check), rows in panel[panel["metric"].isin(metrics)].groupby(["metric", "check"], sort=False)
     }
-    lines = [START, "", f"| passed of judged | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    guards = set(panel.loc[panel["guard"], "check"]) if "guard" in panel else set()
+    first = ["", "Measured by the first version of the rules: two verdicts, no correction, no guards."]
+    lines = [
+        START,
+        *(first if "guard" not in panel else []),
+        "",
+        f"| passed of judged | {' | '.join(metrics)} |",
+        f"|---|{'---|' * len(metrics)}",
+    ]
     for check in checks:
         verdicts = [_verdict(entries.get((metric, check), [])) for metric in metrics]
-        lines.append(f"| {check}{' (guard)' * rule_of(check).guard} | {' | '.join(verdicts)} |")
+        lines.append(f"| {check}{' (guard)' * (check in guards)} | {' | '.join(verdicts)} |")
     shown = [check for check in ("controls", "half right, models", "twins", "random weights") if check in checks]
     lines += ["", f"| statistic | model | {' | '.join(metrics)} |", f"|---|---|{'---|' * len(metrics)}"]
     for check in shown:

@@ -25,6 +25,7 @@ from toolkit.reporting.plots import looks, tradeoff
 from toolkit.reporting.plots.curve_charts import curve_charts
 from toolkit.reporting.plots.run_overview import MARKS
 from toolkit.stats.verdict import places
+from toolkit.synergy.recovered import SURFACE_RECOVERED
 
 CURVES = (
     ("srg-image.insertion", "image inserted"), ("srg-image.deletion", "image deleted"),
@@ -96,6 +97,8 @@ def _board(data: ReportData, key: tuple[str, str], limits: tuple[float, float]) 
     board = data.board(*key, spec.headline)
     if not judged.may_rank:
         board = board.reindex(spec.explainers)
+    others = ("f-syn", "f-syn-paper") if spec.headline == SURFACE_RECOVERED.name else ()
+    beside = {name: data.board(*key, name)["mean"] for name in others if name in spec.metrics}
     place = board["rank"].rank(method="min")
     floor = float(board["mean"].get("random", math.nan))
     style, rows = looks(list(spec.explainers)), []
@@ -107,12 +110,12 @@ def _board(data: ReportData, key: tuple[str, str], limits: tuple[float, float]) 
                 number(place[name], 0) if judged.may_rank and math.isfinite(place[name]) else "",
                 text(name) + _missing(row), bar, number(row["mean"], sign=True),
                 f"{mark} {number(row['mean'] - floor, 2, sign=True)}", _interval(row["low"], row["high"]),
-                number(int(row["n_samples"])),
+                *(number(float(means[name]), 2, sign=True) for means in beside.values()), number(int(row["n_samples"])),
             ]
         )  # fmt: skip
     classes = {i: "control" for i, name in enumerate(board.index) if name in (*CONTROLS, "random")}
-    head = ["#", "explainer", "", text(spec.headline), "vs random", f"{spec.level:.0%} interval", "n"]
-    shown = table(head, rows, numeric=(0, *range(3, 7)), wide=(5,), classes=classes)
+    head = ["#", "explainer", "", text(spec.headline), "vs random", f"{spec.level:.0%} interval", *beside, "n"]
+    shown = table(head, rows, numeric=(0, *range(3, 7 + len(beside))), wide=(5,), classes=classes)
     refused = "" if judged.may_rank else " refused"
     title = f"{text(key[0])} · {text(key[1])}"
     return f'<div class="card{refused}"><h3>{title}</h3>{paragraph(text(judged.sentence()))}{shown}</div>'

@@ -9,6 +9,8 @@ from typing import Any
 from toolkit.benchmark.run.demo import demo_spec
 from toolkit.benchmark.run.spec import BenchmarkSpec, make_spec
 from toolkit.registry import Registry
+from toolkit.synergy.metrics import DEFAULT_METRICS
+from toolkit.synergy.recovered import SURFACE_RECOVERED
 
 MODELS = ("llava-hf/llava-1.5-7b-hf", "Qwen/Qwen2.5-VL-3B-Instruct", "OpenGVLab/InternVL3_5-2B-HF")
 DATASETS = ("repope", "cv-bench", "mmstar")
@@ -33,10 +35,11 @@ def paper_spec(**changes: Any) -> BenchmarkSpec:
 
 
 def correct_spec(**changes: Any) -> BenchmarkSpec:
-    """The same grid the way we measure: signed headline, converged integration, three seeds, float32."""
+    """The same grid the way we measure: corrected headline, converged integration, three seeds, float32."""
     fields: dict[str, Any] = {
         "name": "correct", "models": MODELS, "datasets": DATASETS, "explainers": (*EXPLAINERS, "occlusion"),
-        "samples": None, "seeds": (0, 1, 2), "steps": 10, "baseline": "blur", "headline": "f-syn", "dtype": "float32",
+        "samples": None, "seeds": (0, 1, 2), "steps": 10, "baseline": "blur", "dtype": "float32",
+        "metrics": (SURFACE_RECOVERED.name, *DEFAULT_METRICS), "headline": SURFACE_RECOVERED.name,
         "options": {"integrated-gradients": {"max_steps": 1024}}, "max_failed": 0.01,
     }  # fmt: skip
     return _changed(fields, changes)
