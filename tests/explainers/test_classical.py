@@ -13,8 +13,9 @@ from support.fakes import PAIRS, B, P, ToyVLM, a, b, c, first_order, shapley, to
 from toolkit.explainers import draws, explain, get_explainer
 from toolkit.explainers.integrated_gradients import IntegratedGradients, NotConvergedWarning
 from toolkit.explainers.internals.gradients import backward_bytes, check_fits, noisy
-from toolkit.explainers.oracle import covered
+from toolkit.explainers.oracle import covered, has_evidence, truth_of
 from toolkit.explainers.smoothgrad import SmoothGrad
+from toolkit.scenes import load
 
 
 def test_input_x_gradient_is_the_first_order_effect_on_log_p() -> None:
@@ -184,6 +185,16 @@ def test_oracle_marks_the_evidence_and_anti_oracle_is_its_negative() -> None:
 def test_oracle_without_truth_says_what_is_missing(method: str) -> None:
     with pytest.raises(ValueError, match="carries no ground truth"):
         explain(method, ToyVLM(), toy_sample(truth=False))
+
+
+def test_a_family_that_the_models_do_not_solve_is_no_ground_truth() -> None:
+    sample = load("scenes-mixed", n=2)[1]
+    assert sample.truth is not None
+    assert (sample.category, sample.truth.is_control) == ("neighbour", False)
+    assert not has_evidence(sample)
+    with pytest.raises(ValueError, match="family 'neighbour', which the embedded models answer too badly"):
+        truth_of(sample)
+    assert has_evidence(load("scenes-mixed", n=1)[0])
 
 
 def test_covered_counts_overlapping_boxes_once() -> None:

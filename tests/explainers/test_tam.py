@@ -31,15 +31,45 @@ def test_the_activation_is_the_answer_tokens_logit_at_each_image_token(family: s
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_context_is_the_real_prompt_without_image_tokens(family: str) -> None:
+def test_the_context_is_the_users_text_question_and_instruction(family: str) -> None:
     vlm = tiny_vlm(family)
-    box = vlm.white_box(tiny_sample(), target="yes")
-    image = set(box.image_positions.tolist())
-    expected = [int(token) for at, token in enumerate(vlm.view(tiny_sample()).prompt.ids) if at not in image]
-    assert list(stages(box, (6, 6)).context) == expected
-    words = [vlm.adapter.processor.tokenizer.convert_ids_to_tokens(i) for i in expected]
-    assert "circle" in words
-    assert "<assistant>" in words
+    sample = tiny_sample()
+    found = stages(vlm.white_box(sample, target="yes"), (6, 6)).context
+    words = [vlm.adapter.processor.tokenizer.convert_ids_to_tokens(i) for i in found]
+    assert words == [w for w in f"{sample.question} {sample.instruction}".split() if w != "yes"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_interference_is_that_of_the_authors_loop_written_anew(family: str) -> None:
+    """A re-derivation of their recursion over the user's tokens, one map after the other; no package has their code."""
+    vlm = tiny_vlm(family)
+    sample = tiny_sample()
+    box = vlm.white_box(sample, target="yes")
+    prompt = vlm.view(sample).prompt
+    hidden: list[torch.Tensor] = []
+    norm = anatomy(vlm.model).decoder.norm
+    with hooks([norm.register_forward_hook(lambda m, a, out: hidden.append(out))]):
+        box.logit(box.pixels, box.question)
+    logits = vlm.model.get_output_embeddings()(hidden[0][0]).detach().double().numpy()
+    image = box.image_positions.tolist()
+    (answer,) = box.target_ids
+    first = max(image) + 1
+    while prompt.ids[first] != prompt.ids[prompt.text_positions[0]]:
+        first += 1
+    last = first + len(f"{sample.question} {sample.instruction}".split())
+    maps, weights = [], []
+    for at in range(first, last):
+        word = prompt.ids[at]
+        shown = logits[at].argmax() if at == first else word
+        if word != answer:
+            maps.append(np.maximum(logits[image, shown], 0))
+            weights.append(max(logits[at, answer], 0))
+    own = np.maximum(logits[image, answer], 0)
+    between = np.array(weights) @ np.array(maps) / (sum(weights) + 1e-8)
+    scale = max(own @ between / (between @ between), 0)
+    found = stages(box, (6, 6))
+    np.testing.assert_allclose(found.interference, between, atol=1e-5)
+    np.testing.assert_allclose(found.causal, np.maximum(own - scale * between, 0), atol=1e-5)
 
 
 def test_a_word_equal_to_the_answer_is_not_subtracted_from_itself() -> None:

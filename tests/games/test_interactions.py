@@ -230,9 +230,8 @@ def test_estimates_agree_with_the_exact_index_within_four_standard_errors(estima
 
 def test_estimates_of_a_wide_game_find_a_known_interaction():
     wide = SumOfUnanimityGames(macro(24), {(0, 1): 1.0, (2, 3, 4): 1.0, (5,): 0.3})
-    found = shapley_interaction_index(
-        wide, [0], [1], groups="players", budget=400, rng=np.random.default_rng(0), estimator="pairs"
-    )
+    found = shapley_interaction_index(wide, [0], [1], groups="players", budget=400, rng=np.random.default_rng(0))
+    assert found.estimator == "pairs"
     assert found.value == pytest.approx(1.0, abs=TOLERANCE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolkit.scenes import questions
+from toolkit.scenes import mixed, questions
 from toolkit.scenes.everyday import colour_given_kind, everyday
 from toolkit.scenes.generator import FAMILIES, default_strength, propose
 from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, GRID, KINDS, PLAIN, VOCABULARY
@@ -172,3 +172,8 @@ def test_everyday_answers_follow_the_empty_corner(strength):
         for answer, told in value.items():
             share = sum(q.answer == answer for q in alike) / len(alike)
             assert abs(share - told) < 4 * np.sqrt(told * (1 - told) / len(alike)), (length, answer)
+
+
+@pytest.mark.parametrize("template", [questions.count, mixed.compare], ids=lambda t: t.__name__)
+def test_that_nothing_else_is_one_is_evidence_too(template):
+    assert {q.evidence_boxes for _, q in draws(template, 0.0, 20)} == {((0.0, 0.0, 1.0, 1.0),)}

@@ -14,6 +14,7 @@ from toolkit.course.experiments import by_sample
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, get_explainer
+from toolkit.explainers.oracle import has_evidence
 from toolkit.measuring import measure
 from toolkit.redundancy import diagnose
 from toolkit.stats.estimates import clustered_mean
@@ -146,7 +147,7 @@ def report_card(
             interaction.mean,
         ),
     ]
-    known = all(sample.truth is not None for sample in samples)
+    known = all(map(has_evidence, samples))
     controls = ["oracle", "random", "anti-oracle"] if known else ["random"]
     table = measure(vlm, samples, [explainer, *(c for c in controls if c != name)], [metric], steps=steps)
     columns = by_sample(table, metric)

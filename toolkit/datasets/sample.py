@@ -42,6 +42,7 @@ class Truth:
         bayes_se: Standard error of the Bayes values; 0 where they are computed in closed form or by enumeration.
         prior_answer: The answer that the language prior of the generating world favours, or None.
         family: Question family, for example ``"colour"``.
+        is_control: Whether the evidence serves oracle controls: models are known to answer such questions by it.
     """
 
     gate: Gate
@@ -51,6 +52,7 @@ class Truth:
     bayes_se: float = 0.0
     prior_answer: str | None = None
     family: str = ""
+    is_control: bool = True
 
 
 @dataclass(frozen=True)

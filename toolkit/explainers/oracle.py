@@ -45,16 +45,26 @@ def covered(regions: Regions, boxes: tuple[tuple[float, float, float, float], ..
     return np.asarray(np.einsum("ry,yx,rx->r", height, inside.astype(np.float64), width) / area)
 
 
+def has_evidence(sample: Sample) -> bool:
+    """Whether the sample's evidence may stand as ground truth of an explanation."""
+    return sample.truth is not None and sample.truth.is_control
+
+
 def truth_of(sample: Sample) -> Truth:
     """The sample's ground truth.
 
     Raises:
-        ValueError: It has none.
+        ValueError: It has none, or the embedded models do not answer its family by the evidence.
     """
     if sample.truth is None:
         raise ValueError(
             f"sample {sample.id!r} of dataset {sample.dataset!r} carries no ground truth; oracle and anti-oracle work "
             "on generated samples only (scenes-existence, scenes-choice, scenes-mixed, scenes-everyday)"
+        )
+    if not sample.truth.is_control:
+        raise ValueError(
+            f"sample {sample.id!r} is of family {sample.truth.family!r}, which the embedded models answer too badly "
+            "for its evidence to be ground truth; take a dataset without it: scenes-existence, scenes-choice"
         )
     return sample.truth
 

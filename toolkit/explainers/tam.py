@@ -8,8 +8,10 @@ With h_p the final hidden state at position p and w_t the output head's row of t
     4  filter       rank Gaussian filter, 3 x 3           in each window, the sorted values weighted by a Gaussian over
                                                           ranks centred on the median, sd = the window's sd / mean
 
-The context is every token that stands in the prompt and is not an image token (question, template, instruction);
-tokens equal to the explained one are left out, since they would subtract the answer from itself.
+The context is the user's text, question and instruction, as in the authors' code: no template, and not the position
+that predicts the answer. Tokens equal to the explained one are left out, since they would subtract the answer from
+itself. The map of the first of them is that of the token which the model would write there, not its own; that is theirs
+too, and stands for how strongly any word activates the image.
 
 Reference: Li et al., 2025, arXiv 2506.23270.
 Adapted for autoregressive VLMs: it is made for them. The explained token is the scored answer token, at its own id.
@@ -126,17 +128,11 @@ def _run(box: WhiteBox) -> tuple[Tensor, Tensor]:
 
 
 def context_ids(box: WhiteBox, entered: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions and ids of the prompt's tokens that are not image tokens.
-
-    They are those whose input embedding is a row of the embedding table; a picture's token never is.
-    """
+    """Positions and ids of the tokens of the user's text: the rows of the embedding table that entered there."""
     table = cast(Tensor, box.model.get_input_embeddings().weight).detach()  # type: ignore[operator]
+    where = box.user_positions
     plain = "donot_use_mm_for_euclid_dist"  # the faster way loses the digits that tell equal from close
-    distance, nearest = torch.cdist(entered.float(), table.float(), compute_mode=plain).min(dim=1)
-    exact = distance <= 1e-4 * table.float().norm(dim=1).mean()
-    exact[len(entered) - len(box.target_ids) + 1 :] = False  # later answer tokens, if any, are no context
-    where = exact.nonzero()[:, 0]
-    return where, nearest[where]
+    return where, torch.cdist(entered[where].float(), table.float(), compute_mode=plain).argmin(dim=1)
 
 
 def stages(box: WhiteBox, shape: tuple[int, int], *, window: int = 3) -> Stages:
@@ -151,13 +147,16 @@ def stages(box: WhiteBox, shape: tuple[int, int], *, window: int = 3) -> Stages:
     where, ids = context_ids(box, entered)
     target = box.target_ids[0]
     real = ids != target
-    where, ids = where[real], ids[real]
     head = anatomy(box.model).head
     with torch.no_grad():
-        logits = head(hidden).double().clamp(min=0)
+        logits = head(hidden).double()
+    mapped = ids.clone()
+    mapped[0] = logits[where[0]].argmax()
+    logits = logits.clamp(min=0)
+    where, ids, mapped = where[real], ids[real], mapped[real]
     activation = logits[box.image_positions, target].cpu().numpy()
     weights = logits[where, target].cpu().numpy()
-    maps = logits[box.image_positions][:, ids].cpu().numpy()
+    maps = logits[box.image_positions][:, mapped].cpu().numpy()
     total = float(weights.sum())
     interference = maps @ weights / total if total > 0 else np.zeros_like(activation)
     scale = fitted_scale(activation, interference)

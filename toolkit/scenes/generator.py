@@ -152,6 +152,7 @@ def to_sample(scene: Scene, question: Question, name: str, dataset: str) -> Samp
         bayes=question.bayes,
         prior_answer=question.prior_answer,
         family=question.family,
+        is_control=question.family not in mixed.UNSOLVED,
     )
     return Sample(
         id=name,

@@ -200,17 +200,20 @@ def count_distribution() -> NDArray[np.float64]:
 
 
 def count(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
-    """``how many circles are there ? A 1 B 3 C 0 D 2``; the count is uniform on 0 to 5 but for the prior."""
+    """``how many circles are there ? A 1 B 3 C 0 D 2``; the count is uniform on 0 to 5 but for the prior.
+
+    The evidence is the whole image: that nothing else is a circle counts as well.
+    """
     kind = PLAIN[int(rng.integers(len(PLAIN)))]
-    objects = scene.of(kind)
+    found = len(scene.of(kind))
     wanted = _with_prior(MAX_COUNT + 1, KINDS[kind].count, strength)
-    if len(objects) > MAX_COUNT or not accept(rng, wanted, count_distribution(), len(objects)):
+    if found > MAX_COUNT or not accept(rng, wanted, count_distribution(), found):
         return None
     numbers = tuple(str(c) for c in range(MAX_COUNT + 1))
-    options = distractors(rng, numbers[len(objects)], numbers, 3)
+    options = distractors(rng, numbers[found], numbers, 3)
     plural = KINDS[kind].plural
     return choice(
-        "count", rng, f"how many {plural} are there ?", numbers[len(objects)], options, objects=objects,
+        "count", rng, f"how many {plural} are there ?", numbers[found], options, objects=(),
         evidence=("how", "many", plural), prior=dict(zip(numbers, wanted.tolist(), strict=True)),
         stereotype=str(KINDS[kind].count),
     )  # fmt: skip

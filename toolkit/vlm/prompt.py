@@ -33,6 +33,7 @@ class Prompt:
         image_positions: Index of each image token, in prompt order.
         text_positions: Index of each text player.
         spans: Character span in the question of each text player.
+        user_positions: Index of each token of the user's text, which is the question and its instruction.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Prompt:
     image_positions: tuple[int, ...]
     text_positions: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
+    user_positions: tuple[int, ...] = ()
 
     @property
     def prefix_length(self) -> int:
@@ -167,8 +169,13 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
             f"{len(ids)}, or different ones; the adapter does not describe this checkpoint's processor"
         )
     image_id = adapter.processor.tokenizer.convert_tokens_to_ids(adapter.placeholder())
-    end = start + len(sample.question)
-    positions = [i for i, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start and a < b]
+    whole, before = put_together(sample.question, as_asked(adapter, sample).instruction or "")
+    first = start - before + len(whole) - len(whole.lstrip())
+
+    def between(start: int, end: int) -> tuple[int, ...]:
+        return tuple(i for i, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start and a < b)
+
+    positions = between(start, start + len(sample.question))
     if not positions:
         raise ValueError(f"no token of the prompt overlaps the question {sample.question!r}")
     spans = [encoded["offset_mapping"][i] for i in positions]
@@ -179,8 +186,9 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
         text=text,
         ids=ids,
         image_positions=image_positions,
-        text_positions=tuple(positions),
-        spans=tuple((max(a, start) - start, min(b, end) - start) for a, b in spans),
+        text_positions=positions,
+        spans=tuple((max(a, start) - start, min(b, start + len(sample.question)) - start) for a, b in spans),
+        user_positions=between(first, first + len(whole.strip())),
     )
 
 

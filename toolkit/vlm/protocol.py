@@ -97,6 +97,11 @@ class WhiteBox(Protocol):
         """Sequence positions (n_text,) of the text players in the decoder input."""
         ...
 
+    @property
+    def user_positions(self) -> Tensor:
+        """Sequence positions of the tokens of the user's text: the question and its instruction."""
+        ...
+
 
 class VLM(Protocol):
     """A loaded vision-language model."""

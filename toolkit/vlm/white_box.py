@@ -63,6 +63,11 @@ class SampleWhiteBox:
         """Sequence positions (n_text,) of the text players in the decoder input."""
         return torch.tensor(self._game.view.prompt.text_positions, device=self._hf.device)
 
+    @property
+    def user_positions(self) -> Tensor:
+        """Sequence positions of the tokens of the user's text: the question and its instruction."""
+        return torch.tensor(self._game.view.prompt.user_positions, device=self._hf.device)
+
     def _logits(self, pixels: Tensor, question: Tensor) -> Tensor:
         """Logits (B, n_target, vocabulary) at the positions that predict the target's tokens."""
         batch = len(pixels)

@@ -180,7 +180,7 @@ def test_the_instruction_reaches_every_sample_and_every_record(tmp_path):
 def test_an_oracle_without_truth_is_skipped():
     sample = make_sample("toys", 1)
     bare = sample.__class__(**{**vars(sample), "truth": None})
-    with pytest.raises(Skip, match="carries its ground truth"):
+    with pytest.raises(Skip, match="needs evidence that serves as ground truth; toys has none"):
         ToolkitWorkspace(make_spec(GOOD)).explain("oracle", None, bare, target="yes", seed=0)
 
 
@@ -196,7 +196,7 @@ def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
     assert summary.exit_status == 0
     skipped, scored = sorted(load_run(summary.folder).records, key=lambda record: record["explainer"])
     assert (skipped["explainer"], skipped["status"]) == ("oracle", "skipped")
-    assert "oracle needs a sample that carries its ground truth; folder:" in skipped["reason"]
+    assert "oracle needs evidence that serves as ground truth; folder:" in skipped["reason"]
     assert "metrics" not in skipped
     assert set(scored["metrics"]) == set(wanted.metrics)
 

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from toolkit.audit.explainers.plausibility import chance, pointing
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import EXPLAINERS, explain
-from toolkit.explainers.oracle import evidence
+from toolkit.explainers.oracle import evidence, has_evidence
 from toolkit.games.attribution import Attribution
 from toolkit.reporting.page import frame_table, page
 from toolkit.reporting.plots.drawing import Drawing, image_html
@@ -72,7 +72,7 @@ def map_row(vlm: VLM, sample: Sample, explainers: Sequence[str], *, seed: int = 
             maps[explainer] = explain(explainer, vlm, sample, target=answer, seed=seed)
         except (ValueError, RuntimeError, MemoryError) as error:
             failures[explainer] = f"{type(error).__name__}: {error}"
-    truth = None if sample.truth is None else evidence(vlm, sample)
+    truth = evidence(vlm, sample) if has_evidence(sample) else None
     return MapRow(sample, answer, vlm.regions(sample), vlm.text_spans(sample), truth, maps, failures)
 
 
@@ -90,7 +90,7 @@ def localised_samples(n: int = 12, *, seed: int = 0) -> list[Sample]:
 
 def _points_somewhere(sample: Sample) -> bool:
     truth = sample.truth
-    if truth is None or not truth.evidence_boxes:
+    if truth is None or not (truth.is_control and truth.evidence_boxes):
         return False
     area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in truth.evidence_boxes)
     return area < 0.4 and 0 < len(truth.evidence_words) < len(sample.question.split())

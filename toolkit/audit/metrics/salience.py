@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.oracle import evidence
+from toolkit.explainers.oracle import evidence, has_evidence
 from toolkit.games.attribution import Attribution
 from toolkit.stats.spearman import spearman
 from toolkit.synergy.score import MetricSpec, Score
@@ -41,7 +41,7 @@ def salience(vlm: VLM, sample: Sample, attribution: Attribution) -> Score:
     whether it follows the eye. Not scored where fewer than three such cells are left, or one of the two is constant.
     """
     cells = contrast(sample, vlm.regions(sample))
-    matters = evidence(vlm, sample)[: len(cells)] > 0 if sample.truth is not None else np.zeros(len(cells), dtype=bool)
+    matters = evidence(vlm, sample)[: len(cells)] > 0 if has_evidence(sample) else np.zeros(len(cells), dtype=bool)
     rho = spearman(attribution.of("image")[~matters], cells[~matters])
     reason = "fewer than three cells that are not evidence, or all alike" if math.isnan(rho) else None
     return Score(SALIENCE, rho, np.ones(1), np.array([rho]), 0, reason)

@@ -19,6 +19,7 @@ from toolkit.datasets.load import DATASETS, check_dataset, iter_samples
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import Attribution, Explainer, explain, get_explainer
 from toolkit.explainers.base import FunctionExplainer
+from toolkit.explainers.oracle import has_evidence
 from toolkit.registry import import_plugin
 from toolkit.synergy import METRICS, evaluate_all
 from toolkit.synergy.score import Score
@@ -207,8 +208,9 @@ class ToolkitWorkspace:
     def explain(self, explainer: str, vlm: VLM, sample: Sample, *, target: str, seed: int) -> Attribution:
         """Explain one answer with the specification's settings."""
         found = self.explainers[explainer]
-        if "truth" in found.needs and sample.truth is None:
-            raise Skip(f"{explainer} needs a sample that carries its ground truth; {sample.dataset} has none")
+        if "truth" in found.needs and not has_evidence(sample):
+            family = f", family {sample.category}," if sample.truth is not None else ""
+            raise Skip(f"{explainer} needs evidence that serves as ground truth; {sample.dataset}{family} has none")
         return explain(found, vlm, sample, target=target, baseline=self.spec.baseline, seed=seed)
 
     def score(self, game: VLMGame, attributions: Sequence[Attribution]) -> list[dict[str, Score]]:
