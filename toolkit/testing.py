@@ -147,6 +147,11 @@ class FakeWhiteBox(WhiteBox):
         """The positions behind the image's."""
         return torch.arange(self.players.n_image, self.players.n)
 
+    @property
+    def user_positions(self) -> Tensor:
+        """The text players: there is no instruction."""
+        return self.text_positions
+
     def __call__(self, coalitions: Coalitions) -> Values:
         """P(target) of each coalition, by masking pixels and embeddings."""
         kept = torch.from_numpy(check_coalitions(coalitions, self.players).astype(np.float64))
