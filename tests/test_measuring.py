@@ -15,8 +15,8 @@ from toolkit.measuring import COLUMNS, measure
 from toolkit.synergy import METRICS, MetricSpec, Score, evaluate_all
 from toolkit.synergy.metrics import Metric
 from toolkit.testing import fake_sample
+from toolkit.vlm.forced_answer import ForcedAnswer
 from toolkit.vlm.protocol import forget
-from toolkit.vlm.sample_game import SampleGame
 
 SAMPLES = [fake_sample(i) for i in range(2)]
 
@@ -96,17 +96,17 @@ def test_one_unit_runs_each_distinct_coalition_once_and_reads_its_image_once(mon
     vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
     sample = toolkit.load_samples("scenes-existence", n=1)[0]
     run, hashed = [], []
-    learn, sha256 = SampleGame.learn, hashlib.sha256
+    learn, sha256 = ForcedAnswer.learn, hashlib.sha256
 
-    def learning(game, coalitions, values, **kwargs):
-        run.extend((game.target, game.baseline, row.tobytes()) for row in coalitions)
-        learn(game, coalitions, values, **kwargs)
+    def learning(forced, new, **kwargs):
+        run.extend((forced.forms, forced.baseline, key) for key in new)
+        learn(forced, new, **kwargs)
 
     def hashing(data=b"", **kwargs):
         hashed.append(bytes(data))
         return sha256(data, **kwargs)
 
-    monkeypatch.setattr(SampleGame, "learn", learning)
+    monkeypatch.setattr(ForcedAnswer, "learn", learning)
     monkeypatch.setattr(hashlib, "sha256", hashing)
     games = ["occlusion", "kernel-shap", "shapley-interaction"]
     measure(vlm, [sample], [*games, "rollout", "input-x-gradient", "grad-cam", "random"])

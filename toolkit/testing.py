@@ -133,6 +133,8 @@ class FakeWhiteBox(WhiteBox):
         """Log P(target), shape (B,)."""
         return self.logit(pixels, question).log()
 
+    value = logit
+
     def pixels_to_players(self, attribution: Tensor) -> Tensor:
         """Sum over the four pixels of each cell."""
         return 4 * nn.functional.avg_pool2d(attribution, 2).flatten(1)

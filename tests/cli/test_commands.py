@@ -261,20 +261,56 @@ def test_explain_opens_the_page_where_asked(
     assert "no browser could be started" in err
 
 
+def test_explain_shows_every_word_of_an_answer_that_is_given(model: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "words.html"
+    words = ("explain", str(picture), "what is there ?", "--model", str(model), "--explainer", "occlusion")
+    said = ("--per", "word", "--say", "red circle left", "--steps", "2", "--no-cache", "--out", str(out))
+    code, told, err = invoke(*words, *said)
+    assert (code, err) == (0, "")
+    assert "(given to the model and forced token by token (3 tokens); the model did not write it)" in told
+    assert [line.split(":")[0] for line in told.splitlines()[1:]] == ["red", "circle", "left"]
+    page = out.read_text(encoding="utf-8")
+    assert page.count('type="radio"') == page.count("<label ") == page.count('class="panel"') == 4
+    assert page.count(" checked") == 1
+    assert "<script" not in page
+    assert "f-syn-paper is defined for probabilities; the values of this game are in nats." in page
+    for wrong, message in (
+        (("--say", "red"), "--say goes with --per"),
+        (("--per", "letter"), "unknown part of an answer 'letter'"),
+        (("--per", "word", "--say", " "), "at least one word"),
+        (("--per", "word", "--say", "unicorn"), "the vocabulary lacks 'unicorn'"),
+    ):
+        code, _, err = invoke(*words, *wrong, "--no-cache", "--out", str(out))
+        assert code != 0
+        assert message in err
+
+
+def test_explain_takes_a_target_as_it_is_written(model: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "odds.html"
+    code, _, err = invoke(
+        "explain", str(picture), "is there a red circle ?", "--model", str(model), "--explainer", "random", "--steps",
+        "2", "--random", "2", "--no-cache", "--target", '"yes" rather than "no"', "--out", str(out),
+    )  # fmt: skip
+    assert code == 0, err
+    page = out.read_text(encoding="utf-8")
+    assert "Explained is &quot;yes&quot; rather than &quot;no&quot;." in page
+    assert "value of the target, nats" in page
+
+
 def test_explain_remembers_values_unless_told_not_to(
     model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.vlm.sample_game import SampleGame
+    from toolkit.vlm.forced_answer import ForcedAnswer
 
     evaluated: list[int] = []
-    learn = SampleGame.learn
+    learn = ForcedAnswer.learn
     monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path / "cache"))
 
-    def counted(game: SampleGame, coalitions: np.ndarray, *rest: object, **options: object) -> None:
-        evaluated.append(len(coalitions))
-        learn(game, coalitions, *rest, **options)
+    def counted(forced: ForcedAnswer, new: dict[bytes, tuple[float, ...]], **options: bool) -> None:
+        evaluated.append(len(new))
+        learn(forced, new, **options)
 
-    monkeypatch.setattr(SampleGame, "learn", counted)
+    monkeypatch.setattr(ForcedAnswer, "learn", counted)
     pages = []
     for number, extra in enumerate((["--no-cache"], [], [], ["--no-cache"])):
         evaluated.append(0)
@@ -345,7 +381,7 @@ def test_the_store_tells_its_size_and_is_emptied(tmp_path, monkeypatch):
     from toolkit.vlm.engine.store import default_store
 
     monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path))
-    values = {number.to_bytes(4, "big"): np.random.default_rng(number).random() for number in range(20_000)}
+    values = {number.to_bytes(4, "big"): (np.random.default_rng(number).random(),) for number in range(20_000)}
     default_store().keep({"name": "m"}, values)
     size = f"{default_store().size() / 1e6:.1f} MB"
     assert size != "0.0 MB"

@@ -43,6 +43,14 @@ CPU_AIMS = (
     ),
     Aim("metrics: peak memory in GiB (1.5 GB)", "metrics", "peak_GiB", 1.5 / GB, at_least=False),
     Aim("macro-game: peak memory in GiB (1.5 GB)", "macro_game", "peak_GiB", 1.5 / GB, at_least=False),
+    Aim(
+        "every token of a 20-word answer, explainers that ask the game: times one token",
+        "answers",
+        "times_one_cpu",
+        3.0,
+        at_least=False,
+        only=("asks", "the game"),
+    ),
     Aim("256 samples: peak memory in GiB (1.5 GB)", "scaling", "peak_GiB", 1.5 / GB, at_least=False),
 )
 LOADING_AIMS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
@@ -21,9 +22,12 @@ from tests.speed.measure import (
     plain_pass,
     reset_peak,
     run_engine,
+    timed,
 )
 from tests.speed.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, scene_samples
 from toolkit.audit.gpu.exactness import both_precisions
+from toolkit.explainers.base import explain, get_explainer
+from toolkit.games.target import Target
 from toolkit.vlm.model import LoadedVLM
 
 Rows = list[dict[str, Any]]
@@ -170,6 +174,39 @@ def scaling_rows(vlm: LoadedVLM, sizes: Sequence[tuple[int, int]]) -> Rows:
     return rows
 
 
+ANSWER = "red circle left of blue square and green triangle above yellow star there is no object on the background ."
+"""Twenty words of the embedded world, which are twenty tokens to its models."""
+
+
+def answer_rows(vlm: LoadedVLM, *, turns: int) -> Rows:
+    """Explaining every token of a 20-word answer, against explaining one token: the same explainer, side by side."""
+    sample = dataclasses.replace(scene_samples(1)[0], choices=None)
+    tokens = [part.target for part in vlm.answer_parts(sample, ANSWER, per="token")]
+    alone = [part.target for part in vlm.answer_parts(sample, ANSWER.split()[0], per="token")]
+
+    def explained(explainer: str, targets: Sequence[Target]) -> Took:
+        vlm.forget()
+        return timed(vlm, lambda: [explain(explainer, vlm, sample, target=target) for target in targets])
+
+    rows = []
+    for explainer in ("occlusion", "kernel-shap", "input-x-gradient"):
+        pairs = [(explained(explainer, alone), explained(explainer, tokens)) for _ in range(turns)]
+        one, every = min(pairs, key=lambda pair: pair[1].cpu / pair[0].cpu)
+        rows.append(
+            {
+                "model": vlm.name,
+                "explainer": explainer,
+                "asks": "the game" if "game" in get_explainer(explainer).needs else "gradients",
+                "tokens": len(tokens),
+                "one_s": one.wall,
+                "all_s": every.wall,
+                "times_one": every.wall / one.wall,
+                "times_one_cpu": every.cpu / one.cpu,
+            }
+        )
+    return rows
+
+
 SIZES = ((1, 1), (4, 1), (16, 1), (64, 1), (256, 1), (16, 3), (16, 9), (1, 9))
 QUICK_SIZES = ((1, 1), (4, 1), (2, 3))
 
@@ -183,7 +220,7 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
         report: Called with a line of text whenever something new begins.
     """
     n_samples, turns, passes = (2, 1, 20) if quick else (16, 3, PLAIN_PASSES)
-    metrics, macro, exactness = [], [], []
+    metrics, macro, exactness, answers = [], [], [], []
     for vlm in models:
         report(f"{vlm.name}: exactness")
         exactness += both_precisions(vlm, scene_samples(1)[0], 8 if quick else 48)
@@ -191,9 +228,12 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
         metrics.append(metrics_row(vlm, n_samples=n_samples, turns=turns, passes=passes))
         report(f"{vlm.name}: exact index of the macro-game")
         macro.append(macro_row(vlm, turns=1 if quick else 2, passes=passes))
+        report(f"{vlm.name}: every token of an answer")
+        answers += answer_rows(vlm, turns=turns)
     report(f"{models[0].name}: what each idea is worth")
     ideas = idea_rows(models[0], n_samples=n_samples, turns=turns, passes=passes)
     report(f"{models[0].name}: scaling")
     scaling = scaling_rows(models[0], QUICK_SIZES if quick else SIZES)
     found = {"metrics": metrics, "macro_game": macro, "ideas": ideas, "scaling": scaling, "exactness": exactness}
+    found["answers"] = answers
     return {"aims": aim_rows(found, CPU_AIMS), **found}

@@ -13,6 +13,7 @@ TITLES = {
     "macro_game": "Exact Shapley interaction index of the macro-game (8 players, 11 steps), seconds per sample",
     "ideas": "What each idea is worth, seconds per (sample, explainer)",
     "scaling": "Scaling over samples and explainers",
+    "answers": "Explaining every token of a 20-word answer against explaining one token, seconds",
     "exactness": "Engine against the plain path: distribution of |difference| of values",
     "grid": "Extrapolated time of the full grid: scoring alone, without the explainers' own passes",
     "executors": "The same units with each executor, starting up and loading included",

@@ -139,7 +139,7 @@ def test_the_peak_is_of_this_measurement(vlm: LoadedVLM) -> None:
 def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     lines: list[str] = []
     found = cpu.bench([vlm], quick=True, report=lines.append)
-    assert set(found) == {"aims", "metrics", "macro_game", "ideas", "scaling", "exactness"}
+    assert set(found) == {"aims", "metrics", "macro_game", "ideas", "scaling", "exactness", "answers"}
     assert next(iter(found)) == "aims"
     single, half = found["exactness"]
     assert (single["dtype"], half["dtype"]) == ("float32", "bfloat16")

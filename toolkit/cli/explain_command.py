@@ -39,6 +39,12 @@ def explain(
         None, help="Allowed answers, separated by commas; default: read off the question."
     ),
     answer: str | None = typer.Option(None, help="The right answer, where it is known."),
+    target: str | None = typer.Option(
+        None, help='What is explained: an answer, or for example \'"yes" rather than "no"\'; default: its own answer.'
+    ),
+    per: str | None = typer.Option(None, help="Explain what a model writes by word, token or sentence."),
+    say: str | None = typer.Option(None, help="With --per: force this answer in place of the model's own."),
+    max_tokens: int | None = typer.Option(None, min=1, help="Cut a free answer here; default: 8, with --per 64."),
     baseline: str = typer.Option("blur", help="What a removed image cell becomes: blur, mean or noise."),
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
     seed: int = typer.Option(0, min=0, help="Seed of explainers that draw random numbers."),
@@ -68,6 +74,12 @@ def explain(
         raise ValueError(f"--model {model!r}: expected one model, or two different ones separated by a comma")
     found = names if budget is None else [with_budget(name, budget) for name in names]
     BASELINES.check(baseline)
+    if per is not None:
+        from toolkit.vlm.answer_parts import check_per
+
+        check_per(per)
+    if (per is None and say is not None) or (per is not None and (target is not None or len(models) + len(names) > 2)):
+        raise ValueError("--say goes with --per; --per takes one model, one explainer and no --target")
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(
         image, question, choices=listed, answer=answer, instruction=options.instruction
@@ -76,8 +88,21 @@ def explain(
     from toolkit.reporting.explain_page import explain_page
     from toolkit.reporting.numbers import format_number
 
+    if per is not None:
+        from toolkit.cli.explain_parts import explain_parts
+
+        asked_freely = sample if choices else replace(sample, choices=None)
+        notes = explain_parts(
+            out, loaded[0], asked_freely, found[0], per=per, say=say, max_tokens=max_tokens or 64, baseline=baseline,
+            steps=steps, seed=seed,
+        )  # fmt: skip
+        for note in notes:
+            typer.echo(f"note: {note}", err=True)
+        return
     asked = [
-        _ask(vlm, sample, found, baseline=baseline, steps=steps, seed=seed, n_random=random) for vlm in loaded
+        _ask(vlm, sample, found, target=target, max_tokens=max_tokens, baseline=baseline, steps=steps, seed=seed,
+             n_random=random)
+        for vlm in loaded
     ]  # fmt: skip
     explain_page(out, asked)
     for each in asked:
@@ -94,6 +119,8 @@ def _ask(
     sample: Sample,
     explainers: Sequence[ExplainerLike],
     *,
+    target: str | None,
+    max_tokens: int | None,
     baseline: str,
     steps: int,
     seed: int,
@@ -106,6 +133,7 @@ def _ask(
     from toolkit.reporting.explain_page import Asked, Explained, reading_notes
     from toolkit.synergy import METRICS
     from toolkit.vlm.loading.catalogue import CATALOGUE
+    from toolkit.vlm.model import FREE_ANSWER_TOKENS
 
     embedded = vlm.name in CATALOGUE and CATALOGUE[vlm.name].source == "embedded"
     notes: list[str] = []
@@ -115,11 +143,11 @@ def _ask(
             typer.echo(f"note: {note}", err=True)
     n = n_random or (ENOUGH if embedded else 4)
     sample = vlm.asked(sample)
-    said = vlm.answer(sample)
-    game = vlm.game(sample, target=said.text, baseline=baseline)
+    said = vlm.answer(sample, max_tokens=max_tokens or FREE_ANSWER_TOKENS)
+    game = vlm.game(sample, target=said.text if target is None else target, baseline=baseline)
 
     def explained(explainer: ExplainerLike, seed: int) -> Explained:
-        attribution = toolkit.explain(explainer, vlm, sample, target=said.text, baseline=baseline, seed=seed)
+        attribution = toolkit.explain(explainer, vlm, sample, target=game.target, baseline=baseline, seed=seed)
         return Explained(
             attribution,
             toolkit.synergistic_faithfulness(game, attribution, steps),
@@ -127,7 +155,7 @@ def _ask(
             toolkit.insertion_deletion(game, attribution, modality="text", steps=steps),
         )
 
-    draws = [toolkit.explain("random", vlm, sample, target=said.text, seed=draw) for draw in range(n)]
+    draws = [toolkit.explain("random", vlm, sample, target=game.target, seed=draw) for draw in range(n)]
     planned = [METRICS[name].coalitions(draw, steps) for name in ("f-syn", "srg-image", "srg-text") for draw in draws]
     game(np.concatenate(planned))  # all at once: the draws below find their values
     random = tuple(explained("random", draw) for draw in range(n))

@@ -22,6 +22,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.attention import trace
 from toolkit.games.attribution import Attribution
+from toolkit.games.target import Sentence
 from toolkit.vlm.protocol import VLM
 
 
@@ -40,7 +41,7 @@ class AttentionLast:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Read attention; deterministic, ``rng`` is not used."""
-        target, box = inside(vlm, sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence,))
         (call,) = trace(box, gradient=False).decoder[-1]
         row = call.weights()[0, :, -len(box.target_ids)].double().mean(0)  # the position that predicts the target
         scores = torch.cat([row[box.image_positions], row[box.text_positions]]).cpu().numpy()

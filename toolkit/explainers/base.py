@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
+from toolkit.games.target import Target, TargetError, read_target
 from toolkit.registry import Registry
 from toolkit.vlm.partition import Partition
 from toolkit.vlm.protocol import VLM, WhiteBox, check_asked
@@ -216,14 +217,25 @@ def with_budget(explainer: ExplainerLike, budget: int) -> Explainer:
     return cast("Explainer", dataclasses.replace(found, budget=budget))
 
 
-def resolve_target(vlm: VLM, sample: Sample, target: str | None) -> str:
-    """The explained answer: the given one, or the model's own."""
-    return vlm.answer(sample).text if target is None else target
+def resolve_target(vlm: VLM, sample: Sample, target: str | Target | None) -> str:
+    """The explained answer, as it is written: the given one, or the model's own."""
+    return vlm.answer(sample).text if target is None else str(target)
 
 
-def inside(vlm: VLM, sample: Sample, *, target: str | None, baseline: str) -> tuple[str, WhiteBox]:
-    """The explained answer, and the differentiable inside of the game that scores it."""
+def inside(
+    vlm: VLM, sample: Sample, *, target: str | None, baseline: str, refused: tuple[type, ...] = ()
+) -> tuple[str, WhiteBox]:
+    """The explained answer, and the differentiable inside of the game that scores it.
+
+    Raises:
+        TargetError: A target of a kind that is refused: the explainer looks where one token is predicted.
+    """
     target = resolve_target(vlm, sample, target)
+    if isinstance(read_target(target), refused) and target not in (sample.choices or ()):
+        raise TargetError(
+            f"this explainer looks where one token is predicted, and so not at {target}; explain the answer's tokens "
+            "or words, or take an explainer that asks the game or its gradient"
+        )
     return target, vlm.white_box(sample, target=target, baseline=baseline)
 
 
@@ -237,7 +249,7 @@ def explain(
     vlm: VLM,
     sample: Sample,
     *,
-    target: str | None = None,
+    target: str | Target | None = None,
     baseline: str = "blur",
     seed: int = 0,
     players: str | None = None,
@@ -250,7 +262,8 @@ def explain(
         explainer: A registry name, an explainer object, or a function ``(vlm, sample) -> scores``.
         vlm: The model.
         sample: The picture and question.
-        target: The explained answer; None explains the model's own.
+        target: The explained answer; None explains the model's own. Or a token, a word, a sentence or a contrast of
+            ``toolkit.games.target``; ``vlm.answer_parts`` gives those of an answer.
         baseline: What a removed image cell looks like: ``"blur"``, ``"mean"`` or ``"noise"``.
         seed: Seed of everything random in the explainer, combined with the sample's id.
         players: ``"tokens"``, ``"words"``, ``"grid:RxC"`` or ``"segments:N"``; None keeps the model's own.

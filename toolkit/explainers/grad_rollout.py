@@ -31,6 +31,7 @@ from toolkit.explainers.internals.anatomy import merge_of
 from toolkit.explainers.internals.attention import rollout, trace
 from toolkit.explainers.internals.gradients import rows_that_fit
 from toolkit.games.attribution import Attribution, Details
+from toolkit.games.target import Sentence
 from toolkit.vlm.protocol import VLM
 
 
@@ -55,7 +56,7 @@ class GradRollout:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Roll gradient-weighted attention of the target's logit; deterministic, ``rng`` is not used."""
-        target, box = inside(vlm, sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence,))
         rows_that_fit(box, wanted=1)
         rolled = rollout(box, trace(box, gradient=True), merge_of(box), by_gradient=True, normalised=self.normalised)
         scores = torch.cat([rolled.image, rolled.text]).cpu().numpy()

@@ -23,7 +23,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
-from torch import Tensor
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
@@ -74,17 +73,14 @@ class IntegratedGradients:
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
-        """Explain P(target); deterministic, ``rng`` is not used."""
+        """Explain v, which is P(target) but of logarithms; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         batch = rows_that_fit(box, wanted=self.max_batch)
 
-        def probability(pixels: Tensor, question: Tensor) -> Tensor:
-            return box.score(pixels, question).exp()
-
         with torch.no_grad():
-            nothing = probability(box.baseline_pixels, box.baseline_question)
-            gain = float(probability(box.pixels, box.question) - nothing)
-        captum = CaptumIntegratedGradients(probability)
+            nothing = box.value(box.baseline_pixels, box.baseline_question)
+            gain = float(box.value(box.pixels, box.question) - nothing)
+        captum = CaptumIntegratedGradients(box.value)
         accepted = self.tolerance * max(abs(gain), self.floor)
         steps, spent = self.first_steps, 0
         while True:

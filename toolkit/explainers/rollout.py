@@ -27,6 +27,7 @@ from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import merge_of
 from toolkit.explainers.internals.attention import rollout, trace
 from toolkit.games.attribution import Attribution, Details
+from toolkit.games.target import Sentence
 from toolkit.vlm.protocol import VLM
 
 
@@ -45,7 +46,7 @@ class Rollout:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Roll attention; deterministic, ``rng`` is not used."""
-        target, box = inside(vlm, sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence,))
         rolled = rollout(box, trace(box, gradient=False), merge_of(box), by_gradient=False)
         scores = torch.cat([rolled.image, rolled.text]).cpu().numpy()
         share = float(scores.sum())

@@ -38,6 +38,7 @@ from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.scope import hooks
 from toolkit.games.attribution import Attribution, Details
+from toolkit.games.target import Contrast, Sentence
 from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM, WhiteBox
 
@@ -187,7 +188,7 @@ class Tam:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Explain the target's token; deterministic, ``rng`` is not used."""
-        target, box = inside(vlm, sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence, Contrast))
         found = stages(box, box.grid, window=self.window)
         scores = np.concatenate([found.filtered, found.text])
         details: Details = {

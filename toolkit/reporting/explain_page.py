@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
+from toolkit.games.target import unit_of
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.page import details, page, table
 from toolkit.reporting.plots.curves import curves
@@ -28,6 +29,8 @@ from toolkit.vlm.protocol import VLM, Answer
 SIDE = 384
 MAX_LINED = 256
 """With more cells than this the lines between them would hide the map."""
+
+VALUES = {"probability": "probability of the answer", "nats": "value of the target, nats"}
 
 
 @dataclass(frozen=True)
@@ -135,15 +138,17 @@ def _headline(each: Asked) -> str:
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
     told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
     notes = "".join(f'<p class="note">Note: {html.escape(note)}.</p>' for note in each.notes)
+    target = each.explained[0].attribution.target
+    explained = f'<p class="answer">Explained is {html.escape(target)}.</p>' if target != answer.text else ""
     return (
         f'<p class="answer">{name} answers <b>{html.escape(answer.text)}</b> with probability '
-        f"{format_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>{notes}"
+        f"{format_number(answer.probability)}{f' ({others})' if others else ''}.{given}{told}</p>{explained}{notes}"
     )
 
 
-def _fitted(image: Image.Image) -> Image.Image:
+def fitted(image: Image.Image, side: int = SIDE) -> Image.Image:
     """Small enough for a page; a strip keeps at least one pixel in its short direction."""
-    scale = SIDE / max(image.size)
+    scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS)
 
@@ -198,7 +203,7 @@ def _picture(each: Asked) -> str:
     kinds = f"{rows} x {columns} cells" if is_boxes else f"{len(regions)} segments"
     caption = f"picture, {kinds}" + (", framed" if seen_share(regions) < 0.99 else "")
     alt = f"The picture: {each.sample.question}"
-    return f"<div>{image_html(png_bytes(_fitted(each.sample.image)), 'image/png', alt, caption=caption)}</div>"
+    return f"<div>{image_html(png_bytes(fitted(each.sample.image)), 'image/png', alt, caption=caption)}</div>"
 
 
 def _partition(each: Asked) -> Partition | None:
@@ -212,7 +217,7 @@ def _explainer(each: Asked, one: Explained, scales: Mapping[str, float]) -> str:
     regions, partition, largest = each.vlm.regions(sample), _partition(each), scales[attribution.explainer]
     is_boxes = partition is None or not partition.name.startswith("segments")
     painted = (scores, regions) if partition is None or is_boxes else partition.painted(scores)
-    drawn = cells_map(_fitted(sample.image), *painted, largest=largest)
+    drawn = cells_map(fitted(sample.image), *painted, largest=largest)
     best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(_labels(attribution, "image"), scores))
     control = one is each.random[0] and all(
         one.attribution.explainer != e.attribution.explainer for e in each.explained
@@ -270,7 +275,7 @@ def _curves(one: Explained) -> str:
     probabilities = np.concatenate([[*part.insertion, *part.deletion] for part in (one.image, one.text)])
     drawn = [
         curves(part.fractions, {"insertion": part.insertion, "deletion": part.deletion}, title=title,
-               limits=_limits(probabilities))
+               limits=_limits(probabilities), ylabel=VALUES[unit_of(one.attribution.target)])
         for part, title in ((one.image, "image cells"), (one.text, "words"))
     ]  # fmt: skip
     sides = {

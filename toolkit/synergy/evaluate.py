@@ -16,9 +16,10 @@ import numpy as np
 from toolkit.games.attribution import Attribution
 from toolkit.games.coalition_plan import CoalitionPlan, plan_coalitions
 from toolkit.games.game import Game, check_coalitions
+from toolkit.games.target import unit_of
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric
 from toolkit.synergy.ordering import check_attribution, curve_fractions
-from toolkit.synergy.score import Score
+from toolkit.synergy.score import Score, in_unit
 from toolkit.typing import Coalitions
 
 _Request: TypeAlias = tuple[int, Callable[[Attribution, int], Coalitions]]
@@ -146,6 +147,6 @@ def evaluate_all(
         except Exception as error:  # whatever somebody's metric raises; the others are scored
             reason = f"{metric.spec.name} raised {type(error).__name__}: {error}"
             found = Score(metric.spec, float("nan"), np.empty(0), np.empty(0), reason=reason)
-        return replace(found, n_evaluations=costs[at])
+        return replace(in_unit(found, unit_of(attributions[number].target)), n_evaluations=costs[at])
 
     return [{name: score(n, metric) for name, metric in by_name.items()} for n in range(len(attributions))]

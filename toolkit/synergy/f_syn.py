@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game, Players
 from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
-from toolkit.synergy.score import MetricSpec, Score, ask_and_read, missing_reason, value_or_nan
+from toolkit.synergy.score import MetricSpec, Score, ask_and_read, in_unit, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore, auc
 from toolkit.typing import Coalitions, Values
 
@@ -29,11 +29,13 @@ F_SYN = MetricSpec(
     "f-syn", 1, (-2.0, 2.0), "probability", PAPER, "Signed synergistic faithfulness: the area under (ins + del) / 2."
 )
 F_SYN_PAPER = MetricSpec(
-    "f-syn-paper", 1, (0.0, 1.0), "share", PAPER, "Published view: both sides normalised, then clipped to [0, 1]."
-)
+    "f-syn-paper", 1, (0.0, 1.0), "share", PAPER, "Published view: both sides normalised, then clipped to [0, 1].",
+    needs_probability=True,
+)  # fmt: skip
 F_SYN_NORMALISED = MetricSpec(
-    "f-syn-normalised", 1, (-40.0, 40.0), "share", PAPER, "Both sides normalised as in the paper, not clipped."
-)
+    "f-syn-normalised", 1, (-40.0, 40.0), "share", PAPER, "Both sides normalised as in the paper, not clipped.",
+    needs_probability=True,
+)  # fmt: skip
 F_SYN_INTERIOR = MetricSpec(
     "f-syn-interior", 1, (-2.0, 2.0), "probability", PAPER, "Mean of (ins + del) / 2 over k strictly inside (0, 1)."
 )
@@ -64,7 +66,7 @@ class SynergyScore(CurveScore):
     ) -> CurveScore:
         curve = sides.mean(axis=0)
         area = auc(curve, self.fractions) if value is None else value
-        return CurveScore(
+        found = CurveScore(
             metric,
             value_or_nan(area, self.reason),
             self.fractions[inside],
@@ -74,6 +76,7 @@ class SynergyScore(CurveScore):
             insertion=sides[0, inside],
             deletion=sides[1, inside],
         )
+        return in_unit(found, "nats" if self.metric.unit == "nats" else "probability")
 
     @property
     def normalised(self) -> CurveScore:
@@ -190,7 +193,7 @@ def synergistic_faithfulness(
     """
     check_attribution(game, attribution)
     asked = synergy_coalitions(attribution, steps, tie_seeds=tie_seeds)
-    return ask_and_read(game, asked, lambda values: read_synergy(values, steps))
+    return ask_and_read(game, asked, lambda values: read_synergy(values, steps), attribution.target)
 
 
 def corner_coalitions(players: Players) -> Coalitions:

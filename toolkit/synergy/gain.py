@@ -12,7 +12,7 @@ from toolkit.games.game import Game
 from toolkit.synergy.f_syn import PAPER, read_synergy, synergy_coalitions
 from toolkit.synergy.interaction_sign import N_SIGN, InteractionSign, read_sign, sign_coalitions
 from toolkit.synergy.ordering import check_attribution, reference_orderings
-from toolkit.synergy.score import MetricSpec, ask_and_read, missing_reason, value_or_nan
+from toolkit.synergy.score import MetricSpec, ask_and_read, in_unit, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore
 from toolkit.typing import Coalitions, Values
 
@@ -39,6 +39,7 @@ F_SYN_SHARE = MetricSpec(
     "share",
     F_SYN_GAIN.reference,
     "F_syn gain as a share of the total interaction; not scored where there is next to none.",
+    needs_probability=True,
 )
 N_RANDOM = 8
 SMALLEST_TOTAL = 0.05
@@ -62,7 +63,7 @@ class GainScore(CurveScore):
 
     def _scaled(self, metric: MetricSpec, factor: float, reason: str | None) -> CurveScore:
         reason = self.reason or reason
-        return CurveScore(
+        found = CurveScore(
             metric,
             value_or_nan(self.value * factor, reason),
             self.fractions,
@@ -72,6 +73,7 @@ class GainScore(CurveScore):
             insertion=self.insertion * factor,
             deletion=self.deletion * factor,
         )
+        return in_unit(found, "nats" if self.metric.unit == "nats" else "probability")
 
     @property
     def recovered(self) -> CurveScore:
@@ -158,7 +160,7 @@ def synergy_gain(
     """
     check_attribution(game, attribution)
     asked = gain_coalitions(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds)
-    return ask_and_read(game, asked, lambda values: read_gain(values, steps, n_random=n_random))
+    return ask_and_read(game, asked, lambda values: read_gain(values, steps, n_random=n_random), attribution.target)
 
 
 def read_gain(values: Values, steps: int, *, n_random: int = N_RANDOM) -> GainScore:

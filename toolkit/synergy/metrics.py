@@ -56,7 +56,7 @@ class Metric:
         """
         check_attribution(game, attribution)
         asked = self.coalitions(attribution, steps)
-        return ask_and_read(game, asked, lambda values: self.score(values, attribution, steps))
+        return ask_and_read(game, asked, lambda values: self.score(values, attribution, steps), attribution.target)
 
 
 def _from_path(path: str) -> Metric:

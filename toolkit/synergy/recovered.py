@@ -104,7 +104,9 @@ def recovered_synergy(
     """
     check_attribution(game, attribution)
     asked = recovered_coalitions(attribution, steps, n_random=n_random, seed=seed, tie_seeds=tie_seeds)
-    return ask_and_read(game, asked, lambda values: read_recovered(values, steps, n_random=n_random))
+    return ask_and_read(
+        game, asked, lambda values: read_recovered(values, steps, n_random=n_random), attribution.target
+    )
 
 
 def read_recovered(values: Values, steps: int, *, n_random: int = N_RANDOM) -> RecoveredScore:

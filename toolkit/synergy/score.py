@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.games.game import CachedGame, Game
+from toolkit.games.target import Unit, unit_of
 from toolkit.typing import Coalitions, Values
 
 
@@ -25,6 +26,7 @@ class MetricSpec:
         unit: Unit of the value, for example ``"probability"``.
         reference: Paper and year, arXiv id or DOI.
         description: One sentence.
+        needs_probability: Defined for values in [0, 1] alone, because it clips or holds a threshold in probability.
     """
 
     name: str
@@ -33,6 +35,7 @@ class MetricSpec:
     unit: str
     reference: str
     description: str = ""
+    needs_probability: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,28 @@ class Score:
 S = TypeVar("S", bound=Score)
 
 
-def ask_and_read(game: Game, coalitions: Coalitions, read: Callable[[Values], S]) -> S:
-    """Ask a game once for all coalitions, and read the score from their values."""
+def in_unit(score: S, unit: Unit) -> S:
+    """The score of a game whose values have this unit.
+
+    Of log-probabilities and log-odds it is in nats and has no bounds, and what is defined for probabilities alone is
+    not scored.
+    """
+    spec = score.metric
+    if unit == "probability" or spec.unit == "nats":
+        return score
+    if not spec.needs_probability:
+        everything = (-math.inf, math.inf)
+        return replace(score, metric=replace(spec, unit="nats" if spec.unit == "probability" else spec.unit,
+                                             range=everything))  # fmt: skip
+    reason = score.reason or f"{spec.name} is defined for probabilities; the values of this game are in nats"
+    return replace(score, value=math.nan, reason=reason)
+
+
+def ask_and_read(game: Game, coalitions: Coalitions, read: Callable[[Values], S], target: str | None = None) -> S:
+    """Ask a game once for all coalitions, and read the score from their values, which are about the target."""
     cache = CachedGame(game)
-    return replace(read(cache(coalitions)), n_evaluations=cache.n_evaluations)
+    found = in_unit(read(cache(coalitions)), unit_of(str(getattr(game, "target", "")) if target is None else target))
+    return replace(found, n_evaluations=cache.n_evaluations)
 
 
 def missing_reason(values: Values) -> str | None:

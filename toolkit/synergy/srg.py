@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
+from toolkit.games.target import unit_of
 from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
-from toolkit.synergy.score import MetricSpec, Score, missing_reason, value_or_nan
+from toolkit.synergy.score import MetricSpec, Score, in_unit, missing_reason, value_or_nan
 from toolkit.typing import Coalitions, Modality, Values
 
 SRG = {
@@ -130,4 +131,5 @@ def insertion_deletion(
     cache = CachedGame(game)
     values = cache(insertion_deletion_coalitions(attribution, modality, steps, tie_seeds=tie_seeds))
     found = read_insertion_deletion(values, modality, steps)
-    return replace(found, srg=replace(found.srg, n_evaluations=cache.n_evaluations))
+    srg = in_unit(found.srg, unit_of(attribution.target))
+    return replace(found, srg=replace(srg, n_evaluations=cache.n_evaluations))

@@ -112,7 +112,9 @@ def ends_of_answer(tokenizer: Any, generation_config: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys([own, *stops] if own in stops or not stops else [*stops, own]))
 
 
-def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: Sequence[int] = ()) -> Candidates:
+def make_candidates(
+    tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: Sequence[int] = (), *, is_exact: bool = False
+) -> Candidates:
     """Tokenise choices after the prompt, in context.
 
     Args:
@@ -120,15 +122,16 @@ def make_candidates(tokenizer: Any, prompt: Prompt, words: Sequence[str], ends: 
         prompt: What stands before the answer.
         words: The choices.
         ends: Tokens that end an answer, the scored one first.
+        is_exact: Write the words as they are, directly after the prompt or after a space, and in no other way.
 
     Raises:
         ValueError: A choice has no form that the tokenizer can represent; the message names the unknown words. Or two
             choices are the same answer, or one begins another and no token ends an answer.
     """
-    is_lettered = all(len(word) == 1 and word.isalpha() for word in words)
+    is_lettered = not is_exact and all(len(word) == 1 and word.isalpha() for word in words)
     before = _after_images(tokenizer, prompt)
     known: dict[tuple[Form, ...], None] = {}
-    for style in (*_STYLES, *(_LETTER_STYLES if is_lettered else ())):
+    for style in (*(_AS_GIVEN if is_exact else _STYLES), *(_LETTER_STYLES if is_lettered else ())):
         forms = [_in_context(tokenizer, prompt, before, style(word)) for word in words]
         if all(forms):
             known[tuple(forms)] = None

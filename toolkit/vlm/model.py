@@ -16,8 +16,10 @@ from transformers import PreTrainedModel
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import Players
+from toolkit.games.target import Contrast, Sentence, Target, TargetError, Token, read_target
 from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.adapters.adapter_base import Adapter
+from toolkit.vlm.answer_parts import AnswerPart, Per, contrast_of, parts_of, scoring_of
 from toolkit.vlm.answers import (
     AnswerRule,
     Answers,
@@ -31,6 +33,7 @@ from toolkit.vlm.answers import (
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State, changed, config_digest, fingerprint, precision, state
 from toolkit.vlm.engine.patches import foreign
+from toolkit.vlm.forced_answer import ForcedAnswer, Scoring
 from toolkit.vlm.partition import Partition, check_players
 from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer, check_asked
@@ -43,7 +46,9 @@ if TYPE_CHECKING:
     from toolkit.vlm.engine.store import CoalitionStore
 
 _VIEW_BYTES = 64 << 20
-_FREE_ANSWER_TOKENS = 8
+FREE_ANSWER_TOKENS = 8
+"""Where a free answer is cut unless another length is asked for."""
+
 _GAMES = 8
 
 
@@ -99,7 +104,7 @@ class LoadedVLM:
         self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._games: OrderedDict[tuple[object, ...], SampleGame] = OrderedDict()
-        self._answers: dict[tuple[str, tuple[str, ...] | None], Answers] = {}
+        self._answers: dict[tuple[object, ...], Answers] = {}
         self._kept_of = [self._loaded_state]  # the state these three belong to; shared, as they are, by all players
 
     @property
@@ -196,7 +201,7 @@ class LoadedVLM:
         self._views.move_to_end(key)
         return self._views[key]
 
-    def answer(self, sample: Sample, *, rule: AnswerRule = "best") -> Answer:
+    def answer(self, sample: Sample, *, rule: AnswerRule = "best", max_tokens: int = FREE_ANSWER_TOKENS) -> Answer:
         """Answer a sample; with choices, the most probable one, else greedily.
 
         An answer is remembered as long as the model is not changed.
@@ -205,12 +210,15 @@ class LoadedVLM:
             sample: The sample.
             rule: How the ways of writing a choice make its probability, see ``toolkit.vlm.answers``. Games, maps and
                 the answer's ``token_ids`` are about the way of writing that the rule ``best`` takes, whatever the rule.
+            max_tokens: A free answer is cut here, which the answer's ``is_cut`` says; an answer from choices is not.
 
         Raises:
             UnknownNameError: No such rule.
-            ValueError: The model cannot say the choices, or two of them are the same answer.
+            ValueError: The model cannot say the choices, or two of them are the same answer; or says nothing.
         """
-        return self._known(sample).answers[check_rule(rule)]
+        if max_tokens < 1:
+            raise ValueError(f"an answer has at least one token, got max_tokens={max_tokens}")
+        return self._known(sample, max_tokens).answers[check_rule(rule)]
 
     def answers(self, samples: Sequence[Sample], *, rule: AnswerRule = "best") -> list[Answer]:
         """Answer several samples in shared batches; ``rule`` as in ``answer``."""
@@ -224,23 +232,28 @@ class LoadedVLM:
     def _answer_key(self, sample: Sample) -> tuple[str, tuple[str, ...] | None]:
         return sample_key(self.asked(sample)), sample.choices
 
-    def _known(self, sample: Sample) -> Answers:
+    def _known(self, sample: Sample, max_tokens: int = FREE_ANSWER_TOKENS) -> Answers:
         self.current_state()
-        key = self._answer_key(sample)
+        key: tuple[object, ...] = self._answer_key(sample)
+        if sample.choices is None:
+            key = (*key, max_tokens)
         if key not in self._answers:
-            self._answers[key] = self._choose([sample])[0] if sample.choices is not None else self._speak(sample)
+            self._answers[key] = (
+                self._choose([sample])[0] if sample.choices is not None else self._speak(sample, max_tokens)
+            )
         return self._answers[key]
 
     def _choose(self, samples: Sequence[Sample]) -> list[Answers]:
         return self._forms([(sample, sample.choices or ()) for sample in samples])
 
-    def _forms(self, pairs: Sequence[tuple[Sample, Sequence[str]]]) -> list[Answers]:
+    def _forms(self, pairs: Sequence[tuple[Sample, Sequence[str]]], *, is_exact: bool = False) -> list[Answers]:
         """For each sample and its words: what the model says, of the probability of every way of writing them."""
         views = [self.view(sample) for sample, _ in pairs]
         tokenizer = self.adapter.processor.tokenizer
         ends = ends_of_answer(tokenizer, self.model.generation_config)
         found = [
-            make_candidates(tokenizer, view.prompt, words, ends) for view, (_, words) in zip(views, pairs, strict=True)
+            make_candidates(tokenizer, view.prompt, words, ends, is_exact=is_exact)
+            for view, (_, words) in zip(views, pairs, strict=True)
         ]
         asked = [candidate_request(view, "blur", candidates) for view, candidates in zip(views, found, strict=True)]
         logs = self.engine.log_probabilities([request for request, _ in asked])
@@ -253,8 +266,8 @@ class LoadedVLM:
         ]
         return [answers_of(c, p) for c, p in zip(found, probabilities, strict=True)]
 
-    def _speak(self, sample: Sample) -> Answers:
-        """Greedy answer without choices, up to the end-of-turn token.
+    def _speak(self, sample: Sample, max_tokens: int) -> Answers:
+        """Greedy answer without choices, up to the end-of-turn token, the longest length or the end of the context.
 
         Raises:
             ValueError: The model says nothing.
@@ -264,16 +277,18 @@ class LoadedVLM:
         everything = np.ones(view.players.n_text, dtype=np.bool_)
         said: tuple[int, ...] = ()
         total = 0.0
-        while len(said) < _FREE_ANSWER_TOKENS:
+        is_cut = True
+        while len(said) < min(max_tokens, self._context() - len(view.prompt.ids)):
             logs = plain_logits(self, view, view.pixels, everything, said)[-1].log_softmax(dim=-1)
             token = int(logs.argmax())
             if token in stops:
+                is_cut = False
                 break
             said, total = (*said, token), total + float(logs[token])
         text = str(tokenizer.decode(said, skip_special_tokens=True)).strip()
         if not text:
             raise ValueError(f"{self.name} ends its turn without an answer to {sample.question!r}; give choices")
-        answer = Answer(text, float(np.exp(total)), said, {})
+        answer = Answer(text, float(np.exp(total)), said, {}, decoding="greedy", is_cut=is_cut)
         return Answers({"best": answer, "sum": answer}, {text: said}, {text: (said,)})
 
     def with_players(self, players: str) -> LoadedVLM:
@@ -314,30 +329,39 @@ class LoadedVLM:
         return self.partition(sample).spans
 
     def game(
-        self, sample: Sample, *, target: str | None = None, baseline: str = "blur", players: str | None = None
+        self, sample: Sample, *, target: str | Target | None = None, baseline: str = "blur", players: str | None = None
     ) -> SampleGame:
         """The sample's game; ``target=None`` scores the model's own answer. The latest games are kept.
 
         The target's tokens are those that ``answer`` scored by the rule ``best``, the end of the answer included where
         one choice begins another. ``players`` are the model's own unless others are named.
 
+        Args:
+            sample: The sample.
+            target: An answer, of which v is the probability; or a token, a word, a sentence or a contrast of
+                ``toolkit.games.target``, also as it is written. Games about one answer share its rows.
+            baseline: What a removed image cell looks like.
+            players: How tokens are grouped into players.
+
         Raises:
             UnknownNameError: No baseline has this name.
             PlayersError: The sample has no such players.
+            TargetError: The answer has no such part, or does not fit the model's context.
             ValueError: The target is not among the sample's choices, or the model cannot say it.
         """
         BASELINES.check(baseline)
         sample = self.asked(sample)
-        target = self.answer(sample).text if target is None else target
-        ids = self._target_ids(sample, target)
+        target = self.answer(sample).text if target is None else str(target)
+        scoring = self._scoring(sample, target)
         grouped = self.players_as if players is None else check_players(players)
-        key = (sample_key(sample), sample.dataset, sample.id, sample.choices, target, ids, baseline, grouped)
+        key = (sample_key(sample), sample.dataset, sample.id, sample.choices, target, scoring, baseline, grouped)
         if key not in self._games:
             view = self.view(sample)
             view.partition(grouped)
-            self._games[key] = SampleGame(
-                self, sample, view, target=target, token_ids=ids, baseline=baseline, players_as=grouped
-            )
+            about = (key[:3], scoring.forms, baseline)
+            known = {(k[:3], g.forced.forms, g.baseline): g.forced for k, g in self._games.items()}
+            forced = known.get(about) or ForcedAnswer(self, sample, view, scoring.forms, baseline)
+            self._games[key] = SampleGame(forced, target=target, scoring=scoring, players_as=grouped)
             while len(self._games) > 1 and (len(self._games) > _GAMES or self._kept_bytes() > _VIEW_BYTES):
                 self._games.popitem(last=False)
         self._games.move_to_end(key)
@@ -347,11 +371,77 @@ class LoadedVLM:
         """Memory of the views of the games that are kept; those of one sample share a view."""
         return sum({id(game.view): game.view.nbytes for game in self._games.values()}.values())
 
-    def _target_ids(self, sample: Sample, target: str) -> tuple[int, ...]:
-        if sample.choices is not None and target not in sample.choices:
-            raise ValueError(f"the target {target!r} is not among the choices {sample.choices!r}")
+    def _scoring(self, sample: Sample, target: str) -> Scoring:
+        """What is forced, and how v is read from it."""
+        read = target if target in (sample.choices or ()) else read_target(target)
+        if isinstance(read, Contrast):
+            one, other = self._tokens(sample, (read.answer, read.against))
+            found = contrast_of(read, one, other)
+        elif isinstance(read, str):
+            (form,) = self._tokens(sample, (read,))
+            found = Scoring((form,), (1.0,) * len(form))
+        else:
+            (form,) = self._tokens(sample, (read.answer,), is_exact=True)
+            per: Per = "token" if isinstance(read, Token) else "word"
+            found = scoring_of(read, form, () if isinstance(read, Sentence) else self._parts(read.answer, form, per))
+        n_prompt, longest = len(self.view(sample).prompt.ids), max(map(len, found.forms))
+        if n_prompt + longest > self._context():
+            raise TargetError(
+                f"the prompt has {n_prompt} tokens and the answer {longest}; the model's context is {self._context()}: "
+                "shorten the answer"
+            )
+        return found
+
+    def _context(self) -> int:
+        """Tokens that the decoder takes."""
+        return int(self.model.config.get_text_config().max_position_embeddings)
+
+    def _parts(self, answer: str, form: Form, per: Per) -> tuple[AnswerPart, ...]:
+        return parts_of(self.adapter.processor.tokenizer, answer, form, per)
+
+    def answer_parts(self, sample: Sample, answer: str | None = None, *, per: Per = "word") -> tuple[AnswerPart, ...]:
+        """The parts of an answer that can be explained, each with its target for ``game`` and ``explain``.
+
+        Args:
+            sample: The sample.
+            answer: The answer that is forced; None takes the model's own.
+            per: ``"token"``, ``"word"`` or ``"sentence"``.
+
+        Raises:
+            UnknownNameError: No such parts.
+            TargetError: An empty answer, or one that the tokenizer cannot split.
+            ValueError: The answer is not among the sample's choices, or the model cannot say it.
+
+        Example:
+            >>> import toolkit
+            >>> vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+            >>> sample = toolkit.load_samples("scenes-existence", n=1)[0]
+            >>> [str(part.target) for part in vlm.answer_parts(sample, "yes")]
+            ['word 1 of "yes"']
+        """
+        sample = self.asked(sample)
+        answer = self.answer(sample).text if answer is None else answer.strip()
+        Sentence(answer)  # refuses an empty one
+        (form,) = self._tokens(sample, (answer,), is_exact=True)
+        return self._parts(answer, form, per)
+
+    def _tokens(self, sample: Sample, answers: Sequence[str], *, is_exact: bool = False) -> tuple[Form, ...]:
+        """Tokens of some answers: those of the choices, those that the model said, or those that it would write.
+
+        Raises:
+            ValueError: An answer that is not among the sample's choices, or that the model cannot say.
+        """
+        if sample.choices is not None:
+            for answer in answers:
+                if answer not in sample.choices:
+                    raise ValueError(f"the target {answer!r} is not among the choices {sample.choices!r}")
         known = self._known(sample).tokens if sample.choices is not None else self._spoken(sample)
-        return known[target] if target in known else self._forms([(sample, (target,))])[0].tokens[target]
+        if not all(answer in known for answer in answers):
+            key = (*self._answer_key(sample), "forced", tuple(answers), is_exact)
+            if key not in self._answers:
+                self._answers[key] = self._forms([(sample, answers)], is_exact=is_exact)[0]
+            known = self._answers[key].tokens
+        return tuple(known[answer] for answer in answers)
 
     def choice_tokens(self, sample: Sample) -> dict[str, Form]:
         """Tokens of each of the sample's choices, in the way of writing that the model prefers: what games score.
@@ -373,13 +463,16 @@ class LoadedVLM:
         said = self._known(sample)
         return said.forms if check_rule(rule) == "sum" else {word: (form,) for word, form in said.tokens.items()}
 
-    def _spoken(self, sample: Sample) -> dict[str, tuple[int, ...]]:
-        """Tokens of the free answer, if it has been asked for."""
+    def _spoken(self, sample: Sample) -> dict[str, Form]:
+        """Tokens of the free answers that have been asked for, by their texts."""
         self.current_state()
-        known = self._answers.get(self._answer_key(sample))
-        return {} if known is None else known.tokens
+        own = self._answer_key(sample)
+        said = [known for key, known in self._answers.items() if key[:2] == own and key[2:3] != ("forced",)]
+        return {text: form for known in said for text, form in known.tokens.items()}
 
-    def white_box(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> SampleWhiteBox:
+    def white_box(
+        self, sample: Sample, *, target: str | Target | None = None, baseline: str = "blur"
+    ) -> SampleWhiteBox:
         """The same game's differentiable inside.
 
         Raises:

@@ -26,21 +26,35 @@ class Answer:
             of all its forms.
         token_ids: The answer tokens that games score, with the end of the answer where one choice begins another.
         by_choice: Probability of each choice; empty without choices.
+        decoding: ``"choice"``, the most probable one, or ``"greedy"``, token by token.
+        is_cut: Whether a free answer was cut before the model ended it.
     """
 
     text: str
     probability: float
     token_ids: tuple[int, ...]
     by_choice: dict[str, float]
+    decoding: str = "choice"
+    is_cut: bool = False
+
+    @property
+    def n_tokens(self) -> int:
+        """Length of the answer in tokens."""
+        return len(self.token_ids)
 
 
 class VLMGame(Protocol):
-    """The game that a model plays on one sample: v(S) = P(target tokens | players in S), in [0, 1]."""
+    """The game that a model plays on one sample: v(S) = P(target tokens | players in S), in [0, 1].
 
-    sample: Sample
-    target: str
-    baseline: str
+    Of a sentence or a contrast v is a log-probability or the log-odds, in nats; see ``toolkit.games.target``.
+    """
 
+    @property
+    def sample(self) -> Sample: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def baseline(self) -> str: ...
     @property
     def players(self) -> Players: ...
     @property
@@ -62,7 +76,7 @@ class WhiteBox(Protocol):
         question: Shape (1, n_text, dim): input embeddings of the text players.
         baseline_question: Same shape: the padding token's embedding at every text player.
         grid: Rows and columns of the image tokens.
-        target_ids: The scored answer tokens.
+        target_ids: The scored answer tokens; the first is predicted at position ``-len(target_ids)``.
         model: The transformers model, for hooks; never modified.
     """
 
@@ -76,11 +90,21 @@ class WhiteBox(Protocol):
     model: torch.nn.Module
 
     def score(self, pixels: Tensor, question: Tensor) -> Tensor:
-        """Differentiable log-probability (B,) of the target, of pixels (B, ...) and question (B, n_text, dim)."""
+        """Differentiable log-probability (B,) of the target, of pixels (B, ...) and question (B, n_text, dim).
+
+        Of a sentence the sum or the mean over its tokens, of a contrast the log-odds.
+        """
+        ...
+
+    def value(self, pixels: Tensor, question: Tensor) -> Tensor:
+        """Differentiable v (B,): the probability of the target, or ``score`` where the game is about logarithms."""
         ...
 
     def logit(self, pixels: Tensor, question: Tensor) -> Tensor:
-        """Differentiable raw logit (B,) of the first target token at the predicting position."""
+        """Differentiable raw logit (B,) of the first target token at the predicting position.
+
+        Of a sentence the sum or the mean over its tokens; of a contrast the difference where the answers part.
+        """
         ...
 
     def pixels_to_players(self, attribution: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from toolkit.vlm.engine.autocast import without_autocast
 if TYPE_CHECKING:
     from toolkit.vlm.adapters.adapter_base import Adapter
     from toolkit.vlm.engine.request import Request
+    from toolkit.vlm.forced_answer import Scoring
     from toolkit.vlm.view import View
 
 
@@ -42,9 +43,20 @@ class Parts(Protocol):
 class PlainGame(Protocol):
     """What the plain path needs of a sample's game."""
 
-    view: View
-    token_ids: tuple[int, ...]
-    baseline: str
+    @property
+    def view(self) -> View:
+        """The sample as the model sees it."""
+        ...
+
+    @property
+    def baseline(self) -> str:
+        """Name of the baseline."""
+        ...
+
+    @property
+    def scoring(self) -> Scoring:
+        """The forced answers, and how v is read from their tokens."""
+        ...
 
     @property
     def vlm(self) -> Parts:
@@ -121,19 +133,24 @@ def plain_answers(vlm: Parts, request: Request) -> NDArray[np.float64]:
     for query in request.queries:
         pixels = request.view.masked(vlm.adapter, request.baseline, request.images[[query.image]])[0]
         logs = plain_logits(vlm, request.view, pixels, query.kept, query.context).log_softmax(dim=-1).double()
-        before = sum(logs[i, token].item() for i, token in enumerate(query.context))
-        found += [before + logs[-1, token].item() for token in query.finals]
+        before = [logs[i, token].item() for i, token in enumerate(query.context)]
+        if query.by_token:
+            found += [*before, logs[-1, query.finals[0]].item()]
+        else:
+            found += [sum(before) + logs[-1, token].item() for token in query.finals]
     return np.array(found)
 
 
 def plain_values(game: PlainGame, coalitions: Coalitions) -> Values:
     """The game's values, computed the plain way; shape (n_coalitions,)."""
-    vlm, view, target = game.vlm, game.view, game.token_ids
+    vlm, view, forms = game.vlm, game.view, game.scoring.forms
     n_image = view.players.n_image
     values = np.empty(len(coalitions))
     for i, coalition in enumerate(game.of_tokens(coalitions)):
         pixels = view.masked(vlm.adapter, game.baseline, coalition[None, :n_image])[0]
-        logits = plain_logits(vlm, view, pixels, coalition[n_image:], target[:-1])
-        logs = logits.log_softmax(dim=-1)[torch.arange(len(target)), list(target)]
-        values[i] = np.exp(logs.double().sum().item())
+        found: list[float] = []
+        for form in forms:
+            logs = plain_logits(vlm, view, pixels, coalition[n_image:], form[:-1]).log_softmax(dim=-1)
+            found += logs[torch.arange(len(form)), list(form)].double().tolist()
+        values[i] = game.scoring.read(np.array([found]))[0]
     return values

@@ -1,20 +1,18 @@
-"""The game that a model plays on one sample: v(S) = P(target tokens | players in S)."""
+"""The game that a model plays on one sample: v(S) = P(target tokens | players in S), or its logarithm."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
-from toolkit.games.coalition_plan import plan_coalitions
 from toolkit.games.game import Players, check_coalitions
+from toolkit.games.target import Unit
 from toolkit.typing import Coalitions, Values
-from toolkit.vlm.engine.fingerprint import State
-from toolkit.vlm.engine.request import Query, Request
-from toolkit.vlm.engine.store import code_identity
+from toolkit.vlm.engine.request import Request
+from toolkit.vlm.forced_answer import ForcedAnswer, Scoring
 from toolkit.vlm.partition import Partition
 from toolkit.vlm.scorable import Scorable
 from toolkit.vlm.view import View
@@ -23,44 +21,57 @@ from toolkit.vlm.view import View
 class SampleGame:
     """v(S): the probability of the target's tokens given the players in S; raw, in [0, 1].
 
+    Of a sentence or a contrast v is the log-probability or the log-odds, in nats.
+
     An absent image player's pixels are the baseline's; an absent word is masked from attention while every other token
     keeps its position. Each distinct coalition is evaluated once and kept, as long as the model is not changed: values
     belong to one state of it, and a game that outlives a change of weights, hooks or code computes all of them anew,
     for the same target.
 
     Args:
-        vlm: The model.
-        sample: The sample.
-        view: The sample as the model sees it.
-        target: The explained answer.
-        token_ids: Its tokens.
-        baseline: Name of the baseline.
+        forced: The answer's tokens under every coalition, shared with the games of other targets of this answer.
+        target: The explained answer, or a target as it is written.
+        scoring: How v is read from the tokens.
         players_as: How tokens are grouped into players. Values are those of coalitions of tokens, whatever the groups,
-            so that games of the same sample with other players share what a store keeps.
+            so that games of the same sample with other players share what is known and what a store keeps.
     """
 
-    def __init__(
-        self,
-        vlm: Scorable,
-        sample: Sample,
-        view: View,
-        *,
-        target: str,
-        token_ids: tuple[int, ...],
-        baseline: str,
-        players_as: str = "tokens",
-    ) -> None:
-        self.vlm = vlm
-        self.sample = sample
-        self.view = view
+    def __init__(self, forced: ForcedAnswer, *, target: str, scoring: Scoring, players_as: str = "tokens") -> None:
+        self.forced = forced
         self.target = target
-        self.token_ids = token_ids
-        self.baseline = baseline
+        self.scoring = scoring
         self.players_as = players_as
-        self._state = vlm.current_state()
-        self._values: dict[bytes, float] = {}
-        self._is_recalled = False
-        self._n_evaluations = 0
+        self.n_asked_first = 0
+
+    @property
+    def vlm(self) -> Scorable:
+        """The model."""
+        return self.forced.vlm
+
+    @property
+    def sample(self) -> Sample:
+        """The sample."""
+        return self.forced.sample
+
+    @property
+    def view(self) -> View:
+        """The sample as the model sees it."""
+        return self.forced.view
+
+    @property
+    def baseline(self) -> str:
+        """Name of the baseline."""
+        return self.forced.baseline
+
+    @property
+    def unit(self) -> Unit:
+        """Unit of v: ``"probability"`` or ``"nats"``."""
+        return self.scoring.unit
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The forced tokens; of a contrast those of the first answer."""
+        return self.scoring.forms[0]
 
     @property
     def players(self) -> Players:
@@ -84,8 +95,8 @@ class SampleGame:
 
     @property
     def n_evaluations(self) -> int:
-        """Distinct coalitions that the model has evaluated for this game so far."""
-        return self._n_evaluations
+        """Distinct coalitions that the model has evaluated because this game asked for them."""
+        return self.n_asked_first
 
     def __call__(self, coalitions: Coalitions) -> Values:
         """Values, shape (n_coalitions,), of a bool array (n_coalitions, n_players).
@@ -96,75 +107,17 @@ class SampleGame:
         """
         return score_games([(self, coalitions)])[0]
 
-    def missing(self, coalitions: Coalitions) -> tuple[list[bytes], Coalitions]:
-        """Keys of all coalitions, and the distinct ones that have no value yet."""
-        keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
-        fresh: dict[bytes, int] = {}
-        for i, key in enumerate(keys):
-            if key not in self._values:
-                fresh.setdefault(key, i)
-        return keys, coalitions[list(fresh.values())]
-
-    def follow(self, state: State) -> None:
-        """Drop the values of another state of the model.
-
-        In another precision or place, or with other settings of its processor, the sample is seen anew.
-        """
-        if state == self._state:
-            return
-        is_prepared_anew = state.processing != self._state.processing
-        self._state = state
-        self._values.clear()
-        self._is_recalled = False
-        model = self.vlm.model
-        if is_prepared_anew or (self.view.pixels.dtype, self.view.pixels.device) != (model.dtype, model.device):
-            self.view = self.vlm.view(self.sample)
-
-    def recall(self) -> None:
-        """Take what the model's store remembers, when the game is asked for the first time."""
-        if not self._is_recalled and self.vlm.store is not None:
-            self._values.update(self.vlm.store.recall(self.identity()))
-        self._is_recalled = True
-
     def identity(self) -> dict[str, object]:
         """Everything that the values depend on, for the store's key."""
-        return {
-            **self.vlm.identity(),
-            **code_identity(),
-            "view": self.view.digest(self.vlm.adapter, self.baseline),
-            "target": list(self.token_ids),
-            "baseline": self.baseline,
-            "n_players": self.view.players.n,
-        }
-
-    def learn(self, coalitions: Coalitions, values: Values, *, remember: bool) -> None:
-        """Keep freshly evaluated values, in the store too if ``remember``; one that cannot be written is let go."""
-        keys = [row.tobytes() for row in np.packbits(coalitions, axis=1)]
-        new = {key: float(value) for key, value in zip(keys, values, strict=True)}
-        self._values.update(new)
-        self._n_evaluations += len(new)
-        if self.vlm.store is None or not remember:
-            return
-        try:
-            self.vlm.store.keep(self.identity(), new)
-        except OSError as error:
-            warnings.warn(f"values are not remembered any more: {error}", RuntimeWarning, stacklevel=2)
-            self.vlm.store = None
-
-    def values_of(self, keys: Sequence[bytes]) -> Values:
-        """Known values by key."""
-        return np.array([self._values[key] for key in keys], dtype=np.float64)
+        return self.forced.identity()
 
     def request(self, coalitions: Coalitions) -> tuple[Request, NDArray[np.int64]]:
-        """The engine's request for distinct coalitions, and the value index of each."""
-        plan = plan_coalitions(coalitions, self.view.players)
-        context, final = self.token_ids[:-1], self.token_ids[-1:]
-        queries = [Query(image, kept, context, final) for image in range(plan.n_images) for kept in plan.texts(image)]
-        return Request(self.view, self.baseline, plan.images, queries), plan.inverse
+        """The engine's request for distinct coalitions, and where the values of each stand, (n, n_tokens)."""
+        return self.forced.request(coalitions)
 
 
 def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Values]:
-    """Values of several games of one model, batched over games and samples; each game keeps its own.
+    """Values of several games of one model, batched over games and samples; games about one answer share its rows.
 
     Args:
         requests: Games and the coalitions (n_coalitions, n_players) wanted of each.
@@ -182,23 +135,30 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
     is_trusted = vlm is not None and vlm.store is not None and vlm.is_as_loaded()
     now = None if vlm is None else vlm.current_state()
     keys: list[list[bytes]] = []
-    work: dict[int, tuple[SampleGame, list[Coalitions]]] = {}
+    work: dict[int, tuple[ForcedAnswer, dict[bytes, NDArray[np.bool_]]]] = {}
+    first: list[int] = []
     for game, coalitions in requests:
         if now is not None:
-            game.follow(now)
+            game.forced.follow(now)
         checked = game.of_tokens(coalitions)
         if is_trusted:
-            game.recall()
-        known, fresh = game.missing(checked)
-        keys.append(known)
-        if len(fresh):
-            work.setdefault(id(game), (game, []))[1].append(fresh)
-    wanted = [(game, np.unique(np.concatenate(fresh), axis=0)) for game, fresh in work.values()]
-    asked = [game.request(fresh) for game, fresh in wanted]
-    if vlm is not None and wanted:
+            game.forced.recall()
+        keys.append([row.tobytes() for row in np.packbits(checked, axis=1)])
+        wanted = work.setdefault(id(game.forced), (game.forced, {}))[1]
+        known, before = game.forced.logs, len(wanted)
+        for key, row in zip(keys[-1], checked, strict=True):
+            if key not in known:
+                wanted.setdefault(key, row)
+        first.append(len(wanted) - before)
+    todo = [(forced, rows) for forced, rows in work.values() if rows]
+    asked = [forced.request(np.stack(list(rows.values()))) for forced, rows in todo]
+    if vlm is not None and todo:
         batches = vlm.batch_class
         found = vlm.engine.log_probabilities([request for request, _ in asked])
         is_of_one_class = vlm.batch_class == batches  # else memory ran out, and some came from larger batches
-        for (game, fresh), (_, cell_of), logs in zip(wanted, asked, found, strict=True):
-            game.learn(fresh, np.exp(logs)[cell_of], remember=is_trusted and is_of_one_class)
-    return [game.values_of(known) for (game, _), known in zip(requests, keys, strict=True)]
+        for (forced, rows), (_, places), logs in zip(todo, asked, found, strict=True):
+            new = dict(zip(rows, map(tuple, logs[places].tolist()), strict=True))
+            forced.learn(new, remember=is_trusted and is_of_one_class)
+    for (game, _), n in zip(requests, first, strict=True):
+        game.n_asked_first += n
+    return [game.scoring.read(game.forced.logs_of(some)) for (game, _), some in zip(requests, keys, strict=True)]

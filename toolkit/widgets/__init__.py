@@ -1,5 +1,6 @@
 """Widgets of the course: small classes over pure functions, each with a static figure or table as stand-in."""
 
+from toolkit.widgets.answer_explorer import AnswerExplorer
 from toolkit.widgets.base_widget import BaseWidget
 from toolkit.widgets.beat import BeatTheExplainer
 from toolkit.widgets.bias_dial import BiasDial
@@ -11,6 +12,7 @@ from toolkit.widgets.run_monitor import RunMonitor
 from toolkit.widgets.sample_browser import SampleBrowser
 
 __all__ = [
+    "AnswerExplorer",
     "BaseWidget",
     "BeatTheExplainer",
     "BiasDial",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.subjects import make_subject, sample
 
-from toolkit.vlm import sample_game as game_module
+from toolkit.vlm import forced_answer as answer_module
 from toolkit.vlm.engine import fingerprint
 from toolkit.vlm.engine.store import CoalitionStore, default_store
 from toolkit.vlm.model import LoadedVLM
@@ -19,8 +19,8 @@ from toolkit.vlm.model import LoadedVLM
 IDENTITY = {"name": "m", "weights": "abc", "target": [3]}
 
 
-def entries(n: int, start: int = 0) -> dict[bytes, float]:
-    return {bytes([i, 7]): i / 7 for i in range(start, start + n)}
+def entries(n: int, start: int = 0) -> dict[bytes, tuple[float, ...]]:
+    return {bytes([i, 7]): (i / 7, -i / 3) for i in range(start, start + n)}
 
 
 def test_values_come_back_exactly(tmp_path) -> None:
@@ -158,10 +158,10 @@ def _one_file(folder) -> int:
 
 def test_values_that_are_not_finite_are_not_kept(tmp_path) -> None:
     store = CoalitionStore(tmp_path / "cache")
-    store.keep(IDENTITY, {b"aa": float("nan"), b"bb": float("inf")})
+    store.keep(IDENTITY, {b"aa": (0.5, float("nan")), b"bb": (float("-inf"), 0.5)})
     assert not (tmp_path / "cache").exists()
-    store.keep(IDENTITY, {b"aa": float("nan"), b"bb": 0.5})
-    assert store.recall(IDENTITY) == {b"bb": 0.5}
+    store.keep(IDENTITY, {b"aa": (float("nan"), 0.5), b"bb": (0.5, 0.25)})
+    assert store.recall(IDENTITY) == {b"bb": (0.5, 0.25)}
 
 
 def test_the_default_store_lies_where_the_user_says(tmp_path, monkeypatch) -> None:
@@ -217,7 +217,7 @@ def test_another_preprocessing_prompt_precision_or_code_is_evaluated_anew(tmp_pa
         patch.setattr(one.adapter.processor, "chat_template", "<bos>" + template)
         assert play(one, store)[1] == 20
     with monkeypatch.context() as patch:
-        patch.setattr(game_module, "code_identity", lambda: {"code": "another"})
+        patch.setattr(answer_module, "code_identity", lambda: {"code": "another"})
         assert play(one, store)[1] == 20
     assert play(one, store)[1] == 0
     one.model.bfloat16()
@@ -288,7 +288,7 @@ def files(store: CoalitionStore):
     for path in store.folder.glob("*.npz"):
         with np.load(path) as file:
             found = {row.tobytes(): value for row, value in zip(file["coalitions"], file["values"], strict=True)}
-        yield np.array([found[key] for key in keys])
+        yield np.exp([found[key][0] for key in keys])
 
 
 def test_a_changed_value_anywhere_in_a_small_model_is_seen(one: LoadedVLM) -> None:

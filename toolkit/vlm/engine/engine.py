@@ -124,12 +124,13 @@ class Engine:
         """Log-probability of every answer of every query, in float64 from a float32 log-softmax.
 
         Returns:
-            For each request an array (n_values,): the finals of its first query, of its second, and so on.
+            For each request an array (n_values,): the finals of its first query, of its second, and so on; or of a
+            query by token each of its tokens.
         """
         if not self.adapter.shares_prefix:
             return [plain_answers(self, request) for request in requests]
         self._look_again()
-        offsets = np.cumsum([0, *(sum(len(b.finals) for b in r.queries) for r in requests)])
+        offsets = np.cumsum([0, *(sum(b.n_values for b in r.queries) for r in requests)])
         values = np.zeros(int(offsets[-1]))
         images = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in masked_images(r, int(start))]
         for chunk in self._chunks(images):

@@ -22,12 +22,19 @@ class Query:
         kept: Shape (n_text,): which text players are present.
         context: Answer tokens before the last.
         finals: Last answer tokens; each is one value.
+        by_token: Every answer token is a value of its own; there is one last token then.
     """
 
     image: int
     kept: NDArray[np.bool_]
     context: tuple[int, ...]
     finals: tuple[int, ...]
+    by_token: bool = False
+
+    @property
+    def n_values(self) -> int:
+        """Values that it gives."""
+        return len(self.context) + 1 if self.by_token else len(self.finals)
 
 
 @dataclass(frozen=True)
@@ -72,5 +79,5 @@ def masked_images(request: Request, start: int) -> list[MaskedImage]:
     queries: list[list[tuple[Query, int]]] = [[] for _ in request.images]
     for query in request.queries:
         queries[query.image].append((query, start))
-        start += len(query.finals)
+        start += query.n_values
     return [MaskedImage(request, index, some) for index, some in enumerate(queries)]

@@ -167,13 +167,13 @@ class RowBatch:
         for r, row in enumerate(rows):
             state_of: dict[int, int] = {}
             for (query, first), tail in zip(row.queries, row.tree.tails, strict=True):
-                for node, token in zip(tail, (*query.context, None), strict=True):
+                for step, (node, token) in enumerate(zip(tail, (*query.context, None), strict=True)):
                     if node not in state_of:
                         states.append((r, len(state_of)))
                         state_of[node] = len(states) - 1
                     for k, final in enumerate(query.finals):
                         answers.append((state_of[node], final if token is None else token))
-                        value.append(first + k)
+                        value.append(first + (step if query.by_token else k))
             columns.append([row.view.prompt.prefix_length + node for node in state_of])
         self.read = np.zeros((len(rows), max(map(len, columns))), dtype=np.int64)
         for r, some in enumerate(columns):

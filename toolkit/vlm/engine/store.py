@@ -1,8 +1,9 @@
 """A store of coalition values on disk, so that a second metric, a rerun or a slider costs nothing.
 
-One file per game, named by the digest of everything that its values depend on: checkpoint, preprocessing, precision,
-the arrays that picture, question and baseline became, target, and the code and libraries that computed them. A file of
-another identity is never read; a damaged one counts as absent. Files hold coalitions, values and digests, no picture.
+One file per forced answer of a sample, named by the digest of everything that its values depend on: checkpoint,
+preprocessing, precision, the arrays that picture, question and baseline became, the answer's tokens, and the code and
+libraries that computed them. A file of another identity is never read; a damaged one counts as absent. Files hold
+coalitions, values and digests, no picture.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ from contextlib import suppress
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from toolkit.paths import cache_dir
 
-_FORMAT = 2
+_FORMAT = 3
 _STALE_NS = 3600 * 10**9
 _WRITERS = 8
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged archive raises; a damaged header may claim encryption or another compression."""
+
+
+Entry: TypeAlias = tuple[float, ...]
+"""What is known of one coalition: the log-probability of every forced answer token."""
 
 
 class _File(NamedTuple):
@@ -39,7 +44,7 @@ class _File(NamedTuple):
 
 
 class CoalitionStore:
-    """Values by game and coalition, in a folder of bounded size.
+    """Values by forced answer and coalition, in a folder of bounded size.
 
     Several processes may use one folder: a file is always whole, and where two write the same game at the same time
     the values of one of them are computed again one day.
@@ -60,8 +65,8 @@ class CoalitionStore:
         self._free: int | None = None
         self._added = 0
 
-    def recall(self, identity: Mapping[str, object]) -> dict[bytes, float]:
-        """All known values of one game, by packed coalition."""
+    def recall(self, identity: Mapping[str, object]) -> dict[bytes, Entry]:
+        """All known values of one answer, by packed coalition."""
         path = self._path(identity)
         if not path.is_file():
             return {}
@@ -70,20 +75,20 @@ class CoalitionStore:
                 if str(file["identity"]) != _canonical(identity):
                     return {}
                 coalitions, values = file["coalitions"], file["values"]
-            found = {row.tobytes(): float(value) for row, value in zip(coalitions, values, strict=True)}
+            found = {row.tobytes(): tuple(value) for row, value in zip(coalitions, values.tolist(), strict=True)}
         except _DAMAGE:
             return {}
         with suppress(OSError):
             os.utime(path)
         return found
 
-    def keep(self, identity: Mapping[str, object], values: Mapping[bytes, float]) -> None:
-        """Add values to one game's file, whole or not at all; values that are not finite are not kept.
+    def keep(self, identity: Mapping[str, object], values: Mapping[bytes, Entry]) -> None:
+        """Add values to one answer's file, whole or not at all; values that are not finite are not kept.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        merged = self.recall(identity) | {key: value for key, value in values.items() if isfinite(value)}
+        merged = self.recall(identity) | {key: value for key, value in values.items() if all(map(isfinite, value))}
         if not merged:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
