@@ -23,6 +23,7 @@ from toolkit.vlm.answer_parts import AnswerPart, Per, contrast_of, parts_of, sco
 from toolkit.vlm.answers import (
     AnswerRule,
     Answers,
+    Candidates,
     Form,
     answers_of,
     candidate_request,
@@ -255,6 +256,8 @@ class LoadedVLM:
             make_candidates(tokenizer, view.prompt, words, ends, is_exact=is_exact)
             for view, (_, words) in zip(views, pairs, strict=True)
         ]
+        for view, candidates in zip(views, found, strict=True):
+            self._check_fits(view, candidates)
         asked = [candidate_request(view, "blur", candidates) for view, candidates in zip(views, found, strict=True)]
         logs = self.engine.log_probabilities([request for request, _ in asked])
         if any(np.isnan(values).any() for values in logs):
@@ -384,13 +387,20 @@ class LoadedVLM:
             (form,) = self._tokens(sample, (read.answer,), is_exact=True)
             per: Per = "token" if isinstance(read, Token) else "word"
             found = scoring_of(read, form, () if isinstance(read, Sentence) else self._parts(read.answer, form, per))
-        n_prompt, longest = len(self.view(sample).prompt.ids), max(map(len, found.forms))
+        return found
+
+    def _check_fits(self, view: View, candidates: Candidates) -> None:
+        """Refuse answers that do not fit behind the prompt.
+
+        Raises:
+            TargetError: They do not; the message has the numbers.
+        """
+        n_prompt, longest = len(view.prompt.ids), max(len(form) for forms in candidates.forms for form in forms)
         if n_prompt + longest > self._context():
             raise TargetError(
                 f"the prompt has {n_prompt} tokens and the answer {longest}; the model's context is {self._context()}: "
                 "shorten the answer"
             )
-        return found
 
     def _context(self) -> int:
         """Tokens that the decoder takes."""
