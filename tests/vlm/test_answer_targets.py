@@ -58,11 +58,12 @@ def forced_logs(vlm: LoadedVLM, form: tuple[int, ...]) -> np.ndarray:
     view = vlm.view(free())
     ids = torch.tensor([[*view.prompt.ids, *form]])
     image = vlm.adapter.processor.image_processor(view.image, return_tensors="pt", **vlm.adapter.image_settings())
-    inputs = {**image, **vlm.adapter.text_inputs(ids)}
-    inputs |= vlm.adapter.pixel_inputs(vlm.adapter.pixels(image)[None], view.geometry)
-    accepted = {k: v for k, v in inputs.items() if k not in ("num_crops", "image_sizes_", "num_image_tokens")}
+    inputs = vlm.adapter.pixel_inputs(vlm.adapter.pixels(image)[None], view.geometry) | vlm.adapter.text_inputs(ids)
+    if "qwen" in vlm.name:  # counts its own positions, of the places of the image
+        inputs["mm_token_type_ids"] = torch.zeros_like(ids)
+        inputs["mm_token_type_ids"][0, list(view.prompt.image_positions)] = 1
     with torch.inference_mode():
-        out = vlm.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **accepted)
+        out = vlm.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **inputs)
     n = len(form)
     logs = out.logits[0, -n - 1 : -1].float().log_softmax(dim=-1)
     return logs[torch.arange(n), list(form)].double().numpy()
