@@ -49,12 +49,10 @@ class VLMGame(Protocol):
     Of a sentence or a contrast v is a log-probability or the log-odds, in nats; see ``toolkit.games.target``.
     """
 
-    @property
-    def sample(self) -> Sample: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def baseline(self) -> str: ...
+    sample: Sample
+    target: str
+    baseline: str
+
     @property
     def players(self) -> Players: ...
     @property

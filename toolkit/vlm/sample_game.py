@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.datasets.sample import Sample
 from toolkit.games.game import Players, check_coalitions
 from toolkit.games.target import Unit
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.engine.request import Request
 from toolkit.vlm.forced_answer import ForcedAnswer, Scoring
 from toolkit.vlm.partition import Partition
-from toolkit.vlm.scorable import Scorable
 from toolkit.vlm.view import View
 
 
@@ -38,30 +36,16 @@ class SampleGame:
 
     def __init__(self, forced: ForcedAnswer, *, target: str, scoring: Scoring, players_as: str = "tokens") -> None:
         self.forced = forced
+        self.vlm, self.sample, self.baseline = forced.vlm, forced.sample, forced.baseline
         self.target = target
         self.scoring = scoring
         self.players_as = players_as
         self.n_asked_first = 0
 
     @property
-    def vlm(self) -> Scorable:
-        """The model."""
-        return self.forced.vlm
-
-    @property
-    def sample(self) -> Sample:
-        """The sample."""
-        return self.forced.sample
-
-    @property
     def view(self) -> View:
         """The sample as the model sees it."""
         return self.forced.view
-
-    @property
-    def baseline(self) -> str:
-        """Name of the baseline."""
-        return self.forced.baseline
 
     @property
     def unit(self) -> Unit:

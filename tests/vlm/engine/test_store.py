@@ -134,7 +134,7 @@ def test_several_writers_never_leave_half_a_file(tmp_path) -> None:
         list(pool.map(write, range(60)))
     found = [CoalitionStore(tmp_path).recall(IDENTITY | {"view": i}) for i in range(3)]
     assert any(found)
-    assert all(value == key[0] / 7 for values in found for key, value in values.items())
+    assert all(value == (key[0] / 7, -key[0] / 3) for values in found for key, value in values.items())
 
 
 @pytest.mark.parametrize("n_processes", [1, 4, 8])
