@@ -264,7 +264,7 @@ def test_explain_opens_the_page_where_asked(
 def test_explain_shows_every_word_of_an_answer_that_is_given(model: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "words.html"
     words = ("explain", str(picture), "what is there ?", "--model", str(model), "--explainer", "occlusion")
-    said = ("--per", "word", "--say", "red circle left", "--steps", "2", "--no-cache", "--out", str(out))
+    said = ("--per", "word", "--given", "red circle left", "--steps", "2", "--no-cache", "--out", str(out))
     code, told, err = invoke(*words, *said)
     assert (code, err) == (0, "")
     assert "(given to the model and forced token by token (3 tokens); the model did not write it)" in told
@@ -275,10 +275,10 @@ def test_explain_shows_every_word_of_an_answer_that_is_given(model: Path, pictur
     assert "<script" not in page
     assert "f-syn-paper is defined for probabilities; the values of this game are in nats." in page
     for wrong, message in (
-        (("--say", "red"), "--say goes with --per"),
+        (("--given", "red"), "--given goes with --per"),
         (("--per", "letter"), "unknown part of an answer 'letter'"),
-        (("--per", "word", "--say", " "), "at least one word"),
-        (("--per", "word", "--say", "unicorn"), "the vocabulary lacks 'unicorn'"),
+        (("--per", "word", "--given", " "), "at least one word"),
+        (("--per", "word", "--given", "unicorn"), "the vocabulary lacks 'unicorn'"),
     ):
         code, _, err = invoke(*words, *wrong, "--no-cache", "--out", str(out))
         assert code != 0

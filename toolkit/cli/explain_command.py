@@ -43,7 +43,7 @@ def explain(
         None, help='What is explained: an answer, or for example \'"yes" rather than "no"\'; default: its own answer.'
     ),
     per: str | None = typer.Option(None, help="Explain what a model writes by word, token or sentence."),
-    say: str | None = typer.Option(None, help="With --per: force this answer in place of the model's own."),
+    given: str | None = typer.Option(None, help="With --per: force this answer in place of the model's own."),
     max_tokens: int | None = typer.Option(None, min=1, help="Cut a free answer here; default: 8, with --per 64."),
     baseline: str = typer.Option("blur", help="What a removed image cell becomes: blur, mean or noise."),
     steps: int = typer.Option(10, min=1, help="Steps K of every curve."),
@@ -78,8 +78,10 @@ def explain(
         from toolkit.vlm.answer_parts import check_per
 
         check_per(per)
-    if (per is None and say is not None) or (per is not None and (target is not None or len(models) + len(names) > 2)):
-        raise ValueError("--say goes with --per; --per takes one model, one explainer and no --target")
+    if (per is None and given is not None) or (
+        per is not None and (target is not None or len(models) + len(names) > 2)
+    ):
+        raise ValueError("--given goes with --per; --per takes one model, one explainer and no --target")
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(
         image, question, choices=listed, answer=answer, instruction=options.instruction
@@ -91,13 +93,11 @@ def explain(
     if per is not None:
         from toolkit.cli.explain_parts import explain_parts
 
-        asked_freely = sample if choices else replace(sample, choices=None)
-        notes = explain_parts(
-            out, loaded[0], asked_freely, found[0], per=per, say=say, max_tokens=max_tokens or 64, baseline=baseline,
-            steps=steps, seed=seed,
+        asked_freely, notes = _as_known(loaded[0], sample if choices else replace(sample, choices=None))
+        explain_parts(
+            out, loaded[0], asked_freely, found[0], per=per, given=given, max_tokens=max_tokens or 64, baseline=baseline,
+            steps=steps, seed=seed, notes=notes,
         )  # fmt: skip
-        for note in notes:
-            typer.echo(f"note: {note}", err=True)
         return
     asked = [
         _ask(vlm, sample, found, target=target, max_tokens=max_tokens, baseline=baseline, steps=steps, seed=seed,
@@ -132,16 +132,10 @@ def _ask(
     import toolkit
     from toolkit.reporting.explain_page import Asked, Explained, reading_notes
     from toolkit.synergy import METRICS
-    from toolkit.vlm.loading.catalogue import CATALOGUE
     from toolkit.vlm.model import FREE_ANSWER_TOKENS
 
-    embedded = vlm.name in CATALOGUE and CATALOGUE[vlm.name].source == "embedded"
-    notes: list[str] = []
-    if embedded:
-        sample, notes = in_world(sample)
-        for note in notes:  # before the model may refuse the words
-            typer.echo(f"note: {note}", err=True)
-    n = n_random or (ENOUGH if embedded else 4)
+    sample, notes = _as_known(vlm, sample)
+    n = n_random or (ENOUGH if is_embedded(vlm) else 4)
     sample = vlm.asked(sample)
     said = vlm.answer(sample, max_tokens=max_tokens or FREE_ANSWER_TOKENS)
     game = vlm.game(sample, target=said.text if target is None else target, baseline=baseline)
@@ -166,6 +160,21 @@ def _ask(
     for note in later:
         typer.echo(f"note: {note}", err=True)
     return Asked(vlm, sample, said, judged, random, (*notes, *later))
+
+
+def is_embedded(vlm: LoadedVLM) -> bool:
+    """Whether a model knows the embedded world and nothing else."""
+    from toolkit.vlm.loading.catalogue import CATALOGUE
+
+    return vlm.name in CATALOGUE and CATALOGUE[vlm.name].source == "embedded"
+
+
+def _as_known(vlm: LoadedVLM, sample: Sample) -> tuple[Sample, list[str]]:
+    """A sample as a model knows it, and what must be said about that, which is said before it may refuse the words."""
+    sample, notes = in_world(sample) if is_embedded(vlm) else (sample, [])
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    return sample, notes
 
 
 def in_world(sample: Sample) -> tuple[Sample, list[str]]:
