@@ -95,8 +95,8 @@ def explain(
 
         asked_freely, notes = _as_known(loaded[0], sample if choices else replace(sample, choices=None))
         explain_parts(
-            out, loaded[0], asked_freely, found[0], per=per, given=given, max_tokens=max_tokens or 64, baseline=baseline,
-            steps=steps, seed=seed, notes=notes,
+            out, loaded[0], asked_freely, found[0], per=per, given=given, max_tokens=max_tokens or 64,
+            baseline=baseline, steps=steps, seed=seed, notes=notes,
         )  # fmt: skip
         return
     asked = [
