@@ -100,7 +100,8 @@ def lit(one: ExplainedPart, sample: Sample, vlm: LoadedVLM, *, side: int = SIDE)
                                         strict=True) if own]  # fmt: skip
     best = ", ".join(f"{name} {value:+.3g}" for name, value in ranked_players(labels, scores, n=3))
     question = tokens_html(sample.question, vlm.text_spans(sample), one.attribution.of("text"))
-    return png_bytes(drawn), f"Attribution of the image cells for {one.part.text!r}; largest: {best}", question
+    few = drawn.quantize(128)  # there is one map per word
+    return png_bytes(few), f"Attribution of the image cells for {one.part.text!r}; largest: {best}", question
 
 
 def summary(one: ExplainedPart) -> str:

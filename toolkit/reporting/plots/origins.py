@@ -44,7 +44,7 @@ def origins(found: Sequence[WordOrigin], *, title: str = "", width: float = 6.4)
         axes.set_xlabel("probability: bars are what the image adds (95 % interval)")
         axes.set_title(title, loc="left")
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.32 if len(found) < 4 else -0.16), ncols=2)
+        figure.legend(loc="outside lower center", ncols=2)
     said = "; ".join(
         f"{word.part.text} {format_number(word.image, sign=True)} ({format_number(word.low)} to "
         f"{format_number(word.high)}) of {format_number(word.probability)}"
