@@ -62,7 +62,7 @@ class SampleWhiteBox:
     @property
     def length(self) -> int:
         """Tokens that enter the decoder."""
-        return self._template.shape[1]
+        return max(template.shape[1] for template in self._templates)
 
     @property
     def image_positions(self) -> Tensor:
