@@ -226,6 +226,10 @@ def test_estimates_agree_with_the_exact_index_within_four_standard_errors(estima
     assert 0 < found.standard_error < 0.2
     assert abs(found.value - exact.value) <= 4 * found.standard_error
     assert found.n_evaluations <= 4000
+    assert found.degrees_of_freedom == {"shapiq": 7, "pairs": 999}[estimator]
+    reach = {"shapiq": 2.3646, "pairs": 1.9623}[estimator] * found.standard_error  # Student's t at .975
+    assert found.interval() == pytest.approx((found.value - reach, found.value + reach), abs=1e-4)
+    assert exact.interval() == (exact.value, exact.value)
 
 
 def test_estimates_of_a_wide_game_find_a_known_interaction():

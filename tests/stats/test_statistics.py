@@ -37,6 +37,25 @@ def test_the_interval_is_that_of_the_normal_mean():
     assert found.high - found.low == pytest.approx(2 * 1.96 * expected, rel=0.08)
 
 
+def test_the_interval_of_few_pictures_is_students():
+    values = rng(3).standard_normal(10)
+    found = clustered_mean(values, np.arange(10), rng=rng())
+    expected = stats.t.interval(0.95, 9, loc=values.mean(), scale=stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+    twice = clustered_mean(np.repeat(values, 3), np.repeat(np.arange(10), 3), rng=rng())
+    assert (twice.low, twice.high) == pytest.approx(expected, abs=1e-12)
+    share = clustered_mean([1.0] * 9 + [0.0], np.arange(10), rng=rng())
+    assert share.high == 1.0
+
+
+def test_the_interval_of_ten_pictures_covers_as_often_as_it_says():
+    inside = []
+    for seed in range(400):
+        found = clustered_mean(rng(seed).standard_normal(10), np.arange(10), rng=rng())
+        inside.append(found.low <= 0 <= found.high)
+    assert np.mean(inside) > 0.925  # a percentile interval covers .90
+
+
 def test_one_picture_has_no_interval_and_none_has_no_mean():
     one = clustered_mean([1.0, 3.0], ["a", "a"], rng=rng())
     assert (one.mean, one.n_clusters) == (2.0, 1)

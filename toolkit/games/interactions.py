@@ -5,6 +5,7 @@ Coalitions are numbered by their bits (``toolkit.games.game.coalition_index``): 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
@@ -12,10 +13,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from toolkit.games.enumerate import Cancelled, Progress, all_values
 from toolkit.games.game import CachedGame, Game, Group, QuotientGame, group_mask
-from toolkit.games.sampling import Estimator, estimate_pair_index
+from toolkit.games.sampling import N_RUNS, Estimator, estimate_pair_index
 from toolkit.typing import Values
 
 MAX_GROUPS = 16
@@ -45,6 +47,18 @@ class InteractionIndex:
     def estimated(self) -> bool:
         """Whether the value comes from sampling."""
         return self.estimator != "exact"
+
+    @property
+    def degrees_of_freedom(self) -> float:
+        """Of the standard error: independent runs or draws less one; infinite where the value is exact."""
+        if self.budget is None or not self.estimated:
+            return math.inf
+        return N_RUNS - 1 if self.estimator == "shapiq" else self.budget // 4 - 1
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Student's interval of the estimate; the value twice where it is exact."""
+        reach = float(stats.t.ppf((1 + level) / 2, self.degrees_of_freedom)) * self.standard_error
+        return self.value - reach, self.value + reach
 
     def __float__(self) -> float:
         return self.value

@@ -16,6 +16,9 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
+FEW = 30
+"""Below so many clusters or samples a percentile interval is corrected or replaced."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -25,7 +28,7 @@ class Estimate:
         mean: Mean over samples; NaN without samples.
         low: Lower end of the percentile interval; NaN with fewer than two clusters.
         high: Upper end.
-        se: Standard deviation of the resampled means.
+        se: Standard error: standard deviation of the resampled means, below 30 clusters by its formula.
         n: Samples.
         n_clusters: Pictures.
     """
@@ -46,7 +49,10 @@ def cluster_weights(n_clusters: int, n_resamples: int, rng: np.random.Generator)
 def clustered_mean(
     values: ArrayLike, clusters: ArrayLike, *, rng: np.random.Generator, n_resamples: int = 2000, level: float = 0.95
 ) -> Estimate:
-    """Mean of samples with a percentile bootstrap interval over clusters.
+    """Mean of samples with a percentile bootstrap interval over clusters; Student's below 30 clusters.
+
+    With few clusters a percentile interval is too short: of ten it covers 90 % where 95 % are asked for. Student's uses
+    the standard error of a ratio of cluster sums and never leaves the range of the values.
 
     Args:
         values: Shape (n,); NaN is refused, leave missing values out and count them.
@@ -72,6 +78,12 @@ def clustered_mean(
     if len(names) < 2:
         return Estimate(mean, math.nan, math.nan, math.nan, x.size, len(names))
     sums, counts = np.bincount(index, x), np.bincount(index).astype(np.float64)
+    if len(names) < FEW:
+        away, free = sums - mean * counts, len(names) - 1
+        se = math.sqrt(len(names) / free * float(away @ away)) / x.size
+        reach = float(stats.t.ppf((1 + level) / 2, free)) * se
+        low, high = max(mean - reach, float(x.min())), min(mean + reach, float(x.max()))
+        return Estimate(mean, low, high, se, x.size, len(names))
     drawn = cluster_weights(len(names), n_resamples, rng)
     means = (drawn @ sums) / (drawn @ counts)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])

@@ -14,10 +14,9 @@ from scipy import stats
 from toolkit.audit.metrics.controls import gap_between, kept_share
 from toolkit.audit.metrics.study import FILLS, FLOOR, values
 from toolkit.audit.metrics.validity_panel import JudgedEntry, judge
-from toolkit.stats.estimates import paired_test
+from toolkit.stats.estimates import FEW, paired_test
 
-N_RESAMPLES, FEW = 1000, 30
-"""Of a bootstrap; below so many samples its interval is corrected."""
+N_RESAMPLES = 1000
 
 Floats = NDArray[np.float64]
 
