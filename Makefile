@@ -14,7 +14,7 @@ SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench maps validate sanity notebooks badges clean
+.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks badges clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -71,6 +71,14 @@ check: $(READY) ## Lint, types, the rings and the declared dependencies
 
 bench: $(READY) ## Measure the scoring engine
 	$(OFFLINE) $(BIN)/python -m tests.speed cpu --out $(RESULTS)/bench
+
+stress: $(FULL) ## Kill runs of every executor, call everything oddly, write many records; the counts go to a page
+	$(OFFLINE) $(BIN)/python -m tests.stress calls
+	$(OFFLINE) $(BIN)/python -m tests.stress records
+	$(OFFLINE) $(BIN)/python -m tests.stress kills
+
+mutate: $(READY) ## Break central guarantees one by one; for each the named test must go red
+	$(OFFLINE) $(BIN)/python -m tests.stress.mutate
 
 maps: $(READY) ## Draw the maps of every explainer on the same twelve samples
 	$(OFFLINE) $(BIN)/python -m toolkit maps --out $(RESULTS)/maps

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from toolkit.arguments import check_callable, check_list, check_whole
+from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer, is_deterministic
 from toolkit.games.attribution import Attribution
@@ -160,8 +162,11 @@ def measure(
         {'occlusion': 2, 'random': 4}
     """
     for what, given in (("samples", samples), ("explainers", explainers), ("metrics", metrics), ("seeds", seeds)):
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            raise TypeError(f"{what} must be a list, got {given!r}; a single one is a list of one")
+        check_list(what, given)
+    for seed in seeds:
+        check_whole("each of seeds", seed)
+    check_callable("watch", watch)
+    BASELINES.check(baseline)
     if not samples or not explainers or not metrics or not seeds:
         raise ValueError(
             f"nothing to measure: {len(samples)} samples, {len(explainers)} explainers, {len(metrics)} metrics, "

@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module, metadata
+from reprlib import repr as short
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -23,9 +24,9 @@ class UnknownNameError(KeyError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        self.message = f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}."
+        self.message = f"unknown {kind} {short(name)}.{hint} Known: {', '.join(known) or 'none'}."
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -112,6 +113,8 @@ class Registry(Generic[T]):
             UnknownNameError: It is not; the message suggests the nearest one.
             PluginError: It is ``"module:attribute"``, and there is no such thing.
         """
+        if not isinstance(name, str):
+            raise UnknownNameError(self.kind, name, self._entries)
         if name in self._entries:
             return name
         if ":" in name and self._from_path is not None:
@@ -126,6 +129,8 @@ class Registry(Generic[T]):
         return self._entries[self.check(name)]
 
     def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
         if name not in self._entries:
             import_installed()
         return name in self._entries

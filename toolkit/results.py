@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -18,8 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.arguments import as_path
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import Game, Players, check_coalitions, pack
+from toolkit.games.game import Game, Players, check_coalitions, check_game, pack
 from toolkit.synergy.f_syn import SynergyScore
 from toolkit.synergy.gain import GainScore
 from toolkit.synergy.recovered import RecoveredScore
@@ -66,6 +68,7 @@ class GameValues:
         Raises:
             TypeError, ValueError: The coalitions do not fit the players.
         """
+        check_game(game)
         return cls(game.players, coalitions, game(coalitions), getattr(game, "target", None))
 
     def __call__(self, coalitions: Coalitions) -> Values:
@@ -107,7 +110,7 @@ def save(result: Result, path: Path | str) -> Path:
         >>> toolkit.load(path).scores.tolist()
         [0.5, -0.25, 0.125]
     """
-    path = Path(path)
+    path = _checked(path)
     kind = next((name for name, (made, _, _) in _KINDS.items() if isinstance(result, made)), None)
     if kind is None:
         raise TypeError(f"expected an Attribution, GameValues or Score, got {type(result).__name__}")
@@ -115,7 +118,6 @@ def save(result: Result, path: Path | str) -> Path:
 
     fields, arrays = _KINDS[kind][1](result)
     head = {"file": _MARK, "schema": SCHEMA, "toolkit": toolkit.__version__, "kind": kind, "fields": fields}
-    _check_ending(path)
     if path.suffix == ".json":
         body = json.dumps({**head, "arrays": {k: _as_json(v) for k, v in arrays.items()}}, indent=1, ensure_ascii=False)
         _write(path, lambda file: file.write(body.encode()))
@@ -138,8 +140,7 @@ def load(path: Path | str) -> Any:
         >>> toolkit.load(toolkit.save(found, f"{tempfile.mkdtemp()}/found.npz")).target
         'yes'
     """
-    path = Path(path)
-    _check_ending(path)
+    path = _checked(path)
     try:
         if path.suffix == ".json":
             head = json.loads(path.read_text(encoding="utf-8"))
@@ -149,7 +150,7 @@ def load(path: Path | str) -> Any:
                 arrays = {name: stored[name] for name in stored.files}
             head = json.loads(arrays.pop("header").tobytes())
     except FileNotFoundError:
-        raise
+        raise FileNotFoundError(f"there is no file {str(path)!r}; give one that toolkit.save wrote") from None
     except (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ResultFileError(f"{path} is damaged, or not a result of the toolkit: {error}; write it again") from error
     if not isinstance(head, dict) or head.get("file") != _MARK:
@@ -279,10 +280,23 @@ def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
         with temporary.open("wb") as file:
             fill(file)
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _check_ending(path: Path) -> None:
+def _checked(given: Path | str) -> Path:
+    """The path of a result.
+
+    Raises:
+        ResultFileError: It is none, or ends otherwise.
+    """
+    try:
+        path = as_path("the path of a result", given)
+    except ValueError as error:
+        raise ResultFileError(str(error)) from None
     if path.suffix not in (".npz", ".json"):
         raise ResultFileError(f"{str(path)!r}: expected a name that ends in .npz or .json")
+    return path

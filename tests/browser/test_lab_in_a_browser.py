@@ -17,11 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support.chromium import CHROMIUM
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MINUTES = 15
 SETTLE = 5
 """Seconds without anything running after which the cells are asked for again."""
@@ -91,15 +91,6 @@ def wait_for_server(port, server, home):
         except (urllib.error.URLError, TimeoutError):
             time.sleep(0.5)
     raise RuntimeError("JupyterLab did not start")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright").sync_playwright
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield found
-        found.close()
 
 
 @pytest.fixture

@@ -190,6 +190,18 @@ def test_each_rule_is_seen_to_fail(function, rule: str, name: str) -> None:
         explain(name, ToyVLM(), toy_sample())
 
 
+def test_what_a_library_draws_when_it_is_first_imported_is_not_the_explainers() -> None:
+    imported = []
+
+    def lazy(vlm, sample):
+        if not imported:
+            imported.append(random.random() + float(torch.rand(1)))
+        return np.arange(7.0)
+
+    assert [check.name for check in check_explainer(lazy, ToyVLM(), toy_sample()) if not check.passed] == []
+    assert imported
+
+
 def test_a_broken_rule_is_told_with_its_place() -> None:
     (check,) = check_explainer(crashing, ToyVLM(), toy_sample())
     line = crashing.__code__.co_firstlineno + 1

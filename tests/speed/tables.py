@@ -19,6 +19,7 @@ TITLES = {
     "executors": "The same units with each executor, starting up and loading included",
     "loading": "Loading, in loads of model and processor by transformers alone; files in the system's memory",
     "demo": "The demonstration of version 0.1 here and in another checkout, starting up and loading included",
+    "records": "Compacting and reporting by the number of records: CPU seconds, memory beyond imports, page",
     "left_out": "Not measured",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 import time
 from dataclasses import dataclass
@@ -144,6 +145,16 @@ class DeadlyOnce(ToyBench):
     def _misbehave(self, explainer, number):
         os.environ["TOY_MARKER"] = str(self.marker(self.spec))
         super()._misbehave(explainer, number)
+
+
+class Mortal(ToyBench):
+    """Its workers die at random; each death leaves a file beside the run's folder."""
+
+    def _misbehave(self, explainer, number):
+        super()._misbehave(explainer, number)
+        if self.spec.executor != "serial" and random.random() < 0.01:
+            (Path(self.spec.out).parent / f"death-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class TellsThreads(ToyBench):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from toolkit.arguments import check_callable, check_list, check_whole
 from toolkit.audit.metrics.fills import UNTRAINED
 from toolkit.audit.metrics.game_checks import game_entries
 from toolkit.audit.metrics.model_checks import model_entries
@@ -64,6 +65,9 @@ def resolve(metrics: Sequence[str | Metric]) -> dict[str, Metric]:
     Raises:
         UnknownNameError: A name that is not registered; the message suggests the nearest one.
     """
+    for one in metrics:
+        if not isinstance(one, str | Metric):
+            raise TypeError(f"expected the name of a metric, or a metric, got {one!r}; @metric(...) makes one")
     found = [METRICS[metric] if isinstance(metric, str) else metric for metric in metrics]
     return {metric.spec.name: metric for metric in found}
 
@@ -204,6 +208,13 @@ def validate_metric(
         >>> panel.metrics
         ('f-syn',)
     """
+    if not (plan is None or isinstance(plan, StudySize)):
+        raise TypeError(f"plan must be a StudySize or None, got {plan!r}")
+    check_whole("seed", seed)
+    check_whole("workers", workers, 1)
+    if models is not None:
+        check_list("models", models)
+    check_callable("progress", progress)
     plan = replace(StudySize() if plan is None else plan, surrogate=0, flaws=0)
     return run_panel([metric], models=models, plan=plan, seed=seed, workers=workers, progress=progress).panel
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from toolkit.arguments import as_path
 from toolkit.datasets.hub import subset
 from toolkit.datasets.image_file import ImageError
 from toolkit.datasets.load import DatasetRequest
@@ -32,7 +33,7 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
         FileNotFoundError: The folder, its question file or a picture is missing.
         ValueError: A line is not valid.
     """
-    folder = Path(request.name.removeprefix("folder:")).expanduser()
+    folder = as_path("the folder", request.name.removeprefix("folder:"))
     listing = _listing(folder)
     lines = _read(listing)
     for index in subset(request, len(lines)):
@@ -103,7 +104,7 @@ def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
         try:
             entry = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{listing}, line {number}: not JSON: {error}") from error
+            raise ValueError(f"{listing}, line {number}: not JSON: {error}; write one object per line") from error
         if not isinstance(entry, dict):
             raise ValueError(f"{listing}, line {number}: expected an object, got {type(entry).__name__}")
         _check_columns(entry, f"{listing}, line {number}")

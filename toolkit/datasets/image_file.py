@@ -122,7 +122,7 @@ def _too_large(size: tuple[int, int] | None = None) -> str:
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     if 0 in image.size:
-        raise ImageError(f"{name} is empty: {image.width} x {image.height} pixels")
+        raise ImageError(f"{name} is empty: {image.width} x {image.height} pixels; give one of at least 1 x 1")
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"{name}: {_too_large(image.size)}")
     try:

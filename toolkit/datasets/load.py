@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from reprlib import repr as short
 from typing import TypeVar
 
+import numpy as np
+
+from toolkit.arguments import as_path, check_callable, check_text
 from toolkit.datasets.instructions import check_instruction, make_instruction
 from toolkit.datasets.sample import Sample
 from toolkit.registry import PluginError, Registry, UnknownNameError, import_plugin
@@ -182,6 +186,11 @@ def iter_samples(
         ImageError: A picture cannot be decoded and ``on_unreadable`` is None.
         DatasetUnavailableError: A hub dataset is neither cached nor reachable.
     """
+    check_callable("on_unreadable", on_unreadable)
+    if not (prior_strength is None or isinstance(prior_strength, int | float | np.integer | np.floating)):
+        raise ValueError(f"prior_strength must be a number in [0, 1] or None, got {short(prior_strength)}")
+    if revision is not None:
+        check_text("revision", revision)
     request = DatasetRequest(
         name=name,
         split=split,
@@ -189,7 +198,7 @@ def iter_samples(
         seed=seed,
         prior_strength=prior_strength,
         revision=revision,
-        source=None if source is None else Path(source).expanduser(),
+        source=None if source is None else as_path("source", source),
         streaming=streaming,
         on_unreadable=on_unreadable,
     )
@@ -293,4 +302,4 @@ def _checked(name: str, n: int | None, samples: Iterable[Sample]) -> Iterator[Sa
         seen.add(sample.id)
         yield sample
     if not seen:
-        raise ValueError(f"{name} has no samples")
+        raise ValueError(f"{name} has no samples; give it at least one")

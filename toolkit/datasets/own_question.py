@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
+from reprlib import repr as short
 
 from toolkit.datasets.image_file import ImageSource, open_image
 from toolkit.datasets.instructions import BY_MODEL, YES_NO, make_instruction
@@ -116,8 +117,9 @@ def read_choices(question: str) -> tuple[str, ...] | None:
 
 
 def _given(choices: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(choices, str):
-        raise ValueError(f"choices must be a sequence of answers, got the text {choices!r}; did you mean a list?")
+    if isinstance(choices, str) or not isinstance(choices, Sequence):
+        got = f"the text {choices!r}" if isinstance(choices, str) else short(choices)
+        raise ValueError(f"choices must be a sequence of answers, got {got}; did you mean a list?")
     if not all(isinstance(choice, str) and choice.strip() for choice in choices):
         raise ValueError(f"every choice must be a text of at least one character, got {list(choices)!r}")
     return tuple(choices)

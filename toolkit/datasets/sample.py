@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from dataclasses import dataclass, field, replace
+from reprlib import repr as short
 from typing import Any, Literal, TypeAlias
 
 from PIL import Image
+
+from toolkit.arguments import check_text
 
 Gate: TypeAlias = Literal["synergy", "redundancy", "text-only", "image-only", "interference", "neither"]
 
@@ -87,6 +90,14 @@ class Sample:
     truth: Truth | None = None
 
     def __post_init__(self) -> None:
+        for what in ("id", "image_id", "dataset", "category"):
+            check_text(f"the sample's {what}", getattr(self, what))
+        if not isinstance(self.image, Image.Image):
+            raise ValueError(
+                f"the image must be a PIL image, got {short(self.image)}; toolkit.load_image_question opens others"
+            )
+        if not (self.truth is None or isinstance(self.truth, Truth)):
+            raise ValueError(f"the truth must be a Truth or None, got {short(self.truth)}")
         object.__setattr__(self, "question", _text("question", self.question))
         if self.instruction is not None and not isinstance(self.instruction, str):
             raise ValueError(f"the instruction must be text or None, got {self.instruction!r}")
@@ -139,8 +150,7 @@ def _texts(choices: object) -> tuple[str, ...]:
     return tuple(_text("choice", choice) for choice in choices)
 
 
-def _text(what: str, value: object) -> str:
+def _text(what: str, value: Any) -> str:
     """A text in composed form, without blanks at its ends."""
-    if not isinstance(value, str):
-        raise ValueError(f"the {what} must be text, got {value!r}")
-    return unicodedata.normalize("NFC", value).strip()
+    check_text(f"the {what}", value)
+    return unicodedata.normalize("NFC", str(value)).strip()

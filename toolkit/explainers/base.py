@@ -19,6 +19,8 @@ from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toolkit.arguments import check_text, check_whole
+from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.games.target import Target, TargetError, read_target
@@ -282,6 +284,10 @@ def explain(
         True
     """
     check_asked(vlm, sample)
+    check_whole("seed", seed)
+    if target is not None:
+        check_text("target", target)
+    BASELINES.check(baseline)
     found = get_explainer(explainer)
     if players is not None:
         vlm = _with_players(vlm, players)

@@ -20,7 +20,7 @@ import dataclasses
 import inspect
 import random
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -89,15 +89,19 @@ def check_explainer(
     found = get_explainer(explainer)
     target = resolve_target(vlm, sample, target)
     box = vlm.white_box(sample, target=target, baseline=baseline)
-    before, drawn_before, behaved_before = fingerprint(box.model), _random_state(), _behaviour(box)
+    before, behaved_before = fingerprint(box.model), _behaviour(box)
+
+    def attribute() -> Attribution:
+        return found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng_for(0, found.name, sample))
+
     try:
-        first, second = (
-            found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng_for(0, found.name, sample))
-            for _ in range(2)
-        )
+        first = attribute()
+        with _own_random_state():  # only now: a library that the first call imports may draw or seed
+            drawn_before = _random_state()
+            second = attribute()
+            drew = drawn_before != _random_state()
     except Exception as error:  # whatever somebody else's code raises
         return [Check("shape", False, format_error(error))]
-    drew = drawn_before != _random_state()
     changed = [*leftovers(before, fingerprint(box.model)), *_different(behaved_before, _behaviour(box))]
     checks = [Check("shape", True, f"{first.players.n} finite scores")]
     checks.append(
@@ -128,6 +132,21 @@ def _random_state() -> tuple[object, ...]:
 
     kind, keys, *rest = np.random.get_state(legacy=True)
     return random.getstate(), torch.get_rng_state().numpy().tobytes(), kind, np.asarray(keys).tobytes(), *rest
+
+
+@contextlib.contextmanager
+def _own_random_state() -> Iterator[None]:
+    """Global random states that no seeding has left, and afterwards those of before."""
+    import torch
+
+    python, numpy, pytorch = random.getstate(), np.random.get_state(legacy=True), torch.get_rng_state()
+    try:
+        random.random(), np.random.random_sample(), torch.rand(1)
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(pytorch)
 
 
 def _behaviour(box: WhiteBox) -> dict[str, Tensor]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from reprlib import repr as short
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from toolkit.arguments import check_text
 from toolkit.games.game import Players
 from toolkit.typing import Modality, Scores
 
@@ -41,7 +45,20 @@ class Attribution:
     details: Details = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        scores = np.array(self.scores, dtype=np.float64)
+        if not isinstance(self.players, Players):
+            raise TypeError(f"players must be the Players of a game, got {short(self.players)}; game.players are some")
+        for what in ("explainer", "target"):
+            check_text(what, getattr(self, what))
+        if not isinstance(self.details, Mapping):
+            raise TypeError(f"details must be a mapping of names to numbers, got {short(self.details)}")
+        given: NDArray[Any]
+        try:
+            given = np.asarray(self.scores)
+        except ValueError:
+            given = np.empty(0, dtype=object)
+        if given.dtype.kind not in "biuf":
+            raise TypeError(f"scores must be one real number per player, got {short(self.scores)}")
+        scores = np.array(given, dtype=np.float64)
         if scores.shape != (self.players.n,):
             raise ValueError(
                 f"attribution of {self.explainer!r} has shape {scores.shape}, expected ({self.players.n},): "

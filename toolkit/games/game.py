@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.arguments import check_list
 from toolkit.typing import Coalitions, Modality, Values
 
 PlayerKind: TypeAlias = Literal["image", "text", "macro"]
@@ -35,6 +37,10 @@ class Players:
     modality: tuple[PlayerKind, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
+        for what, given in (("labels", self.labels), ("modality", self.modality)):
+            if not isinstance(given, tuple | list) or not all(isinstance(one, str) for one in given):
+                raise TypeError(f"{what} must be a tuple of texts, one per player, got {short(given)}")
+            object.__setattr__(self, what, tuple(given))
         if len(self.labels) != len(self.modality):
             raise ValueError(f"{len(self.labels)} labels but {len(self.modality)} modalities; expected one each")
         order = ("image", "text", "macro")
@@ -45,6 +51,8 @@ class Players:
     @classmethod
     def make(cls, image: tuple[str, ...], text: tuple[str, ...]) -> Players:
         """Players from the labels of both modalities."""
+        check_list("image", image)
+        check_list("text", text)
         kinds: list[PlayerKind] = ["image"] * len(image)
         kinds += ["text"] * len(text)
         return cls((*image, *text), tuple(kinds))
@@ -87,6 +95,18 @@ class Game(Protocol):
         ...
 
 
+def check_game(game: object) -> None:
+    """Refuse what is no game.
+
+    Raises:
+        TypeError: It has no players, or cannot be called.
+    """
+    if not isinstance(game, Game) or not isinstance(game.players, Players):
+        raise TypeError(
+            f"expected a game, which has players and values of coalitions, got {short(game)}; vlm.game(sample) is one"
+        )
+
+
 def check_coalitions(coalitions: Coalitions, players: Players) -> Coalitions:
     """Return the coalitions if they fit the players.
 
@@ -109,7 +129,10 @@ def group_mask(group: Group, n_players: int) -> NDArray[np.bool_]:
     Raises:
         ValueError: A mask of another length, or an index that is repeated or out of range.
     """
-    members = np.asarray(group)
+    try:
+        members = np.asarray(group)
+    except ValueError:
+        raise ValueError(f"a group is a list of player indices or a mask of bools, got {short(group)}") from None
     if members.dtype == np.bool_:
         if members.shape != (n_players,):
             raise ValueError(f"the group's mask has shape {members.shape}, expected ({n_players},)")
@@ -118,7 +141,7 @@ def group_mask(group: Group, n_players: int) -> NDArray[np.bool_]:
     if members.size == 0:
         return mask
     if members.ndim != 1 or not np.issubdtype(members.dtype, np.integer):
-        raise ValueError(f"a group is a list of player indices or a mask of bools, got {group!r}")
+        raise ValueError(f"a group is a list of player indices or a mask of bools, got {short(group)}")
     if members.min() < 0 or members.max() >= n_players or np.unique(members).size < members.size:
         raise ValueError(f"the group {members.tolist()} must name different players between 0 and {n_players - 1}")
     mask[members] = True
@@ -208,6 +231,7 @@ class CachedGame:
     """
 
     def __init__(self, game: Game) -> None:
+        check_game(game)
         self.game = game
         self._values: dict[bytes, float] = {}
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from toolkit.arguments import check_list, check_whole
 from toolkit.games.enumerate import Cancelled, Progress, all_values
 from toolkit.games.game import CachedGame, Game, Group, QuotientGame, group_mask
 from toolkit.games.sampling import N_RUNS, Estimator, estimate_pair_index
@@ -179,6 +180,10 @@ def shapley_interaction_index(
         1.0
     """
     cache = CachedGame(game)
+    if budget is not None:
+        check_whole("budget", budget, 1)
+    if not (rng is None or isinstance(rng, np.random.Generator)):
+        raise TypeError(f"rng must be a numpy.random.Generator, got {rng!r}; np.random.default_rng(0) is one")
     quotient = _pair_quotient(cache, group_a, group_b, groups)
     m = quotient.players.n
     if m <= MAX_GROUPS and (budget is None or 1 << m <= budget):
@@ -211,6 +216,7 @@ def _pair_quotient(
             raise ValueError(f"groups must be 'rest', 'players' or a sequence of groups, got {groups!r}")
         rest: list[Group] = [others] if groups == "rest" else [[int(i)] for i in np.flatnonzero(others)]
     else:
+        check_list("groups", groups)
         rest = list(groups)
     quotient = QuotientGame(game, [a, b, *rest])
     left_out = np.flatnonzero(~quotient.groups.any(axis=0))

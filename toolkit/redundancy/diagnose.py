@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from toolkit.arguments import check_callable, check_list, check_whole
 from toolkit.datasets.baselines import BASELINES as KNOWN_BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.redundancy.corners import BASELINES, CornerRecord, measure
 from toolkit.redundancy.gates import measure_noise
 from toolkit.redundancy.redundancy_report import RedundancyReport
 from toolkit.redundancy.summary import accuracies, corner_quantities, information, prior_rates
-from toolkit.vlm.protocol import VLM
+from toolkit.vlm.protocol import VLM, check_asked
 
 
 def diagnose(
@@ -49,6 +50,12 @@ def diagnose(
         >>> report["gate, synergy"].value
         1.0
     """
+    check_list("samples", samples)
+    check_list("baselines", baselines)
+    check_whole("seed", seed)
+    check_callable("progress", progress)
+    for sample in samples:
+        check_asked(vlm, sample)
     for name in (baseline, *baselines):
         KNOWN_BASELINES.check(name)
     if not samples:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import Game, Players
+from toolkit.games.game import Game, Players, check_game
 from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score, ask_and_read, in_unit, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore, auc
@@ -216,6 +216,7 @@ def total_interaction(game: Game) -> Score:
         >>> toolkit.total_interaction(and_gate(4, 2)).value
         1.0
     """
+    check_game(game)
     return ask_and_read(game, corner_coalitions(game.players), read_total)
 
 

@@ -15,8 +15,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.arguments import check_list, check_whole
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import Game, Players
+from toolkit.games.game import Game, Players, check_game
 from toolkit.typing import Coalitions, Modality, Scores
 
 ROUNDING = 1e-9
@@ -83,8 +84,7 @@ def top_coalitions(
     Raises:
         ValueError: A fraction outside [0, 1], an unknown modality, or no players of this modality.
     """
-    if modality not in ("image", "text"):
-        raise ValueError(f"modality must be 'image' or 'text', got {modality!r}")
+    check_modality(modality)
     members = np.flatnonzero(attribution.players.of(modality))
     if members.size == 0:
         raise ValueError(f"the game has no {modality} players, so it has no {modality} curve")
@@ -123,6 +123,16 @@ def tie_breaks(
     return [(order % N_IMAGE_ORDERS, order) for order in range(n)]
 
 
+def check_modality(modality: object) -> None:
+    """Refuse what is no modality.
+
+    Raises:
+        ValueError: Something else than ``"image"`` and ``"text"``.
+    """
+    if not isinstance(modality, str) or modality not in ("image", "text"):
+        raise ValueError(f"modality must be 'image' or 'text', got {modality!r}")
+
+
 def check_attribution(game: Game, attribution: Attribution) -> None:
     """Check that the attribution explains what the game scores.
 
@@ -130,6 +140,7 @@ def check_attribution(game: Game, attribution: Attribution) -> None:
         TypeError: Not an Attribution.
         ValueError: Other players than the game's, or another target.
     """
+    check_game(game)
     if not isinstance(attribution, Attribution):
         raise TypeError(
             f"expected an Attribution, got {type(attribution).__name__}; "
@@ -186,6 +197,9 @@ def check_tie_seeds(tie_seeds: Sequence[int]) -> tuple[int, ...]:
     Raises:
         ValueError: None, or one twice.
     """
+    check_list("tie_seeds", tie_seeds)
+    for seed in tie_seeds:
+        check_whole("each of tie_seeds", seed)
     seeds = tuple(tie_seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"tie_seeds must be at least one different whole numbers, got {tie_seeds!r}")

@@ -62,6 +62,10 @@ class Score:
     reason: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.metric, MetricSpec):
+            raise TypeError(f"metric must be a MetricSpec, got {self.metric!r}; a registered metric has one as .spec")
+        if not isinstance(self.value, int | float | np.integer | np.floating):
+            raise TypeError(f"value must be a real number, or NaN with a reason, got {self.value!r}")
         if math.isnan(self.value) != (self.reason is not None):
             raise ValueError(f"value is NaN exactly when a reason is given; got {self.value} and {self.reason!r}")
         if math.isinf(self.value):

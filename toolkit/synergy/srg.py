@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
 from toolkit.games.target import unit_of
-from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
+from toolkit.synergy.ordering import (
+    check_attribution,
+    check_modality,
+    curve_fractions,
+    tie_breaks,
+    top_coalitions,
+)
 from toolkit.synergy.score import MetricSpec, Score, in_unit, missing_reason, value_or_nan
 from toolkit.typing import Coalitions, Modality, Values
 
@@ -73,6 +79,7 @@ def insertion_deletion_coalitions(
     attribution: Attribution, modality: Modality, steps: int = 10, *, tie_seeds: Sequence[int] | None = None
 ) -> Coalitions:
     """Coalitions of both curves, shape (n_orders * 2 * (K + 1), n_players): per order, insertion then deletion."""
+    check_modality(modality)
     fractions = curve_fractions(steps)
     all_of_it = attribution.players.of(modality)
     parts = []

@@ -172,7 +172,7 @@ def check_asked(vlm: object, sample: object) -> None:
     Raises:
         TypeError: One of the two is something else.
     """
-    if not hasattr(vlm, "name"):
+    if not all(hasattr(vlm, part) for part in ("name", "answer", "game")) or isinstance(vlm, type):
         raise TypeError(f"expected a loaded model, got {vlm!r}; load it first: toolkit.load_vlm(name)")
     if not isinstance(sample, Sample):
         raise TypeError(f"expected a Sample, got {sample!r}; make one: toolkit.load_image_question(image, question)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -82,7 +83,7 @@ class Pane:
         self.image.show(png(masked_image(found.sample.image, regions, kept[:n_image], side=SIDE)), line)
         self.words.value = words_html(found.attribution.players.labels[n_image:], kept[n_image:])
         self.probability.value = bar_html(f"P({found.attribution.target}) now", found.value(removal, step), width=SIDE)
-        self.note.value = status_html(line)
+        self.note.value = status_html(html.escape(line))
         self.curves.show(chart.frame(step), chart.alt)
 
     def caption(self, removal: Removal, step: int) -> str:
@@ -107,7 +108,7 @@ class Pane:
         title = f"{self.model.value}, {self.explainer.value}"
         shown = figure_html(self.image.value, line, width=SIDE, caption=title)
         curves = figure_html(self.curves.value, chart.alt, width=CHART[0])
-        return f"<div>{shown}{self.words.value}<p>{line}</p>{curves}</div>"
+        return f"<div>{shown}{self.words.value}<p>{html.escape(line)}</p>{curves}</div>"
 
 
 class CurveExplorer(BaseWidget):

@@ -5,6 +5,7 @@ import shutil
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.toy_bench import ToyBench, spec, tables_digest
 
@@ -47,6 +48,18 @@ def test_a_grown_run_computes_only_what_is_new_and_ends_as_if_it_had_been_so_lar
     assert (grown.planned, grown.ok, grown.failed) == (at_once.planned, at_once.ok, at_once.failed)
     assert tables_digest(grown.folder) == tables_digest(at_once.folder)
     assert run_benchmark(small(tmp_path / "run", **LARGE[what]), workspace=ToyBench).new == 0
+
+
+def test_what_a_later_metric_costs_is_counted(tmp_path):
+    def spent(**changes):
+        folder = run_benchmark(small(tmp_path / "run", **changes), workspace=ToyBench).folder
+        costs = pd.read_parquet(folder / "costs.parquet")
+        return costs[costs["kind"] == "record"][["score_seconds", "score_evaluations"]].sum()
+
+    first = spent()
+    later = spent(**LARGE["metric"])
+    assert later["score_evaluations"] > first["score_evaluations"] > 0
+    assert later["score_seconds"] > first["score_seconds"] > 0
 
 
 def test_a_run_grows_again_and_again_whoever_works_and_whatever_is_missing(tmp_path):

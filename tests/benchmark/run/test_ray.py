@@ -1,12 +1,9 @@
 """The same units on Ray's own multi-node test cluster."""
 
-import os
-from pathlib import Path
-
 import pytest
+from support.cluster import ray_cluster
 from support.toy_bench import DeadlyOnce, Peaceful, ToyBench, spec, tables_digest
 
-import toolkit
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run.ray_executor import check_address
 from toolkit.benchmark.run.runner import run_benchmark
@@ -30,27 +27,16 @@ def test_this_machine_needs_none(monkeypatch, address):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Three nodes on this machine: a head without room for workers, and two with two places each."""
     pytest.importorskip("ray", reason="extra `cluster` is not installed")
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), str(Path(toolkit.__path__[0]).parent)])
-        )
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        for _ in range(2):
-            found.add_node(num_cpus=2)
-        found.wait_for_nodes(timeout=240)
-        yield found
-        found.shutdown()
+    with ray_cluster() as address:
+        yield address
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_cluster_gives_the_same_tables(cluster, tmp_path, toy_spec):
     run_benchmark(toy_spec, workspace=ToyBench)
-    wanted = spec(tmp_path / "ray", executor="ray", workers=3, ray_address=cluster.address)
+    wanted = spec(tmp_path / "ray", executor="ray", workers=3, ray_address=cluster)
     summary = run_benchmark(wanted, workspace=ToyBench)
     assert summary.ok == 48
     assert tables_digest(wanted.out) == tables_digest(toy_spec.out)
@@ -62,7 +48,7 @@ def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(cluster, tmp_path,
     """The toy explainer kills its own worker with SIGKILL once; the unit is done again by another."""
     deadly = {"models": ["gate-and"], "explainers": ["random", "deadly"], "seeds": [0]}
     monkeypatch.setenv("TOY_MARKER", "/nonexistent/marker")
-    wanted = spec(tmp_path / "ray", executor="ray", workers=2, ray_address=cluster.address, **deadly)
+    wanted = spec(tmp_path / "ray", executor="ray", workers=2, ray_address=cluster, **deadly)
     summary = run_benchmark(wanted, workspace=DeadlyOnce)
     run = load_run(wanted.out)
     assert (summary.planned, summary.ok) == (12, 12)

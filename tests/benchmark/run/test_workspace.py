@@ -1,9 +1,11 @@
 """The toolkit's own bench: names are checked before anything is loaded, failures of data become records."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -232,3 +234,22 @@ def test_a_run_does_not_go_on_with_a_folder_that_was_edited_and_names_the_file(t
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(SpecError, match=r"other settings: model .*: config.json changed\. Choose"):
         run_benchmark(wanted)
+
+
+class TellsMemory(ToolkitWorkspace):
+    def effort(self, vlm):
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
+        return {**super().effort(vlm), "mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells a process's memory so")
+def test_the_memory_of_a_worker_does_not_grow_with_its_units(tmp_path):
+    few = {"integrated-gradients": {"first_steps": 2, "max_steps": 2}}
+    how = {"samples": 100, "steps": 2, "images": 0, "options": few, "out": tmp_path / "run", "executor": "processes"}
+    wanted = make_spec({**GOOD, "explainers": ["random", "integrated-gradients"], "progress": False, **how})
+    folder = run_benchmark(wanted, workspace=TellsMemory).folder
+    costs = pd.read_parquet(folder / "costs.parquet")
+    used = costs.loc[costs["kind"] == "sample", "mb"].to_numpy()
+    assert len(used) == 100
+    assert used[-20:].max() - used[20:40].max() < 16

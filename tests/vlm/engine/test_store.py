@@ -12,6 +12,7 @@ import torch
 from support.subjects import make_subject, sample
 
 from toolkit.vlm import forced_answer as answer_module
+from toolkit.vlm import view
 from toolkit.vlm.engine import fingerprint
 from toolkit.vlm.engine.store import CoalitionStore, default_store
 from toolkit.vlm.model import LoadedVLM
@@ -87,6 +88,18 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch) -> None
             store.keep(IDENTITY, entries(3, 3))
     assert store.recall(IDENTITY) == entries(3)
     assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path) -> None:
+    """Whoever has opened the old file reads the old file to its end."""
+    store = CoalitionStore(tmp_path)
+    store.keep(IDENTITY, entries(3))
+    (path,) = tmp_path.iterdir()
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        store.keep(IDENTITY, entries(200))
+        assert reader.read() == before
+    assert path.read_bytes() != before
 
 
 def test_what_killed_writers_left_goes_with_the_oldest_files(tmp_path) -> None:
@@ -202,6 +215,14 @@ def test_a_rerun_evaluates_nothing_and_another_game_everything(tmp_path, one: Lo
     for other in ({"digest": "b"}, {"revision": "c"}, {"name": "n"}, {"baseline": "mean"}, {"quantisation": "nf4"}):
         assert play(one, store, **other)[1] == 20, other
     assert play(one, store, seed=2)[1] == 20
+
+
+def test_a_baseline_of_other_pixels_is_another_game(tmp_path, one: LoadedVLM, monkeypatch) -> None:
+    """Under the same name: what was removed looks otherwise, for example by another version of Pillow."""
+    store = CoalitionStore(tmp_path)
+    play(one, store)
+    monkeypatch.setitem(view.BASELINES._entries, "blur", view.BASELINES["mean"])
+    assert play(one, store)[1] == 20
 
 
 def test_another_preprocessing_prompt_precision_or_code_is_evaluated_anew(tmp_path, one, monkeypatch) -> None:

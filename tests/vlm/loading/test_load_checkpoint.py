@@ -198,6 +198,17 @@ def test_a_changed_byte_under_a_seal_is_refused_and_papers_may_change(copy: Path
         load_vlm(copy, device="cpu")
 
 
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "added_tokens.json", "additional_chat_templates/x.jinja"])
+def test_a_file_that_was_added_under_a_seal_is_refused_and_papers_may_be(copy: Path, name: str) -> None:
+    seal_model(copy)
+    (copy / "NOTES.md").write_text("seen")
+    load_vlm(copy, device="cpu")
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_text("{}")
+    with pytest.raises(CheckpointError, match=f"{name} was added after it was sealed.*delete SHA256SUMS if you"):
+        load_vlm(copy, device="cpu")
+
+
 def reweigh(folder: Path, change) -> None:
     """Save the weights again after a change of the dictionary."""
     weights = load_file(folder / "model.safetensors")
@@ -310,7 +321,7 @@ def test_options_that_do_not_exist_are_refused(saved) -> None:
         load_vlm(saved["llava"], attention="flash")
     with pytest.raises(ValueError, match="four_bit needs a GPU"):
         load_vlm(saved["llava"], device="cpu", four_bit=True)
-    with pytest.raises(ValueError, match="do not apply"):
+    with pytest.raises(ValueError, match="leave out max_pixels"):
         load_vlm(saved["llava"], max_pixels=100)
     with pytest.raises(ValueError, match="bound it with max_pixels"):
         load_vlm(saved["qwen2.5-vl"], max_tiles=2)

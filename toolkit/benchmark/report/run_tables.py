@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit.arguments import as_path
 from toolkit.benchmark.run.compact import in_order
 from toolkit.benchmark.run.records import Line, read_shards
 from toolkit.benchmark.run.run_folder import read_folder
@@ -65,7 +66,7 @@ def load_run(folder: Path | str) -> FinishedRun:
         SpecError: Its specification is damaged or of another schema.
         DamagedRecordsError: A record is damaged.
     """
-    about = read_folder(Path(folder))
+    about = read_folder(as_path("the folder of a run", folder))
     units = plan_units(about.spec, about.ids)
     planned = [key for unit in units for key in unit_keys(unit, about.spec)]
     lines = in_order(read_shards(about.folder, about.owner), planned)

@@ -16,7 +16,7 @@ from toolkit.benchmark.report.report_data import ReportData, limits_of
 from toolkit.benchmark.report.run_tables import CONTROLS, STATUSES, FinishedRun, load_run
 from toolkit.benchmark.report.section_tests import tests
 from toolkit.benchmark.report.section_validity import validity
-from toolkit.benchmark.run.records import clean, write_atomically
+from toolkit.benchmark.run.records import clean, make_folder, write_atomically
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.reporting.page import Section, details, frame_table, interval_bar, number, page, paragraph, table, text
 from toolkit.reporting.plots import looks, rank_shift
@@ -44,7 +44,7 @@ def write_report(folder: Path | str) -> Path:
     path = data.run.folder / REPORT
     write_atomically(path, report_html(data).encode())
     figures = data.run.folder / "figures"
-    figures.mkdir(exist_ok=True)
+    make_folder(figures)
     for name, svg in data.figures.items():
         write_atomically(figures / f"{name}.svg", svg.encode())
     return path
@@ -53,7 +53,7 @@ def write_report(folder: Path | str) -> Path:
 def write_tables(data: ReportData) -> dict[str, Path]:
     """Write every table as CSV; all but ``costs.csv`` depend on the measurements only, to the byte."""
     folder = data.run.folder / "tables"
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     found = {
         "leaderboards": data.leaderboards, "controls": data.controls, "corners": data.corners, "taus": data.taus,
         "rank_tests": data.rank_tests, "pairwise_tests": data.pairwise_tests, "failures": data.failures,

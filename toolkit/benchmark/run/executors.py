@@ -7,15 +7,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from toolkit.benchmark.run.attempt_unit import attempt_unit
 from toolkit.benchmark.run.outcomes import Outcome, UnitQueue, WorkerError, exit_words, overdue_reason
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory
+from toolkit.benchmark.run.units import Job, Unit, Workspace, WorkspaceFactory
 from toolkit.measuring import reason_of
 
 _METHODS = multiprocessing.get_all_start_methods()
@@ -54,6 +54,24 @@ class SerialExecutor:
 _BEGUN = "begun"
 
 
+class _Telling:
+    """A workspace that says which explainer is at work; all else is another workspace's."""
+
+    def __init__(self, workspace: Workspace, tell: Callable[[Job | None], None]) -> None:
+        self._bench, self._tell = workspace, tell
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bench, name)
+
+    def explain(self, explainer: str, *about: Any, seed: int, **more: Any) -> Any:
+        self._tell((explainer, seed))
+        return self._bench.explain(explainer, *about, seed=seed, **more)
+
+    def score(self, *about: Any) -> Any:
+        self._tell(None)
+        return self._bench.score(*about)
+
+
 def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, variables: dict[str, str]) -> None:
     """Main loop of a worker process: ends when the caller closes the pipe, dies, or sends None.
 
@@ -64,7 +82,7 @@ def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, vari
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(variables["OMP_NUM_THREADS"]))
     try:
-        workspace = factory(spec)
+        workspace = cast(Workspace, _Telling(factory(spec), pipe.send))
         while (unit := pipe.recv()) is not None:
             pipe.send(attempt_unit(unit, spec, workspace, lambda: pipe.send(_BEGUN)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
@@ -80,6 +98,7 @@ class _Worker:
     pipe: Connection
     unit: Unit | None = None
     since: float | None = None
+    job: Job | None = None
 
     def is_overdue(self, limit: float | None) -> bool:
         """Whether its unit, once begun, has taken longer than allowed."""
@@ -89,7 +108,8 @@ class _Worker:
 class ProcessExecutor:
     """Several worker processes, each with its own model; a worker that dies is replaced and its unit done again.
 
-    A unit that takes longer than ``time_limit`` is stopped with its worker and recorded as failed.
+    A unit that takes longer than ``time_limit`` is stopped with its worker. Where an explainer was at work, that one is
+    recorded as failed and the unit is done again without it; else the whole unit is.
 
     Processes come from a fork server (spawned where there is none), never from a fork of this process: a fork of a
     process that runs PyTorch threads can hang.
@@ -162,6 +182,9 @@ class ProcessExecutor:
             worker.since = time.monotonic()
             queue.begun()
             return None
+        if answer is None or isinstance(answer, tuple):
+            worker.job = answer
+            return None
         if isinstance(answer, str):
             raise WorkerError(answer)
         worker.unit = worker.since = None
@@ -184,12 +207,16 @@ class ProcessExecutor:
         worker.process.kill()
         self._replace(worker)
         queue.done(unit)
+        others = tuple(job for job in unit.jobs if job != worker.job)
+        if worker.job is not None and others:
+            queue.again(replace(unit, jobs=others))
+            unit = replace(unit, jobs=(worker.job,))
         return Outcome(unit, worker.name, None, overdue_reason(limit))
 
 
 def _give(worker: _Worker, queue: UnitQueue) -> None:
     if worker.unit is None and (unit := queue.take()) is not None:
-        worker.unit = unit
+        worker.unit, worker.job = unit, None
         try:
             worker.pipe.send(unit)
         except (BrokenPipeError, ConnectionResetError):

@@ -22,6 +22,8 @@ from toolkit.vlm.protocol import VLM
 SCORED = ("metrics", "unscored", "curves", "score_evaluations")
 """The fields of a record that a metric adds to."""
 
+_COSTS = ("score_seconds", "score_evaluations")
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -127,6 +129,7 @@ def scoring_lines(lines: Iterable[Line], metrics: Sequence[str]) -> list[Line]:
         {
             **{name: line.get(name) for name in names}, "kind": "scoring", "of": line["key"], "names": list(metrics),
             "key": scoring_key(line["key"], metrics),
+            "cost": {name: (line.get("cost") or {}).get(name) for name in _COSTS},
         }
         for line in lines if line["kind"] == "record"
     ]  # fmt: skip
@@ -141,6 +144,8 @@ def add_scores(lines: Sequence[Line]) -> list[Line]:
             continue
         for name in SCORED:
             record[name] = {**(record.get(name) or {}), **(line.get(name) or {})}
+        before, more = record.get("cost") or {}, line.get("cost") or {}
+        record["cost"] = {**before, **{name: (before.get(name) or 0) + (more.get(name) or 0) for name in _COSTS}}
         if line["status"] != "ok":
             record["scoring_failed"] = line["reason"]
             record["unscored"] |= dict.fromkeys(line["names"], line["reason"])

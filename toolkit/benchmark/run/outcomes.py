@@ -90,6 +90,10 @@ class UnitQueue:
         """A unit is no longer at work."""
         self._at_work.discard(unit)
 
+    def again(self, unit: Unit) -> None:
+        """What is left of a unit that was stopped is next."""
+        self._fresh.appendleft(unit)
+
     def died(self, unit: Unit, worker: str, how: str, *, begun: bool) -> Outcome | None:
         """Put the unit of a dead worker back, or give it up.
 

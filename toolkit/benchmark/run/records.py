@@ -296,6 +296,18 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise FolderError(error.errno, f"cannot write {path}: {error.strerror}") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder inside that of a run.
+
+    Raises:
+        FolderError: It cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FolderError(error.errno, f"cannot make the folder {folder}: {error.strerror}; move it away") from error
+
+
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _STALE_SECONDS = 3600.0
 

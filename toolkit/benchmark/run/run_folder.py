@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def read_folder(folder: Path) -> RunFolder:
     except FileNotFoundError:
         raise FolderError(f"{folder} is not the folder of a benchmark run: it has no {SPEC_FILE}") from None
     except (OSError, ValueError) as error:
-        raise SpecError(f"cannot read {path}: {error}") from error
+        raise SpecError(f"cannot read {path}: {error}; restore it, or give the folder of a run") from error
     if not isinstance(stored, dict) or stored.get("schema") != RECORD_SCHEMA:
         found = stored if isinstance(stored, dict) else {}
         raise SpecError(
@@ -206,10 +207,21 @@ def read_folder(folder: Path) -> RunFolder:
     missing = [key for key in ("spec", "samples", "toolkit", "identities") if key not in stored]
     if missing:
         raise SpecError(f"{path} is damaged: it lacks {', '.join(missing)}; restore it, or run into a new folder")
-    older = tuple(_generation(one, path) for one in stored.get("grown_from", ()))
+    older = stored.get("grown_from", [])
+    if not isinstance(older, list):
+        raise SpecError(f"{path} is damaged: grown_from is no list; restore it, or run into a new folder")
+    older = tuple(_generation(one, path) for one in older)
     now = _generation(stored, path)
     return RunFolder(folder, now.spec, now.ids, str(stored["toolkit"]), now.identities, older)
 
 
-def _generation(stored: Mapping[str, Any], path: Path) -> Generation:
+def _generation(stored: Any, path: Path) -> Generation:
+    try:
+        samples, names = stored["samples"], [*stored["identities"], *stored["identities"].values()]
+        if not all(isinstance(name, str) for name in chain(names, samples, *samples.values())):
+            raise TypeError("a name is no text")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise SpecError(
+            f"{path} is damaged ({type(error).__name__}: {error}); restore it, or run into a new folder"
+        ) from error
     return Generation(make_spec(stored["spec"], str(path)), stored["samples"], stored["identities"])

@@ -206,6 +206,7 @@ def _outcomes(
                 lines = lost(outcome.unit, outcome.reason or "lost")
             bar.set_postfix_str(f"{outcome.unit.model} {outcome.unit.dataset}", refresh=False)
             bar.update()
+            bar.total = max(len(todo), int(bar.n))  # what is left of a unit that was stopped comes again
             yield outcome.worker, lines
 
 

@@ -8,11 +8,13 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from reprlib import repr as short
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from toolkit.arguments import as_path
 from toolkit.datasets.instructions import check_instruction
 from toolkit.registry import UnknownNameError
 from toolkit.synergy.metrics import DEFAULT_METRICS
@@ -35,7 +37,7 @@ class SpecError(ValueError):
 def _unique(names: tuple[Any, ...]) -> tuple[Any, ...]:
     repeated = sorted(str(name) for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise ValueError(f"listed more than once: {', '.join(repeated)}")
+        raise ValueError(f"listed more than once: {', '.join(repeated)}; list each once")
     return names
 
 
@@ -93,8 +95,9 @@ class BenchmarkSpec(BaseModel):
         workers: Number of model replicas that work at the same time.
         ray_address: Address of a Ray cluster, or None to start one on this machine.
         gpus_per_worker: GPUs of each worker on Ray; 0.5 lets two workers share one.
-        time_limit: Seconds that one sample may take once its model is loaded; then it is stopped and recorded as
-            failed. A serial run with a limit evaluates in a process of its own, which can be stopped.
+        time_limit: Seconds that one sample may take once its model is loaded; then it is stopped. The explainer at
+            work is recorded as failed and the sample is done again without it; on Ray, or where metrics are at work,
+            all its explainers are. A serial run with a limit evaluates in a process of its own, which can be stopped.
         max_failed: Largest share of failed records with which the run still counts as a success.
         retry_failed: Evaluate records again that failed in an earlier run of the folder.
         bootstrap: Resamples of every bootstrap interval.
@@ -141,6 +144,14 @@ class BenchmarkSpec(BaseModel):
     bootstrap: int = Field(default=2000, ge=100, le=1_000_000)
     level: float = Field(default=0.95, gt=0.5, lt=1.0)
     progress: bool = True
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise SpecError(f"specification: {'; '.join(_readable(error))}") from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # model_validate need not come here
 
     @model_validator(mode="before")
     @classmethod
@@ -219,6 +230,7 @@ _WORDS = {
     "string_type": "expected text",
     "missing": "is missing",
     "too_short": "expected at least one",
+    "string_pattern_mismatch": "expected auto, cpu, cuda, cuda:0 or mps",
 }
 """What pydantic calls a problem, in words that a reader of a YAML file knows."""
 
@@ -232,8 +244,10 @@ def _readable(error: ValidationError) -> list[str]:
         if problem["type"] == "too_short" and problem["loc"] in inside:
             continue  # the list is only empty because its entries are wrong, and that is told already
         where = ".".join(str(part) for part in problem["loc"])
-        said = _WORDS.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-        got = "" if problem["type"] in ("value_error", "missing") else f" (got {problem['input']!r})"
+        said = _WORDS.get(
+            problem["type"], problem["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+        )
+        got = "" if problem["type"] in ("value_error", "missing") else f" (got {short(problem['input'])})"
         lines.append(f"{where + ': ' if where else ''}{said}{got}")
     return lines
 
@@ -257,11 +271,11 @@ def load_spec(path: Path | str) -> BenchmarkSpec:
     Raises:
         SpecError: The file is missing, is not YAML, or does not describe a valid run.
     """
-    path = Path(path)
     try:
+        path = as_path("the path of a specification", path)
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot read the specification {path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot read the specification {path}: {error}; give the path of a YAML file") from error
     try:
         data = yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
@@ -272,6 +286,8 @@ def load_spec(path: Path | str) -> BenchmarkSpec:
         raise SpecError(f"{path} is not valid YAML: {error}") from error
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
+    except (ValueError, RecursionError, OverflowError) as error:  # a date or a number that is none
+        raise SpecError(f"{path} is not valid YAML: {error}; put quotes around a text") from error
     return make_spec(data, str(path))
 
 

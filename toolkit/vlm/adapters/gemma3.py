@@ -31,7 +31,7 @@ class Gemma3(Adapter):
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
         """Load ``Gemma3Processor``; its view has a fixed size, so there are no limits to set."""
         if limits.max_pixels is not None or limits.max_tiles is not None:
-            raise ValueError(f"{cls.family} sees one view of a fixed size; max_pixels and max_tiles do not apply to it")
+            raise ValueError(f"{cls.family} sees one view of a fixed size; leave out max_pixels and max_tiles")
         return Gemma3Processor.from_pretrained(source, revision=revision or "main", backend="pil")
 
     def reconcile(self, config: Any) -> None:

@@ -29,7 +29,7 @@ class Llava(Adapter):
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
         """Load ``LlavaProcessor``; its crop has a fixed size, so there are no limits to set."""
         if limits.max_pixels is not None or limits.max_tiles is not None:
-            raise ValueError("LLaVA sees one crop of a fixed size; max_pixels and max_tiles do not apply to it")
+            raise ValueError("LLaVA sees one crop of a fixed size; leave out max_pixels and max_tiles")
         return LlavaProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
 
     def reconcile(self, config: Any) -> None:

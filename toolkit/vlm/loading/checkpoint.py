@@ -148,10 +148,10 @@ def check_folder(folder: Path) -> Checkpoint:
     for name in there:
         if name in SETTINGS:
             read_json(folder / name)
-    broken = check_seal(folder, skip=_PAPERS)
+    files = (*there, *_further_templates(folder), *weights)
+    broken = check_seal(folder, skip=_PAPERS, read=files)
     if broken is not None:
         raise CheckpointError(f"{folder}: {broken}. Copy it again; delete {SEAL} if you changed it yourself")
-    files = (*there, *_further_templates(folder), *weights)
     return Checkpoint(folder, model_type, n_parameters, files, _quantisation(config), has_adapter)
 
 

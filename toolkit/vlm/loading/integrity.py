@@ -58,18 +58,22 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def check_seal(folder: Path, *, skip: Collection[str] = ()) -> str | None:
+def check_seal(folder: Path, *, skip: Collection[str] = (), read: Collection[str] = ()) -> str | None:
     """Which file differs from the folder's ``SHA256SUMS``, or None if none does or there are no checksums.
 
     Args:
         folder: A checkpoint.
         skip: Names of files that do not matter.
+        read: Names of files that decide numbers; one that was added after the sealing is refused.
     """
     seal = folder / SEAL
     if not seal.is_file():
         return None
-    for line in seal.read_text(encoding="utf-8").splitlines():
-        digest, _, name = line.partition("  ")
+    lines = [line.partition("  ") for line in seal.read_text(encoding="utf-8").splitlines()]
+    added = sorted(set(read) - {name for _, _, name in lines})
+    if added:
+        return f"{added[0]} was added after it was sealed: it is not among the files of {SEAL}"
+    for digest, _, name in lines:
         path = folder / name
         if name in skip:
             continue

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from reprlib import repr as short
 
 import torch
 import transformers
 from transformers import AutoConfig
 
+from toolkit.arguments import as_path
 from toolkit.paths import models_dir
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.adapters.families import adapter_class
@@ -177,7 +179,7 @@ def locate(name: str) -> tuple[str, bool]:
         UnknownNameError: It is none of them; the message suggests the nearest name.
         CheckpointError: A folder that is not there, or something that cannot be a checkpoint.
     """
-    if not name.strip():
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UnknownNameError("model", name, CATALOGUE)
     if name in CATALOGUE and CATALOGUE[name].source == "embedded":
         folder = models_dir() / name
@@ -188,10 +190,14 @@ def locate(name: str) -> tuple[str, bool]:
         raise CheckpointError(
             f"{name!r} is an address; give the hub id at its end, for example llava-hf/llava-1.5-7b-hf"
         )
-    path = Path(name).expanduser()
+    try:
+        path = as_path("the name of a model", name)
+        is_there = path.exists()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{short(name)} is no model's name: {error}; known: {', '.join(CATALOGUE)}") from error
     if path.is_dir():
         return str(path), False
-    if path.exists():
+    if is_there:
         raise CheckpointError(f"{name!r} is a file; give the checkpoint's folder")
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith("/"):
         raise CheckpointError(f"there is no folder {name!r}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from transformers import PreTrainedModel
 
+from toolkit.arguments import check_text, check_whole
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.adapters.families import FAMILIES, NOT_SCORED, adapter_class, family_key, why_unknown
@@ -59,6 +60,10 @@ def wrap(
             another family.
         CheckpointError: It would be scored as another model than it is, or is of a kind that is not scored.
     """
+    if max_tokens is not None:
+        check_whole("max_tokens", max_tokens, 1)
+    if name is not None:
+        check_text("name", name)
     _check_kind(model)
     _check_state(model)
     tower_type = str(getattr(getattr(model.config, "vision_config", None), "model_type", ""))
