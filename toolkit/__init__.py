@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from toolkit.environment import doctor as doctor
     from toolkit.explainers import explain as explain
     from toolkit.games.attribution import Attribution as Attribution
+    from toolkit.games.attribution import InteractionAttribution as InteractionAttribution
     from toolkit.games.game import Game as Game
     from toolkit.games.game import Players as Players
     from toolkit.games.interactions import shapley_interaction_index as shapley_interaction_index
@@ -52,6 +53,7 @@ _HOME = {
     "Corners": "toolkit.datasets.sample",
     "Game": "toolkit.games.game",
     "GameValues": "toolkit.results",
+    "InteractionAttribution": "toolkit.games.attribution",
     "MetricSpec": "toolkit.synergy.score",
     "Players": "toolkit.games.game",
     "Sample": "toolkit.datasets.sample",

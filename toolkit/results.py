@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.arguments import as_path
-from toolkit.games.attribution import Attribution
+from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.game import Game, Players, check_coalitions, check_game, pack
 from toolkit.synergy.f_syn import SynergyScore
 from toolkit.synergy.gain import GainScore
@@ -255,7 +255,19 @@ def _to_score(fields: Fields, arrays: Arrays) -> Score:
 
 _SCORES: tuple[type[Score], ...] = (Score, CurveScore, SynergyScore, GainScore, RecoveredScore)
 
+
+def _of_pairs(found: InteractionAttribution) -> tuple[Fields, Arrays]:
+    fields, arrays = _of_attribution(found)
+    return fields, {**arrays, "pairs": found.pairs}
+
+
+def _to_pairs(fields: Fields, arrays: Arrays) -> InteractionAttribution:
+    players = _read_players(fields["players"])
+    return InteractionAttribution(arrays["scores"], **{**fields, "players": players, "pairs": arrays["pairs"]})
+
+
 _KINDS: dict[str, tuple[type, Callable[[Any], tuple[Fields, Arrays]], Callable[[Fields, Arrays], Result]]] = {
+    "interaction attribution": (InteractionAttribution, _of_pairs, _to_pairs),
     "attribution": (Attribution, _of_attribution, _to_attribution),
     "game values": (GameValues, _of_values, _to_values),
     "score": (Score, _of_score, _to_score),

@@ -16,6 +16,9 @@ Values: TypeAlias = NDArray[np.float64]
 Scores: TypeAlias = NDArray[np.float64]
 """Float array (n_players,): one signed attribution per player."""
 
+PairScores: TypeAlias = NDArray[np.float64]
+"""Float array (n_image, n_text): one signed interaction per image player and text player."""
+
 Regions: TypeAlias = NDArray[np.float64]
 """Float array (n_image_players, 4): x0, y0, x1, y1 as fractions of the original picture, in [0, 1]."""
 

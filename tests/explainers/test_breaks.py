@@ -210,6 +210,18 @@ BREAKS: dict[str, Break] = {
     "shapley-interaction": Break(
         "interactions keep their sign", "shapiq.approximator.KernelSHAPIQ.approximate",
         unsigned, closed_form(lambda: [*PAIRS.sum(1), *PAIRS.sum(0)])),
+    "faith-shapley-interaction": Break(
+        "interactions keep their sign", "shapiq.approximator.RegressionFSII.approximate",
+        unsigned, closed_form(lambda: [*PAIRS.sum(1), *PAIRS.sum(0)])),
+    "banzhaf-interaction": Break(
+        "every drawn image meets every drawn question", f"{EX}.banzhaf_interaction.crossed",
+        lambda real: lambda images, questions: np.concatenate(
+            [np.repeat(images, len(questions), axis=0), np.repeat(questions, len(images), axis=0)], axis=1),
+        closed_form(lambda: [*PAIRS.sum(1), *PAIRS.sum(0)])),
+    "gradient-interaction": Break(
+        "a pair is what the word changes", f"{EX}.gradient_interaction._questions",
+        lambda real: lambda box, there: real(box, np.ones_like(there)),
+        closed_form(lambda: [*PAIRS.sum(1), *PAIRS.sum(0)])),
     "random": Break(
         "two samples never share a draw", f"{EX}.random_scores.zlib",
         lambda real: SimpleNamespace(crc32=lambda name: 0), check_random),

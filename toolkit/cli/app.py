@@ -14,6 +14,7 @@ from toolkit.cli import explainers_command as explainers
 from toolkit.cli import maps_command as maps
 from toolkit.cli import models_command as models
 from toolkit.cli import sanity_command as sanity
+from toolkit.cli import study_command as study
 from toolkit.cli import train_command as train
 from toolkit.cli import validate_command as validate
 from toolkit.cli.doctor_command import doctor
@@ -61,6 +62,7 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
 app.command("report-card")(report_card)
+app.add_typer(study.app, name="study")
 app.add_typer(benchmark.app, name="benchmark")
 
 

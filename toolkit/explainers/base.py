@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from toolkit.arguments import check_text, check_whole
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
-from toolkit.games.attribution import Attribution
+from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.target import Target, TargetError, read_target
 from toolkit.registry import Registry
 from toolkit.vlm.partition import Partition
@@ -97,6 +97,9 @@ _BUILT_IN = {
     "occlusion": "occlusion:Occlusion",
     "kernel-shap": "kernel_shap:KernelShap",
     "shapley-interaction": "shapley_interaction:ShapleyInteraction",
+    "faith-shapley-interaction": "faith_shapley_interaction:FaithShapleyInteraction",
+    "banzhaf-interaction": "banzhaf_interaction:BanzhafInteraction",
+    "gradient-interaction": "gradient_interaction:GradientInteraction",
     "random": "random_scores:RandomScores",
     "oracle": "oracle:Oracle",
     "anti-oracle": "oracle:AntiOracle",
@@ -314,6 +317,11 @@ def over_players(attribution: Attribution, vlm: VLM, sample: Sample) -> Attribut
     is_of_tokens = partition is not None and attribution.players.n == len(partition.player_of)
     if partition is None or not is_of_tokens or attribution.players == partition.players:
         return attribution
+    if isinstance(attribution, InteractionAttribution):
+        pairs = partition.merge_pairs(attribution.pairs)
+        return dataclasses.replace(
+            attribution, scores=partition.merge(attribution.scores), players=partition.players, pairs=pairs
+        )
     return dataclasses.replace(attribution, scores=partition.merge(attribution.scores), players=partition.players)
 
 

@@ -1,14 +1,13 @@
-"""Shapley interactions between image cells and question tokens, summed to one score per player.
+"""Shapley interactions between image cells and words: the Shapley interaction index of every pair.
 
-    score_i = sum over the players j of the *other* modality of SII(i, j)
+    pairs_ij = SII(i, j) = E_S [ v(S + i + j) - v(S + i) - v(S + j) + v(S) ]
 
-SII is the Shapley interaction index: the mean, over coalitions of the others, of what i and j add together beyond what
-each adds alone. A positive score says that a cell (a word) works together with the question (the picture); a negative
-one that it repeats it. The sum over all image scores equals the sum over all text scores.
+the mean, over coalitions S of the others with the Shapley weights, of what i and j add together beyond what each adds
+alone. A positive pair works together; a negative one repeats itself.
 
 Reference: Grabisch and Roubens, 1999; estimated by KernelSHAP-IQ (Fumagalli et al., 2024, arXiv 2405.10852) through
 shapiq; patch x token interactions of VLMs: FIxLIP, arXiv 2508.05430.
-Adapted for autoregressive VLMs: only cross-modal pairs count; a player's own effect is left out on purpose, so this
+Adapted for autoregressive VLMs: only cross-modal pairs are kept; a player's own effect is left out on purpose, so this
 explains the *interaction* and not the answer.
 Cost: ``per_unknown`` forward rows for each of the 1 + n + n (n - 1) / 2 unknowns of the regression (42 players: 2,034),
 at most 2^n (then exact); no gradients. Below about two rows per unknown the regression is noise, hence the refusal.
@@ -18,13 +17,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, resolve_target
-from toolkit.games.attribution import Attribution
+from toolkit.games.attribution import Details, InteractionAttribution
 from toolkit.vlm.protocol import VLM
 
 
@@ -55,9 +54,9 @@ class ShapleyInteraction:
         wanted = min(wanted, 2**n) if n < 31 else wanted
         if wanted > self.budget:
             raise ValueError(
-                f"shapley-interaction: interactions among {n} players need about {wanted} evaluations, more than its "
-                f"budget of {self.budget}; raise the budget, take fewer players (players='grid:4x4'), or kernel-shap, "
-                "which scores the players one by one"
+                f"{self.name}: interactions among {n} players need about {wanted} evaluations, more than its "
+                f"budget of {self.budget}; raise the budget, take fewer players (players='grid:4x4'), or "
+                "banzhaf-interaction, which leaves out the pairs within a modality"
             )
         return wanted
 
@@ -65,27 +64,31 @@ class ShapleyInteraction:
         """The budget and no gradients."""
         return Passes(self.rows(n))
 
+    def approximator(self, n: int, seed: int) -> Any:
+        """What estimates the index."""
+        from shapiq.approximator import KernelSHAPIQ  # heavy: imported where it is used
+
+        return KernelSHAPIQ(n, max_order=2, index="SII", pairing_trick=True, random_state=seed)
+
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
-    ) -> Attribution:
-        """Explain what the modalities do together.
+    ) -> InteractionAttribution:
+        """Explain what cells and words do together.
 
         Raises:
             ValueError: The players are too many for the budget.
         """
-        from shapiq.approximator import KernelSHAPIQ  # heavy: imported where it is used
-
         target = resolve_target(vlm, sample, target)
         game = vlm.game(sample, target=target, baseline=baseline)
         n, n_image = game.players.n, game.players.n_image
-        seed = int(rng.integers(2**31))
+        rows, approximator = self.rows(n), self.approximator(n, int(rng.integers(2**31)))
         nothing = float(game(np.zeros((1, n), dtype=np.bool_))[0])
-        approximator = KernelSHAPIQ(n, max_order=2, index="SII", pairing_trick=True, random_state=seed)
         values = approximator.approximate(
-            self.rows(n), lambda rows: game(np.atleast_2d(np.asarray(rows, dtype=np.bool_))) - nothing
+            rows, lambda asked: game(np.atleast_2d(np.asarray(asked, dtype=np.bool_))) - nothing
         )
-        cross = np.array(values.get_n_order_values(2), dtype=np.float64)[:n_image, n_image:]
-        scores = np.concatenate([cross.sum(axis=1), cross.sum(axis=0)])
+        pairs = np.array(values.get_n_order_values(2), dtype=np.float64)[:n_image, n_image:]
         spent = int(values.estimation_budget or 0)
-        details: dict[str, float | int | str | list[float]] = {"budget": spent, "exact": int(not values.estimated)}
-        return Attribution(scores, game.players, self.name, target, n_evaluations=spent, details=details)
+        details: Details = {"budget": spent, "exact": int(not values.estimated)}
+        return InteractionAttribution.from_pairs(
+            pairs, game.players, self.name, target, n_evaluations=spent, details=details
+        )

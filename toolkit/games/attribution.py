@@ -1,18 +1,18 @@
-"""What an explainer returns: one signed score per player."""
+"""What an explainer returns: one signed score per player, and what pairs of players do together where it says so."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from reprlib import repr as short
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from toolkit.arguments import check_text
 from toolkit.games.game import Players
-from toolkit.typing import Modality, Scores
+from toolkit.typing import Modality, PairScores, Scores
 
 Details: TypeAlias = dict[str, float | int | str | list[float]]
 """Numbers beside the scores; everything in it can be written as JSON."""
@@ -76,3 +76,50 @@ class Attribution:
     def of(self, modality: Modality) -> Scores:
         """Scores of one modality, in player order."""
         return self.scores[self.players.of(modality)]
+
+
+@dataclass(frozen=True)
+class InteractionAttribution(Attribution):
+    """An attribution whose scores come from signed interactions between image cells and words.
+
+    The scores are those of the first order that the pairs imply: score_i = sum over the players j of the *other*
+    modality of pairs_ij. So the sum over the image's scores equals the sum over the words', and a positive score says
+    that a player adds more beside the other modality than alone. What a player does by itself is left out.
+
+    Attributes:
+        pairs: Shape (n_image, n_text), in the unit of the game's values: > 0 where cell and word work together, < 0
+            where they repeat each other.
+
+    Raises:
+        ValueError: The pairs have another shape, or a NaN among them.
+
+    Reference: pairs as explanations of vision-language models: FIxLIP, arXiv 2508.05430.
+
+    Example:
+        >>> import toolkit
+        >>> players = toolkit.Players.make(("left", "right"), ("red", "circle"))
+        >>> found = toolkit.InteractionAttribution.from_pairs([[0.5, 0.25], [0.0, -0.25]], players, "mine", "yes")
+        >>> found.scores.tolist()
+        [0.75, -0.25, 0.5, 0.0]
+    """
+
+    pairs: PairScores = field(kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pairs = np.array(self.pairs, dtype=np.float64)
+        expected = (self.players.n_image, self.players.n_text)
+        if pairs.shape != expected or not np.isfinite(pairs).all():
+            raise ValueError(
+                f"pairs of {self.explainer!r} have shape {pairs.shape} and {int((~np.isfinite(pairs)).sum())} "
+                f"non-finite entries; expected finite numbers of shape {expected}: image players by text players"
+            )
+        pairs.setflags(write=False)
+        object.__setattr__(self, "pairs", pairs)
+
+    @classmethod
+    def from_pairs(cls, pairs: ArrayLike, players: Players, explainer: str, target: str, **numbers: Any) -> Self:
+        """The attribution of signed pairs (n_image, n_text); ``numbers`` are the other fields of an attribution."""
+        found = np.atleast_2d(np.asarray(pairs, dtype=np.float64))
+        scores = np.concatenate([found.sum(axis=1), found.sum(axis=0)])
+        return cls(scores, players, explainer, target, pairs=found, **numbers)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.games.game import Players
-from toolkit.typing import Coalitions, Regions, Scores
+from toolkit.typing import Coalitions, PairScores, Regions, Scores
 
 LARGEST_GRID = 12
 """Rows and columns of the grid that is taken where nobody chooses; an image with fewer cells keeps them."""
@@ -77,6 +77,12 @@ class Partition:
     def merge(self, scores: Scores) -> Scores:
         """Scores (n_players,): those of the tokens (n_tokens,) summed over each player."""
         return np.bincount(self.player_of, scores, self.players.n).astype(np.float64)
+
+    def merge_pairs(self, pairs: PairScores) -> PairScores:
+        """Pairs (n_image, n_text) of players: those of image tokens and question tokens summed over both."""
+        groups = self.groups().astype(np.float64)
+        n_image, n_tokens = self.players.n_image, len(self.token_regions)
+        return np.asarray(groups[:n_image, :n_tokens] @ pairs @ groups[n_image:, n_tokens:].T)
 
     def painted(self, scores: Scores) -> tuple[Scores, Regions]:
         """On each image token the score of its player, of scores (n_image,), and where the tokens lie: what to draw."""

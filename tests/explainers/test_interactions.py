@@ -1,0 +1,116 @@
+"""Explainers that give signed pairs of cells and words, against closed forms and enumeration."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.fakes import PAIRS, ToyVLM, toy_sample
+
+import toolkit
+from toolkit.explainers import explain
+from toolkit.explainers.banzhaf_interaction import BanzhafInteraction, presence
+from toolkit.explainers.gradient_interaction import GradientInteraction
+from toolkit.games.analytic import SumOfUnanimityGames
+from toolkit.games.attribution import InteractionAttribution
+from toolkit.games.enumerate import all_values
+from toolkit.games.game import Game, Players
+from toolkit.testing import FakeVLM, fake_sample
+
+GIVERS = ["shapley-interaction", "faith-shapley-interaction", "banzhaf-interaction", "gradient-interaction"]
+
+
+def random_vlm(seed: int) -> FakeVLM:
+    """Four cells and three words with interactions of every order up to four."""
+    rng, players = np.random.default_rng(seed), Players.make(tuple("abcd"), tuple("xyz"))
+    sets = [tuple(np.flatnonzero(bits)) for bits in product([0, 1], repeat=7) if sum(bits) <= 4]
+    return FakeVLM(SumOfUnanimityGames(players, {members: float(rng.normal()) for members in sets}))
+
+
+def four_by_three() -> toolkit.Sample:
+    return fake_sample(grid=(2, 2), question="one two three", evidence=((0,), (0,)))
+
+
+def banzhaf(game: Game, p: float) -> np.ndarray:
+    """The index by its definition, pair by pair over all coalitions of the others."""
+    values = all_values(game).reshape((2,) * 7)  # axis 6 - i is player i
+    found = np.empty((4, 3))
+    for i, j in product(range(4), range(3)):
+        cube = np.moveaxis(values, (6 - i, 6 - 4 - j), (0, 1))
+        rest = cube[1, 1] - cube[1, 0] - cube[0, 1] + cube[0, 0]
+        for _ in range(5):
+            rest = (1 - p) * rest[0] + p * rest[1]
+        found[i, j] = rest
+    return found
+
+
+@pytest.mark.parametrize("name", GIVERS)
+def test_pairs_of_the_model_that_is_solved_by_hand(name: str) -> None:
+    found = explain(name, ToyVLM(), toy_sample())
+    assert isinstance(found, InteractionAttribution)
+    np.testing.assert_allclose(found.pairs, PAIRS, atol=1e-6)
+    np.testing.assert_allclose(found.scores, [*PAIRS.sum(1), *PAIRS.sum(0)], atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.3])
+def test_the_banzhaf_estimate_has_the_index_as_its_mean_and_says_its_error(p: float) -> None:
+    vlm, sample = random_vlm(0), four_by_three()
+    explainer = BanzhafInteraction(p=p, budget=256)
+    draws = [explainer.attribute(vlm, sample, rng=np.random.default_rng(seed)) for seed in range(120)]
+    pairs = np.stack([draw.pairs for draw in draws])
+    off = (pairs.mean(axis=0) - banzhaf(vlm.game(sample), p)) / (pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs)))
+    assert np.abs(off).max() < 4
+    told = np.sqrt(np.mean([draw.details["error"] ** 2 for draw in draws]))
+    assert told == pytest.approx(np.sqrt(pairs.var(axis=0, ddof=1).mean()), rel=0.2)
+
+
+def test_an_orthogonal_design_shows_every_player_half_the_time_and_no_two_alike() -> None:
+    there = presence(6, 8, 0.5, np.random.default_rng(0)).astype(float)
+    assert (there.mean(axis=0) == 0.5).all()
+    np.testing.assert_array_equal(np.corrcoef(there.T).round(9), np.eye(6))
+
+
+def test_a_budget_that_holds_no_two_designs_is_refused_with_the_number_that_does() -> None:
+    assert BanzhafInteraction().design(36, 6) == (64, 8, 2)
+    with pytest.raises(ValueError, match="two designs need 1024"):
+        BanzhafInteraction(budget=600).design(36, 6)
+    with pytest.raises(ValueError, match="p is 1.5"):
+        BanzhafInteraction(p=1.5)
+
+
+def test_gradient_pairs_add_up_to_what_each_word_changes() -> None:
+    found = GradientInteraction(steps=2).attribute(ToyVLM(), toy_sample(), rng=np.random.default_rng(0))
+    assert found.convergence_delta < 1e-9  # the toy is bilinear: two nodes are exact
+    assert found.n_gradients == 2 * (2 + 2 * 3)
+    with pytest.raises(ValueError, match="at least 1"):
+        GradientInteraction(steps=0)
+
+
+def test_pairs_of_another_shape_are_refused() -> None:
+    players = Players.make(("a", "b"), ("x",))
+    with pytest.raises(ValueError, match=r"shape \(1, 2\).*expected finite numbers of shape \(2, 1\)"):
+        InteractionAttribution([0.0, 0.0, 0.0], players, "mine", "yes", pairs=np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="1 non-finite"):
+        InteractionAttribution([0.0, 0.0, 0.0], players, "mine", "yes", pairs=np.array([[np.nan], [0.0]]))
+
+
+@pytest.mark.parametrize("ending", ["npz", "json"])
+def test_pairs_travel(ending: str, tmp_path: Path) -> None:
+    made = explain("banzhaf-interaction", ToyVLM(), toy_sample())
+    found = toolkit.load(toolkit.save(made, tmp_path / f"found.{ending}"))
+    assert isinstance(found, InteractionAttribution)
+    np.testing.assert_array_equal(found.pairs, made.pairs)
+
+
+def test_pairs_of_tokens_are_summed_over_the_players_of_a_person() -> None:
+    vlm, sample = (
+        toolkit.load_vlm("tiny-llava-grounded", device="cpu"),
+        toolkit.load_samples("scenes-existence", n=1)[0],
+    )
+    tokens = explain(GradientInteraction(steps=2), vlm, sample)
+    groups = explain(GradientInteraction(steps=2), vlm, sample, players="grid:2x3")
+    assert groups.pairs.shape == (6, groups.players.n_text)
+    assert groups.pairs.sum() == pytest.approx(tokens.pairs.sum(), abs=1e-9)
+    np.testing.assert_allclose(groups.scores[:6], groups.pairs.sum(axis=1), atol=1e-9)

@@ -1,0 +1,196 @@
+"""Do signed pairs of cells and words find the evidence? Recovery of known pairs, with controls.
+
+On a generated sample whose answer needs image and words, the pairs that decide it are known: every evidence cell with
+every evidence word. An explainer that gives pairs is judged by whether it ranks them first; one that gives only a score
+per player by the product of its scores, which is the baseline that explaining pairs has to beat.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from toolkit.datasets.sample import Sample
+from toolkit.explainers.base import ExplainerLike, explain, get_explainer
+from toolkit.explainers.oracle import evidence
+from toolkit.games.attribution import Attribution, InteractionAttribution
+from toolkit.stats.estimates import clustered_mean
+from toolkit.synergy import total_interaction
+from toolkit.typing import PairScores
+from toolkit.vlm.protocol import VLM
+
+ORACLE, SHUFFLED = "pair oracle", "shuffled pairs"
+GIVERS: tuple[str, ...] = ("banzhaf-interaction", "gradient-interaction", "occlusion", "kernel-shap", "rollout")
+"""What ``pair_recovery`` asks by default: two that give pairs, three whose scores are multiplied."""
+
+SMALLEST_INTERACTION = 0.1
+"""A total interaction below this has no pairs to find."""
+
+
+def evidence_pairs(vlm: VLM, sample: Sample) -> NDArray[np.bool_]:
+    """The pairs that decide a generated sample: evidence cell and evidence word; shape (n_image, n_text).
+
+    Raises:
+        ValueError: The sample carries no ground truth.
+    """
+    found = evidence(vlm, sample) >= 0.5
+    n_image = vlm.players(sample).n_image
+    return np.asarray(np.outer(found[:n_image], found[n_image:]))
+
+
+def pairs_of(attribution: Attribution) -> PairScores:
+    """Signed pairs (n_image, n_text) of an attribution; of one that has none, the products of its scores.
+
+    The product of a cell's and a word's score is the only statement on pairs that scores of the first order make: it
+    ranks them as if every word lit the same cells.
+    """
+    if isinstance(attribution, InteractionAttribution):
+        return attribution.pairs
+    return np.outer(attribution.of("image"), attribution.of("text"))
+
+
+def recovery(pairs: PairScores, truth: NDArray[np.bool_]) -> tuple[float, float]:
+    """AUC and precision at k of pairs against the true ones, both in [0, 1]; ties share.
+
+    AUC is the chance that a true pair is ranked above another one (0.5 for no information), precision the share of
+    true pairs among the k highest, k being the number of true pairs. NaN where no pair or every pair is true.
+
+    Raises:
+        ValueError: The shapes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> recovery(np.array([[0.9, 0.1], [0.2, 0.0]]), np.array([[True, False], [False, False]]))
+        (1.0, 1.0)
+    """
+    if pairs.shape != truth.shape:
+        raise ValueError(f"pairs of shape {pairs.shape} against a truth of shape {truth.shape}")
+    scores, marked = pairs.ravel(), truth.ravel()
+    k = int(marked.sum())
+    if k in (0, marked.size):
+        return math.nan, math.nan
+    ranks = rankdata(scores)
+    auc = (float(ranks[marked].sum()) - k * (k + 1) / 2) / (k * (marked.size - k))
+    threshold = np.sort(scores)[-k]
+    above, at = scores > threshold, scores == threshold
+    hits = float(marked[above].sum()) + float(marked[at].mean()) * (k - int(above.sum()))
+    return auc, hits / k
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """How well explainers recover known pairs.
+
+    Attributes:
+        rows: ``sample, image_id, explainer, gives, auc, precision``; one row per sample and explainer.
+        n_asked: Samples that were offered.
+        model: The model's name.
+    """
+
+    rows: pd.DataFrame
+    n_asked: int
+    model: str
+
+    def table(self) -> pd.DataFrame:
+        """One row per explainer: ``explainer, gives, auc, low, high, precision, n_samples``, the best first."""
+        found = []
+        for (name, gives), group in self.rows.groupby(["explainer", "gives"], sort=False):
+            estimate = clustered_mean(group["auc"], group["image_id"], rng=np.random.default_rng(0))
+            found.append(
+                {
+                    "explainer": name, "gives": gives, "auc": estimate.mean, "low": estimate.low,
+                    "high": estimate.high, "precision": float(group["precision"].mean()), "n_samples": estimate.n,
+                }
+            )  # fmt: skip
+        return pd.DataFrame(found).sort_values("auc", ascending=False, ignore_index=True)
+
+    def verdict(self) -> str:
+        """What the table says, or why it says nothing."""
+        rows = {str(row["explainer"]): row for row in self.table().to_dict("records")}
+        shuffled = rows.pop(SHUFFLED)
+        if not shuffled["low"] <= 0.5 <= shuffled["high"]:
+            return "Nothing can be said: the shuffled pairs, which know nothing, are not at one half."
+        del rows[ORACLE]
+        finds = [name for name, row in rows.items() if row["low"] > 0.5]
+        if not finds:
+            return f"On {self.model} no explainer finds the pairs that decide the answer better than chance."
+        said = f"On {self.model} these find the pairs better than chance: {', '.join(finds)}."
+        best, rival = (
+            next((row for row in rows.values() if row["gives"] == kind), None) for kind in ("pairs", "a product")
+        )
+        if best is not None and rival is not None:
+            beats = "beats" if best["low"] > rival["high"] else "does not clearly beat"
+            said += (
+                f" The best that gives pairs, {best['explainer']} (AUC {best['auc']:.2f}), {beats} the best product of "
+                f"scores, {rival['explainer']} ({rival['auc']:.2f})."
+            )
+        return said
+
+
+def pair_recovery(
+    vlm: VLM,
+    samples: Sequence[Sample],
+    explainers: Sequence[ExplainerLike] = GIVERS,
+    *,
+    seed: int = 0,
+    watch: Callable[[int, int], None] | None = None,
+) -> PairReport:
+    """Judge explainers by the pairs that are known to decide generated samples.
+
+    Asked are samples whose truth is some of the pairs, that the model answers rightly and whose total interaction is
+    at least 0.1; the controls are the truth itself and the first explainer's pairs in a random order.
+
+    Args:
+        vlm: The model.
+        samples: Generated samples.
+        explainers: Registry names, explainer objects or functions.
+        seed: Seed of everything random.
+        watch: Called as watch(done, total) after every sample.
+
+    Raises:
+        ValueError: No sample can be asked.
+
+    Example:
+        >>> import toolkit
+        >>> from toolkit.audit.explainers.map_grid import localised_samples
+        >>> vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+        >>> report = pair_recovery(vlm, localised_samples(2), ["occlusion"])
+        >>> sorted(report.table()["explainer"])
+        ['occlusion', 'pair oracle', 'shuffled pairs']
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for done, sample in enumerate(samples, 1):
+        truth = evidence_pairs(vlm, sample)
+        game = vlm.game(sample)
+        fits = truth.any() and not truth.all() and game.target == sample.answer
+        if fits and total_interaction(game).value >= SMALLEST_INTERACTION:
+            found = [explain(one, vlm, sample, target=game.target, seed=seed) for one in explainers]
+            shuffled = rng.permutation(pairs_of(found[0]).ravel()).reshape(truth.shape)
+            judged = [
+                (get_explainer(one).name, _gives(attribution), pairs_of(attribution))
+                for one, attribution in zip(explainers, found, strict=True)
+            ]
+            judged += [(ORACLE, "control", truth.astype(np.float64)), (SHUFFLED, "control", shuffled)]
+            for name, gives, pairs in judged:
+                auc, precision = recovery(pairs, truth)
+                who = {"sample": sample.id, "image_id": sample.image_id or sample.id, "explainer": name}
+                rows.append({**who, "gives": gives, "auc": auc, "precision": precision})
+        if watch is not None:
+            watch(done, len(samples))
+    if not rows:
+        raise ValueError(
+            f"none of {len(samples)} samples can be asked: each needs a truth that is some of the pairs, a right "
+            f"answer of {vlm.name} and a total interaction of at least {SMALLEST_INTERACTION}; give generated samples "
+            "(scenes-existence, scenes-choice) and a grounded model"
+        )
+    return PairReport(pd.DataFrame(rows), len(samples), vlm.name)
+
+
+def _gives(attribution: Attribution) -> str:
+    return "pairs" if isinstance(attribution, InteractionAttribution) else "a product"

@@ -1,0 +1,56 @@
+"""Pages of the studies: verdict, question and rule, table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from toolkit.reporting.page import frame_table, page, paragraph, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toolkit.audit.explainers.pair_recovery import PairReport
+    from toolkit.audit.order_study import OrderStudy
+
+
+def pairs_page(report: PairReport) -> str:
+    """The pairs that explainers find, as HTML."""
+    n = report.rows["sample"].nunique()
+    body = [
+        "<h2>What was asked</h2>",
+        paragraph(
+            f"On {n} of {report.n_asked} generated samples, those with a truth that is some of the pairs, a right "
+            "answer and a total interaction of at least 0.1: are the pairs of an evidence cell and an evidence word "
+            "ranked above all other pairs? AUC is the chance that they are (0.5: no information), precision the share "
+            "of true pairs among as many highest. An explainer that scores single players is judged by the product of "
+            "its scores, the baseline that explaining pairs has to beat."
+        ),
+        frame_table(report.table(), digits=2, caption="Intervals: 95 %, bootstrap over pictures."),
+    ]
+    return page("Which pairs decide the answer?", _lead(report.verdict()), body="\n".join(body))
+
+
+def orders_page(study: OrderStudy) -> str:
+    """Order profiles, as HTML."""
+    body = [
+        "<h2>What was asked</h2>",
+        paragraph(
+            "Image cells (single ones and the background) and runs of words are the players; every coalition is "
+            "evaluated, so every dividend is exact. Beyond pairs is the share of the mixed dividends' absolute values "
+            "that belongs to three or more players, which no pairwise index can show; cancellation is "
+            "1 &minus; |D| / that sum. Question and rule were fixed before the study was run."
+        ),
+        frame_table(study.table(), digits=2, caption="Intervals: 95 %, bootstrap over pictures."),
+        "<h2>By family of question</h2>", frame_table(study.table("family"), digits=2),
+        "<h2>By size of the coalition</h2>", frame_table(_by_order(study), digits=3),
+    ]  # fmt: skip
+    return page("At which order do image and text work together?", _lead(study.verdict()), body="\n".join(body))
+
+
+def _by_order(study: OrderStudy) -> pd.DataFrame:
+    columns = [name for name in study.rows.columns if name.startswith("gross ")]
+    return study.rows.groupby("model", sort=False)[columns].mean().reset_index()
+
+
+def _lead(verdict: str) -> str:
+    return f'<p class="lead"><strong>{text(verdict)}</strong></p>'
