@@ -3,14 +3,15 @@
     pairs_ij = E_S [ v(S + i + j) - v(S + i) - v(S + j) + v(S) ],  every other player in S with probability p
 
 Where players are present independently, these are the cross terms of the surrogate of second order that is closest to
-the game in the mean of squares, and a design in which every drawn image meets every drawn question has the solution
+the game in the mean of squares: covariances with presence. In a design every drawn image meets every drawn question, so
 
-    pairs = X_image^+  V  (X_text^+)^T   (without the rows and columns of the two constants)
+    pairs = (X_image - mean)^T  V  (X_text - mean) / (m_image m_text p^2 (1 - p)^2)
 
-with V the values (images x questions) and X^+ the pseudo-inverse of presence with a constant. Pairs within a modality
-need not be known, so n_image n_text unknowns stand where a regression on all pairs has n (n - 1) / 2. At p = 1/2 the
-images and the questions of a design are the columns of a Hadamard matrix, drawn and mirrored at random, which makes the
-estimate unbiased and main effects orthogonal.
+with V the values (images x questions), X presence and m the draws (less one each where they are independent). Pairs
+within a modality need not be known, so n_image n_text unknowns stand where a regression on all pairs has n (n - 1) / 2.
+At p = 1/2 the images and the questions of a design are columns of a Hadamard matrix, drawn and mirrored at random:
+main effects do not disturb each other at all, and the estimate is unbiased. At another p draws are independent, the
+estimate is unbiased too, and its error is larger.
 
 Two or more designs are drawn: their mean is the estimate, their spread its standard error (``details["error"]``, root
 mean square over pairs, in the unit of the values).
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import hadamard
 
 from toolkit.datasets.sample import Sample
@@ -72,6 +74,11 @@ class BanzhafInteraction:
             )
         return images, questions, designs
 
+    def _weights(self, there: Coalitions) -> NDArray[np.float64]:
+        """What turns values of draws (m,) into covariances with the presence of every player, (n, m)."""
+        m = len(there) if self.p == 0.5 else len(there) - 1
+        return np.asarray((there - there.mean(axis=0)).T / (m * self.p * (1 - self.p)), dtype=np.float64)
+
     def passes(self, n: int) -> Passes:
         """Rows for n players, of whom most are cells, at most: a question of n / 2 words costs the most."""
         return Passes(self.budget or 2 * (1 << (n // 2).bit_length()) ** 2)
@@ -96,7 +103,7 @@ class BanzhafInteraction:
         tables = values.reshape(n_designs, n_images, n_questions)
         found = np.stack(
             [
-                _solve(images) @ table @ _solve(questions).T
+                self._weights(images) @ table @ self._weights(questions).T
                 for (images, questions), table in zip(drawn, tables, strict=True)
             ]
         )
@@ -118,9 +125,3 @@ def presence(n: int, rows: int, p: float, rng: np.random.Generator) -> Coalition
 def crossed(images: Coalitions, questions: Coalitions) -> Coalitions:
     """Every image beside every question, (n_images * n_questions, n_players), question by question of each image."""
     return np.concatenate([np.repeat(images, len(questions), axis=0), np.tile(questions, (len(images), 1))], axis=1)
-
-
-def _solve(presence: Coalitions) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Pseudo-inverse of presence with a constant, without the constant's row: (n, rows)."""
-    design = np.column_stack([np.ones(len(presence)), presence.astype(np.float64)])
-    return np.asarray(np.linalg.pinv(design)[1:], dtype=np.float64)
