@@ -60,7 +60,7 @@ class GradientInteraction:
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> InteractionAttribution:
-        """Explain P(target); deterministic, ``rng`` is not used."""
+        """Explain v; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         n = box.players.n_text
         there = np.concatenate([np.ones((1, n)), np.zeros((1, n)), 1 - np.eye(n), np.eye(n)]).astype(np.bool_)
@@ -85,8 +85,8 @@ class GradientInteraction:
             shape = (-1, *[1] * (box.pixels.dim() - 1))
             where = torch.tensor((nodes[here] + 1) / 2, dtype=box.pixels.dtype, device=box.pixels.device).view(shape)
             pixels = (box.baseline_pixels + where * difference).requires_grad_()
-            probability = box.score(pixels, question.expand(len(where), -1, -1)).exp()
-            (gradient,) = torch.autograd.grad(probability.sum(), pixels)
+            values = box.value(pixels, question.expand(len(where), -1, -1))
+            (gradient,) = torch.autograd.grad(values.sum(), pixels)
             by_cell = box.pixels_to_players(gradient * difference).double().cpu()
             total += (torch.from_numpy(weights[here] / 2)[:, None] * by_cell).sum(dim=0)
         return np.asarray(total[0].numpy())
@@ -101,10 +101,10 @@ def _questions(box: WhiteBox, there: np.ndarray[tuple[int, int], np.dtype[np.boo
 def _gains(
     box: WhiteBox, there: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """P(target | picture, words) - P(target | baseline picture, words) of each set of words."""
+    """v(picture, words) - v(baseline picture, words) of each set of words."""
     with torch.no_grad():
         ends = [
-            float((box.score(box.pixels, question).exp() - box.score(box.baseline_pixels, question).exp())[0])
+            float((box.value(box.pixels, question) - box.value(box.baseline_pixels, question))[0])
             for question in _questions(box, there)
         ]
     return np.array(ends)
