@@ -17,14 +17,14 @@ TARGETS = st.one_of(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(TARGETS)
 def test_what_is_written_is_read_back(target) -> None:
     assert read_target(str(target)) == target
     assert unit_of(str(target)) == unit_of(target) == ("probability" if isinstance(target, Token | Word) else "nats")
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.text())
 def test_any_other_text_is_an_answer(text: str) -> None:
     assert read_target(text) == text

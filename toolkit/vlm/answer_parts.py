@@ -11,8 +11,8 @@ import numpy as np
 
 from toolkit.games.target import Contrast, Sentence, Target, TargetError, Token, Word
 from toolkit.registry import UnknownNameError
+from toolkit.vlm.answer_scoring import Scoring
 from toolkit.vlm.answers import Form
-from toolkit.vlm.forced_answer import Scoring
 from toolkit.vlm.partition import Span, words_of
 
 Per: TypeAlias = Literal["token", "word", "sentence"]

@@ -4,44 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.coalition_plan import plan_coalitions
-from toolkit.games.target import Unit
-from toolkit.typing import Coalitions, Values
+from toolkit.typing import Coalitions
 from toolkit.vlm.answers import Form
 from toolkit.vlm.engine.fingerprint import State
 from toolkit.vlm.engine.request import Query, Request
 from toolkit.vlm.engine.store import code_identity
 from toolkit.vlm.scorable import Scorable
 from toolkit.vlm.view import View
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How v is read from the log-probabilities of forced tokens: v = sum_j w_j log p_j, or its exponential.
-
-    Attributes:
-        forms: The forced answers, one or two, each behind the prompt.
-        weights: Shape (n_tokens,): w of every token of the first form, then of the second.
-        unit: ``"probability"`` takes the exponential.
-        first: Of each form, the first token that is scored.
-    """
-
-    forms: tuple[Form, ...]
-    weights: tuple[float, ...]
-    unit: Unit = "probability"
-    first: tuple[int, ...] = (0,)
-
-    def read(self, logs: NDArray[np.float64]) -> Values:
-        """Values (n,) of log-probabilities (n, n_tokens)."""
-        scored = np.flatnonzero(self.weights)  # what is not scored may have a probability of 0
-        found: Values = logs[:, scored] @ np.array(self.weights)[scored]
-        return np.exp(found) if self.unit == "probability" else found
 
 
 class ForcedAnswer:

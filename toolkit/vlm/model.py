@@ -20,6 +20,7 @@ from toolkit.games.target import Contrast, Sentence, Target, TargetError, Token,
 from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.answer_parts import AnswerPart, Per, contrast_of, parts_of, scoring_of
+from toolkit.vlm.answer_scoring import Scoring
 from toolkit.vlm.answers import (
     AnswerRule,
     Answers,
@@ -34,7 +35,7 @@ from toolkit.vlm.answers import (
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State, changed, config_digest, fingerprint, precision, state
 from toolkit.vlm.engine.patches import foreign
-from toolkit.vlm.forced_answer import ForcedAnswer, Scoring
+from toolkit.vlm.forced_answer import ForcedAnswer
 from toolkit.vlm.partition import Partition, check_players
 from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer, check_asked

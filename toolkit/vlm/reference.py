@@ -21,8 +21,8 @@ from toolkit.vlm.engine.autocast import without_autocast
 
 if TYPE_CHECKING:
     from toolkit.vlm.adapters.adapter_base import Adapter
+    from toolkit.vlm.answer_scoring import Scoring
     from toolkit.vlm.engine.request import Request
-    from toolkit.vlm.forced_answer import Scoring
     from toolkit.vlm.view import View
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from toolkit.games.game import Players, check_coalitions
 from toolkit.games.target import Unit
 from toolkit.typing import Coalitions, Values
+from toolkit.vlm.answer_scoring import Scoring
 from toolkit.vlm.engine.request import Request
-from toolkit.vlm.forced_answer import ForcedAnswer, Scoring
+from toolkit.vlm.forced_answer import ForcedAnswer
 from toolkit.vlm.partition import Partition
 from toolkit.vlm.view import View
 

@@ -12,7 +12,7 @@ from toolkit.games.game import Players
 from toolkit.vlm.engine import decoder
 
 if TYPE_CHECKING:
-    from toolkit.vlm.forced_answer import Scoring
+    from toolkit.vlm.answer_scoring import Scoring
     from toolkit.vlm.sample_game import SampleGame
 
 
