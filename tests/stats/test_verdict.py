@@ -14,7 +14,7 @@ from toolkit.stats.verdict import (
     judge,
     judge_explanation,
     judge_run,
-    places,
+    name_boards,
     share_word,
 )
 
@@ -78,10 +78,10 @@ def test_a_run_says_what_is_found_and_where_nothing_can_be_ranked() -> None:
     assert open_[-1] == "On none of them the metric itself is checked by a known answer."
 
 
-def test_places_name_a_model_alone_where_all_its_datasets_are_meant() -> None:
+def test_boards_name_a_model_alone_where_all_its_datasets_are_meant() -> None:
     boards = [("a", "x"), ("a", "y"), ("b", "x")]
-    assert places([("a", "x")], boards) == "a (x)"
-    assert places([("b", "x"), ("a", "y")], boards) == "b and a (y)"
+    assert name_boards([("a", "x")], boards) == "a (x)"
+    assert name_boards([("b", "x"), ("a", "y")], boards) == "b and a (y)"
 
 
 @pytest.mark.parametrize(

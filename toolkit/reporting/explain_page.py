@@ -110,7 +110,7 @@ def explain_page(path: Path, asked: Sequence[Asked]) -> Path:
         parts += [title, f'<div class="shown">{_picture(each)}{"".join(drawn)}</div>', _numbers(each)]
         parts += [_more(one, opened=one is each.explained[0] and len(asked) == 1) for one in each.explained]
     title = f"{first.sample.question} - {', '.join(each.answer.text for each in asked)}"
-    lead = _verdict(asked) + "".join(_headline(each) for each in asked)
+    lead = "".join(_headline(each) for each in asked) + _verdict(asked)
     heading = first.sample.question
     path.write_text(page(title, lead, heading=heading, body="\n".join(parts), kind="explain"), encoding="utf-8")
     return path

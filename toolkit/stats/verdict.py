@@ -134,7 +134,7 @@ def standing_of(difference: Estimate) -> str:
     return ABOVE if difference.low > 0 else BELOW if difference.high < 0 else LEVEL
 
 
-def places(chosen: Sequence[tuple[str, str]], boards: Sequence[tuple[str, str]]) -> str:
+def name_boards(chosen: Sequence[tuple[str, str]], boards: Sequence[tuple[str, str]]) -> str:
     """Boards in words: a model alone where all of its datasets are meant.
 
     Args:
@@ -142,9 +142,9 @@ def places(chosen: Sequence[tuple[str, str]], boards: Sequence[tuple[str, str]])
         boards: All pairs there are.
 
     Example:
-        >>> from toolkit.stats.verdict import places
+        >>> from toolkit.stats.verdict import name_boards
         >>> boards = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
-        >>> places([("a", "x"), ("a", "y"), ("b", "y")], boards), places(boards, boards)
+        >>> name_boards([("a", "x"), ("a", "y"), ("b", "y")], boards), name_boards(boards, boards)
         ('a and b (y)', 'every model')
     """
     if set(chosen) == set(boards) and len({model for model, _ in boards}) > 1:
@@ -177,7 +177,7 @@ def judge_run(boards: Mapping[tuple[str, str], Judgement], pooled: Mapping[str, 
         failed = [k for k, found in boards.items() if found.control == FAILS and found.reason.startswith(f"the {step}")]
         if failed:
             above = "random" if step == "oracle" else "the anti-oracle"
-            where, there = places(failed, list(boards)), "" if step == "oracle" else "even "
+            where, there = name_boards(failed, list(boards)), "" if step == "oracle" else "even "
             sentences.append(f"On {where} nothing can be ranked, since {there}the {step} is not above {above} there.")
     return sentences or [f"Nothing can be said by {metric}: no board has scores of an explainer and of random."]
 

@@ -24,7 +24,7 @@ from toolkit.reporting.page import (
 from toolkit.reporting.plots import looks, tradeoff
 from toolkit.reporting.plots.curve_charts import curve_charts
 from toolkit.reporting.plots.run_overview import MARKS
-from toolkit.stats.verdict import places
+from toolkit.stats.verdict import name_boards
 from toolkit.synergy.recovered import SURFACE_RECOVERED
 
 CURVES = (
@@ -86,7 +86,7 @@ def leaderboards(data: ReportData) -> Section:
         "skipped or is missing is counted under the explainer's name."
     ) + grid(cards)
     if absent:
-        where = places(absent, tables.leaderboard_keys(data.run))
+        where = name_boards(absent, tables.leaderboard_keys(data.run))
         body += paragraph(f"Not measured yet: {text(where)}.", "none")
     return Section("leaderboards", "Leaderboards", body, folded=True)
 
