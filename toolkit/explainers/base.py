@@ -289,7 +289,7 @@ def explain(
     check_asked(vlm, sample)
     check_whole("seed", seed)
     if target is not None:
-        check_text("target", target)
+        check_text("target", str(target) if isinstance(target, Target) else target)
     BASELINES.check(baseline)
     found = get_explainer(explainer)
     if players is not None:

@@ -120,7 +120,7 @@ class Contrast:
         return f"{_quoted(self.answer)} rather than {_quoted(self.against)}"
 
 
-Target: TypeAlias = "Token | Word | Sentence | Contrast"
+Target: TypeAlias = Token | Word | Sentence | Contrast
 
 _QUOTED = r'("(?:[^"\\]|\\.)*")'
 _PART = re.compile(rf"(token|word) ([1-9]\d*) of {_QUOTED}", re.DOTALL)
