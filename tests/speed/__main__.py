@@ -107,6 +107,21 @@ def run_loading(
     _show(out, {"aims": aims.aim_rows({"loading": rows}, aims.LOADING_AIMS), "loading": rows}, before)
 
 
+@app.command("explainers")
+def run_explainers(
+    out: Path = typer.Option(
+        Path("results/bench-explainers"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
+    quick: bool = typer.Option(False, help="A small shape, rough numbers."),
+) -> None:
+    """Explainers on a LLaVA of 576 image tokens with random weights, in plain passes of the same model."""
+    from tests.speed import aims, explainers
+
+    before = machine()
+    rows = explainers.explainer_rows(quick=quick, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"aims": aims.aim_rows({"explainers": rows}, aims.EXPLAINER_AIMS), "explainers": rows}, before)
+
+
 @app.command("demo")
 def run_demo_ratio(
     other: Path = typer.Argument(..., exists=True, file_okay=False, help="A checkout to compare with."),

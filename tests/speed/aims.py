@@ -57,6 +57,17 @@ LOADING_AIMS = (
     Aim("later loads: times transformers' own", "loading", "later", 1.3, at_least=False),
     Aim("first load less ten plain passes: times transformers' own", "loading", "first", 1.3, at_least=False),
 )
+EXPLAINER_AIMS = tuple(
+    Aim(f"{name}: plain passes", "explainers", "passes", bound, at_least=False, only=("explainer", name))
+    for name, bound in {
+        "input-x-gradient": 4.0,
+        "attn-lrp": 8.0,
+        "rollout": 4.0,
+        "grad-rollout": 6.0,
+        "llava-cam": 30.0,
+        "smoothgrad": 36.0,
+    }.items()
+)
 GPU_AIMS = (
     Aim("times faster than the plain path", "metrics", "speed_up", 8.0, only=("model", "LLaVA-1.5-7B")),
     Aim("share of the bare rate", "metrics", "share_of_bare", 0.6),

@@ -18,6 +18,7 @@ TITLES = {
     "grid": "Extrapolated time of the full grid: scoring alone, without the explainers' own passes",
     "executors": "The same units with each executor, starting up and loading included",
     "loading": "Loading, in loads of model and processor by transformers alone; files in the system's memory",
+    "explainers": "Explainers at a released model's token count, in plain passes of it, by processor time",
     "demo": "The demonstration of version 0.1 here and in another checkout, starting up and loading included",
     "records": "Compacting and reporting by the number of records: CPU seconds, memory beyond imports, page",
     "left_out": "Not measured",

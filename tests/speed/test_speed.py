@@ -17,8 +17,9 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from tests.speed import cpu, executors, gpu, measure, tables, workload
+from tests.speed import explainers as speed_explainers
 from tests.speed.__main__ import app
-from tests.speed.aims import Aim, aim_rows
+from tests.speed.aims import EXPLAINER_AIMS, Aim, aim_rows
 from tests.speed.demo_ratio import largest_differences
 from toolkit.audit.gpu.deadline import within
 from toolkit.audit.gpu.released_shapes import build
@@ -269,6 +270,18 @@ def test_loading_is_measured_beside_transformers_and_remembers_nothing_here(monk
         assert row["first"] == pytest.approx((row["first_s"] - 10 * row["pass_s"]) / row["plain_s"])
         assert row["first_s"] > row["later_s"]  # what the first load checks, the later ones remember
     assert not (tmp_path / "mine").exists()
+
+
+def test_explainers_are_measured_in_plain_passes_of_the_same_model(tmp_path) -> None:
+    done = CliRunner().invoke(app, ["explainers", "--quick", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out" / "speed.json").read_text())["tables"]
+    rows = {row["explainer"]: row for row in found["explainers"]}
+    assert set(rows) == set(speed_explainers.EXPLAINERS) >= {aim.only[1] for aim in EXPLAINER_AIMS}
+    assert [aim["worst"] for aim in found["aims"]] == [rows[aim.only[1]]["passes"] for aim in EXPLAINER_AIMS]
+    assert min(row[column] for row in rows.values() for column in ("plain_s", "passes", "first")) > 0
+    assert {row["processor"] for row in rows.values()} == {speed_explainers.processor_name()}
+    assert torch.backends.cpu.get_cpu_capability() in speed_explainers.processor_name()
 
 
 def test_records_of_two_versions_are_compared() -> None:

@@ -7,10 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FOLDER = Path(__file__).parent
 _TEMPLATES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True)
@@ -106,12 +109,14 @@ def frame_table(
     frame: pd.DataFrame, *, caption: str = "", digits: int = 3, classes: Mapping[int, str] | None = None
 ) -> str:
     """A data frame as it is; its index is left out."""
-    numeric = [i for i, kind in enumerate(frame.dtypes) if pd.api.types.is_numeric_dtype(kind)]
+    from pandas.api.types import is_numeric_dtype  # a page without such a table does not wait for pandas
+
+    numeric = [i for i, kind in enumerate(frame.dtypes) if is_numeric_dtype(kind)]
     rows = [
         [number(value, digits) if i in numeric else table_text(value) for i, value in enumerate(row)]
         for row in frame.astype(object).where(frame.notna(), None).itertuples(index=False)
     ]
-    head = [text(" / ".join(name) if isinstance(frame.columns, pd.MultiIndex) else name) for name in frame.columns]
+    head = [text(" / ".join(name) if frame.columns.nlevels > 1 else name) for name in frame.columns]
     return table(head, rows, caption=caption, numeric=numeric, classes=classes)
 
 

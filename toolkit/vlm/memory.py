@@ -41,9 +41,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
-def release(device: torch.device) -> None:
-    """Give unused memory back."""
-    gc.collect()
+def release(device: torch.device, *, all_ages: bool = True) -> None:
+    """Give unused memory back.
+
+    Args:
+        device: Whose memory.
+        all_ages: Whether to look for cycles among all objects, which takes a second in a large process, or among the
+            young ones only.
+    """
+    gc.collect(2 if all_ages else 1)
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
@@ -104,6 +110,7 @@ class Backoff:
         Raises:
             MemoryError: It fails at the smallest size as well; the message says so, with the original one.
         """
+        failed = self.failures
         while True:
             try:
                 return attempt(self.size)
@@ -111,8 +118,8 @@ class Backoff:
                 if not is_out_of_memory(error):
                     raise
                 message = str(error)
+            release(self._device, all_ages=self.failures == failed)  # the next failures leave young objects only
             self.failures += 1
-            release(self._device)
             if self.size <= smallest:
                 raise MemoryError(
                     f"out of memory on {self._device} even at the smallest batch; use a smaller model or picture, "

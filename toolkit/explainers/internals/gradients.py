@@ -14,6 +14,11 @@ from toolkit.typing import Scores
 from toolkit.vlm.memory import free_bytes
 from toolkit.vlm.protocol import WhiteBox
 
+_CPU_TOKENS = 2048
+"""Decoder tokens of one batch on a CPU at most, where several rows make one: larger tensors come from fresh pages each
+time, which costs more than batching gains (at 620 tokens, 4.2 plain passes for each of 16 rows, and 2.8 for each of 4).
+"""
+
 _FRACTION = 0.8
 """Share of the free memory that an explainer may plan with."""
 
@@ -111,8 +116,8 @@ def check_fits(needed: int, available: int, *, what: str) -> None:
     if needed > _FRACTION * available:
         raise MemoryError(
             f"{what} needs about {needed / 2**30:.2f} GiB, but only {_FRACTION:.0%} of the {available / 2**30:.2f} GiB "
-            "that are free may be planned with; use a smaller picture, a smaller dtype, or occlusion, which needs no "
-            "gradients"
+            "that are free may be planned with; use a smaller picture (max_pixels or max_tiles where the family has them), "
+            "a smaller dtype, or occlusion, which needs no gradients"
         )
 
 
@@ -145,4 +150,7 @@ def rows_that_fit(box: WhiteBox, *, wanted: int, under: str = "") -> int:
     """
     per_row, available = row_bytes(box, under=under), free_bytes(box.pixels.device)
     check_fits(per_row, available, what="one backward row")
+    length = getattr(box, "length", None)
+    if length is not None and box.pixels.device.type == "cpu":
+        wanted = min(wanted, max(1, _CPU_TOKENS // length))
     return int(min(wanted, max(1, _FRACTION * available // max(per_row, 1))))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -97,7 +96,7 @@ def draw_line(
     axes: Axes, x: ArrayLike, y: ArrayLike, look: Look, *, label: str, size: float, width: float = 1.6, every: int = 1
 ) -> None:
     """One explainer's line with a marker at every so many points; it may turn back in x."""
-    sns.lineplot(
-        x=x, y=y, ax=axes, label=label, color=look.colour, marker=look.marker, markersize=size, linewidth=width,
-        linestyle=look.style, markeredgecolor=look.colour, markevery=every, estimator=None, sort=False, legend=False,
+    axes.plot(
+        x, y, label=label, color=look.colour, marker=look.marker, markersize=size, linewidth=width,
+        linestyle=look.style, markeredgecolor=look.colour, markeredgewidth=0.75, markevery=every,
     )  # fmt: skip
