@@ -116,8 +116,8 @@ def check_fits(needed: int, available: int, *, what: str) -> None:
     if needed > _FRACTION * available:
         raise MemoryError(
             f"{what} needs about {needed / 2**30:.2f} GiB, but only {_FRACTION:.0%} of the {available / 2**30:.2f} GiB "
-            "that are free may be planned with; use a smaller picture (max_pixels or max_tiles where the family has them), "
-            "a smaller dtype, or occlusion, which needs no gradients"
+            "that are free may be planned with; use a smaller picture (max_pixels, max_tiles), a smaller dtype, "
+            "or occlusion, which needs no gradients"
         )
 
 
