@@ -146,3 +146,29 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="got dict"):
         toolkit.save({}, tmp_path / "a.npz")  # type: ignore[arg-type]
     assert isinstance(UNSCORED, Score)
+
+
+@pytest.mark.parametrize("ending", ["npz", "json"])
+def test_numbers_of_numpy_travel_as_numbers_and_what_is_none_is_refused_with_the_cure(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"found.{ending}"
+    details = {"share": np.float32(0.1), "steps": np.int64(8), "curve": np.array([0.1, 0.2]), "exact": np.bool_(True)}
+    toolkit.save(dataclasses.replace(ATTRIBUTION, details=details), path)  # type: ignore[arg-type]
+    assert toolkit.load(path).details == {"share": float(np.float32(0.1)), "steps": 8, "curve": [0.1, 0.2], "exact": 1}
+    for value in (Path("map.png"), 1j, {1}):
+        with pytest.raises(ResultFileError, match=rf"cannot hold .*, a {type(value).__name__}: write numbers.*str"):
+            toolkit.save(dataclasses.replace(ATTRIBUTION, details={"a": value}), path)  # type: ignore[dict-item]
+    assert toolkit.load(path).details["steps"] == 8  # what stood there is whole
+
+
+def test_results_are_equal_by_their_content(tmp_path: Path) -> None:
+    for name, result in RESULTS.items():
+        assert toolkit.load(toolkit.save(result, tmp_path / "a.json")) == result, name
+        assert [result] != [dataclasses.replace(result, **{"values": -result.values} if name == "values" else
+                                                {"scores": -result.scores} if name == "attribution" else
+                                                {"curve": -result.curve})]  # fmt: skip
+    assert dataclasses.replace(ATTRIBUTION, target="no") != ATTRIBUTION
+    assert ATTRIBUTION.scores.tolist() != ATTRIBUTION
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(ATTRIBUTION)

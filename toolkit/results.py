@@ -27,7 +27,7 @@ from toolkit.synergy.gain import GainScore
 from toolkit.synergy.recovered import RecoveredScore
 from toolkit.synergy.score import MetricSpec, Score
 from toolkit.synergy.srg import CurveScore
-from toolkit.typing import Coalitions, Values
+from toolkit.typing import Coalitions, EqualByContent, Values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,8 @@ class ResultFileError(ValueError):
     """A file that holds no result that can be read here; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class GameValues:
+@dataclass(frozen=True, eq=False)
+class GameValues(EqualByContent):
     """Values of some coalitions of a game: a game itself, which knows those and no others.
 
     Attributes:
@@ -100,7 +100,7 @@ def save(result: Result, path: Path | str) -> Path:
 
     Raises:
         TypeError: It is none of the three.
-        ResultFileError: The name has another ending.
+        ResultFileError: The name has another ending, or a detail is neither a number nor a text nor a list of these.
 
     Example:
         >>> import tempfile, toolkit
@@ -119,10 +119,12 @@ def save(result: Result, path: Path | str) -> Path:
     fields, arrays = _KINDS[kind][1](result)
     head = {"file": _MARK, "schema": SCHEMA, "toolkit": toolkit.__version__, "kind": kind, "fields": fields}
     if path.suffix == ".json":
-        body = json.dumps({**head, "arrays": {k: _as_json(v) for k, v in arrays.items()}}, indent=1, ensure_ascii=False)
+        whole = {**head, "arrays": {k: _as_json(v) for k, v in arrays.items()}}
+        body = json.dumps(whole, indent=1, ensure_ascii=False, default=_plain)
         _write(path, lambda file: file.write(body.encode()))
     else:
-        held: dict[str, Any] = {"header": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8), **arrays}
+        header = np.frombuffer(json.dumps(head, default=_plain).encode(), dtype=np.uint8)
+        held: dict[str, Any] = {"header": header, **arrays}
         _write(path, lambda file: np.savez_compressed(file, **held))
     return path
 
@@ -273,6 +275,16 @@ _KINDS: dict[str, tuple[type, Callable[[Any], tuple[Fields, Arrays]], Callable[[
     "score": (Score, _of_score, _to_score),
 }
 """Name of a kind -> its class, how it is taken apart and how it is put together."""
+
+
+def _plain(value: object) -> object:
+    """A NumPy number or array as JSON has it; anything else that JSON does not know is refused."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise ResultFileError(
+        f"a result file cannot hold {value!r}, a {type(value).__name__}: write numbers, texts and lists of these into "
+        "`details`, for example str(...) of it"
+    )
 
 
 def _as_json(array: NDArray[Any]) -> dict[str, Any]:

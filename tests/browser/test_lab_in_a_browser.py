@@ -15,9 +15,14 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+import nbformat
 import pytest
+from PIL import Image
 from support.chromium import CHROMIUM
+from support.layouts import LAYOUTS, write_checkpoint
+from support.subjects import released
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -43,6 +48,13 @@ def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+class Lab(NamedTuple):
+    """Where JupyterLab answers, and the folder that it shows."""
+
+    url: str
+    home: Path
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +86,7 @@ def lab(tmp_path_factory):
     )
     try:
         wait_for_server(port, server, home)
-        yield f"http://127.0.0.1:{port}"
+        yield Lab(f"http://127.0.0.1:{port}", home)
     finally:
         server.terminate()
         server.wait(30)
@@ -104,7 +116,7 @@ def start_kernel(lab, notebook):
     """Start the notebook's kernel before its page is opened, which then need not ask for one."""
     session = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}}
     headers = {"Authorization": "token course", "Content-Type": "application/json"}
-    asked = urllib.request.Request(f"{lab}/api/sessions", json.dumps(session).encode(), headers)
+    asked = urllib.request.Request(f"{lab.url}/api/sessions", json.dumps(session).encode(), headers)
     with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.status == 201, answer.read()
 
@@ -119,7 +131,7 @@ class Learner:
         self.page.set_default_timeout(60_000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self.listen)
-        self.page.goto(f"{lab}/lab/tree/{notebook}?token=course&reset")
+        self.page.goto(f"{lab.url}/lab/tree/{notebook}?token=course&reset")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES * 60_000)
 
     def listen(self, message):
@@ -129,14 +141,14 @@ class Learner:
     def prompts(self):
         return self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_text_contents()
 
-    def run_all(self):
-        """Run all cells; a JupyterLab whose kernel has just started may drop all but the first, so ask again."""
+    def run_all(self, n_cells=6):
+        """Run all cells, at least so many; a JupyterLab whose kernel has just started may drop some, so ask again."""
         idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
         deadline = time.monotonic() + MINUTES * 60
         quiet = SETTLE
         while time.monotonic() < deadline:
             prompts = self.prompts()
-            if len(prompts) > 5 and all(re.fullmatch(r"\[\d+\]:", prompt) for prompt in prompts):
+            if len(prompts) >= n_cells and all(re.fullmatch(r"\[\d+\]:", prompt) for prompt in prompts):
                 return
             busy = "[*]:" in prompts or not self.page.locator(idle).count()
             quiet = 0 if busy else quiet + 1
@@ -313,4 +325,48 @@ def test_every_other_widget_answers_and_nothing_fails(browser, lab, screenshots,
     for number, output in enumerate(page.locator(".jp-OutputArea-output:has(.jupyter-widgets)").all()):
         output.scroll_into_view_if_needed()
         output.screenshot(path=screenshots / f"{notebook[:2]}_{number}.png")
+    assert learner.errors == []
+
+
+PHOTOGRAPH = """\
+import toolkit
+from toolkit.widgets import CoalitionPlayground
+
+models = {name: toolkit.load_vlm(f"./{name}", device="cpu", players="grid:4x6") for name in ("qwen2.5-vl", "llava")}
+sample = toolkit.load_image_question("photograph.png", "Is there a cup in the image?")
+
+CoalitionPlayground(models, [sample])
+"""
+
+
+def test_the_playground_on_a_photograph_with_models_in_released_layouts(lab, browser, screenshots):
+    """Random weights of the released classes behind processors as released: 24 cells over what each model sees."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image brings the photographs")
+    Image.fromarray(data.coffee()).save(lab.home / "photograph.png")
+    for family, layout in (("qwen2.5-vl", "old names, shards, bfloat16"), ("llava", "older files")):
+        write_checkpoint(lab.home / family, family, *released(family), **LAYOUTS[layout])
+    cells = [nbformat.v4.new_code_cell(part) for part in PHOTOGRAPH.split("\n\n")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), lab.home / "photograph.ipynb")
+    learner = Learner(browser, lab, "photograph.ipynb")
+    learner.run_all(n_cells=len(cells))
+    page = learner.page
+    assert learner.failures() == []
+    below, seen = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
+    buttons = page.locator(".toolkit-over .widget-toggle-button")
+    for model in ("qwen2.5-vl", "llava"):
+        page.locator('.widget-dropdown:has(.widget-label:text-is("Model")) select').select_option(model)
+        page.locator('button:text-is("everything")').click()
+        page.wait_for_timeout(1000)
+        assert buttons.count() == 24
+        first, last, picture = buttons.first.bounding_box(), buttons.last.bounding_box(), below.bounding_box()
+        assert first["x"] - picture["x"] == pytest.approx(0, abs=3)
+        assert last["y"] + last["height"] - picture["y"] - picture["height"] == pytest.approx(0, abs=6)
+        whole, cell = seen.screenshot(), page.locator('.toolkit-over .widget-toggle-button:text-is("2,3")')
+        wait_for_change(seen, whole, act=cell.click)
+        page.wait_for_selector("text=/S holds 23 of 24 cells/")
+        page.mouse.move(0, 0)
+        page.screenshot(path=screenshots / f"photograph_{model}.png")
+    page.locator('button:text-is("evidence")').click()
+    page.wait_for_selector("text=/no ground truth/")
+    assert page.locator(".jupyter-widgets-error-widget").count() == 0
     assert learner.errors == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,16 @@ import toolkit
 from toolkit.games.analytic import and_gate
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
-from toolkit.reporting.explain_page import Explained, _limits, _ranked, cells_map, reading_notes, seen_share
+from toolkit.reporting.explain_page import (
+    Asked,
+    Explained,
+    _limits,
+    _ranked,
+    cells_map,
+    explain_page,
+    reading_notes,
+    seen_share,
+)
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.plots.maps import tokens_html
 from toolkit.vlm.protocol import Answer
@@ -69,8 +80,8 @@ def test_rounding_noise_is_neither_drawn_nor_listed() -> None:
     assert np.array_equal(cells_map(white, noise, WHOLE), cells_map(white, np.zeros(4), WHOLE))
     assert not np.array_equal(cells_map(white, real, WHOLE), cells_map(white, np.zeros(4), WHOLE))
     players = Players(("a", "b", "c", "d"), ("image",) * 4)
-    found = [_ranked(Attribution(scores, players, "x", "yes"), "image") for scores in (noise, real)]
-    assert "No image cell has a score beyond rounding noise" in found[0]
+    found = [_ranked(Attribution(scores, players, "x", "yes"), "image", "cells") for scores in (noise, real)]
+    assert "None of the cells has a score beyond rounding noise" in found[0]
     assert [f"<td>{name}</td>" in found[1] for name in "abcd"] == [True, True, False, False]
     assert _limits(np.array([0.5, 0.5 + 1e-7])) == pytest.approx((0.45, 0.55))
     assert "border-bottom:2px none" in tokens_html("hi", [(0, 2)], [4e-5], largest=0.4)
@@ -98,3 +109,33 @@ def test_an_explanation_gets_its_verdict_from_random_orderings() -> None:
     draws = [explained(-right, "random")] * 19
     assert explained(right, "mine").judged(draws).verdict.startswith("Yes: mine scores")
     assert explained(-right, "mine").judged([explained(right, "random")] * 19).verdict.startswith("No: mine scores")
+
+
+def test_segments_are_outlined_by_themselves_and_numbered_where_they_lie() -> None:
+    image, owners = Image.new("RGB", (80, 80), "white"), np.array([0, 0, 0, 1])
+    plain = np.asarray(cells_map(image, np.zeros(4), WHOLE, owners=owners), dtype=int).sum(axis=-1)
+    assert np.ptp(plain[:38, :78]) == 0  # no line between two cells of one segment
+    assert plain[60, 39] < plain[60, 60]
+    assert plain[39, 60] < plain[60, 60]
+    numbered = np.asarray(cells_map(image, np.zeros(4), WHOLE, owners=owners, named=[1]), dtype=int).sum(axis=-1)
+    changed = np.argwhere(numbered != plain)
+    assert (changed.mean(axis=0) // 40).tolist() == [1, 1]
+    assert changed.min() > 40
+
+
+def test_a_page_about_segments_says_so_and_how_many_were_found(tmp_path) -> None:
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", players="segments:30")
+    image = Image.fromarray(np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4) * 16, np.ones((24, 24), np.uint8)))
+    sample = vlm.asked(toolkit.load_image_question(image, "is there a red circle ?"))
+    attribution, game = toolkit.explain("random", vlm, sample), vlm.game(sample)
+    parts = (toolkit.insertion_deletion(game, attribution, modality=m, steps=2) for m in ("image", "text"))
+    one = Explained(attribution, toolkit.synergistic_faithfulness(game, attribution, 2), *parts)
+    found, answer = vlm.partition(sample).players.n_image, vlm.answer(sample)
+    assert found < 30
+    (note,) = reading_notes(answer, vlm.regions(sample), vlm.partition(sample))
+    assert note.startswith(f"30 segments were asked for and {found} found; what is smaller")
+    page = explain_page(tmp_path / "page.html", [Asked(vlm, sample, answer, (one,), (one,), (note,))]).read_text()
+    said = re.sub(r"<style>.*?</style>|base64,[^\"]*", "", page, flags=re.DOTALL)
+    assert "cell" not in said
+    assert all(words in said for words in (note, f"picture, {found} segments", ">Segments<"))
+    assert reading_notes(answer, vlm.regions(sample), vlm.with_players("grid:2x2").partition(sample)) == []

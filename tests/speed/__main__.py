@@ -92,6 +92,24 @@ def run_gpu(
         raise typer.Exit(1)
 
 
+@app.command("released")
+def run_released(
+    out: Path = typer.Option(
+        Path("results/bench-released"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
+    family: list[str] | None = typer.Option(None, help="Only this family; repeatable."),
+    quick: bool = typer.Option(False, help="One turn of few passes, rough numbers."),
+) -> None:
+    """Metrics and occlusion at the released models' token counts, on narrow random layers."""
+    from tests.speed import released
+
+    before = machine()
+    found = released.bench(
+        family or tuple(released.SHAPES), quick=quick, report=lambda line: typer.echo(line, err=True)
+    )
+    _show(out, found, before)
+
+
 @app.command("loading")
 def run_loading(
     out: Path = typer.Option(

@@ -53,6 +53,10 @@ CPU_AIMS = (
     ),
     Aim("256 samples: peak memory in GiB (1.5 GB)", "scaling", "peak_GiB", 1.5 / GB, at_least=False),
 )
+RELEASED_AIMS = (
+    Aim("metrics at released token counts: share of the bound by distinct tokens", "released", "share", 0.9),
+    Aim("occlusion on grid:12x12 over that on 576 cells", "occlusion", "share", 0.25, at_least=False),
+)
 LOADING_AIMS = (
     Aim("later loads: times transformers' own", "loading", "later", 1.3, at_least=False),
     Aim("first load less ten plain passes: times transformers' own", "loading", "first", 1.3, at_least=False),

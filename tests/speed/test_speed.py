@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from tests.speed import cpu, executors, gpu, measure, tables, workload
+from tests.speed import cpu, executors, gpu, measure, released, tables, workload
 from tests.speed import explainers as speed_explainers
 from tests.speed.__main__ import app
 from tests.speed.aims import EXPLAINER_AIMS, Aim, aim_rows
@@ -312,3 +312,19 @@ def test_numbers_in_tables() -> None:
     text = tables.as_text({"ideas": [{"idea": "x", "seconds": 1.5}], "scaling": []})
     assert "What each idea" in text
     assert "Scaling" not in text
+
+
+def test_the_bound_is_that_of_the_distinct_tokens_of_a_released_prompt(monkeypatch) -> None:
+    assert released.bound_of(576, 20, 30) == pytest.approx(118 * 626 / (20 * 596 + 76 * 30))
+    assert released.bound_of(576, 20, 30, 9) == pytest.approx(9 * 118 * 626 / (164 * 596 + 652 * 30))
+    monkeypatch.setattr(released, "WIDE", 16)
+    monkeypatch.setattr(released, "LAYERS", 1)
+    monkeypatch.setattr(released, "HEADS", 2)
+    llava = released.narrow("llava")
+    row = released.metrics_row(llava, n_explainers=1, turns=1, passes=2)
+    assert row["V"] == 576
+    assert row["share"] == pytest.approx(row["speed_up"] / released.bound_of(row["V"], row["P"], row["S"]))
+    assert row["tokens"] <= 20 * (row["V"] + row["P"]) + 76 * row["S"]  # the bound counts no words that are shared
+    row = released.occlusion_row(llava)
+    assert (row["images_grid"], row["images_cells"]) == (145, 577)
+    assert row["share"] > 0

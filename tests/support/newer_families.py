@@ -66,7 +66,9 @@ def _llava_onevision_processor(tokenizer: Any = None) -> Any:
     images = hf.LlavaOnevisionImageProcessorPil()
     words = tokenizer or bpe({"image_token": "<image>", "video_token": "<video>", "start_token": "<|im_start|>"})
     template = TURNS.format(image="<image>\n")
-    return LlavaOnevisionProcessor(images, words, 729, "full", template)
+    return LlavaOnevisionProcessor(
+        images, words, num_image_tokens=729, vision_feature_select_strategy="full", chat_template=template
+    )
 
 
 def _llava_onevision(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:

@@ -122,7 +122,7 @@ def processor_of(family: str, tokenizer=None):
     }
     images = hf.GotOcr2ImageProcessorPil(size={"height": 448, "width": 448}, max_patches=12)
     return InternVLProcessor(
-        images, tokenizer or bpe(special), 256, chat_template=TURNS.format(image="<IMG_CONTEXT>\n")
+        images, tokenizer or bpe(special), image_seq_length=256, chat_template=TURNS.format(image="<IMG_CONTEXT>\n")
     )
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,8 +9,9 @@ import toolkit
 from toolkit.games.analytic import and_gate, or_gate, xor_gate
 from toolkit.games.interactions import shapley_interaction_index
 from toolkit.widgets import CoalitionPlayground
+from toolkit.widgets.base_widget import table_html
 from toolkit.widgets.coalition import cell_groups, pair_of
-from toolkit.widgets.picker import SIDE, _seen
+from toolkit.widgets.picker import SIDE, _seen, _sizes
 
 
 @pytest.fixture
@@ -146,7 +149,9 @@ def test_a_photograph_has_a_button_for_every_player(players, shape):
     assert {button.layout.grid_area for button in picker.buttons[:n_image]} == {
         f"{r + 1} / {c + 1}" for r in range(shape[0]) for c in range(shape[1])
     }
-    assert {button.layout.width for button in picker.buttons[:n_image]} == {f"{SIDE // shape[1]}px"}
+    widths = [int(button.layout.width.removesuffix("px")) for button in picker.buttons[: shape[1]]]
+    regions = _seen(playground.samples[0].image, vlm.regions(playground.samples[0]))[1]
+    np.testing.assert_allclose(np.cumsum(widths), regions[: shape[1], 2] * SIDE, atol=1)
     before = playground.value.value, playground.image.value
     picker.buttons[0].value = False
     assert picker.chosen.sum() == n_image + 6 - 1
@@ -172,3 +177,18 @@ def test_segments_of_a_photograph_can_be_clicked():
     assert playground.picker.chosen.sum() == n
     playground.preset("nothing")
     assert playground.picker.chosen.sum() == 0
+
+
+def test_buttons_are_as_wide_as_the_cells_below_them():
+    """Seven tokens in four columns are 2, 2, 2 and 1 wide; segments, which reach over each other, are alike."""
+    edges = np.array([0, 2, 4, 6, 7]) / 7
+    uneven = np.array([(x0, y, x1, y + 0.5) for y in (0, 0.5) for x0, x1 in pairwise(edges)])
+    groups = cell_groups(uneven)
+    assert _sizes(groups, uneven, 0) == [72, 72, 72, 36]
+    assert _sizes(groups, uneven, 1) == [126, 126]
+    segments = np.array([[0, 0, 0.6, 1], [0.4, 0, 1, 1.0]])
+    assert _sizes(cell_groups(segments), segments, 0) == [SIDE // 2] * 2
+
+
+def test_small_numbers_stand_flush_right_too():
+    assert table_html(("of", "value"), [("a", "0.001"), ("b", "-2.3e-04")]).count("text-align:right") == 3

@@ -130,7 +130,7 @@ def _ask(
     import numpy as np
 
     import toolkit
-    from toolkit.reporting.explain_page import Asked, Explained, reading_notes
+    from toolkit.reporting.explain_page import Asked, Explained, partition_of, reading_notes
     from toolkit.synergy import METRICS
     from toolkit.vlm.model import FREE_ANSWER_TOKENS
 
@@ -154,7 +154,7 @@ def _ask(
     game(np.concatenate(planned))  # all at once: the draws below find their values
     random = tuple(explained("random", draw) for draw in range(n))
     judged = tuple(explained(explainer, seed).judged(random) for explainer in explainers)
-    later = reading_notes(said, vlm.regions(sample))
+    later = reading_notes(said, vlm.regions(sample), partition_of(vlm, sample))
     if n < ENOUGH:
         later.append(f"{n} random orderings are too few to tell at one in twenty; --random {ENOUGH} can")
     for note in later:

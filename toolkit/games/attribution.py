@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.arguments import check_text
 from toolkit.games.game import Players
-from toolkit.typing import Modality, PairScores, Scores
+from toolkit.typing import EqualByContent, Modality, PairScores, Scores
 
 Details: TypeAlias = dict[str, float | int | str | list[float]]
 """Numbers beside the scores; everything in it can be written as JSON."""
 
 
-@dataclass(frozen=True)
-class Attribution:
+@dataclass(frozen=True, eq=False)
+class Attribution(EqualByContent):
     """Signed scores over the players of a game, for the one answer token that the game scores.
 
     Attributes:

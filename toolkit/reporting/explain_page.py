@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
@@ -28,7 +28,10 @@ from toolkit.vlm.protocol import VLM, Answer
 
 SIDE = 384
 MAX_LINED = 256
-"""With more cells than this the lines between them would hide the map."""
+"""With more players than this the lines between them would hide the map."""
+
+N_RANKED = 8
+"""Players of each kind in a table."""
 
 VALUES = {"probability": "probability of the answer", "nats": "value of the target, nats"}
 
@@ -108,7 +111,8 @@ def explain_page(path: Path, asked: Sequence[Asked]) -> Path:
         title = f"<h2>{html.escape(each.vlm.name)}</h2>" if len(asked) > 1 else "<h2>What each explainer shows</h2>"
         drawn = [_explainer(each, one, scales) for one in (*each.explained, each.random[0])]
         parts += [title, f'<div class="shown">{_picture(each)}{"".join(drawn)}</div>', _numbers(each)]
-        parts += [_more(one, opened=one is each.explained[0] and len(asked) == 1) for one in each.explained]
+        noun = "segments" if _segments(each) else "cells"
+        parts += [_more(one, noun, opened=one is each.explained[0] and len(asked) == 1) for one in each.explained]
     title = f"{first.sample.question} - {', '.join(each.answer.text for each in asked)}"
     lead = "".join(_headline(each) for each in asked) + _verdict(asked)
     heading = first.sample.question
@@ -136,7 +140,7 @@ def _headline(each: Asked) -> str:
         f"{html.escape(text)} {format_number(p)}" for text, p in answer.by_choice.items() if text != answer.text
     )
     given = f" The right answer is <b>{html.escape(sample.answer)}</b>." if sample.answer is not None else ""
-    told = f" Told: &ldquo;{html.escape(sample.instruction)}&rdquo;." if sample.instruction else ""
+    told = f" Told: &ldquo;{html.escape(sample.instruction.rstrip('.'))}&rdquo;." if sample.instruction else ""
     notes = "".join(f'<p class="note">Note: {html.escape(note)}.</p>' for note in each.notes)
     target = each.explained[0].attribution.target
     explained = f'<p class="answer">Explained is {html.escape(target)}.</p>' if target != answer.text else ""
@@ -159,7 +163,7 @@ def seen_share(regions: Regions) -> float:
     return float((widths * heights).sum())
 
 
-def reading_notes(answer: Answer, regions: Regions) -> list[str]:
+def reading_notes(answer: Answer, regions: Regions, partition: Partition | None = None) -> list[str]:
     """What a reader must know before trusting the page, one sentence each without a full stop; usually nothing."""
     notes = []
     share, total = seen_share(regions), sum(answer.by_choice.values())
@@ -170,62 +174,107 @@ def reading_notes(answer: Answer, regions: Regions) -> list[str]:
             f"the allowed answers together have a probability of {format_number(total)}; left alone, the model would "
             "say something else, so it may not know this kind of question"
         )
+    asked = None if partition is None else partition.n_segments_asked
+    if partition is not None and asked is not None and partition.players.n_image < asked:
+        notes.append(
+            f"{asked} segments were asked for and {partition.players.n_image} found; what is smaller than an image "
+            "token is no segment of its own"
+        )
     return notes
 
 
-def cells_map(image: Image.Image, scores: Scores, regions: Regions, *, largest: float | None = None) -> Image.Image:
-    """The map over a picture in its own shape: cells outlined, and a frame where the model sees only a part.
+def cells_map(
+    image: Image.Image,
+    scores: Scores,
+    regions: Regions,
+    *,
+    largest: float | None = None,
+    owners: NDArray[np.int64] | None = None,
+    named: Sequence[int] = (),
+) -> Image.Image:
+    """The map over a picture in its own shape: players outlined, and a frame where the model sees only a part.
 
     Args:
         image: The picture; its size is the map's.
-        scores: Shape (n_image,).
-        regions: Shape (n_image, 4), fractions of the picture.
+        scores: Shape (n_cells,).
+        regions: Shape (n_cells, 4), fractions of the picture.
         largest: The size of the strongest colour; None takes the largest of these scores.
+        owners: Shape (n_cells,): the player of each cell; None where each is a player of its own.
+        named: Players whose number, from 1, is written on them.
     """
+    owners = np.arange(len(regions)) if owners is None else owners
     square = overlay(image, scores, regions, side=max(image.size), largest=largest)
     painted = square.resize(image.size, Image.Resampling.BOX).convert("RGBA")
     lines = Image.new("RGBA", image.size)
     pen = ImageDraw.Draw(lines)
-    edges = np.rint(regions * [*image.size, *image.size]).astype(int) - [0, 0, 1, 1]
-    if len(regions) <= MAX_LINED:
-        for x0, y0, x1, y1 in edges.tolist():
-            pen.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=(60, 66, 80, 40))
+    edges = np.rint(regions * [*image.size, *image.size]).astype(int)
+    if len(np.unique(owners)) <= MAX_LINED:
+        lines.paste((60, 66, 80, 90), mask=Image.fromarray(_borders(image.size, edges, owners)))
     if seen_share(regions) < 0.99:
-        (x0, y0), (x1, y1) = edges[:, :2].min(axis=0).tolist(), edges[:, 2:].max(axis=0).tolist()
+        (x0, y0), (x1, y1) = edges[:, :2].min(axis=0).tolist(), (edges[:, 2:].max(axis=0) - 1).tolist()
         pen.rectangle((x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=(31, 36, 48, 255), width=2)
+    for player in named:
+        x, y = _middle(edges[owners == player])
+        pen.text((x, y), str(player + 1), "#1f2430", anchor="mm", font_size=15, stroke_width=2, stroke_fill="white")
     return Image.alpha_composite(painted, lines).convert("RGB")
 
 
+def _borders(size: tuple[int, int], edges: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels (height, width) whose right or lower neighbour belongs to another player."""
+    owner = np.full((size[1] + 1, size[0] + 1), -1)
+    for (x0, y0, x1, y1), player in zip(edges.tolist(), owners, strict=True):
+        owner[y0:y1, x0:x1] = player
+    here, right, below = owner[:-1, :-1], owner[:-1, 1:], owner[1:, :-1]
+    return np.asarray((here != right) | (here != below), dtype=np.bool_)
+
+
+def _middle(edges: NDArray[np.int64]) -> tuple[float, float]:
+    """The middle of the cell of these (n, 4) that is nearest to the middle of them all."""
+    centres = (edges[:, :2] + edges[:, 2:]) / 2
+    x, y = centres[np.square(centres - centres.mean(axis=0)).sum(axis=1).argmin()].tolist()
+    return x, y
+
+
 def _picture(each: Asked) -> str:
-    regions, partition = each.vlm.regions(each.sample), _partition(each)
+    regions = each.vlm.regions(each.sample)
     rows, columns = (len(np.unique(regions[:, side].round(9))) for side in (1, 0))
-    is_boxes = partition is None or not partition.name.startswith("segments")
-    kinds = f"{rows} x {columns} cells" if is_boxes else f"{len(regions)} segments"
+    kinds = f"{len(regions)} segments" if _segments(each) else f"{rows} x {columns} cells"
     caption = f"picture, {kinds}" + (", framed" if seen_share(regions) < 0.99 else "")
     alt = f"The picture: {each.sample.question}"
     return f"<div>{image_html(png_bytes(fitted(each.sample.image)), 'image/png', alt, caption=caption)}</div>"
 
 
-def _partition(each: Asked) -> Partition | None:
-    return each.vlm.partition(each.sample) if hasattr(each.vlm, "partition") else None
+def partition_of(vlm: VLM, sample: Sample) -> Partition | None:
+    """How the sample's tokens are grouped into players; None where the model is not one of ours."""
+    return vlm.partition(sample) if hasattr(vlm, "partition") else None
+
+
+def _segments(each: Asked) -> Partition | None:
+    """The players where they are segments, else None."""
+    found = partition_of(each.vlm, each.sample)
+    return None if found is None or found.n_segments_asked is None else found
 
 
 def _explainer(each: Asked, one: Explained, scales: Mapping[str, float]) -> str:
     """The map and the words of one explainer, on its one scale."""
     sample, attribution = each.sample, one.attribution
     name, scores = attribution.explainer, attribution.of("image")
-    regions, partition, largest = each.vlm.regions(sample), _partition(each), scales[attribution.explainer]
-    is_boxes = partition is None or not partition.name.startswith("segments")
-    painted = (scores, regions) if partition is None or is_boxes else partition.painted(scores)
-    drawn = cells_map(fitted(sample.image), *painted, largest=largest)
-    best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(_labels(attribution, "image"), scores))
+    image, segments, largest = fitted(sample.image), _segments(each), scales[attribution.explainer]
+    labels = _labels(attribution, "image")
+    if segments is None:
+        drawn = cells_map(image, scores, each.vlm.regions(sample), largest=largest)
+    else:
+        owners = segments.player_of[: len(segments.token_regions)]
+        named = [labels.index(label) for label, _ in ranked_players(labels, scores, n=N_RANKED)]
+        drawn = cells_map(image, *segments.painted(scores), largest=largest, owners=owners, named=named)
+    best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores))
     control = one is each.random[0] and all(
         one.attribution.explainer != e.attribution.explainer for e in each.explained
     )
     caption = f"{name}{', the control' if control else ''}: F_syn {format_number(one.synergy.value, sign=True)}"
     words = tokens_html(sample.question, each.vlm.text_spans(sample), attribution.of("text"), largest=largest)
     nothing = '<p class="note">All scores are rounding noise; nothing is drawn.</p>' if largest < NOISE else ""
-    alt = f"Attribution of the image cells by {name}; largest: {best}"
+    alt = f"Attribution of the image by {name}; largest: {best}"
     shown = image_html(png_bytes(drawn), "image/png", alt, caption=caption)
     return f'<div>{shown}<p class="question">{words}</p>{nothing}</div>'
 
@@ -247,36 +296,37 @@ def _numbers(each: Asked) -> str:
     total = format_number(each.explained[0].synergy.total, sign=True)
     note = (
         f"Total interaction of image and words: {total}, the same for every explainer. Orange speaks for the answer, "
-        "purple against it; cells and words of one explainer share a scale, also between models."
+        "purple against it; image and words of one explainer share a scale, also between models."
     )
     shown = table(["explainer", *names], rows, numeric=(1, 2, 3), classes={len(rows) - 1: "control"})
     return shown + f'<p class="note">{note}</p>'
 
 
-def _more(one: Explained, *, opened: bool) -> str:
+def _more(one: Explained, noun: str, *, opened: bool) -> str:
     """Ranked players and curves of one explainer, folded unless it is the only thing to see."""
     attribution = one.attribution
     cost = f"{attribution.n_evaluations} forward and {attribution.n_gradients} backward passes"
-    body = f'<div class="row">{_ranked(attribution, "image")}{_ranked(attribution, "text")}</div>{_curves(one)}'
+    tables = _ranked(attribution, "image", noun) + _ranked(attribution, "text", "words")
+    body = f'<div class="row">{tables}</div>{_curves(one, noun)}'
     return details(f"{html.escape(attribution.explainer)}: ranked players and curves ({cost})", body, open_=opened)
 
 
-def _ranked(attribution: Attribution, modality: Modality) -> str:
+def _ranked(attribution: Attribution, modality: Modality, noun: str) -> str:
     """The strongest players of a modality; what is rounding noise beside the strongest of all is left out."""
     least = max(NOISE, 1e-3 * float(np.abs(attribution.scores).max(initial=0.0)))
-    found = ranked_players(_labels(attribution, modality), attribution.of(modality), n=8)
+    found = ranked_players(_labels(attribution, modality), attribution.of(modality), n=N_RANKED)
     rows = [[html.escape(name), format_number(value, 4, sign=True)] for name, value in found if abs(value) >= least]
     if not rows:
-        return f"<p>No {'image cell' if modality == 'image' else 'word'} has a score beyond rounding noise.</p>"
-    return table(["Image cells" if modality == "image" else "Words", "attribution"], rows, numeric=(1,))
+        return f"<p>None of the {noun} has a score beyond rounding noise.</p>"
+    return table([noun.capitalize(), "attribution"], rows, numeric=(1,))
 
 
-def _curves(one: Explained) -> str:
+def _curves(one: Explained, noun: str) -> str:
     probabilities = np.concatenate([[*part.insertion, *part.deletion] for part in (one.image, one.text)])
     drawn = [
         curves(part.fractions, {"insertion": part.insertion, "deletion": part.deletion}, title=title,
                limits=_limits(probabilities), ylabel=VALUES[unit_of(one.attribution.target)])
-        for part, title in ((one.image, "image cells"), (one.text, "words"))
+        for part, title in ((one.image, noun), (one.text, "words"))
     ]  # fmt: skip
     sides = {
         "insertion side": one.synergy.insertion, "deletion side": one.synergy.deletion,

@@ -49,7 +49,7 @@ TOTAL_INTERACTION = MetricSpec(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SynergyScore(CurveScore):
     """Signed F_syn with its two sides; the other views are properties.
 

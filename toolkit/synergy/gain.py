@@ -45,7 +45,7 @@ N_RANDOM = 8
 SMALLEST_TOTAL = 0.05
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GainScore(CurveScore):
     """F_syn gain with the random level that was subtracted.
 

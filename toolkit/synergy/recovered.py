@@ -33,7 +33,7 @@ SURFACE_RECOVERED = MetricSpec(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RecoveredScore(CurveScore):
     """Recovered synergy with what it was made from.
 

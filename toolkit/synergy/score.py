@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.games.game import CachedGame, Game
 from toolkit.games.target import Unit, unit_of
-from toolkit.typing import Coalitions, Values
+from toolkit.typing import Coalitions, EqualByContent, Values
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class MetricSpec:
     needs_probability: bool = False
 
 
-@dataclass(frozen=True)
-class Score:
+@dataclass(frozen=True, eq=False)
+class Score(EqualByContent):
     """One metric of one attribution on one game.
 
     ``value`` is NaN exactly when ``reason`` says why it could not be scored.

@@ -19,7 +19,7 @@ from toolkit.synergy.ordering import (
     top_coalitions,
 )
 from toolkit.synergy.score import MetricSpec, Score, in_unit, missing_reason, value_or_nan
-from toolkit.typing import Coalitions, Modality, Values
+from toolkit.typing import Coalitions, EqualByContent, Modality, Values
 
 SRG = {
     modality: MetricSpec(
@@ -34,7 +34,7 @@ SRG = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CurveScore(Score):
     """A score made from an insertion and a deletion side.
 
@@ -47,8 +47,8 @@ class CurveScore(Score):
     deletion: NDArray[np.float64] = field(repr=False)
 
 
-@dataclass(frozen=True)
-class InsertionDeletion:
+@dataclass(frozen=True, eq=False)
+class InsertionDeletion(EqualByContent):
     """Both curves of one modality, the other modality intact, averaged over tie-breaks.
 
     Attributes:

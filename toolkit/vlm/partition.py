@@ -66,6 +66,12 @@ class Partition:
         """Whether every token is a player of its own."""
         return len(self.player_of) == self.players.n
 
+    @property
+    def n_segments_asked(self) -> int | None:
+        """How many segments were asked for, at least as many as there are; None where the image players are cells."""
+        found = _SEGMENTS.fullmatch(self.name)
+        return int(found[1]) if found else None
+
     def groups(self) -> NDArray[np.bool_]:
         """Shape (n_players, n_tokens): the tokens of each player."""
         return np.asarray(np.arange(self.players.n)[:, None] == self.player_of, dtype=np.bool_)

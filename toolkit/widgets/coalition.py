@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game, Players
+from toolkit.reporting.numbers import format_number
 from toolkit.synergy.ordering import score_order
 from toolkit.typing import Regions
 
@@ -113,6 +114,5 @@ def rows_of(pair: Pair) -> list[Sequence[str]]:
         ("neither", pair.alone.neither, pair.among.neither),
         ("dividend", pair.alone.difference, pair.among.difference),
     ):
-        form = "+.3f" if title == "dividend" else ".3f"
-        rows.append((title, format(a, form), format(b, form)))
+        rows.append((title, *(format_number(value, sign=title == "dividend") for value in (a, b))))
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
@@ -15,7 +15,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.typing import Regions
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.base_widget import ImageView, on_change
-from toolkit.widgets.coalition import cell_groups
+from toolkit.widgets.coalition import CellGroup, cell_groups
 from toolkit.widgets.views import masked_image, png
 
 SIDE = 252
@@ -68,14 +68,17 @@ class Picker:
         """Make buttons for a sample, over the part of the image that the model sees; everything is off."""
         image, regions = _seen(sample.image, vlm.regions(sample))
         players, groups = vlm.players(sample), cell_groups(regions)
-        across, down = (1 + max(getattr(group, axis) for group in groups) for axis in ("column", "row"))
-        box = {"width": f"{SIDE // across}px", "height": f"{SIDE // down}px", "padding": "0", "margin": "0"}
+        columns, rows = (_sizes(groups, regions, axis) for axis in (0, 1))
         cells = [
             w.ToggleButton(
-                description=group.label, layout={**box, "grid_area": f"{group.row + 1} / {group.column + 1}"}
+                description=group.label,
+                layout={
+                    "width": f"{columns[group.column]}px", "height": f"{rows[group.row]}px", "padding": "0",
+                    "margin": "0", "grid_area": f"{group.row + 1} / {group.column + 1}",
+                },
             )
             for group in groups
-        ]
+        ]  # fmt: skip
         labels = players.labels[players.n_image :]
         small = {"width": "auto", "margin": "1px", "padding": "0 6px", "flex": "0 0 auto"}
         words = [w.ToggleButton(description=label, layout=small) for label in labels]
@@ -85,7 +88,8 @@ class Picker:
         self.buttons = [*cells, *words]
         for control in self.buttons:
             on_change(control, self._clicked)
-        self.grid.layout.grid_template_columns = f"repeat({across}, {box['width']})"
+        self.grid.layout.grid_template_columns = " ".join(f"{size}px" for size in columns)
+        self.grid.layout.grid_template_rows = " ".join(f"{size}px" for size in rows)
         everything = np.ones(players.n_image, dtype=np.bool_)
         shown = masked_image(image, regions, everything, side=SIDE)
         self.image.show(png(shown), f"The picture of the question: {sample.question}")
@@ -122,6 +126,19 @@ class Picker:
         with self.together():
             for control, owned in zip(self.buttons, self._owners, strict=True):
                 control.value = bool(mask[owned].any())
+
+
+def _sizes(groups: Sequence[CellGroup], regions: Regions, axis: int) -> list[int]:
+    """Pixels of each column (axis 0) or row (axis 1) of buttons: as its cells lie where they lie side by side."""
+    lines = [group.row if axis else group.column for group in groups]
+    start, stop = np.ones(1 + max(lines)), np.zeros(1 + max(lines))
+    for line, group in zip(lines, groups, strict=True):
+        start[line] = min(start[line], regions[group.players, axis].min())
+        stop[line] = max(stop[line], regions[group.players, 2 + axis].max())
+    edges = np.concatenate([[0.0], stop])
+    if not np.allclose(start, edges[:-1], atol=1e-6):  # segments reach over each other
+        edges = np.linspace(0, 1, len(edges))
+    return np.diff(np.rint(edges * SIDE).astype(int)).tolist()
 
 
 def _seen(image: Image.Image, regions: Regions) -> tuple[Image.Image, Regions]:

@@ -13,6 +13,7 @@ from PIL import Image
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.oracle import evidence
 from toolkit.games.game import CachedGame
+from toolkit.reporting.numbers import format_number
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.base_widget import (
     TIGHT,
@@ -128,7 +129,7 @@ class CoalitionPlayground(BaseWidget):
         self.table.value = table_html(COLUMNS, rows_of(pair))
         self.note.value = status_html(
             f"S holds {html.escape(describe(players, chosen))}.<br>A dividend is both - A - B + neither. Their mean is "
-            f"the Shapley interaction index of A and B: <b>{pair.index:+.3f}</b>."
+            f"the Shapley interaction index of A and B: <b>{format_number(pair.index, sign=True)}</b>."
         )
 
     def _alt(self) -> str:

@@ -1,6 +1,7 @@
 """The dry run's counts are those of the paper and of the engine."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,15 @@ def test_the_rows_of_the_papers_models_differ_by_what_a_photograph_makes():
     assert {model.backward for model in plan.models} == {5}
     bounded = dry_run(preset("paper", max_pixels=200 * 28**2, max_tiles=2))
     assert [model.n_image for model in bounded.models] == [576, 200, 512]
+
+
+def test_the_readme_shows_the_three_rows_of_the_papers_preset():
+    """As the dry run prints them: the same command, three different models."""
+    page = (Path(plan_module.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    plan = dry_run(preset("paper", device="cuda"))
+    rows = [line for line in str(plan).splitlines() if line.startswith(tuple(plan.spec.models))]
+    assert len({line.split(":", 1)[1] for line in rows}) == len(rows) == 3
+    assert "\n".join(rows) in page
 
 
 def test_a_photographs_cells_are_those_of_the_released_processors():

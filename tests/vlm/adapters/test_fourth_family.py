@@ -61,5 +61,5 @@ def test_its_grid_is_bounded_and_recorded(saved, registered) -> None:
 
 
 def test_limits_that_it_does_not_have_are_refused(saved) -> None:
-    with pytest.raises(ValueError, match="qwen2-vl has a dynamic grid and no tiles"):
+    with pytest.raises(ValueError, match="images of qwen2-vl: max_pixels does"):
         fourth.adapter().load_processor(str(saved), None, ImageLimits(max_tiles=4))

@@ -95,11 +95,11 @@ def test_tiles_of_llava_onevision_are_bounded_in_processor_and_model_alike(tmp_p
 
 
 BOUNDS = {
-    "qwen3-vl": ({"max_tiles": 4}, "dynamic grid and no tiles"),
-    "llava-onevision": ({"max_pixels": 9}, "bound their number with max_tiles"),
-    "idefics3": ({"max_pixels": 9}, "bound their number with max_tiles"),
+    "qwen3-vl": ({"max_tiles": 4}, "max_tiles does not bound the images of qwen3-vl: max_pixels does"),
+    "llava-onevision": ({"max_pixels": 9}, "llava-onevision: max_tiles does"),
+    "idefics3": ({"max_pixels": 9}, "idefics3: max_tiles does"),
     "smolvlm": ({"max_tiles": 0}, "max_tiles is 0; expected at least 1"),
-    "gemma3": ({"max_pixels": 9}, "one view of a fixed size"),
+    "gemma3": ({"max_pixels": 9}, "images of gemma3: they have one fixed size"),
     "mistral3": ({"max_pixels": 9}, "one image token needs 784"),
 }
 

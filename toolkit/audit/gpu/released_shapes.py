@@ -85,7 +85,8 @@ def _qwen_processor(small: bool) -> Any:
     }
     size = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * (16 if small else 1280)}
     template = _TURNS.format(image="<|vision_start|><|image_pad|><|vision_end|>")
-    return Qwen2_5_VLProcessor(hf.Qwen2VLImageProcessorPil(size=size), _tokenizer(special), chat_template=template)
+    processor_class: Any = Qwen2_5_VLProcessor
+    return processor_class(hf.Qwen2VLImageProcessorPil(size=size), _tokenizer(special), chat_template=template)
 
 
 def _internvl_processor(small: bool) -> Any:
@@ -99,7 +100,8 @@ def _internvl_processor(small: bool) -> Any:
     side = 56 if small else 448
     pixels = hf.GotOcr2ImageProcessorPil(size={"height": side, "width": side}, max_patches=2 if small else 12)
     template = _TURNS.format(image="<IMG_CONTEXT>\n")
-    return InternVLProcessor(pixels, _tokenizer(special), (side // 28) ** 2, chat_template=template)
+    length = (side // 28) ** 2
+    return InternVLProcessor(pixels, _tokenizer(special), image_seq_length=length, chat_template=template)
 
 
 def _text(ids: dict[str, int], **real: int) -> dict[str, Any]:

@@ -169,7 +169,8 @@ def _qwen2_5_vl(vocabulary: Sequence[str]) -> tuple[PreTrainedModel, ProcessorMi
     )
     # Both bounds lie off 96 * 96, so that rounding never turns a square picture into 5 x 5 or 7 x 7 tokens.
     pixels = Qwen2VLImageProcessorPil(size={"shortest_edge": 8192, "longest_edge": 10240}, patch_size=8)
-    processor = Qwen2_5_VLProcessor(pixels, words.tokenizer, chat_template=words.template)
+    processor_class: Any = Qwen2_5_VLProcessor
+    processor = processor_class(pixels, words.tokenizer, chat_template=words.template)
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 

@@ -155,6 +155,7 @@ class Adapter(ABC):
         family: Name in reports.
         model_type: ``model_type`` in the checkpoint's config.json.
         model_class: Name of the transformers class.
+        processor_class: Class of its processor, which needs no torchvision; see :class:`WithoutVideo`.
         bounds: Which of ``max_pixels`` and ``max_tiles`` the family has.
         both_ways: Whether image tokens attend to each other in both directions; all else is causal.
         shares_prefix: Whether the tokens before the question are the same whatever is asked. Where they are not, every
@@ -164,6 +165,7 @@ class Adapter(ABC):
     family: ClassVar[str]
     model_type: ClassVar[str]
     model_class: ClassVar[str]
+    processor_class: ClassVar[Any]
     bounds: ClassVar[tuple[str, ...]] = ()
     both_ways: ClassVar[bool] = False
     shares_prefix: ClassVar[bool] = True
@@ -172,12 +174,28 @@ class Adapter(ABC):
         self.processor = processor
 
     @classmethod
-    @abstractmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the processor with the PIL backend, so that pixels are the same on every machine.
+        """Load the processor with the PIL backend, so that pixels are the same on every machine, and bound its images.
 
         Raises:
-            ValueError: A limit that this family does not have.
+            ValueError: A limit that this family does not have, or cannot keep.
+        """
+        for bound, value in vars(limits).items():
+            if value is not None and bound not in cls.bounds:
+                cure = " and ".join(cls.bounds) + " does" if cls.bounds else "they have one fixed size, leave it out"
+                raise ValueError(f"{bound} does not bound the images of {cls.family}: {cure}")
+            if value is not None and value < 1:
+                raise ValueError(f"{bound} is {value}; expected at least 1")
+        processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
+        cls.bound(processor, limits)
+        return processor
+
+    @classmethod  # noqa: B027  # a family may have nothing to bound
+    def bound(cls, processor: Any, limits: ImageLimits) -> None:
+        """Have the processor keep the limits that the family has.
+
+        Raises:
+            ValueError: It cannot.
         """
 
     def reconcile(self, config: Any) -> None:  # noqa: B027  # a family may have nothing to fill
@@ -247,6 +265,18 @@ class Adapter(ABC):
             "patch_size", "image_grid_pinpoints",
         )  # fmt: skip
         return {key: settings[key] for key in keys if settings.get(key) is not None} | {"backend": "pil"}
+
+
+class WithoutVideo:
+    """Before a processor class of transformers: that processor for images only.
+
+    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
+    """
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        """What the processor consists of, as transformers asks."""
+        return [name for name in super().get_attributes() if name != "video_processor"]  # type: ignore[misc]
 
 
 def check_image(image: Image.Image) -> Image.Image:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import Gemma3Processor
 
-from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, whole_geometry
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, whole_geometry
 from toolkit.vlm.adapters.agreement import agreed
 from toolkit.vlm.loading.checkpoint import CheckpointError
 
@@ -25,14 +25,8 @@ class Gemma3(Adapter):
     family = "gemma3"
     model_type = "gemma3"
     model_class = "Gemma3ForConditionalGeneration"
+    processor_class = Gemma3Processor
     both_ways = True
-
-    @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load ``Gemma3Processor``; its view has a fixed size, so there are no limits to set."""
-        if limits.max_pixels is not None or limits.max_tiles is not None:
-            raise ValueError(f"{cls.family} sees one view of a fixed size; leave out max_pixels and max_tiles")
-        return Gemma3Processor.from_pretrained(source, revision=revision or "main", backend="pil")
 
     def reconcile(self, config: Any) -> None:
         """Tokens of an image, size of the view, image token; crops beside the view are refused."""

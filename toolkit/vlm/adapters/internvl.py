@@ -11,24 +11,12 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
 
-from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, tiled_geometry, untiled
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, WithoutVideo, tiled_geometry, untiled
 from toolkit.vlm.adapters.agreement import agree_on_token, agreed
 
 
-class InternVLProcessor(transformers.InternVLProcessor):
-    """The released processor for pictures only.
-
-    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
-    """
-
-    def __init__(
-        self,
-        image_processor: object = None,
-        tokenizer: object = None,
-        image_seq_length: int = 256,
-        chat_template: str | None = None,
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, image_seq_length, chat_template=chat_template)
+class InternVLProcessor(WithoutVideo, transformers.InternVLProcessor):
+    """The released processor for images only."""
 
 
 class InternVL(Adapter):
@@ -40,19 +28,14 @@ class InternVL(Adapter):
     family = "internvl"
     model_type = "internvl"
     model_class = "InternVLForConditionalGeneration"
+    processor_class = InternVLProcessor
     bounds = ("max_tiles",)
 
     @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the picture-only processor; ``max_tiles`` bounds the canvas."""
-        if limits.max_pixels is not None:
-            raise ValueError("InternVL sees tiles of a fixed size; bound their number with max_tiles")
-        processor = InternVLProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
+    def bound(cls, processor: Any, limits: ImageLimits) -> None:
+        """``max_tiles`` bounds the canvas."""
         if limits.max_tiles is not None:
-            if limits.max_tiles < 1:
-                raise ValueError(f"max_tiles is {limits.max_tiles}; expected at least 1")
             processor.image_processor.max_patches = limits.max_tiles
-        return processor
 
     def reconcile(self, config: Any) -> None:
         """Tokens of a tile, by its size, its patches and the pixel shuffle; and the size of a tile."""

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaProcessor
 
-from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, grid_regions
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, grid_regions
 from toolkit.vlm.adapters.agreement import agree_on_token, agreed
 from toolkit.vlm.loading.checkpoint import CheckpointError
 
@@ -24,13 +24,7 @@ class Llava(Adapter):
     family = "llava"
     model_type = "llava"
     model_class = "LlavaForConditionalGeneration"
-
-    @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load ``LlavaProcessor``; its crop has a fixed size, so there are no limits to set."""
-        if limits.max_pixels is not None or limits.max_tiles is not None:
-            raise ValueError("LLaVA sees one crop of a fixed size; leave out max_pixels and max_tiles")
-        return LlavaProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
+    processor_class = LlavaProcessor
 
     def reconcile(self, config: Any) -> None:
         """Patch size, feature strategy, tokens besides the patches, and image size.

@@ -15,37 +15,13 @@ from PIL import Image
 from torch import Tensor
 from transformers.image_processing_utils import select_best_resolution
 
-from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, regions_between, untiled
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, WithoutVideo, regions_between, untiled
 from toolkit.vlm.adapters.agreement import agree_on_token, agreed
 from toolkit.vlm.loading.checkpoint import CheckpointError
 
 
-class LlavaOnevisionProcessor(transformers.LlavaOnevisionProcessor):
-    """The released processor for images only.
-
-    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
-
-    Attributes:
-        all_pinpoints: Sizes that an image may take in the checkpoint, where ``max_tiles`` leaves some of them out.
-    """
-
-    all_pinpoints: list[list[int]]
-
-    def __init__(
-        self,
-        image_processor: object = None,
-        tokenizer: object = None,
-        num_image_tokens: int | None = None,
-        vision_feature_select_strategy: str | None = None,
-        chat_template: str | None = None,
-        image_token: str = "<image>",
-        video_token: str = "<video>",
-        vision_aspect_ratio: str = "anyres_max_9",
-    ) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]
-            image_processor, tokenizer, None, num_image_tokens, vision_feature_select_strategy, chat_template,
-            image_token, video_token, vision_aspect_ratio,
-        )  # fmt: skip
+class LlavaOnevisionProcessor(WithoutVideo, transformers.LlavaOnevisionProcessor):
+    """The released processor for images only."""
 
 
 class LlavaOnevision(Adapter):
@@ -59,25 +35,21 @@ class LlavaOnevision(Adapter):
     family = "llava-onevision"
     model_type = "llava_onevision"
     model_class = "LlavaOnevisionForConditionalGeneration"
+    processor_class = LlavaOnevisionProcessor
     bounds = ("max_tiles",)
 
     @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the image-only processor; ``max_tiles`` leaves out the sizes of more tiles."""
-        if limits.max_pixels is not None:
-            raise ValueError(f"{cls.family} sees tiles of a fixed size; bound their number with max_tiles")
-        processor = LlavaOnevisionProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
-        if limits.max_tiles is not None:
-            if limits.max_tiles < 1:
-                raise ValueError(f"max_tiles is {limits.max_tiles}; expected at least 1")
-            images = processor.image_processor
-            processor.all_pinpoints = images.image_grid_pinpoints
-            images.image_grid_pinpoints = [
-                [height, width]
-                for height, width in images.image_grid_pinpoints
-                if height * width <= limits.max_tiles * images.size.height**2
-            ]
-        return processor
+    def bound(cls, processor: Any, limits: ImageLimits) -> None:
+        """``max_tiles`` leaves out the sizes of more tiles; ``all_pinpoints`` keeps those of the checkpoint."""
+        if limits.max_tiles is None:
+            return
+        images = processor.image_processor
+        processor.all_pinpoints = images.image_grid_pinpoints
+        images.image_grid_pinpoints = [
+            [height, width]
+            for height, width in images.image_grid_pinpoints
+            if height * width <= limits.max_tiles * images.size.height**2
+        ]
 
     def reconcile(self, config: Any) -> None:
         """Number of tokens of a tile, feature strategy, sizes that an image may take, and size of a tile."""

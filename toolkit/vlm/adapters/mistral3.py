@@ -66,26 +66,22 @@ class Mistral3(Adapter):
     family = "mistral3"
     model_type = "mistral3"
     model_class = "Mistral3ForConditionalGeneration"
+    processor_class = PixtralProcessor
     bounds = ("max_pixels",)
 
     @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load ``PixtralProcessor``; ``max_pixels`` bounds the square into which the image is made to fit."""
-        if limits.max_tiles is not None:
-            raise ValueError(f"{cls.family} sees the image in its own shape and no tiles; bound it with max_pixels")
-        processor = PixtralProcessor.from_pretrained(source, revision=revision or "main", backend="pil")
-        if limits.max_pixels is not None:
-            if None in (processor.patch_size, processor.spatial_merge_size):
-                raise ValueError(
-                    "max_pixels needs patch_size and spatial_merge_size in processor_config.json; add them"
-                )
-            side = processor.patch_size * processor.spatial_merge_size
-            if limits.max_pixels < side * side:
-                raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
-            images = processor.image_processor
-            longest = min(images.size.longest_edge, math.isqrt(limits.max_pixels) // side * side)
-            processor.image_processor = type(images).from_dict(images.to_dict() | {"size": {"longest_edge": longest}})
-        return processor
+    def bound(cls, processor: Any, limits: ImageLimits) -> None:
+        """``max_pixels`` bounds the square into which the image is made to fit."""
+        if limits.max_pixels is None:
+            return
+        if None in (processor.patch_size, processor.spatial_merge_size):
+            raise ValueError("max_pixels needs patch_size and spatial_merge_size in processor_config.json; add them")
+        side = processor.patch_size * processor.spatial_merge_size
+        if limits.max_pixels < side * side:
+            raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
+        images = processor.image_processor
+        longest = min(images.size.longest_edge, math.isqrt(limits.max_pixels) // side * side)
+        processor.image_processor = type(images).from_dict(images.to_dict() | {"size": {"longest_edge": longest}})
 
     def reconcile(self, config: Any) -> None:
         """Patch size, size of a merged block, image token."""

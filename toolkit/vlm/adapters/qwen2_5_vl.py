@@ -13,24 +13,13 @@ from PIL import Image
 from torch import Tensor
 from transformers import Qwen2VLImageProcessorPil
 
-from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, grid_regions
+from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, WithoutVideo, grid_regions
 from toolkit.vlm.adapters.agreement import agree_on_token, agreed
 from toolkit.vlm.engine.batched_windows import batched_windows
 
 
-class Qwen2_5_VLProcessor(transformers.Qwen2_5_VLProcessor):  # noqa: N801
-    """The released processor for pictures only.
-
-    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
-    """
-
-    def __init__(
-        self,
-        image_processor: object = None,
-        tokenizer: object = None,
-        chat_template: str | None = None,
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)  # type: ignore[no-untyped-call]
+class Qwen2_5_VLProcessor(WithoutVideo, transformers.Qwen2_5_VLProcessor):  # noqa: N801
+    """The released processor for images only."""
 
 
 class Qwen2_5_VL(Adapter):  # noqa: N801
@@ -43,20 +32,17 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
     processor_class: ClassVar[Any] = Qwen2_5_VLProcessor
 
     @classmethod
-    def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the picture-only processor; ``max_pixels`` bounds the dynamic grid."""
-        if limits.max_tiles is not None:
-            raise ValueError(f"{cls.family} has a dynamic grid and no tiles; bound it with max_pixels")
-        processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
-        if limits.max_pixels is not None:
-            images = processor.image_processor
-            side = images.patch_size * images.merge_size
-            if limits.max_pixels < side * side:
-                raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
-            lower = min(images.size.shortest_edge, limits.max_pixels)
-            settings = images.to_dict() | {"size": {"shortest_edge": lower, "longest_edge": limits.max_pixels}}
-            processor.image_processor = Qwen2VLImageProcessorPil.from_dict(settings)
-        return processor
+    def bound(cls, processor: Any, limits: ImageLimits) -> None:
+        """``max_pixels`` bounds the dynamic grid."""
+        if limits.max_pixels is None:
+            return
+        images = processor.image_processor
+        side = images.patch_size * images.merge_size
+        if limits.max_pixels < side * side:
+            raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
+        lower = min(images.size.shortest_edge, limits.max_pixels)
+        settings = images.to_dict() | {"size": {"shortest_edge": lower, "longest_edge": limits.max_pixels}}
+        processor.image_processor = Qwen2VLImageProcessorPil.from_dict(settings)
 
     def reconcile(self, config: Any) -> None:
         """Sizes of patches and merged blocks, which the image processor always has."""

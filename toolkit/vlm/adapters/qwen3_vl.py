@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import transformers
 
+from toolkit.vlm.adapters.adapter_base import WithoutVideo
 from toolkit.vlm.adapters.qwen2_5_vl import Qwen2_5_VL
 
 
-class Qwen3VLProcessor(transformers.Qwen3VLProcessor):
-    """The released processor for images only.
-
-    It asks for no video processor, which would need torchvision; all else, its saved name included, is inherited.
-    """
-
-    def __init__(
-        self,
-        image_processor: object = None,
-        tokenizer: object = None,
-        chat_template: str | None = None,
-    ) -> None:
-        super().__init__(image_processor, tokenizer, None, chat_template=chat_template)  # type: ignore[no-untyped-call]
+class Qwen3VLProcessor(WithoutVideo, transformers.Qwen3VLProcessor):
+    """The released processor for images only."""
 
 
 class Qwen3VL(Qwen2_5_VL):
@@ -34,7 +24,7 @@ class Qwen3VL(Qwen2_5_VL):
     family = "qwen3-vl"
     model_type = "qwen3_vl"
     model_class = "Qwen3VLForConditionalGeneration"
-    processor_class: ClassVar[Any] = Qwen3VLProcessor
+    processor_class = Qwen3VLProcessor
 
     def n_layer_features(self, config: Any) -> int:
         """As many as the tower has layers that are read."""

@@ -33,26 +33,26 @@ class Idefics3(Adapter):
 
     @classmethod
     def load_processor(cls, source: str, revision: str | None, limits: ImageLimits) -> Any:
-        """Load the processor; ``max_tiles`` bounds the square that the image is enlarged to.
+        """Load the processor and bound its images.
 
         Raises:
             ImportError: transformers asks for torchvision, as 5.15 does, although PIL does the work.
+            ValueError: A limit that this family does not have.
         """
-        if limits.max_pixels is not None:
-            raise ValueError(f"{cls.family} sees tiles of a fixed size; bound their number with max_tiles")
         try:
-            processor = cls.processor_class.from_pretrained(source, revision=revision or "main", backend="pil")
+            return super().load_processor(source, revision, limits)
         except ImportError as error:
             raise ImportError(
                 f"transformers {transformers.__version__} reads images of {cls.family} with torchvision only, which is "
                 "not installed; update transformers (5.23 needs PIL alone), or install torchvision"
             ) from error
+
+    @classmethod
+    def bound(cls, processor: Any, limits: ImageLimits) -> None:
+        """``max_tiles`` bounds the square that the image is enlarged to."""
         if limits.max_tiles is not None:
-            if limits.max_tiles < 1:
-                raise ValueError(f"max_tiles is {limits.max_tiles}; expected at least 1")
             images = processor.image_processor
             images.size = {"longest_edge": math.isqrt(limits.max_tiles) * images.max_image_size["longest_edge"]}
-        return processor
 
     def reconcile(self, config: Any) -> None:
         """Tokens of a tile, by its size, its patches and the pixel shuffle; and the size of a tile."""

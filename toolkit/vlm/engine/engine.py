@@ -187,7 +187,8 @@ class Engine:
         embeddings, slots = self._embed(rows, batch)
         inputs = (model, embeddings, mask, positions if len(positions) > 1 else positions[0])
         if self._by_layers:
-            states = stack.read_states(*inputs, read, index, slots)
+            prefix = min(row.view.prompt.prefix_length for row in rows)
+            states = stack.read_states(*inputs, read, index, slots, prefix)
         else:
             states = decoder.decode(*inputs, index, slots)[read]
         row, slot = torch.from_numpy(batch.states).to(device)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine.fingerprint import is_altered
-from toolkit.vlm.engine.masks import layer_biases
+from toolkit.vlm.engine.masks import layer_biases, layer_windows
 from toolkit.vlm.engine.patches import is_known_class
 from toolkit.vlm.engine.rotary import RotaryTable
 
@@ -49,6 +49,7 @@ def read_states(
     read: tuple[Tensor, Tensor],
     index: Tensor | None = None,
     slots: decoder.ImageSlots | None = None,
+    prefix: int = 0,
 ) -> Tensor:
     """Last hidden states of some tokens, as :func:`toolkit.vlm.engine.decoder.decode` gives for all.
 
@@ -60,6 +61,8 @@ def read_states(
         read: Rows (batch, 1) and columns (batch, n_read) of the tokens, none of them an image token.
         index: Each token's index in the whole sequence, as ``decode`` takes.
         slots: The image tokens, as ``decode`` takes.
+        prefix: So many columns of every row are a prefix without padding: each sees all before it, and no mask is
+            needed for them, which saves half of their attention.
 
     Returns:
         Shape (batch, n_read, dim), after the final norm.
@@ -68,19 +71,22 @@ def read_states(
         return decoder.decode(model, embeddings, mask, position_ids, index, slots)[read]
     stack = _text_model(model)
     seen = None if slots is None else slots.seen(embeddings)
-    biases = layer_biases(model, mask, embeddings.dtype, index, seen)
+    if seen is not None or any(layer_windows(model)):
+        prefix = 0
+    biases = layer_biases(model, mask[:, prefix:], embeddings.dtype, index, seen)
     cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
     turn = RotaryTable.of_heads(cosine, sine, stack.config.num_attention_heads)
     length = embeddings.shape[1]
     hidden = embeddings.flatten(0, 1)
     added = () if slots is None else slots.added
     for layer, bias, more in zip_longest(stack.layers[:-1], biases[:-1], added[: len(biases) - 1]):
-        hidden = _layer(layer, hidden, hidden, turn, turn, bias)
+        hidden = _layer(layer, hidden, hidden, turn, turn, bias, prefix)
         if slots is not None and more is not None:
             hidden.index_add_(0, slots.where[0] * length + slots.where[1], more)
     rows, columns = read
     asking = hidden.view(embeddings.shape)[read].flatten(0, 1)
-    hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), biases[-1][:, 0][rows, columns][:, None])
+    bias = biases[-1][:, 0][rows, (columns - prefix).clamp(min=0)][:, None]  # no prefix is read; what pads a row may be
+    hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), bias, 0)
     return _norm(stack.norm, hidden).view(*columns.shape, -1)
 
 
@@ -97,9 +103,9 @@ def _text_model(model: PreTrainedModel) -> Any:
 
 
 def _layer(
-    layer: Any, context: Tensor, hidden: Tensor, turn: RotaryTable, turn_hidden: RotaryTable, bias: Tensor
+    layer: Any, context: Tensor, hidden: Tensor, turn: RotaryTable, turn_hidden: RotaryTable, bias: Tensor, prefix: int
 ) -> Tensor:
-    """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``.
+    """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``; the prefix needs no bias.
 
     Both have a row per token of the batch. What a module has just made is overwritten: on a CPU a fresh buffer costs
     more than the arithmetic.
@@ -110,10 +116,13 @@ def _layer(
     query = _turned(attention.q_proj(asking), turn_hidden, attention, "q_norm")
     key = _turned(attention.k_proj(normed), turn, attention, "k_norm")
     value = _heads(attention.v_proj(normed), turn, attention)
-    attended = functional.scaled_dot_product_attention(
-        query, key, value, bias, scale=attention.scaling, enable_gqa=query.shape[1] != key.shape[1]
-    )
-    hidden = attention.o_proj(attended.transpose(1, 2).flatten(2).flatten(0, 1)).add_(hidden)
+    given: dict[str, Any] = {"scale": attention.scaling, "enable_gqa": query.shape[1] != key.shape[1]}
+    attended = functional.scaled_dot_product_attention(query[:, :, prefix:], key, value, bias, **given).transpose(1, 2)
+    if prefix:
+        first, before, shown = query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix]
+        causal = functional.scaled_dot_product_attention(first, before, shown, is_causal=True, **given)
+        attended = torch.cat([causal.transpose(1, 2), attended], dim=1)
+    hidden = attention.o_proj(attended.flatten(2).flatten(0, 1)).add_(hidden)
     normed = _norm(layer.post_attention_layernorm, hidden)
     gated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
     return cast(Tensor, mlp.down_proj(gated).add_(hidden))
