@@ -138,7 +138,7 @@ def _sizes(groups: Sequence[CellGroup], regions: Regions, axis: int) -> list[int
     edges = np.concatenate([[0.0], stop])
     if not np.allclose(start, edges[:-1], atol=1e-6):  # segments reach over each other
         edges = np.linspace(0, 1, len(edges))
-    return np.diff(np.rint(edges * SIDE).astype(int)).tolist()
+    return [int(size) for size in np.diff(np.rint(edges * SIDE))]
 
 
 def _seen(image: Image.Image, regions: Regions) -> tuple[Image.Image, Regions]:
