@@ -111,7 +111,7 @@ def test_explainers_spend_what_they_say(name: str) -> None:
     sample = toolkit.load_samples("scenes-existence", n=1)[0]
     vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
     method = ShapleyInteraction(per_unknown=0.2) if name == "shapley-interaction" else name
-    said = passes_of(method, vlm.players(sample).n)
+    said = passes_of(method, vlm.players(sample).n, vlm.players(sample).n_text)
     assert said is not None
     found = explain(method, vlm, sample)
     spent = Passes(found.n_evaluations, found.n_gradients)
@@ -120,6 +120,12 @@ def test_explainers_spend_what_they_say(name: str) -> None:
         assert spent.backward <= said.backward
     else:
         assert spent == said
+
+
+@pytest.mark.parametrize("name", ["banzhaf-interaction", "gradient-interaction"])
+def test_where_the_words_are_not_counted_the_dearest_question_is_said(name: str) -> None:
+    everything = passes_of(name, 42)
+    assert all(passes_of(name, 42, words).forward <= everything.forward for words in range(1, 42))
 
 
 def test_integrated_gradients_count_every_attempt() -> None:

@@ -65,7 +65,7 @@ class BanzhafInteraction:
         Raises:
             ValueError: The budget does not hold two designs.
         """
-        images, questions = (1 << (n + 1 - 1).bit_length() for n in (n_image, n_text))
+        images, questions = (1 << n.bit_length() for n in (n_image, n_text))  # powers of two above them
         designs = 2 if self.budget is None else self.budget // (images * questions)
         if designs < 2:
             raise ValueError(
@@ -79,9 +79,11 @@ class BanzhafInteraction:
         m = len(there) if self.p == 0.5 else len(there) - 1
         return np.asarray((there - there.mean(axis=0)).T / (m * self.p * (1 - self.p)), dtype=np.float64)
 
-    def passes(self, n: int) -> Passes:
-        """Rows for n players, of whom most are cells, at most: a question of n / 2 words costs the most."""
-        return Passes(self.budget or 2 * (1 << (n // 2).bit_length()) ** 2)
+    def passes(self, n: int, n_text: int | None = None) -> Passes:
+        """Rows for n players, of whom ``n_text`` are words; where that is not known, of the dearest question."""
+        words = range(n + 1) if n_text is None else [n_text]
+        designs = [self.design(n - some, some) for some in words]
+        return Passes(max(images * questions * drawn for images, questions, drawn in designs))
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

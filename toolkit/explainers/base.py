@@ -38,7 +38,7 @@ class Explainer(Protocol):
     ``needs`` lists what it asks for: ``"game"`` (forward passes only), ``"gradients"``, ``"activations"``,
     ``"attention"``, or the sample's ``"truth"``. One that draws no random numbers says ``deterministic = True`` and
     runs with the first seed only. One that has ``passes``, a :class:`Passes` or a function from the number of players
-    to one, is counted by a benchmark's dry run.
+    (and ``n_text``, if it names it) to one, is counted by a benchmark's dry run.
     """
 
     @property
@@ -195,15 +195,22 @@ def is_deterministic(explainer: ExplainerLike) -> bool:
     return bool(getattr(get_explainer(explainer), "deterministic", False))
 
 
-def passes_of(explainer: ExplainerLike, n_players: int) -> Passes | None:
+def passes_of(explainer: ExplainerLike, n_players: int, n_text: int | None = None) -> Passes | None:
     """What an explainer spends on a sample with so many players, at most; None where it does not say.
+
+    Args:
+        explainer: A registry name, an explainer object or a function.
+        n_players: Players, words included.
+        n_text: How many of them are words, for explainers whose cost hangs on it; None counts the dearest case.
 
     Raises:
         UnknownNameError: No explainer has this name.
         ValueError: It refuses so many players; the message says what it needs.
     """
     found = getattr(get_explainer(explainer), "passes", None)
-    return found(n_players) if callable(found) else found
+    if not callable(found):
+        return found
+    return found(n_players, n_text) if "n_text" in inspect.signature(found).parameters else found(n_players)
 
 
 def with_budget(explainer: ExplainerLike, budget: int) -> Explainer:

@@ -52,10 +52,10 @@ class GradientInteraction:
         if self.steps < 1 or self.max_batch < 1:
             raise ValueError(f"expected steps and max_batch of at least 1, got {self.steps} and {self.max_batch}")
 
-    def passes(self, n: int) -> Passes:
-        """Rows for n players at most: as if all but one were words."""
-        rows = self.steps * 2 * n
-        return Passes(rows + 4 * n, rows)
+    def passes(self, n: int, n_text: int | None = None) -> Passes:
+        """Rows for n players, of whom ``n_text`` are words; where that is not known, as if all were."""
+        questions = 2 + 2 * (n if n_text is None else n_text)
+        return Passes((self.steps + 2) * questions, self.steps * questions)
 
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator

@@ -152,13 +152,13 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
         n_text = WORDS["hub" if entry is None else entry.source]
         dtype = "4-bit weights" if spec.four_bit else planned_dtype(spec, model)
         memory = None if entry is None else entry.bytes_needed(BYTES[dtype])
-        scoring = (*count_passes(spec, jobs, n_image, n_text), *_rows(spec, jobs, n_image + n_text))
+        scoring = (*count_passes(spec, jobs, n_image, n_text), *_rows(spec, jobs, n_image + n_text, n_text))
         found.append(ModelCost(model, n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
     return RunCost(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
 
 
 def _rows(
-    spec: BenchmarkSpec, jobs: tuple[Job, ...], n_players: int
+    spec: BenchmarkSpec, jobs: tuple[Job, ...], n_players: int, n_text: int
 ) -> tuple[int, int, tuple[str, ...], tuple[str, ...]]:
     """Forward and backward rows of all explainers, those that do not say, and why others would refuse."""
     forward, backward = 0, 0
@@ -166,7 +166,7 @@ def _rows(
     refused: dict[str, None] = {}
     for name, _ in jobs:
         try:
-            passes = passes_of(configured(name, spec.options.get(name, {})), n_players)
+            passes = passes_of(configured(name, spec.options.get(name, {})), n_players, n_text)
         except UnknownNameError:  # a workspace's own
             passes = None
         except ValueError as error:
