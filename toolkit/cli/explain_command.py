@@ -58,7 +58,7 @@ def explain(
     *,
     options: ModelOptions,
 ) -> None:
-    """Explain an answer about any picture, in one page that says whether the explanation holds."""
+    """Explain an answer about any picture, and say whether it holds."""
     check_page(out, force=force)
     import toolkit
     from toolkit.datasets.baselines import BASELINES
