@@ -20,7 +20,7 @@ def draw_panel(panel: ValidityPanel) -> Drawing:
     """Share of passed entries per rule and metric; blue passes everything, red nothing, grey is undecided."""
     metrics = panel.metrics
     with styled():
-        figure = new_figure(2.6 + 1.15 * len(metrics), 0.9 + 0.3 * len(RULES))
+        figure = new_figure(max(6.0, 2.6 + 1.15 * len(metrics)), 0.9 + 0.3 * len(RULES))
         axes = figure.add_subplot()
         shares = panel.summary().loc[[rule.check for rule in RULES], list(metrics)].astype(str)
         sns.heatmap(
