@@ -10,6 +10,7 @@ import typer
 from toolkit.cli.errors import INTERRUPTED, TERMINATED
 from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page
+from toolkit.cli.server_cost import confirm_run
 from toolkit.cli.table import echo_wrapped
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _evaluate(spec: BenchmarkSpec, *, dry_run: bool) -> None:
     from toolkit.benchmark.run.runner import Terminated, run_benchmark
     from toolkit.datasets.hub import unpinned_note
 
+    spec = confirm_run(spec)
     try:
         summary = run_benchmark(spec)
     except KeyboardInterrupt as stop:

@@ -12,6 +12,7 @@ import typer
 
 from toolkit.cli.model_options import ModelOptions, with_model_options
 from toolkit.cli.outputs import check_page, on_one_line
+from toolkit.cli.server_cost import confirm_cost
 
 if TYPE_CHECKING:
     from toolkit.datasets.sample import Sample
@@ -137,6 +138,7 @@ def _ask(
     sample, notes = _as_known(vlm, sample)
     n = n_random or (ENOUGH if is_embedded(vlm) else 4)
     sample = vlm.asked(sample)
+    confirm_cost(vlm, sample, found, steps)
     said = vlm.answer(sample, max_tokens=max_tokens or FREE_ANSWER_TOKENS)
     game = vlm.game(sample, target=said.text if target is None else target, baseline=baseline)
 

@@ -47,6 +47,9 @@ class ModelOptions:
             help="tokens, words, grid:RxC or segments:N; default: whole words and a grid of at most 12 x 12 cells."
         ),
     ] = None
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send images to the server of a model api:ADDRESS#MODEL without being asked.")
+    ] = False
     instruction: Annotated[
         str | None,
         typer.Option(help="How to tell the model to answer: a style (llava, scenes, ...) or a text; '' for nothing."),
@@ -96,6 +99,7 @@ class ModelOptions:
         more |= {"device": self.device, "dtype": self.dtype, "four_bit": self.four_bit}
         more |= {} if self.attention is None else {"attention": self.attention}
         more |= {} if self.players is None else {"players": self.players}
+        more |= {"yes": True} if self.yes else {}
         return [toolkit.load_vlm(name, revision=commits.get(name), **limits[name], **more) for name in names]
 
     def instructed(self, samples: Iterable[Sample]) -> list[Sample]:

@@ -82,14 +82,16 @@ def check_explainer(
         baseline: The baseline of the game.
 
     Returns:
-        The checks in order; after a failed ``shape`` the others are left out, since there are no scores to look at.
+        The checks in order; after a failed ``shape`` the others are left out, since there are no scores to look at. A
+        model without a white box, such as one behind a server, cannot be changed, and is not compared with itself.
     """
     from toolkit.explainers.internals.scope import fingerprint, leftovers
 
     found = get_explainer(explainer)
     target = resolve_target(vlm, sample, target)
-    box = vlm.white_box(sample, target=target, baseline=baseline)
-    before, behaved_before = fingerprint(box.model), _behaviour(box)
+    box = _inside_or_none(vlm, sample, target, baseline)
+    if box is not None:
+        before, behaved_before = fingerprint(box.model), _behaviour(box)
 
     def attribute() -> Attribution:
         return found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng_for(0, found.name, sample))
@@ -102,7 +104,9 @@ def check_explainer(
             drew = drawn_before != _random_state()
     except Exception as error:  # whatever somebody else's code raises
         return [Check("shape", False, format_error(error))]
-    changed = [*leftovers(before, fingerprint(box.model)), *_different(behaved_before, _behaviour(box))]
+    changed: list[str] = []
+    if box is not None:
+        changed = [*leftovers(before, fingerprint(box.model)), *_different(behaved_before, _behaviour(box))]
     checks = [Check("shape", True, f"{first.players.n} finite scores")]
     checks.append(
         Check("target", first.target == target, f"explained {first.target!r}, the scored answer is {target!r}")
@@ -124,6 +128,14 @@ def check_explainer(
     fix = "; remove hooks and restore settings in a finally block" if changed else ""
     checks.append(Check("nothing left behind", not changed, left + fix))
     return checks
+
+
+def _inside_or_none(vlm: VLM, sample: Sample, target: str, baseline: str) -> WhiteBox | None:
+    """The inside of a game, of a model that gives one."""
+    try:
+        return vlm.white_box(sample, target=target, baseline=baseline)
+    except ValueError:
+        return None
 
 
 def _random_state() -> tuple[object, ...]:

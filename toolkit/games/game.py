@@ -83,6 +83,18 @@ class Players:
         return np.array([m == modality for m in self.modality], dtype=np.bool_)
 
 
+class UnscoredError(ValueError):
+    """Coalitions that have no value, with the reason.
+
+    Attributes:
+        values: Values of all coalitions that were asked for, NaN where there is none; or None where nothing has one.
+    """
+
+    def __init__(self, reason: str, values: Values | None = None) -> None:
+        super().__init__(reason)
+        self.values = values
+
+
 @runtime_checkable
 class Game(Protocol):
     """A value function over coalitions of players: the seam between models and game theory."""

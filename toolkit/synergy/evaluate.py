@@ -19,7 +19,7 @@ from toolkit.games.game import Game, check_coalitions
 from toolkit.games.target import unit_of
 from toolkit.synergy.metrics import DEFAULT_METRICS, METRICS, Metric
 from toolkit.synergy.ordering import check_attribution, curve_fractions
-from toolkit.synergy.score import Score, in_unit
+from toolkit.synergy.score import Score, ask_or_why, in_unit
 from toolkit.typing import Coalitions
 
 _Request: TypeAlias = tuple[int, Callable[[Attribution, int], Coalitions]]
@@ -134,7 +134,8 @@ def evaluate_all(
         check_attribution(game, attribution)
     by_name = _metrics(metrics)
     plan = _plan(attributions, list(by_name.values()), steps)
-    values = plan.coalitions.spread(game(plan.coalitions.coalitions))
+    asked, why = ask_or_why(game, plan.coalitions.coalitions)
+    values = plan.coalitions.spread(asked)
     values.flags.writeable = False  # several metrics read them
     costs = {at: len(np.unique(plan.coalitions.inverse[part])) for at, part in plan.slices.items()}
 
@@ -144,6 +145,7 @@ def evaluate_all(
             found = metric.score(values[plan.slices[at]], attributions[number], steps)
             if not isinstance(found, Score):
                 raise TypeError(f"its score is {found!r}, expected a Score")
+            found = found if why is None or found.reason is None else replace(found, reason=why)
         except Exception as error:  # whatever somebody's metric raises; the others are scored
             reason = f"{metric.spec.name} raised {type(error).__name__}: {error}"
             found = Score(metric.spec, float("nan"), np.empty(0), np.empty(0), reason=reason)

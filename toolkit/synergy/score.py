@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.games.game import CachedGame, Game
+from toolkit.games.game import CachedGame, Game, UnscoredError
 from toolkit.games.target import Unit, unit_of
 from toolkit.typing import Coalitions, EqualByContent, Values
 
@@ -93,11 +93,22 @@ def in_unit(score: S, unit: Unit) -> S:
     return replace(score, value=math.nan, reason=reason)
 
 
+def ask_or_why(game: Game, coalitions: Coalitions) -> tuple[Values, str | None]:
+    """Values (n_coalitions,) of a game, NaN where it has none, and the reason for that, if it gives one."""
+    try:
+        return game(coalitions), None
+    except UnscoredError as error:
+        return np.full(len(coalitions), np.nan) if error.values is None else error.values, str(error)
+
+
 def ask_and_read(game: Game, coalitions: Coalitions, read: Callable[[Values], S], target: str | None = None) -> S:
     """Ask a game once for all coalitions, and read the score from their values, which are about the target."""
     cache = CachedGame(game)
-    found = in_unit(read(cache(coalitions)), unit_of(str(getattr(game, "target", "")) if target is None else target))
-    return replace(found, n_evaluations=cache.n_evaluations)
+    unit = unit_of(str(getattr(game, "target", "")) if target is None else target)
+    try:
+        return replace(in_unit(read(cache(coalitions)), unit), n_evaluations=cache.n_evaluations)
+    except UnscoredError as error:
+        return replace(read(np.full(len(coalitions), np.nan)), reason=str(error))
 
 
 def missing_reason(values: Values) -> str | None:

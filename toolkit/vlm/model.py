@@ -136,6 +136,10 @@ class LoadedVLM:
             "batch_class": self.batch_class,
         }
 
+    def effort(self) -> dict[str, Any]:
+        """Batch sizes in force and how often memory ran out, which change no numbers."""
+        return self.engine.record()
+
     @property
     def batch_class(self) -> str | int:
         """What values depend on of the batch size: nothing in float32, else its power of two."""

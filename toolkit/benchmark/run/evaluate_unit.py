@@ -48,6 +48,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         "target": answer.text, "probability": answer.probability, "correct": correct, "corners": corners,
         "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
         "players": getattr(getattr(game, "partition", None), "name", "tokens"),
+        **getattr(game, "provenance", dict)(),
         **workspace.origin(vlm, unit.dataset),
     }  # fmt: skip
     line["instruction"] = game.sample.instruction  # as the model was asked

@@ -21,6 +21,9 @@ from toolkit.registry import UnknownNameError
 from toolkit.synergy import plan_metrics
 from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.partition import n_players_of
+from toolkit.vlm.server.address import is_server
+from toolkit.vlm.server.server_game import REPEATS
+from toolkit.vlm.server.server_vlm import SIDE
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit weights": 0.6}
 WORDS = {"embedded": 8, "hub": 24}
@@ -108,6 +111,10 @@ class RunCost:
                 f"backward rows{but}; {memory}; {self._time(plan)}"
             )
             lines += [f"  {reason}" for reason in plan.refused]
+            if is_server(plan.model):
+                n = plan.passes + plan.forward + REPEATS + 1
+                every = "" if total is None else f", {n * total:,} in all"
+                lines.append(f"  behind a server: at most {n:,} requests per sample{every}, each with an image")
         for name in self.unpinned:
             lines.append(f"before it can run: name a commit of {name} (on its page): --revision {name}=...")
         known = [plan.seconds for plan in self.models if plan.seconds is not None]
@@ -148,6 +155,8 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
     for model in spec.models:
         entry = CATALOGUE[model] if model in CATALOGUE else None  # noqa: SIM401 - a registry has no get()
         n_tokens = 576 if entry is None else entry.n_image_tokens(spec.max_pixels, spec.max_tiles)
+        if is_server(model) and spec.players == "auto":
+            n_tokens = SIDE**2
         n_image = n_players_of(spec.players, n_tokens)
         n_text = WORDS["hub" if entry is None else entry.source]
         dtype = "4-bit weights" if spec.four_bit else planned_dtype(spec, model)

@@ -22,7 +22,7 @@ from toolkit.vlm.partition import check_players
 
 EXECUTION_FIELDS = frozenset(
     {"name", "out", "executor", "workers", "ray_address", "gpus_per_worker", "time_limit", "max_failed", "retry_failed",
-     "bootstrap", "level", "headline", "plugins", "progress", "sources"}
+     "bootstrap", "level", "headline", "plugins", "progress", "sources", "yes"}
 )  # fmt: skip
 """Fields that may change between two runs of one folder: they say how to run or summarise, not what to measure.
 
@@ -103,6 +103,7 @@ class BenchmarkSpec(BaseModel):
         bootstrap: Resamples of every bootstrap interval.
         level: Coverage of the intervals.
         progress: Show a progress bar.
+        yes: Images may leave this machine for the servers that the models name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -144,6 +145,7 @@ class BenchmarkSpec(BaseModel):
     bootstrap: int = Field(default=2000, ge=100, le=1_000_000)
     level: float = Field(default=0.95, gt=0.5, lt=1.0)
     progress: bool = True
+    yes: bool = False
 
     def __init__(self, **fields: Any) -> None:
         try:

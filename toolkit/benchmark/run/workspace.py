@@ -23,11 +23,14 @@ from toolkit.explainers.oracle import has_evidence
 from toolkit.registry import import_plugin
 from toolkit.synergy import METRICS, evaluate_all
 from toolkit.synergy.score import Score
+from toolkit.vlm.engine.store import default_store
 from toolkit.vlm.loading.limits import limits_by_model
 from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, choose_dtype, load_vlm
 from toolkit.vlm.loading.sources import find_source, identity_of
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM, VLMGame
+from toolkit.vlm.server.address import is_server, parse_address
+from toolkit.vlm.server.chat_client import NotConfirmedError
 
 
 def configured(name: str, options: Mapping[str, int | float | str]) -> Explainer:
@@ -118,6 +121,12 @@ def image_limits(spec: BenchmarkSpec) -> dict[str, dict[str, Any]]:
         raise SpecError(str(error)) from error
 
 
+def images_leave_for(spec: BenchmarkSpec) -> list[str]:
+    """Servers elsewhere that would be sent images, unless the specification agrees."""
+    servers = [parse_address(name) for name in spec.models if is_server(name)]
+    return [] if spec.yes else [server.host for server in servers if not server.is_here]
+
+
 def planned_dtype(spec: BenchmarkSpec, model: str) -> str:
     """The precision that the run will have, which need not be planned on the machine that runs it."""
     kind = spec.device.partition(":")[0]
@@ -173,15 +182,22 @@ class ToolkitWorkspace:
             CheckpointError: A model is missing, damaged, gated or unreachable.
             MemoryError: A model cannot fit.
             ValueError: This machine has no such device.
+            NotConfirmedError: Images would leave this machine for a server.
         """
         spec = self.spec
         found = {f"model {name}": identity_of(name, spec.revisions.get(name)) for name in spec.models}
+        local = [name for name in spec.models if not is_server(name)]
         if spec.dtype == "auto":
-            found |= {f"dtype of {name}": planned_dtype(spec, name) for name in spec.models}
+            found |= {f"dtype of {name}": planned_dtype(spec, name) for name in local}
         image_limits(spec)
+        if abroad := images_leave_for(spec):
+            raise NotConfirmedError(
+                f"every image would be sent to {', '.join(abroad)}; see how often with --dry-run, and agree to it with "
+                "--yes (yes: true in the specification)"
+            )
         if spec.executor != "ray":
             device = check_device(spec.device)
-            for name in spec.models:
+            for name in local:
                 source = find_source(name, revision=spec.revisions.get(name), pinned=True)
                 check_memory(source, DTYPES[planned_dtype(spec, name)], device, four_bit=spec.four_bit)
         for name in spec.datasets:
@@ -197,11 +213,14 @@ class ToolkitWorkspace:
         """
         if self._model is None or self._model.name != name:
             self._model = None
-            spec = self.spec
+            spec, limits = self.spec, image_limits(self.spec)[name]
+            if is_server(name):  # remembers, since its answers cost most
+                self._model = load_vlm(name, **limits, players=spec.players, yes=spec.yes, store=default_store())
+                return self._model
             self._model = load_vlm(
                 name, revision=spec.revisions.get(name), pinned=True, device=spec.device,
                 dtype=None if spec.dtype == "auto" else spec.dtype, four_bit=spec.four_bit, attention=spec.attention,
-                max_tokens=spec.max_tokens, **image_limits(spec)[name], players=spec.players,
+                max_tokens=spec.max_tokens, **limits, players=spec.players,
             )  # fmt: skip
         return self._model
 
@@ -231,7 +250,7 @@ class ToolkitWorkspace:
 
     def effort(self, vlm: VLM) -> dict[str, int | float | str]:
         """Batch sizes of the scoring engine and how often memory ran out."""
-        return self._model.engine.record() if self._model is not None else {}
+        return self._model.effort() if self._model is not None else {}
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 from toolkit.vlm.adapters.families import FAMILIES, adapter_class
 from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.loading.sources import find_source
+from toolkit.vlm.server.address import is_server
 
 
 def bounds_of(name: str, revision: str | None = None) -> tuple[str, ...]:
@@ -16,6 +17,8 @@ def bounds_of(name: str, revision: str | None = None) -> tuple[str, ...]:
     Raises:
         UnknownNameError, CheckpointError: As ``find_source``.
     """
+    if is_server(name):
+        return ("max_pixels",)
     if name in CATALOGUE:
         families = map(adapter_class, FAMILIES)
         return next(family.bounds for family in families if family.family == CATALOGUE[name].family)

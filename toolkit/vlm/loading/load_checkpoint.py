@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import transformers
@@ -30,6 +30,8 @@ from toolkit.vlm.memory import free_bytes, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.partition import check_players
 from toolkit.vlm.prompt import check_template
+from toolkit.vlm.server.address import is_server
+from toolkit.vlm.server.server_vlm import ServerVLM
 
 if TYPE_CHECKING:
     from toolkit.vlm.engine.store import CoalitionStore
@@ -61,6 +63,7 @@ def load_vlm(
     verify: bool = False,
     store: CoalitionStore | None = None,
     players: str = "auto",
+    yes: bool = False,
 ) -> LoadedVLM:
     """Load a vision-language model.
 
@@ -75,7 +78,9 @@ def load_vlm(
 
     Args:
         name: An embedded name (``"tiny-llava-grounded"``), a folder, or a hub id (``"llava-hf/llava-1.5-7b-hf"``). A
-            LoRA adapter is merged into its base, which lies beside it or is named by it (extra ``lora``).
+            LoRA adapter is merged into its base, which lies beside it or is named by it (extra ``lora``). Or a model
+            behind a server (``"api:http://localhost:8000/v1#model"``), a black box that loads nothing:
+            :class:`toolkit.vlm.server.server_vlm.ServerVLM`.
         revision: Commit of a hub id; None takes the catalogue's, or the newest.
         pinned: Refuse a hub revision that is not a full commit, as a benchmark run must.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...: one device; None or ``"auto"`` takes a GPU where there is one.
@@ -92,6 +97,7 @@ def load_vlm(
             whole words), ``"grid:RxC"`` (cells merged into R rows and C columns, whole words), ``"segments:N"`` (about
             N segments of the image, whole words; extra ``segments``), or ``"auto"``: whole words and a grid of at most
             12 x 12, which leaves the embedded models as they are.
+        yes: Images may leave this machine for the server that the name has.
 
     Raises:
         UnknownNameError: No such model; the message suggests the nearest name.
@@ -100,6 +106,13 @@ def load_vlm(
         MemoryError: It does not fit into the free memory; the message has the numbers.
         ValueError: An option that does not exist.
     """
+    if is_server(name):
+        given = {"revision": revision, "dtype": dtype, "max_tiles": max_tiles, "max_tokens": max_tokens}
+        _check_server_has_none(
+            str(name), given | {"device": None if device == "auto" else device, "four_bit": four_bit}
+        )
+        server = ServerVLM(str(name), players=players, max_pixels=max_pixels, yes=yes, store=store)
+        return cast("LoadedVLM", server)  # the same protocol, VLM; what needs more refuses it
     _check_name("attention", attention, ATTENTIONS)
     check_players(players)
     for option, value in (("max_pixels", max_pixels), ("max_tiles", max_tiles), ("max_tokens", max_tokens)):
@@ -137,6 +150,13 @@ def load_vlm(
     if not is_known:
         remember(question, asdict(require_scoring(vlm)))
     return vlm
+
+
+def _check_server_has_none(name: str, options: dict[str, Any]) -> None:
+    """Refuse options that only the server itself could obey."""
+    given = [option for option, value in options.items() if value not in (None, False)]
+    if given:
+        raise ValueError(f"{name} is behind a server, where {', '.join(given)} cannot be chosen; start it with them")
 
 
 def _read(

@@ -27,6 +27,7 @@ from toolkit.vlm.loading.checkpoint import (
     read_json,
 )
 from toolkit.vlm.loading.digests import file_digests, listed
+from toolkit.vlm.server.address import EXAMPLE, is_server, parse_address
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,14 @@ def _upon_its_base(name: str, folder: Path, *, pinned: bool) -> Source:
 
 
 def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) -> str:
-    """What a benchmark run remembers of a model: commit of a hub model, digests of a folder's files. No network.
+    """What a benchmark run remembers of a model: its commit, digests of its files, or its server. No network.
 
     Raises:
         UnknownNameError, CheckpointError: As ``find_source``.
     """
+    if is_server(name):
+        address = parse_address(name)
+        return f"{address.model} at {address.url}"
     path, is_hub = locate(name)
     if is_hub:
         revision = revision or catalogued(name)
@@ -181,6 +185,8 @@ def locate(name: str) -> tuple[str, bool]:
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise UnknownNameError("model", name, CATALOGUE)
+    if is_server(name):
+        raise CheckpointError(f"{name!r} is behind a server and has no files; choose a model that has")
     if name in CATALOGUE and CATALOGUE[name].source == "embedded":
         folder = models_dir() / name
         if not folder.is_dir():
@@ -188,7 +194,8 @@ def locate(name: str) -> tuple[str, bool]:
         return str(folder), False
     if name.startswith(("http://", "https://")):
         raise CheckpointError(
-            f"{name!r} is an address; give the hub id at its end, for example llava-hf/llava-1.5-7b-hf"
+            f"{name!r} is an address; give the hub id at its end, for example llava-hf/llava-1.5-7b-hf, or for a model "
+            f"behind a server {EXAMPLE}"
         )
     try:
         path = as_path("the name of a model", name)
