@@ -171,7 +171,7 @@ def test_no_questions(folder: Path) -> None:
     with pytest.raises(ValueError, match="has no samples"):
         load(folder)
     (folder / "questions.jsonl").write_text("")
-    with pytest.raises(FileNotFoundError, match="there is both"):
+    with pytest.raises(FileNotFoundError, match="there is questions.csv and questions.jsonl; name one"):
         load(folder)
     with pytest.raises(FileNotFoundError, match="no folder"):
         load(folder / "gone")

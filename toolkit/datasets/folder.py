@@ -1,7 +1,8 @@
 """Your own pictures and questions: a folder with ``questions.csv`` or ``questions.jsonl``.
 
 Columns: ``image`` (path inside the folder) and ``question``; optional ``choices`` (a list in JSONL, ``red|blue`` in
-CSV), ``answer``, ``id`` and ``category``; all of them texts.
+CSV), ``answer``, ``id`` and ``category``; all of them texts. Or one question file of another tool, see
+``toolkit.datasets.formats``; ``folder:`` may name that file itself.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from toolkit.arguments import as_path
+from toolkit.datasets.formats import Entry, reader_of
 from toolkit.datasets.hub import subset
-from toolkit.datasets.image_file import ImageError
+from toolkit.datasets.image_file import ImageError, decode_image
 from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.own_question import load_image_question
 from toolkit.datasets.sample import Sample
@@ -22,8 +26,8 @@ from toolkit.datasets.sample import Sample
 REQUIRED = ("image", "question")
 OPTIONAL = ("choices", "answer", "id", "category")
 _FILES = ("questions.csv", "questions.jsonl")
-
-Entry = Mapping[str, object]
+_OTHERS = ("metadata.csv", "*.tsv", "*.json", "*.jsonl")
+"""Names of other tools' files, which are looked for where there is none of ours."""
 
 
 def samples(request: DatasetRequest) -> Iterator[Sample]:
@@ -33,13 +37,14 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
         FileNotFoundError: The folder, its question file or a picture is missing.
         ValueError: A line is not valid.
     """
-    folder = as_path("the folder", request.name.removeprefix("folder:"))
-    listing = _listing(folder)
+    named = as_path("the folder", request.name.removeprefix("folder:"))
+    listing = named if named.is_file() else _listing(named)
+    folder = listing.parent
     lines = _read(listing)
     for index in subset(request, len(lines)):
         number, entry = lines[index]
         try:
-            sample = _sample(folder, entry, number)
+            sample = _sample(folder, entry, number, named.name)
         except ImageError as error:
             if request.on_unreadable is None:
                 raise ImageError(f"{listing}, line {number}: {error}") from error
@@ -56,9 +61,13 @@ def _listing(folder: Path) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r}")
     found = [folder / name for name in _FILES if (folder / name).is_file()]
+    found = found or sorted(path for pattern in _OTHERS for path in folder.glob(pattern))
     if len(found) != 1:
-        what = "none" if not found else "both"
-        raise FileNotFoundError(f"{str(folder)!r} needs one of {' or '.join(_FILES)}; there is {what}")
+        what = " and ".join(path.name for path in found[:3]) or "none"
+        raise FileNotFoundError(
+            f"{str(folder)!r} needs one of {' or '.join(_FILES)} (or of {', '.join(_OTHERS)}); there is {what}"
+            + ("; name one, folder:FILE" if found else "")
+        )
     if not found[0].resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{str(found[0])!r} is a link out of the folder; put the file itself there")
     return found[0]
@@ -83,6 +92,9 @@ def _read(listing: Path) -> list[tuple[int, Entry]]:
 
 
 def _lines(listing: Path) -> Iterator[tuple[int, Entry]]:
+    if listing.name not in _FILES:
+        yield from reader_of(listing)(listing)
+        return
     if listing.suffix == ".csv":
         with listing.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
@@ -166,10 +178,8 @@ def _id(entry: Entry, number: int) -> str:
     return str(entry.get("id") or f"line-{number}")
 
 
-def _sample(folder: Path, entry: Entry, number: int) -> Sample:
-    image = folder / str(entry.get("image", ""))
-    if not image.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"the image {str(entry['image'])!r} lies outside the folder")
+def _sample(folder: Path, entry: Entry, number: int, name: str) -> Sample:
+    image = _image(folder, entry)
     choices = entry.get("choices")
     if isinstance(choices, str):
         choices = [choice.strip() for choice in choices.split("|")]
@@ -191,6 +201,17 @@ def _sample(folder: Path, entry: Entry, number: int) -> Sample:
         choices=asked.choices,
         answer=asked.answer,
         image_id=asked.image_id,
-        dataset=f"folder:{folder.name}",
+        dataset=f"folder:{name}",
         category=str(entry.get("category") or ""),
     )
+
+
+def _image(folder: Path, entry: Entry) -> Path | Image.Image:
+    """The image's path, or the image itself where its bytes stand in the question file."""
+    image = entry.get("image", "")
+    if isinstance(image, bytes):
+        return decode_image(image, "the image")
+    path = folder / str(image)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"the image {str(image)!r} lies outside the folder")
+    return path
