@@ -19,6 +19,8 @@ from support.fakes import PAIRS, P, ToyVLM, first_order, shapley, toy_sample
 from support.tiny_models import box_of, eager_attention, sharp_vlm, slope_along_activation, tiny_sample, tiny_vlm
 
 from toolkit.explainers import EXPLAINERS, explain
+from toolkit.explainers.atman import AtMan
+from toolkit.explainers.attention_sinks import AttentionNoSinks, AttentionSinks
 from toolkit.explainers.grad_cam import DEPTH
 from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.internals.attention import Trace, trace
@@ -105,6 +107,71 @@ def check_tam(name: str) -> None:
     row = box.model.get_output_embeddings().weight[box.target_ids[0]]
     expected = (hidden[0][0] @ row).detach().clamp(min=0).numpy()
     np.testing.assert_allclose(scores_of(name)[36:], expected[box.text_positions], atol=1e-5)
+
+
+def check_eagle(name: str) -> None:
+    """The search written out with sets: what was picked, in this order, and what every other player would add."""
+    game = ToyVLM().game(toy_sample(), target="yes")
+
+    def value(present: set[int]) -> float:
+        mask = np.isin(np.arange(7), list(present))
+        return float(game(mask[None])[0] - game(~mask[None])[0])
+
+    picked: list[int] = []
+    steps: list[float] = []
+    expected = np.zeros(7)
+    for _ in range(5):
+        before = value(set(picked))
+        for player in set(range(7)) - set(picked):
+            expected[player] = value({*picked, player}) - before
+        best = max(set(range(7)) - set(picked), key=lambda player: expected[player])
+        picked, steps = [*picked, best], [*steps, expected[best]]
+    for i in range(3, -1, -1):
+        expected[picked[i]] = expected[picked[i + 1]] + abs(steps[i])
+    np.testing.assert_allclose(explain(name, ToyVLM(), toy_sample()).scores, expected, atol=1e-9)
+
+
+def check_optimised_mask(name: str) -> None:
+    """The objective, by the multilinear extension, is larger at the mask than where it began, and than at random."""
+    box = ToyVLM().white_box(toy_sample(), target="yes")
+
+    def reached(mask: np.ndarray) -> float:
+        m = torch.from_numpy(mask)
+        shown = [box.logit(box.pixels * kept[:4].reshape(2, 2).repeat_interleave(2, 0).repeat_interleave(2, 1),
+                           box.question * kept[4:, None]) for kept in (m, 1 - m)]  # fmt: skip
+        return float(shown[0] - shown[1] - 0.1 * m.mean())
+
+    found = reached(explain(name, ToyVLM(), toy_sample()).scores)
+    assert found > reached(np.full(7, 0.5)) + 0.1
+    assert found > max(reached(mask) for mask in np.random.default_rng(0).random((50, 7)))
+
+
+def check_atman(name: str) -> None:
+    """Fully suppressed, a word is gone as the game removes it."""
+    vlm = tiny_vlm("llava")
+    found = explain(AtMan(suppression=1.0), vlm, tiny_sample(), target="yes")
+    game = vlm.game(tiny_sample(), target="yes")
+    values = game(np.vstack([np.ones((1, game.players.n), dtype=bool), ~np.eye(game.players.n, dtype=bool)[36:]]))
+    np.testing.assert_allclose(found.of("text"), np.log(values[0] / values[1:]), atol=1e-4)
+    assert np.ptp(found.of("image")) > 1e-4
+
+
+def check_attention_sinks(name: str) -> None:
+    vlm, box = tiny_vlm("llava"), box_of("llava")
+    seen = eager_attention(vlm, box)
+    layers = [weights[0][0].mean(0)[-1] for key, weights in seen.items() if "language_model" in key]
+    expected = torch.stack(layers).mean(0)[torch.cat([box.image_positions, box.text_positions])]
+    np.testing.assert_allclose(scores_of(name), expected.detach().numpy(), atol=1e-6)
+    assert len(layers) > 1
+
+
+def check_attention_no_sinks(name: str) -> None:
+    """With a low bar some players are sinks: these score 0, and the others what they scored."""
+    box = box_of("llava")
+    kept = explain(AttentionSinks(factor=1.0), tiny_vlm("llava"), tiny_sample(), target="yes")
+    without = explain(AttentionNoSinks(factor=1.0), tiny_vlm("llava"), tiny_sample(), target="yes")
+    assert 0 < without.details["sinks"] == np.sum(without.scores == 0) < box.players.n
+    np.testing.assert_array_equal(without.scores[without.scores > 0], kept.scores[without.scores > 0])
 
 
 def check_random(name: str) -> None:
@@ -199,6 +266,22 @@ BREAKS: dict[str, Break] = {
         "the last layer is read", f"{EX}.attention_last.trace",
         lambda real: lambda box, gradient: Trace(real(box, gradient=gradient).decoder[::-1], ()),
         check_attention_last),
+    "attention-sinks": Break(
+        "all layers count", f"{EX}.attention_sinks.trace",
+        lambda real: lambda box, gradient: Trace(real(box, gradient=gradient).decoder[-1:], ()),
+        check_attention_sinks),
+    "attention-no-sinks": Break(
+        "a sink is attended to more than evenly", f"{EX}.attention_sinks.received",
+        lambda real: lambda weights: 0 * real(weights), check_attention_no_sinks),
+    "atman": Break(
+        "the player's own column is suppressed", f"{EX}.atman.suppressed",
+        lambda real: lambda scores, columns, bias: real(scores, columns - 1, bias), check_atman),
+    "optimised-mask": Break(
+        "what is shown is to keep the answer, what is hidden to lose it", f"{EX}.optimised_mask.objective",
+        lambda real: lambda inserted, deleted, *more: real(deleted, inserted, *more), check_optimised_mask),
+    "eagle": Break(
+        "what is lost without the picks counts too", f"{EX}.eagle.objective",
+        lambda real: lambda game, coalitions: game(coalitions), check_eagle),
     "tam": Break(
         "the answer's own token is explained, not the first of the prompt", f"{EX}.tam.stages", first_token, check_tam),
     "occlusion": Break(

@@ -18,6 +18,7 @@ from support.tiny_models import sharp_vlm, tiny_sample
 from toolkit.explainers import explain, get_explainer
 from toolkit.explainers.integrated_gradients import IntegratedGradients
 from toolkit.explainers.llava_cam import LlavaCam
+from toolkit.explainers.optimised_mask import OptimisedMask
 from toolkit.explainers.smoothgrad import SmoothGrad
 from toolkit.explainers.tam import Tam
 from toolkit.vlm.engine import decoder
@@ -28,9 +29,10 @@ METHODS = {
     "integrated-gradients": IntegratedGradients(max_steps=8),
     "smoothgrad": SmoothGrad(samples=1, level=0.0),  # the noise of a cell does not move with it
     "llava-cam": LlavaCam(samples=1, level=0.0),
+    "optimised-mask": OptimisedMask(steps=4),
     "tam": Tam(window=1),  # the filter mixes neighbours, so it knows where cells lie
 } | {n: get_explainer(n) for n in (
-    "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "attention-last"
+    "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "attention-last", "attention-sinks", "atman",
 )}  # fmt: skip
 
 

@@ -12,10 +12,12 @@ from support.tiny_models import FAMILIES, untrained_vlm
 from toolkit import scenes
 from toolkit.explainers import EXPLAINERS, explain, get_explainer
 from toolkit.explainers.attn_lrp import relevance
+from toolkit.explainers.eagle import Eagle
 from toolkit.explainers.internals.anatomy import merge_of
 from toolkit.explainers.internals.scope import fingerprint, leftovers
 from toolkit.explainers.kernel_shap import KernelShap
 from toolkit.explainers.llava_cam import LlavaCam
+from toolkit.explainers.optimised_mask import OptimisedMask
 from toolkit.explainers.plugin import check_explainer
 from toolkit.explainers.shapley_interaction import ShapleyInteraction
 from toolkit.explainers.smoothgrad import SmoothGrad
@@ -25,6 +27,8 @@ QUICK = {
     "shapley-interaction": ShapleyInteraction(per_unknown=0.2),
     "smoothgrad": SmoothGrad(samples=2),
     "llava-cam": LlavaCam(samples=2),
+    "eagle": Eagle(picks=1),
+    "optimised-mask": OptimisedMask(steps=1),
 }
 METHODS = [name for name in EXPLAINERS if name != "integrated-gradients"]
 
@@ -90,7 +94,7 @@ def test_oracle_marks_the_cells_of_the_evidence() -> None:
 
 
 def test_every_method_has_its_own_entry() -> None:
-    assert len({get_explainer(name).name for name in EXPLAINERS}) == len(EXPLAINERS) == 19
+    assert len({get_explainer(name).name for name in EXPLAINERS}) == len(EXPLAINERS) == 21
 
 
 def test_with_an_answer_of_several_tokens_the_first_is_explained_where_it_is_predicted() -> None:

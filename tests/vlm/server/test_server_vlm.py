@@ -25,7 +25,8 @@ from toolkit.vlm.partition import PlayersError
 from toolkit.vlm.server import chat_client
 from toolkit.vlm.server.address import parse_address
 from toolkit.vlm.server.chat_client import KEY_VARIABLE, NotConfirmedError, ServerError
-from toolkit.vlm.server.server_vlm import ServerVLM, without_words
+from toolkit.vlm.server.chat_request import without_words
+from toolkit.vlm.server.server_vlm import ServerVLM
 
 KEY = "sk-5up3r-s3cr3t"
 

@@ -22,8 +22,8 @@ from toolkit.synergy import plan_metrics
 from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.partition import n_players_of
 from toolkit.vlm.server.address import is_server
+from toolkit.vlm.server.chat_request import SIDE
 from toolkit.vlm.server.server_game import REPEATS
-from toolkit.vlm.server.server_vlm import SIDE
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit weights": 0.6}
 WORDS = {"embedded": 8, "hub": 24}

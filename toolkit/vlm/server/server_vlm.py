@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from copy import copy
 from functools import partial
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from toolkit.datasets.baselines import BASELINES
-from toolkit.datasets.instructions import make_instruction, put_together
+from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import Players, UnscoredError
 from toolkit.typing import Coalitions, Regions
@@ -24,16 +22,11 @@ from toolkit.vlm.partition import Partition, PlayersError, Span, check_players, 
 from toolkit.vlm.protocol import Answer, check_asked
 from toolkit.vlm.server.address import parse_address
 from toolkit.vlm.server.chat_client import Body, ChatClient, NotConfirmedError, TopTokens
+from toolkit.vlm.server.chat_request import as_png, base_grid, make_body, masked, owners, without_words
 from toolkit.vlm.server.server_game import ServerGame
 
 if TYPE_CHECKING:
     from toolkit.vlm.engine.store import CoalitionStore
-
-SIDE = 8
-"""Rows and columns of the cells where nobody chooses."""
-
-_FINE = 24
-"""Rows and columns of the cells that segments are made of."""
 
 _FREE_ANSWER_TOKENS = 8
 _GAMES = 8
@@ -138,7 +131,7 @@ class ServerVLM:
             PlayersError: This sample has no such players.
         """
         image, question = self.image(sample), sample.question
-        rows, columns = _base(self.players_as, image)
+        rows, columns = base_grid(self.players_as, image)
         return make_partition(
             self.players_as if self.players_as != "auto" else f"grid:{rows}x{columns}",
             question=question,
@@ -171,7 +164,7 @@ class ServerVLM:
         coalition = np.asarray(coalition, dtype=np.bool_)
         if coalition.shape != (partition.players.n,):
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({partition.players.n},)")
-        return masked(image, BASELINES[baseline](image), coalition[_owners(partition, self.players_as, image)])
+        return masked(image, BASELINES[baseline](image), coalition[owners(partition, self.players_as, image)])
 
     def answer(self, sample: Sample) -> Answer:
         """Answer a sample by the first token; with choices, the most probable one of those that the server tells.
@@ -247,18 +240,18 @@ class ServerVLM:
         self._check_confirmed(game.sample, len(coalitions))
         image = self.image(game.sample)
         removed = BASELINES[game.baseline](image)
-        owners, n_image = _owners(game.partition, self.players_as, image), game.players.n_image
+        player_of_pixel, n_image = owners(game.partition, self.players_as, image), game.players.n_image
 
         def body(row: NDArray[np.bool_]) -> Body:
             question = without_words(game.sample.question, game.partition.spans, row[n_image:])
-            return _body(masked(image, removed, row[owners]), question, game.sample.instruction or "")
+            return make_body(masked(image, removed, row[player_of_pixel]), question, game.sample.instruction or "")
 
         return self.client.top_tokens([partial(body, row) for row in coalitions])
 
     def price(self, sample: Sample, n: int) -> str:
         """What so many requests about a sample are, in words."""
         image = self.image(sample)
-        size = len(_png(image))
+        size = len(as_png(image))
         return (
             f"{n} request{'s' if n != 1 else ''} to {self.address.host}, each with the image ({image.width} x "
             f"{image.height} pixels, about {size / 1e3:.0f} kB; {n * size / 1e6:.1f} MB in all) and the question"
@@ -279,7 +272,7 @@ class ServerVLM:
         key = self._key(sample)
         if key not in self._tops:
             self._check_confirmed(sample, 1)
-            whole = partial(_body, self.image(sample), sample.question, sample.instruction or "")
+            whole = partial(make_body, self.image(sample), sample.question, sample.instruction or "")
             [(_, self._tops[key])] = self.client.top_tokens([whole])
         return self._tops[key]
 
@@ -301,7 +294,7 @@ class ServerVLM:
     def _speak(self, sample: Sample) -> Answer:
         """The free answer, up to the end of the model's turn, without a full stop behind it."""
         self._check_confirmed(sample, 1)
-        body = _body(self.image(sample), sample.question, sample.instruction or "")
+        body = make_body(self.image(sample), sample.question, sample.instruction or "")
         settings = {"max_tokens": _FREE_ANSWER_TOKENS, "temperature": 0, "logprobs": True, "top_logprobs": 1}
         tokens = self.client.written(self.client.post({**body, **settings}))
         text = "".join(str(one["token"]) for one in tokens if not str(one["token"]).startswith("<")).strip(" .\n")
@@ -331,63 +324,6 @@ def _check(players: str) -> str:
             "'grid:RxC' (grid:8x8) or 'segments:N' (segments:30)"
         )
     return players
-
-
-def _base(players: str, image: Image.Image) -> tuple[int, int]:
-    """Rows and columns of the cells that players are made of: at most one cell a pixel."""
-    if players.startswith("grid:"):
-        rows, columns = (int(n) for n in players.removeprefix("grid:").split("x"))
-        if rows > image.height or columns > image.width:
-            raise PlayersError(f"players {players!r}: the image has {image.width} x {image.height} pixels; take fewer")
-        return rows, columns
-    side = SIDE if players == "auto" else _FINE
-    return min(side, image.height), min(side, image.width)
-
-
-def _owners(partition: Partition, players: str, image: Image.Image) -> NDArray[np.int64]:
-    """The player of each pixel, shape (height, width)."""
-    rows, columns = _base(players, image)
-    down = np.arange(image.height)[:, None] * rows // image.height
-    across = np.arange(image.width) * columns // image.width
-    return partition.player_of[down * columns + across]
-
-
-def masked(image: Image.Image, removed: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
-    """The image where ``kept`` (height, width), else the baseline's."""
-    return Image.fromarray(np.where(kept[..., None], np.asarray(image), np.asarray(removed)))
-
-
-def without_words(question: str, spans: tuple[Span, ...], kept: NDArray[np.bool_]) -> str:
-    """The question with the words that are not ``kept`` (n_words,) deleted; a blank keeps what they parted apart.
-
-    Example:
-        >>> spans = ((0, 2), (3, 4), (5, 8), (8, 9))
-        >>> without_words("is a red?", spans, np.array([True, True, False, True]))
-        'is a?'
-    """
-    text, end, is_gap = "", 0, False
-    for (_, stop), is_kept in zip(spans, kept, strict=True):
-        piece = question[end:stop]
-        if is_kept:
-            text += (" " if is_gap and text[-1:].isalnum() and piece[:1].isalnum() else "") + piece
-        end, is_gap = stop, not is_kept
-    return text.strip()
-
-
-def _png(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _body(image: Image.Image, question: str, instruction: str) -> dict[str, Any]:
-    """What is asked: the image, then the text."""
-    text, _ = put_together(question, instruction)
-    content = [
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_png(image)}"}},
-        {"type": "text", "text": text},
-    ]
-    return {"messages": [{"role": "user", "content": content}]}
 
 
 def _begun(word: str, top: TopTokens) -> list[str]:
