@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from toolkit.games.game import UnscoredError
 from toolkit.vlm.engine.store import CoalitionStore
 from toolkit.vlm.partition import PlayersError
 from toolkit.vlm.server import chat_client
-from toolkit.vlm.server.address import parse_address
+from toolkit.vlm.server.address import OPTIONS, parse_address
 from toolkit.vlm.server.chat_client import KEY_VARIABLE, NotConfirmedError, ServerError
 from toolkit.vlm.server.chat_request import without_words
 from toolkit.vlm.server.server_vlm import ServerVLM
@@ -314,3 +315,16 @@ def test_a_name_that_is_none_is_refused(name: str, message: str) -> None:
 )
 def test_only_this_machine_is_here(host: str, is_here: bool) -> None:
     assert parse_address(f"api:http://{host}:8000/v1#m").is_here is is_here
+
+
+def test_the_page_runs(server, tmp_path: Path, monkeypatch) -> None:
+    page = (Path(__file__).parents[3] / "notebooks/site/servers_and_formats.md").read_text(encoding="utf-8")
+    name = re.search(r'"(api:[^"]+)"', page)[1]
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(code.replace(name, server.name), names)
+    assert np.isfinite(names["score"].value)
+    assert set(names["about"]) == {"operator", "top_logprobs", "repeat_noise"}
+    assert names["samples"][0].answer == "yes"
+    assert all(f"?{option}=" in page for option in OPTIONS)
