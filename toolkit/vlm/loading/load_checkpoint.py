@@ -107,10 +107,9 @@ def load_vlm(
         ValueError: An option that does not exist.
     """
     if is_server(name):
-        given = {"revision": revision, "dtype": dtype, "max_tiles": max_tiles, "max_tokens": max_tokens}
-        _check_server_has_none(
-            str(name), given | {"device": None if device == "auto" else device, "four_bit": four_bit}
-        )
+        given = {"revision": revision, "device": device, "dtype": dtype, "four_bit": four_bit, "attention": attention}
+        given |= {"max_tiles": max_tiles, "max_tokens": max_tokens}
+        _check_server_has_none(str(name), given)
         server = ServerVLM(str(name), players=players, max_pixels=max_pixels, yes=yes, store=store)
         return cast("LoadedVLM", server)  # the same protocol, VLM; what needs more refuses it
     _check_name("attention", attention, ATTENTIONS)
@@ -154,7 +153,7 @@ def load_vlm(
 
 def _check_server_has_none(name: str, options: dict[str, Any]) -> None:
     """Refuse options that only the server itself could obey."""
-    given = [option for option, value in options.items() if value not in (None, False)]
+    given = [option for option, value in options.items() if value not in (None, False, "auto", "sdpa")]
     if given:
         raise ValueError(f"{name} is behind a server, where {', '.join(given)} cannot be chosen; start it with them")
 

@@ -156,6 +156,8 @@ def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) 
         UnknownNameError, CheckpointError: As ``find_source``.
     """
     if is_server(name):
+        if revision is not None:
+            raise CheckpointError(f"{name!r} is behind a server and has no revisions; leave out {revision!r}")
         address = parse_address(name)
         return f"{address.model} at {address.url}"
     path, is_hub = locate(name)

@@ -16,6 +16,9 @@ from toolkit.vlm.partition import Partition, PlayersError, Span
 SIDE = 8
 """Rows and columns of the cells where nobody chooses."""
 
+VERSION = 1
+"""Raised whenever something else is sent of the same coalition, so that what a store remembers is not mixed."""
+
 _FINE = 24
 """Rows and columns of the cells that segments are made of."""
 

@@ -14,6 +14,7 @@ from toolkit.games.game import Players, UnscoredError, check_coalitions, pack
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.partition import Partition
 from toolkit.vlm.server.chat_client import TopTokens
+from toolkit.vlm.server.chat_request import VERSION
 
 if TYPE_CHECKING:
     from toolkit.vlm.server.server_vlm import ServerVLM
@@ -62,7 +63,7 @@ class ServerGame:
         """Everything that a value depends on, for the store's key."""
         sample = self.sample
         return {
-            **self.vlm.identity(), "image": sample.image_digest, "question": sample.question,
+            **self.vlm.identity(), "version": VERSION, "image": sample.image_digest, "question": sample.question,
             "instruction": sample.instruction, "token": self.token, "operator": self.operator,
             "cells": self.partition.regions.tolist(), "members": self.partition.player_of.tolist(),
         }  # fmt: skip
