@@ -207,7 +207,7 @@ def test_what_was_answered_is_asked_once_and_an_interrupted_call_goes_on(server,
         of(server, "tries=1", store=store).game(sample)(coalitions)
     server.fault = lambda *_: None
     before = len(server.asked)
-    again = of(server, "tries=1", store=store).game(sample)
+    again = of(server, "tries=3&timeout=50", store=store).game(sample)
     values = again(np.concatenate([coalitions, coalitions]))
     assert len(server.asked) - before == 1 + 12 - 7  # the answer itself is asked again
     assert values[:12].tolist() == values[12:].tolist()

@@ -60,10 +60,11 @@ class ServerGame:
         return self.partition.players
 
     def identity(self) -> dict[str, object]:
-        """Everything that a value depends on, for the store's key."""
+        """Everything that a value depends on, for the store's key; not the name, which also says how long to wait."""
         sample = self.sample
+        known = {what: value for what, value in self.vlm.identity().items() if what != "name"}
         return {
-            **self.vlm.identity(), "version": VERSION, "image": sample.image_digest, "question": sample.question,
+            **known, "version": VERSION, "image": sample.image_digest, "question": sample.question,
             "instruction": sample.instruction, "token": self.token, "operator": self.operator,
             "cells": self.partition.regions.tolist(), "members": self.partition.player_of.tolist(),
         }  # fmt: skip
