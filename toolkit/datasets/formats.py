@@ -67,7 +67,8 @@ def _vlmevalkit(listing: Path) -> Iterator[tuple[int, Entry]]:
     image = "image" if "image" in table.columns else "image_path"
     _need(list(table.columns), (image,), f"{listing}, line 1")
     images = dict(zip(table["index"], table[image], strict=True))
-    for number, row in enumerate(table.to_dict("records"), start=2):
+    for number, values in enumerate(table.to_dict("records"), start=2):
+        row = {str(name): str(value) for name, value in values.items()}
         where = f"{listing}, row {number}"
         data = row[image]
         if image == "image" and len(data) <= _SHORT and data in images:

@@ -75,8 +75,9 @@ class AtMan:
         """Explain log P(target); deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         positions = torch.cat([torch.tensor([-1]).to(box.text_positions), box.image_positions, box.text_positions])
+        n = self.batch
         with torch.no_grad():
-            logs = torch.cat([self._log_probabilities(box, some) for some in positions.split(self.batch)])
+            logs = torch.cat([self._log_probabilities(box, positions[i : i + n]) for i in range(0, len(positions), n)])
         scores = (logs[0] - logs[1:]).double().cpu().numpy()
         return Attribution(scores, box.players, self.name, target, n_evaluations=len(positions))
 

@@ -74,13 +74,12 @@ class OptimisedMask:
         adam = torch.optim.Adam([logits], lr=self.rate)
         values = []
         for _ in range(self.steps):
-            adam.zero_grad()
             with torch.enable_grad():
                 mask = logits.sigmoid()
                 inserted, deleted = self._probabilities(box, mask)
                 value = objective(inserted, deleted, mask, self.sparsity)
             values.append(float(value.detach()))
-            (-value).backward(inputs=[logits])
+            logits.grad = torch.autograd.grad(-value, logits)[0]
             adam.step()
         scores = logits.detach().sigmoid().cpu().numpy()
         n = 2 * self.steps

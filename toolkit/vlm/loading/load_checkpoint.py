@@ -107,7 +107,13 @@ def load_vlm(
         ValueError: An option that does not exist.
     """
     if is_server(name):
-        given = {"revision": revision, "device": device, "dtype": dtype, "four_bit": four_bit, "attention": attention}
+        given: dict[str, Any] = {
+            "revision": revision,
+            "device": device,
+            "dtype": dtype,
+            "four_bit": four_bit,
+            "attention": attention,
+        }
         given |= {"max_tiles": max_tiles, "max_tokens": max_tokens}
         _check_server_has_none(str(name), given)
         server = ServerVLM(str(name), players=players, max_pixels=max_pixels, yes=yes, store=store)

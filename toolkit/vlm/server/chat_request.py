@@ -43,7 +43,8 @@ def owners(partition: Partition, players: str, image: Image.Image) -> NDArray[np
     rows, columns = base_grid(players, image)
     down = np.arange(image.height)[:, None] * rows // image.height
     across = np.arange(image.width) * columns // image.width
-    return partition.player_of[down * columns + across]
+    found: NDArray[np.int64] = partition.player_of[down * columns + across]
+    return found
 
 
 def masked(image: Image.Image, removed: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
