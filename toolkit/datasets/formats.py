@@ -77,7 +77,7 @@ def _vlmevalkit(listing: Path) -> Iterator[tuple[int, Entry]]:
         hint = row.get("hint", "").removeprefix("nan")
         options = [f"{letter}. {row[letter]}" for letter in letters]
         question = "\n".join(part for part in (hint, row["question"], *options) if part)
-        entry = {**row, "id": row["index"], "question": question, "image": data}
+        entry: dict[str, object] = {**row, "id": row["index"], "question": question, "image": data}
         if image == "image":
             entry["image"] = _decoded(data, where)
         entry["answer"] = row.get("answer", "") if letters else _matched(row.get("answer", ""), question)
