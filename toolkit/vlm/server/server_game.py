@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from math import exp, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,15 +14,32 @@ from toolkit.datasets.sample import Sample
 from toolkit.games.game import Players, UnscoredError, check_coalitions, pack
 from toolkit.typing import Coalitions, Values
 from toolkit.vlm.partition import Partition
+from toolkit.vlm.server.address import Address
 from toolkit.vlm.server.chat_client import TopTokens
 from toolkit.vlm.server.chat_request import VERSION
 
 if TYPE_CHECKING:
-    from toolkit.vlm.server.server_vlm import ServerVLM
+    from toolkit.vlm.engine.store import CoalitionStore
 
 REPEATS = 3
 _CHUNK = 32
 """Requests after which answers are written to the store."""
+
+
+class Asking(Protocol):
+    """What a game needs of its model; see :class:`toolkit.vlm.server.server_vlm.ServerVLM`."""
+
+    address: Address
+    max_pixels: int | None
+    store: CoalitionStore | None
+
+    def identity(self) -> dict[str, Any]:
+        """What values depend on."""
+        ...
+
+    def ask(self, game: ServerGame, coalitions: Coalitions) -> Iterator[tuple[int, TopTokens]]:
+        """First tokens of coalitions, each with its number."""
+        ...
 
 
 class ServerGame:
@@ -41,7 +59,7 @@ class ServerGame:
     """
 
     def __init__(
-        self, vlm: ServerVLM, sample: Sample, partition: Partition, *, target: str, token: str, baseline: str
+        self, vlm: Asking, sample: Sample, partition: Partition, *, target: str, token: str, baseline: str
     ) -> None:
         self.vlm = vlm
         self.sample = sample
