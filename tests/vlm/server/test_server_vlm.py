@@ -103,7 +103,7 @@ def test_only_explainers_that_ask_the_game_explain_it(server, sample) -> None:
         if needs & {"gradients", "attention", "activations"}:
             with pytest.raises(ValueError, match="behind a server, which gives neither gradients"):
                 toolkit.explain(name, far, sample)
-        elif name not in ("kernel-shap", "shapley-interaction"):
+        elif name not in ("kernel-shap", "shapley-interaction", "eagle"):
             assert toolkit.explain(name, far, sample).players == far.players(sample)
     assert all(check.passed for check in check_explainer("occlusion", far, sample))
 
@@ -271,8 +271,10 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, tmp_pa
     from toolkit.benchmark.report.write_report import write_report
 
     write_report(tmp_path / "run")
+    server.fault = lambda *_: (401, {}, f"wrong key {KEY}".encode())
+    toolkit.load_samples("scenes-existence", n=1)[0].image.save(tmp_path / "a.png")
     with pytest.raises(SystemExit):
-        app(["--debug", "models", "--evaluate", server.name])
+        app(["explain", str(tmp_path / "a.png"), "is it red ?", "--model", server.name, "--out", f"{tmp_path}/p.html"])
     assert set(keys) == {f"Bearer {KEY}"}
     lines = [json.loads(line) for path in (tmp_path / "run" / "shards").iterdir() for line in path.open()]
     records = [line for line in lines if line.get("kind") == "record"]
@@ -286,6 +288,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, tmp_pa
     assert "wrong key (the key)" in failed["reason"]
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     out = capsys.readouterr()
+    assert "HTTP status 401: wrong key (the key)" in out.err
     assert len(written) > 10
     assert not [
         text for text in (*written, str(summary).encode(), out.out.encode(), out.err.encode()) if KEY.encode() in text
