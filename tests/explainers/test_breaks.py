@@ -136,7 +136,7 @@ def check_optimised_mask(name: str) -> None:
     box = ToyVLM().white_box(toy_sample(), target="yes")
 
     def reached(mask: np.ndarray) -> float:
-        m = torch.from_numpy(mask)
+        m = torch.tensor(mask)
         shown = [box.logit(box.pixels * kept[:4].reshape(2, 2).repeat_interleave(2, 0).repeat_interleave(2, 1),
                            box.question * kept[4:, None]) for kept in (m, 1 - m)]  # fmt: skip
         return float(shown[0] - shown[1] - 0.1 * m.mean())

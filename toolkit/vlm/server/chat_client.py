@@ -128,7 +128,8 @@ class ChatClient:
             try:
                 return self._send(data)
             except HTTPError as error:
-                said = self._discreet(error.read(2000).decode(errors="replace"))
+                with error:
+                    said = self._discreet(error.read(2000).decode(errors="replace"))
                 reason = f"HTTP status {error.code}: {said}"
                 if error.code not in _PASSING:
                     raise ServerError(
