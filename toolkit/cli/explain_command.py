@@ -138,7 +138,7 @@ def _ask(
     sample, notes = _as_known(vlm, sample)
     n = n_random or (ENOUGH if is_embedded(vlm) else 4)
     sample = vlm.asked(sample)
-    confirm_cost(vlm, sample, found, steps)
+    confirm_cost(vlm, sample, explainers, (n + len(explainers)) * (8 * steps - 4))
     said = vlm.answer(sample, max_tokens=max_tokens or FREE_ANSWER_TOKENS)
     game = vlm.game(sample, target=said.text if target is None else target, baseline=baseline)
 

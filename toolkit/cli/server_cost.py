@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,16 +14,23 @@ if TYPE_CHECKING:
     from toolkit.vlm.protocol import VLM
 
 
-def confirm_cost(vlm: VLM, sample: Sample, explainer: ExplainerLike, steps: int) -> None:
-    """Show what one explanation with its default metrics asks of a server at most, and wait for a yes."""
+def confirm_cost(vlm: VLM, sample: Sample, explainers: Sequence[ExplainerLike], n_scoring: int) -> None:
+    """Show what an explanation asks of a server at most, and wait for a yes where images leave this machine.
+
+    Args:
+        vlm: The model; nothing is asked where it is in memory.
+        sample: The sample, as the model is asked.
+        explainers: What explains it.
+        n_scoring: Coalitions that the metrics ask for.
+    """
     from toolkit.explainers.base import passes_of
     from toolkit.vlm.server.server_vlm import ServerVLM
 
     if not isinstance(vlm, ServerVLM):
         return
-    passes = passes_of(explainer, vlm.players(sample).n)
-    n = 8 * steps - 4 + 1 + (0 if passes is None else passes.forward)
-    unknown = "" if passes is not None else ", and what the explainer asks, which does not say"
+    passes = [passes_of(explainer, vlm.players(sample).n) for explainer in explainers]
+    n = 1 + n_scoring + sum(found.forward for found in passes if found is not None)
+    unknown = ", and what an explainer asks that does not say" if None in passes else ""
     typer.echo(f"at most {vlm.price(sample, n)}{unknown}", err=True)
     if not vlm.is_confirmed:
         typer.confirm("send them?", abort=True, err=True)
