@@ -25,6 +25,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.attention import Call, trace
 from toolkit.games.attribution import Attribution
+from toolkit.games.target import Sentence
 from toolkit.vlm.protocol import VLM
 
 
@@ -62,7 +63,7 @@ class AttentionSinks:
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
         """Read attention; deterministic, ``rng`` is not used."""
-        target, box = inside(vlm, sample, target=target, baseline=baseline)
+        target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence,))
         layers = [
             _of_layer(call, -len(box.target_ids)) for calls in trace(box, gradient=False).decoder for call in calls
         ]

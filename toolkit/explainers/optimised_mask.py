@@ -1,6 +1,6 @@
 """Optimised masks: the mask that keeps the answer where it shows, and destroys it where it hides.
 
-    maximise over m in [0, 1]^n_players:   P(x_m) - P(x_(1 - m)) - sparsity * mean(m)
+    maximise over m in [0, 1]^n_players:   v(x_m) - v(x_(1 - m)) - sparsity * mean(m)
 
 x_m is the input between the baseline and the sample: player i shows m_i of the sample, in pixels or embeddings. The
 score of a player is its m_i: non-negative by construction.
@@ -68,7 +68,7 @@ class OptimisedMask:
     def attribute(
         self, vlm: VLM, sample: Sample, *, target: str | None = None, baseline: str = "blur", rng: np.random.Generator
     ) -> Attribution:
-        """Explain P(target); deterministic, ``rng`` is not used."""
+        """Explain v, which is P(target) but of logarithms; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         logits = torch.zeros(box.players.n, device=box.pixels.device, requires_grad=True)
         adam = torch.optim.Adam([logits], lr=self.rate)
@@ -87,13 +87,13 @@ class OptimisedMask:
         return Attribution(scores, box.players, self.name, target, n_evaluations=n, n_gradients=n, details=details)
 
     def _probabilities(self, box: WhiteBox, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """P(target) where a mask (n_players,) shows the sample, and where it hides it."""
+        """v where a mask (n_players,) shows the sample, and where it hides it."""
         shares = torch.stack([mask, 1 - mask])
         by_pixel = _spread(box, shares[:, : box.players.n_image])
         by_word = shares[:, box.players.n_image :, None].to(box.question)
         pixels = box.baseline_pixels + by_pixel * (box.pixels - box.baseline_pixels)
         question = box.baseline_question + by_word * (box.question - box.baseline_question)
-        inserted, deleted = box.score(pixels, question).float().exp()
+        inserted, deleted = box.value(pixels, question).float()
         return inserted, deleted
 
 

@@ -21,6 +21,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers import EXPLAINERS, get_explainer
 from toolkit.explainers.plugin import check_explainer
 from toolkit.games.game import UnscoredError
+from toolkit.games.target import Contrast, TargetError
 from toolkit.vlm.engine.store import CoalitionStore
 from toolkit.vlm.partition import PlayersError
 from toolkit.vlm.server import chat_client
@@ -182,6 +183,8 @@ def test_choices_and_players_that_a_server_cannot_tell_apart_are_refused(server,
     for players in ("tokens", "words"):
         with pytest.raises(PlayersError, match="not known here"):
             toolkit.load_vlm(server.name, players=players)
+    with pytest.raises(TargetError, match="answers count by their first token"):
+        of(server).game(sample, target=Contrast("yes", "no"))
     with pytest.raises(ValueError, match="dtype cannot be chosen"):
         toolkit.load_vlm(server.name, dtype="float32")
 

@@ -16,6 +16,7 @@ from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.instructions import make_instruction
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import Players, UnscoredError
+from toolkit.games.target import Target, TargetError, read_target
 from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.adapters.adapter_base import check_image, grid_regions
 from toolkit.vlm.partition import Partition, PlayersError, Span, check_players, make_partition
@@ -166,10 +167,14 @@ class ServerVLM:
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({partition.players.n},)")
         return masked(image, BASELINES[baseline](image), coalition[owners(partition, self.players_as, image)])
 
-    def answer(self, sample: Sample) -> Answer:
+    def answer(self, sample: Sample, *, max_tokens: int = _FREE_ANSWER_TOKENS) -> Answer:
         """Answer a sample by the first token; with choices, the most probable one of those that the server tells.
 
         A choice that is not among the server's most probable tokens is left out of ``by_choice``.
+
+        Args:
+            sample: The sample.
+            max_tokens: Longest free answer.
 
         Raises:
             UnscoredError: None of the choices is, or one is split into several tokens and may be the answer.
@@ -178,7 +183,7 @@ class ServerVLM:
         """
         sample = self.asked(sample)
         if sample.choices is None:
-            return self._speak(sample)
+            return self._speak(sample, max_tokens)
         top = self._top(sample)
         style = self._style(sample, top)
         tokens = {word: style(word) for word in sample.choices}
@@ -195,18 +200,24 @@ class ServerVLM:
             )
         return Answer(best, by_choice[best], (), by_choice)
 
-    def game(self, sample: Sample, *, target: str | None = None, baseline: str = "blur") -> ServerGame:
+    def game(self, sample: Sample, *, target: str | Target | None = None, baseline: str = "blur") -> ServerGame:
         """The sample's game; ``target=None`` scores the model's own answer. The latest games are kept.
 
         Raises:
             UnknownNameError: No baseline has this name.
             PlayersError: The sample has no such players.
             ValueError: The target is not among the sample's choices.
+            TargetError: It is a token, a word, a sentence or a contrast.
             ServerError, NotConfirmedError: As the game itself.
         """
         BASELINES.check(baseline)
         sample = self.asked(sample)
-        target = self.answer(sample).text if target is None else target
+        target = self.answer(sample).text if target is None else str(target)
+        if not isinstance(read_target(target), str):
+            raise TargetError(
+                f"{self.name} is behind a server, whose answers count by their first token: {target} cannot be scored; "
+                "name an answer, or load the weights"
+            )
         if sample.choices is not None and target not in sample.choices:
             raise ValueError(f"the target {target!r} is not among the choices {sample.choices!r}")
         token = self._style(sample, self._top(sample), target)(target)
@@ -291,16 +302,18 @@ class ServerVLM:
             )
         return max(_STYLES, key=lambda style: sum(exp(top[style(w)]) for w in words if style(w) in top))
 
-    def _speak(self, sample: Sample) -> Answer:
+    def _speak(self, sample: Sample, max_tokens: int) -> Answer:
         """The free answer, up to the end of the model's turn, without a full stop behind it."""
         self._check_confirmed(sample, 1)
         body = make_body(self.image(sample), sample.question, sample.instruction or "")
-        settings = {"max_tokens": _FREE_ANSWER_TOKENS, "temperature": 0, "logprobs": True, "top_logprobs": 1}
-        tokens = self.client.written(self.client.post({**body, **settings}))
+        settings = {"max_tokens": max_tokens, "temperature": 0, "logprobs": True, "top_logprobs": 1}
+        answered = self.client.post({**body, **settings})
+        tokens = self.client.written(answered)
         text = "".join(str(one["token"]) for one in tokens if not str(one["token"]).startswith("<")).strip(" .\n")
         if not text:
             raise UnscoredError(f"{self.name} ends its turn without an answer to {sample.question!r}; give choices")
-        return Answer(text, exp(sum(one["logprob"] for one in tokens)), (), {})
+        is_cut = answered["choices"][0].get("finish_reason") == "length"
+        return Answer(text, exp(sum(one["logprob"] for one in tokens)), (), {}, "greedy", is_cut)
 
 
 class _Style:
