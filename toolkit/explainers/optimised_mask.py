@@ -30,7 +30,7 @@ from toolkit.vlm.protocol import VLM, WhiteBox
 
 
 def objective(inserted: Tensor, deleted: Tensor, mask: Tensor, sparsity: float) -> Tensor:
-    """What is maximised, from both probabilities and the mask (n_players,)."""
+    """What is maximised, from both values and the mask (n_players,)."""
     return inserted - deleted - sparsity * mask.mean()
 
 
@@ -76,7 +76,7 @@ class OptimisedMask:
         for _ in range(self.steps):
             with torch.enable_grad():
                 mask = logits.sigmoid()
-                inserted, deleted = self._probabilities(box, mask)
+                inserted, deleted = self._values(box, mask)
                 value = objective(inserted, deleted, mask, self.sparsity)
             values.append(float(value.detach()))
             logits.grad = torch.autograd.grad(-value, logits)[0]
@@ -86,8 +86,8 @@ class OptimisedMask:
         details: dict[str, float | int | str | list[float]] = {"objective": values}
         return Attribution(scores, box.players, self.name, target, n_evaluations=n, n_gradients=n, details=details)
 
-    def _probabilities(self, box: WhiteBox, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """v where a mask (n_players,) shows the sample, and where it hides it."""
+    def _values(self, box: WhiteBox, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The value where a mask (n_players,) shows the sample, and where it hides it."""
         shares = torch.stack([mask, 1 - mask])
         by_pixel = _spread(box, shares[:, : box.players.n_image])
         by_word = shares[:, box.players.n_image :, None].to(box.question)
