@@ -94,7 +94,7 @@ def test_oracle_marks_the_cells_of_the_evidence() -> None:
 
 
 def test_every_method_has_its_own_entry() -> None:
-    assert len({get_explainer(name).name for name in EXPLAINERS}) == len(EXPLAINERS) == 21
+    assert len({get_explainer(name).name for name in EXPLAINERS}) == len(EXPLAINERS) == 24
 
 
 def test_with_an_answer_of_several_tokens_the_first_is_explained_where_it_is_predicted() -> None:
