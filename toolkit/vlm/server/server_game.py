@@ -137,7 +137,7 @@ class ServerGame:
 
     def _recall(self) -> None:
         if not self._is_recalled and self.vlm.store is not None:
-            self._values.update(self.vlm.store.recall(self.identity()))
+            self._values.update({key: value for key, (value,) in self.vlm.store.recall(self.identity()).items()})
         self._is_recalled = True
 
     def _ask(self, keys: list[bytes], coalitions: Coalitions) -> None:
@@ -157,7 +157,7 @@ class ServerGame:
         self.n_evaluations += len(arrived)
         if self.vlm.store is not None and arrived:
             try:
-                self.vlm.store.keep(self.identity(), arrived)
+                self.vlm.store.keep(self.identity(), {key: (value,) for key, value in arrived.items()})
             except OSError as error:
                 warnings.warn(f"answers are not remembered any more: {error}", RuntimeWarning, stacklevel=2)
                 self.vlm.store = None
