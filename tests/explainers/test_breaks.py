@@ -139,7 +139,7 @@ def check_optimised_mask(name: str) -> None:
         m = torch.tensor(mask)
         shown = [box.logit(box.pixels * kept[:4].reshape(2, 2).repeat_interleave(2, 0).repeat_interleave(2, 1),
                            box.question * kept[4:, None]) for kept in (m, 1 - m)]  # fmt: skip
-        return float(shown[0] - shown[1] - 0.1 * m.mean())
+        return float((shown[0] - shown[1] - 0.1 * m.mean()).detach())
 
     found = reached(explain(name, ToyVLM(), toy_sample()).scores)
     assert found > reached(np.full(7, 0.5)) + 0.1
