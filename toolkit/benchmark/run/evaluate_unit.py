@@ -38,6 +38,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
         before = game.n_evaluations
         corners = _corners(game)
+        provenance = getattr(game, "provenance", dict)()
         if not np.isfinite(list(corners.values())).all():
             raise ArithmeticError(f"the model's values are not finite: {corners}")
     except (Exception, SystemExit) as error:  # a record says what happened; the run goes on
@@ -48,7 +49,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         "target": answer.text, "probability": answer.probability, "correct": correct, "corners": corners,
         "revision": vlm.revision, "n_image": game.players.n_image, "n_text": game.players.n_text,
         "players": getattr(getattr(game, "partition", None), "name", "tokens"),
-        **getattr(game, "provenance", dict)(),
+        **provenance,
         **workspace.origin(vlm, unit.dataset),
     }  # fmt: skip
     line["instruction"] = game.sample.instruction  # as the model was asked
