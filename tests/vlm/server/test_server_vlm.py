@@ -267,8 +267,8 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, tmp_pa
 
     server.fault = echo
     spec = toolkit.BenchmarkSpec(
-        models=[server.name], datasets=["scenes-existence"], explainers=["occlusion"], samples=2, steps=2,
-        players="grid:2x2", out=tmp_path / "run", progress=False, metrics=["f-syn"], bootstrap=100,
+        models=[server.name], datasets=["scenes-existence"], explainers=["occlusion", "random"], samples=2, steps=2,
+        players="grid:2x2", out=tmp_path / "run", progress=False, bootstrap=100,
     )  # fmt: skip
     summary = toolkit.run_benchmark(spec)
     from toolkit.benchmark.report.write_report import write_report
@@ -282,8 +282,8 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, tmp_pa
     lines = [json.loads(line) for path in (tmp_path / "run" / "shards").iterdir() for line in path.open()]
     records = [line for line in lines if line.get("kind") == "record"]
     good = [record for record in records if record["status"] == "ok"]
-    assert len(records) == 2
-    assert len(good) == 1
+    assert len(records) == 4
+    assert len(good) == 2
     assert good[0]["top_logprobs"] == 20
     assert good[0]["repeat_noise"] == 0.0
     assert "words: deleted" in good[0]["operator"]
