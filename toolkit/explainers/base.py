@@ -212,10 +212,10 @@ def passes_of(explainer: ExplainerLike, n_players: int, n_text: int | None = Non
         UnknownNameError: No explainer has this name.
         ValueError: It refuses so many players; the message says what it needs.
     """
-    found = getattr(get_explainer(explainer), "passes", None)
-    if not callable(found):
-        return found
-    return found(n_players, n_text) if "n_text" in inspect.signature(found).parameters else found(n_players)
+    found: Any = getattr(get_explainer(explainer), "passes", None)
+    if callable(found):
+        found = found(n_players, n_text) if "n_text" in inspect.signature(found).parameters else found(n_players)
+    return cast("Passes | None", found)
 
 
 def with_budget(explainer: ExplainerLike, budget: int) -> Explainer:

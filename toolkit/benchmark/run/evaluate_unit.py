@@ -38,7 +38,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
         before = game.n_evaluations
         corners = _corners(game)
-        provenance = getattr(game, "provenance", dict)()
+        provenance: dict[str, Any] = getattr(game, "provenance", dict)()
         if not np.isfinite(list(corners.values())).all():
             raise ArithmeticError(f"the model's values are not finite: {corners}")
     except (Exception, SystemExit) as error:  # a record says what happened; the run goes on
