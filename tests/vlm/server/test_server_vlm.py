@@ -279,7 +279,8 @@ def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, tmp_pa
     with pytest.raises(SystemExit):
         app(["explain", str(tmp_path / "a.png"), "is it red ?", "--model", server.name, "--out", f"{tmp_path}/p.html"])
     assert set(keys) == {f"Bearer {KEY}"}
-    lines = [json.loads(line) for path in (tmp_path / "run" / "shards").iterdir() for line in path.open()]
+    shards = [path.read_text() for path in (tmp_path / "run" / "shards").iterdir()]
+    lines = [json.loads(line) for shard in shards for line in shard.splitlines()]
     records = [line for line in lines if line.get("kind") == "record"]
     good = [record for record in records if record["status"] == "ok"]
     assert len(records) == 4
