@@ -136,6 +136,8 @@ class Killer:
             wanted = int(self.rng.choice(list(STAGES)))
             child, stage = self._start(run, self.how)
             self._wait(child, stage, wanted)
+            if wanted == RUNNING and stage.value > RUNNING:  # all is on record: let it end, so that the next one runs
+                child.join()
             child.join(self.rng.uniform(0, self.lasts[wanted]))
             hit = stage.value
             child.kill()
