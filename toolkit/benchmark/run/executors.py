@@ -85,7 +85,7 @@ def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, vari
         workspace = cast(Workspace, _Telling(factory(spec), pipe.send))
         while (unit := pipe.recv()) is not None:
             pipe.send(attempt_unit(unit, spec, workspace, lambda: pipe.send(_BEGUN)))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except (EOFError, ConnectionError, KeyboardInterrupt):
         return
     except (Exception, SystemExit) as error:  # handed to the caller, who stops the run with it
         pipe.send(reason_of(error))
