@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster import ray_cluster
 
 from tests.stress.counted import COUNTS, PAGE, page
 from tests.stress.kills import STAGES, Killer
@@ -31,13 +29,6 @@ def test_there_are_twenty_patches_and_the_page_has_them_all() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    pytest.importorskip("ray", reason="extra `cluster` is not installed")
-    with ray_cluster() as found:
-        yield found
-
-
 @pytest.mark.slow
 def test_a_tenth_of_the_odd_calls() -> None:
     from tests.stress.fuzz import fuzz
@@ -50,11 +41,6 @@ def test_a_tenth_of_the_odd_calls() -> None:
 @pytest.mark.parametrize("how", [{"executor": "serial"}, {"executor": "processes", "workers": 2}], ids=str)
 def test_a_tenth_of_the_kills(tmp_path: Path, how: dict[str, object]) -> None:
     _survives(Killer(tmp_path, how))
-
-
-@pytest.mark.slow
-def test_a_tenth_of_the_kills_on_ray(tmp_path: Path, address: str) -> None:
-    _survives(Killer(tmp_path, {"executor": "ray", "workers": 2, "ray_address": address}))
 
 
 def _survives(killer: Killer) -> None:
