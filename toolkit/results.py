@@ -24,6 +24,7 @@ from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.game import Game, Players, check_coalitions, check_game, pack
 from toolkit.synergy.f_syn import SynergyScore
 from toolkit.synergy.gain import GainScore
+from toolkit.synergy.interaction_sign import InteractionSign
 from toolkit.synergy.recovered import RecoveredScore
 from toolkit.synergy.score import MetricSpec, Score
 from toolkit.synergy.srg import CurveScore
@@ -244,7 +245,7 @@ def _of_score(found: Score) -> tuple[Fields, Arrays]:
         if isinstance(value, np.ndarray | float):
             arrays[name] = np.asarray(value)
         else:
-            fields[name] = value
+            fields[name] = dataclasses.asdict(value) if isinstance(value, InteractionSign) else value
     return fields, arrays
 
 
@@ -252,6 +253,8 @@ def _to_score(fields: Fields, arrays: Arrays) -> Score:
     made = {known.__name__: known for known in _SCORES}[fields.pop("class")]
     metric = MetricSpec(**{**fields["metric"], "range": tuple(fields["metric"]["range"])})
     numbers = {name: float(value) if value.ndim == 0 else value for name, value in arrays.items()}
+    if sign := fields.get("interaction"):
+        fields = {**fields, "interaction": InteractionSign(sign["total"], tuple(sign["inside"]))}
     return made(**{**fields, **numbers, "metric": metric})
 
 

@@ -78,7 +78,7 @@ class Attribution(EqualByContent):
         return self.scores[self.players.of(modality)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InteractionAttribution(Attribution):
     """An attribution whose scores come from signed interactions between image cells and words.
 
