@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -16,7 +17,9 @@ from toolkit.reporting.explain_page import (
     Asked,
     Explained,
     _limits,
+    _not_converged,
     _ranked,
+    _uncertainty,
     cells_map,
     explain_page,
     reading_notes,
@@ -139,3 +142,23 @@ def test_a_page_about_segments_says_so_and_how_many_were_found(tmp_path) -> None
     assert "cell" not in said
     assert all(words in said for words in (note, f"picture, {found} segments", ">Segments<"))
     assert reading_notes(answer, vlm.regions(sample), vlm.with_players("grid:2x2").partition(sample)) == []
+
+
+def test_a_map_that_did_not_converge_says_by_how_much() -> None:
+    players = Players.make(("cell",), ("word",))
+    whole = Attribution(np.zeros(2), players, "integrated-gradients", "yes", details={"converged": 1, "steps": 8})
+    part = Attribution(
+        np.zeros(2), players, "integrated-gradients", "yes", convergence_delta=0.25,
+        details={"converged": 0, "steps": 256},
+    )  # fmt: skip
+    assert _not_converged(whole) == ""
+    assert "integrated-gradients has not converged after 256 steps" in _not_converged(part)
+    assert "miss it by 0.250" in _not_converged(part)
+
+
+def test_the_uncertainty_of_a_map_is_a_table_or_how_to_get_one() -> None:
+    assert "--uncertainty" in _uncertainty(None)
+    shown = _uncertainty(pd.DataFrame([("baseline", 0.5, False)], columns=["change", "rho", "top"]))
+    assert "another baseline" in shown
+    assert "+0.500" in shown
+    assert "<td>no</td>" in shown

@@ -55,6 +55,9 @@ def explain(
     open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
     force: bool = typer.Option(False, "--force", help="Overwrite a file that this command did not write."),
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither use nor keep the values of earlier calls."),
+    uncertainty: bool = typer.Option(
+        False, "--uncertainty", help="Explain up to four times more, after changes that should not matter."
+    ),
     verify: bool = typer.Option(False, "--verify", help="Read and check the whole checkpoint again."),
     *,
     options: ModelOptions,
@@ -102,7 +105,7 @@ def explain(
         return
     asked = [
         _ask(vlm, sample, found, target=target, max_tokens=max_tokens, baseline=baseline, steps=steps, seed=seed,
-             n_random=random)
+             n_random=random, uncertainty=uncertainty)
         for vlm in loaded
     ]  # fmt: skip
     explain_page(out, asked)
@@ -126,6 +129,7 @@ def _ask(
     steps: int,
     seed: int,
     n_random: int | None,
+    uncertainty: bool,
 ) -> Asked:
     """Ask one model, explain its answer, and compare with random orderings."""
     import numpy as np
@@ -156,6 +160,13 @@ def _ask(
     game(np.concatenate(planned))  # all at once: the draws below find their values
     random = tuple(explained("random", draw) for draw in range(n))
     judged = tuple(explained(explainer, seed).judged(random) for explainer in explainers)
+    if uncertainty:
+        from toolkit.audit.explainers.stability import uncertainty as moves
+
+        judged = tuple(
+            replace(one, moved=moves(explainer, vlm, sample, one.attribution, baseline=baseline, seed=seed))
+            for explainer, one in zip(explainers, judged, strict=True)
+        )
     later = reading_notes(said, vlm.regions(sample), partition_of(vlm, sample))
     if n < ENOUGH:
         later.append(f"{n} random orderings are too few to tell at one in twenty; --random {ENOUGH} can")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
@@ -46,6 +47,7 @@ class Explained:
         image: Insertion and deletion of image cells.
         text: Insertion and deletion of question tokens.
         verdict: Whether it holds, in words.
+        moved: How much the map moves under changes that should not matter: ``change, rho, top``.
     """
 
     attribution: Attribution
@@ -53,6 +55,7 @@ class Explained:
     image: InsertionDeletion
     text: InsertionDeletion
     verdict: str = ""
+    moved: pd.DataFrame | None = None
 
     def judged(self, random: Sequence[Explained]) -> Explained:
         """The same with its verdict among random orderings."""
@@ -112,6 +115,7 @@ def explain_page(path: Path, asked: Sequence[Asked]) -> Path:
         drawn = [_explainer(each, one, scales) for one in (*each.explained, each.random[0])]
         parts += [title, f'<div class="shown">{_picture(each)}{"".join(drawn)}</div>', _numbers(each)]
         noun = "segments" if _segments(each) else "cells"
+        parts += [_not_converged(one.attribution) for one in each.explained]
         parts += [_more(one, noun, opened=one is each.explained[0] and len(asked) == 1) for one in each.explained]
     title = f"{first.sample.question} - {', '.join(each.answer.text for each in asked)}"
     lead = "".join(_headline(each) for each in asked) + _verdict(asked)
@@ -308,7 +312,46 @@ def _more(one: Explained, noun: str, *, opened: bool) -> str:
     cost = f"{attribution.n_evaluations} forward and {attribution.n_gradients} backward passes"
     tables = _ranked(attribution, "image", noun) + _ranked(attribution, "text", "words")
     body = f'<div class="row">{tables}</div>{_curves(one, noun)}'
+    body += _uncertainty(one.moved)
     return details(f"{html.escape(attribution.explainer)}: ranked players and curves ({cost})", body, open_=opened)
+
+
+def _not_converged(attribution: Attribution) -> str:
+    """What a map of an integral that did not converge is worth."""
+    if attribution.details.get("converged", 1):
+        return ""
+    name, steps = html.escape(attribution.explainer), attribution.details.get("steps")
+    gap = format_number(attribution.convergence_delta or 0.0)
+    return (
+        f'<p class="note">Note: {name} has not converged after {steps} steps: the scores should add up to the change '
+        f"of probability, and miss it by {gap}. The map is no integral of its path yet.</p>"
+    )
+
+
+_CHANGED = {
+    "seed": "another seed", "baseline": "another baseline", "shift": "the image moved by 2 % of its width",
+    "paraphrase": "the question worded otherwise",
+}  # fmt: skip
+
+
+def _uncertainty(found: pd.DataFrame | None) -> str:
+    """The map beside those of the same answer after changes that should not matter."""
+    if found is None:
+        return (
+            '<p class="note">How sure is this map? <code>--uncertainty</code> explains the answer again after '
+            "changes that should not matter.</p>"
+        )
+    rows = "".join(
+        f'<tr><td>{_CHANGED[str(row["change"])]}</td><td class="n">{format_number(row["rho"], sign=True)}</td>'
+        f"<td>{'yes' if row['top'] else 'no'}</td></tr>"
+        for row in found.to_dict("records")
+    )
+    return (
+        "<h3>How sure is this map?</h3><p>The same answer explained again after changes that should not matter. A rank "
+        "correlation of 1 is the same order of cells, 0 another map altogether. A steady map need not be faithful.</p>"
+        '<table><tr><th scope="col">change</th><th scope="col" class="n">rank correlation of cells</th>'
+        f'<th scope="col">same highest cell</th></tr>{rows}</table>'
+    )
 
 
 def _ranked(attribution: Attribution, modality: Modality, noun: str) -> str:

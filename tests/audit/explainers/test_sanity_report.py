@@ -29,11 +29,17 @@ def report() -> SanityReport:
     )
     cost = pd.DataFrame([("picture", 0.1, 1, 0), ("model", 0.2, 2, 3)],
                         columns=["explainer", "seconds", "n_evaluations", "n_gradients"])  # fmt: skip
+    moved = pd.DataFrame(
+        [(name, change, rho) for name, rho in (("picture", 1.0), ("model", 0.5), ("oracle", 1.0))
+         for change in ("seed", "baseline", "shift", "paraphrase")],
+        columns=["explainer", "change", "rho"],
+    )  # fmt: skip
     tables = {
         "random weights": pd.concat([first, last], ignore_index=True),
         "permuted answers": answers,
         "another question": correlations(picture=(0.8, 0.01), model=(-0.1, 0.1)),
         "seeds": correlations(picture=(1.0, 0.0), model=(1.0, 0.0)),
+        "stability": moved,
         "plausibility": pointing,
         "cost": cost,
     }
@@ -58,6 +64,7 @@ def test_the_summary_reads_the_end_of_the_cascade_and_names_what_survived(report
     assert found.loc["model", "passes"] == 5
     assert found.loc["model", "points at cells"] == 1.0
     assert found.loc["picture", "points at words"] == 0.5
+    assert found.loc["model", ["stable, baseline", "stable, shift", "stable, paraphrase"]].tolist() == [0.5] * 3
     assert "shift to words" not in found
     assert "picture (random weights" in report.sentence()
     assert "40%" in report.sentence()

@@ -61,6 +61,15 @@ def test_failed_records_are_counted_in_every_row(run):
     assert set(counted["status"]) == {"failed"}
 
 
+def test_what_did_not_converge_is_counted_beside_the_score(run):
+    records = [{**r, "details": {"converged": 0}} if r["explainer"] == "good" else r for r in run.records]
+    told = replace(run, records=records, frame=tables._frame(records, run.spec))
+    table = tables.leaderboards(told).query("metric == 'f-syn'").set_index(["model", "explainer"])
+    assert table.loc[("gate-and", "good"), "not converged"] == table.loc[("gate-and", "good"), "ok"] > 0
+    assert table.loc[("gate-and", "random"), "not converged"] == 0
+    assert "20 not converged" in sections._missing(table.loc[("gate-and", "good")])
+
+
 def test_controls_are_not_ranked(run):
     table = tables.leaderboards(run).query("model == 'gate-and' and metric == 'f-syn'").set_index("explainer")
     assert table["rank"].dropna().sort_values().tolist() == [1, 2, 3]

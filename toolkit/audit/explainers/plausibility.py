@@ -15,6 +15,7 @@ import pandas as pd
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
+from toolkit.stats.estimates import clustered_mean
 from toolkit.stats.rank_agreement import mean_and_error
 from toolkit.typing import Scores
 from toolkit.vlm.protocol import VLM
@@ -58,7 +59,8 @@ def plausibility(
     """Pointing game and IoU by explainer and modality.
 
     Returns:
-        One row for each modality: ``explainer, modality, pointing, pointing_se, iou, iou_se, chance, n_samples``.
+        One row for each modality: ``explainer, modality, pointing, pointing_se, pointing_low, pointing_high, iou,
+        iou_se, iou_low, iou_high, chance, n_samples``; low and high are a 95 % bootstrap interval over images.
 
     Raises:
         ValueError: A sample carries no ground truth.
@@ -71,9 +73,16 @@ def plausibility(
         for modality in ("image", "text"):
             masks = [att.players.of(modality) for att in maps]
             pairs = [(a.scores[mask], t[mask]) for a, t, mask in zip(maps, truths, masks, strict=True)]
-            hit, hit_se, n = mean_and_error([pointing(*pair) for pair in pairs])
-            iou, iou_se, _ = mean_and_error([overlap(*pair) for pair in pairs])
+            hits, ious = ([rule(*pair) for pair in pairs] for rule in (pointing, overlap))
             base = mean_and_error([chance(truth) for _, truth in pairs])[0]
-            rows.append((name, modality, hit, hit_se, iou, iou_se, base, n))
-    columns = ["explainer", "modality", "pointing", "pointing_se", "iou", "iou_se", "chance", "n_samples"]
-    return pd.DataFrame(rows, columns=columns)
+            told = [(*mean_and_error(values)[:2], *_interval(values, samples, seed)) for values in (hits, ious)]
+            rows.append((name, modality, *told[0], *told[1], base, mean_and_error(hits)[2]))
+    bounds = [f"{what}{end}" for what in ("pointing", "iou") for end in ("", "_se", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["explainer", "modality", *bounds, "chance", "n_samples"])
+
+
+def _interval(values: Sequence[float], samples: Sequence[Sample], seed: int) -> tuple[float, float]:
+    """95 % bootstrap interval over images of the mean of the values that are not NaN."""
+    known = [(x, s.image_id or s.id) for x, s in zip(values, samples, strict=True) if not math.isnan(x)]
+    found = clustered_mean([x for x, _ in known], [i for _, i in known], rng=np.random.default_rng(seed))
+    return found.low, found.high

@@ -19,6 +19,7 @@ from scipy.stats import t as student
 from toolkit.audit.explainers import sanity_checks
 from toolkit.audit.explainers.plausibility import plausibility
 from toolkit.audit.explainers.shuffled_labels import Shuffled, shuffled_twin
+from toolkit.audit.explainers.stability import CHANGES, stability
 from toolkit.datasets.sample import Sample
 from toolkit.reporting.page import frame_table, page
 from toolkit.vlm.protocol import VLM
@@ -42,7 +43,10 @@ _ABOUT = {
     "another question": "Rank correlation of image maps when another sample's question is asked about the picture.",
     "seeds": "Rank correlation between maps of different seeds.",
     "twins": "Share of the absolute attribution on the words, for the grounded model and its biased twin.",
-    "plausibility": "Pointing game and IoU with the evidence by construction; chance is a random map's.",
+    "stability": "Rank correlation with the image map after another seed, another baseline, a shift by 2 % of the "
+    "width, another wording. The outline of an image is steadiest: read it beside the controls oracle and random.",
+    "plausibility": "Pointing game and IoU with the evidence by construction; chance is a random map's. Controls: "
+    "oracle and random.",
     "cost": "Per sample on this machine: seconds, rows of forward passes, rows of backward passes.",
 }
 
@@ -65,8 +69,8 @@ class SanityReport:
         """One row per explainer: image-map correlations after each destruction, and the rest in one number each.
 
         Columns: the three destructions and ``seeds`` (mean rho), ``shift to words`` (share of the attribution), where a
-        biased twin was there, ``points at cells`` and ``points at words`` (share), ``passes`` (rows), ``survives``
-        (names of the destructions that the map survived).
+        biased twin was there, ``points at cells`` and ``points at words`` (share), ``stable, CHANGE`` (mean rho of what
+        should not matter), ``passes`` (rows), ``survives`` (names of the destructions that the map survived).
         """
         last = self.tables["random weights"].query("position == position.max() and modality == 'image'")
         answers = self.tables["permuted answers"].query("modality == 'image'")
@@ -80,6 +84,9 @@ class SanityReport:
             shown["shift to words"] = self.tables["twins"].set_index("explainer")["shift"]
         pointing = self.tables["plausibility"].pivot_table(index="explainer", columns="modality", values="pointing")
         shown["points at cells"], shown["points at words"] = pointing["image"], pointing["text"]
+        stable = self.tables["stability"].pivot_table(index="explainer", columns="change", values="rho", dropna=False)
+        for change in CHANGES[1:]:
+            shown[f"stable, {change}"] = stable[change]
         cost = self.tables["cost"].set_index("explainer")
         shown["passes"] = cost["n_evaluations"] + cost["n_gradients"]
         shown["survives"] = [
@@ -156,6 +163,7 @@ def sanity_report(
     """
     progress("training on permuted answers")
     unlearnt = shuffled_twin(vlm, probe, seed=seed)
+    controls = [name for name in ("oracle", "random") if name not in explainers]
     checks: dict[str, Callable[[], pd.DataFrame]] = {
         "random weights": lambda: sanity_checks.weight_randomisation(explainers, vlm, samples[:n_cascade], seed=seed),
         "permuted answers": lambda: sanity_checks.label_randomisation(
@@ -163,7 +171,8 @@ def sanity_report(
         ),
         "another question": lambda: sanity_checks.question_randomisation(explainers, vlm, samples, seed=seed),
         "seeds": lambda: sanity_checks.seed_stability(explainers, vlm, samples[:n_cascade]),
-        "plausibility": lambda: plausibility(explainers, vlm, samples, seed=seed),
+        "stability": lambda: stability([*explainers, *controls], vlm, samples[:n_cascade], seed=seed),
+        "plausibility": lambda: plausibility([*explainers, *controls], vlm, samples, seed=seed),
         "cost": lambda: sanity_checks.cost(explainers, vlm, samples[:n_cascade], seed=seed),
     }
     if biased is not None:

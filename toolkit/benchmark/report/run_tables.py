@@ -45,7 +45,8 @@ class FinishedRun:
         units: Everything that was planned.
         samples: Sample lines that exist, in the order of the plan.
         records: Record lines; planned ones that do not exist stand in with status ``missing``.
-        frame: One row per planned record: identity, status, and one column per metric (NaN where unscored).
+        frame: One row per planned record: identity, status, whether the explainer converged (False where it says that
+            it did not), and one column per metric (NaN where unscored).
     """
 
     folder: Path
@@ -98,6 +99,7 @@ def _frame(records: list[Line], spec: BenchmarkSpec) -> pd.DataFrame:
         row = {k: record.get(k) for k in ("model", "dataset", "sample", "image_id", "explainer", "seed", "gate")}
         found = record.get("metrics") or {}
         row |= {"status": record["status"], "reason": record.get("reason")}
+        row["converged"] = bool((record.get("details") or {}).get("converged", True))
         row |= {name: math.nan if found.get(name) is None else float(found[name]) for name in spec.metrics}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -143,7 +145,7 @@ def leaderboards(run: FinishedRun) -> pd.DataFrame:
                         "model": model, "dataset": dataset, "explainer": explainer, "metric": metric,
                         "mean": estimate.mean, "low": estimate.low, "high": estimate.high, "se": estimate.se,
                         "n_samples": estimate.n, "n_images": estimate.n_clusters, **counts,
-                        "unscored": int(counts["ok"] - len(scored)),
+                        "unscored": int(counts["ok"] - len(scored)), "not converged": int((~mine["converged"]).sum()),
                     }
                 )  # fmt: skip
     table = pd.DataFrame(rows)

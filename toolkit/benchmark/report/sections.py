@@ -83,7 +83,7 @@ def leaderboards(data: ReportData) -> Section:
         "questions, because questions about one picture are not independent. The column beside the score is its "
         "difference to random; ▲ and ▼ are separated from it (Wilcoxon over pictures, Holm within the board). "
         "Controls in italics are not ranked, except random, which is the floor. n counts samples; what failed, was "
-        "skipped or is missing is counted under the explainer's name."
+        "skipped, is missing or did not converge is counted under the explainer's name."
     ) + grid(cards)
     if absent:
         where = name_boards(absent, tables.leaderboard_keys(data.run))
@@ -123,7 +123,8 @@ def _board(data: ReportData, key: tuple[str, str], limits: tuple[float, float]) 
 
 def _missing(row: pd.Series) -> str:
     """What a mean does not cover, in small print under the explainer's name."""
-    bad = [f"{int(row[name])} {name}" for name in ("failed", "skipped", "missing", "unscored") if row[name]]
+    told = ("failed", "skipped", "missing", "unscored", "not converged")
+    bad = [f"{int(row[name])} {name}" for name in told if row[name]]
     return f'<br><span class="bad">{", ".join(bad)}</span>' if bad else ""
 
 
