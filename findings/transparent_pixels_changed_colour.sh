@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A transparent pixel had its hidden colour for LLaVA and Qwen-VL; since transformers 5 it is white.
 #
-# Versions: Python 3.11.7, torch 2.13.0, pillow 12.0.0, numpy 2.4.6; transformers 4.57.6 and 5.23.0, no torchvision.
+# Versions: Python 3.11.7, torch 2.13.0, pillow 13.0.0, numpy 2.4.6; transformers 4.57.6 and 5.23.0, no torchvision.
 # An image of 96 x 96 pixels, mode RGBA, red and wholly transparent, is given to image processors made with their
 # defaults, beside a red and a white one without transparency. In 4.57.6 the picture equals the *red* one for CLIP (the
 # processor of LLaVA-1.5), LLaVA-NeXT, LLaVA-OneVision, Qwen2-VL, GOT-OCR2 (InternVL), Gemma 3 and BLIP, and the *white*
@@ -16,7 +16,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv venv
-venv/bin/pip install --quiet torch==2.13.0 transformers==4.57.6 pillow==12.0.0 numpy==2.4.6
+venv/bin/pip install --quiet torch==2.13.0 transformers==4.57.6 pillow==13.0.0 numpy==2.4.6
 cat > ask.py <<'PY'
 import logging
 import warnings
