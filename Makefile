@@ -7,8 +7,8 @@ FULL := .venv/.full
 FLOOR := .venv-floor/.ready
 FLOOR_TESTS := tests/vlm tests/datasets tests/explainers tests/widgets tests/cli tests/games
 RESULTS ?= results
-# make test PROCESSES=2    spreads the files over processes of one thread and up to 1.5 GB each.
-PROCESSES ?= 0
+# make test PROCESSES=0    runs the tests one after another; each process has one thread and up to 1.5 GB.
+PROCESSES ?= 2
 SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
