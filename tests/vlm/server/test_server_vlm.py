@@ -256,6 +256,7 @@ def test_no_image_leaves_this_machine_unless_somebody_agrees(sample, monkeypatch
     assert "send every image to example.org?" in told
 
 
+@pytest.mark.slow
 def test_the_key_goes_to_the_server_and_nowhere_else(server, monkeypatch, tmp_path: Path, capsys) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path / "cache"))
