@@ -281,16 +281,18 @@ def test_long_enumerations_report_progress_and_can_be_stopped():
     with pytest.raises(CancelledError, match="stopped after 2048 of 4096"):
         harsanyi_dividends(fresh, cancelled=lambda: next(polls))
     assert fresh.n_evaluations == 2048
-    with pytest.raises(CancelledError, match="stopped while sampling"):
-        shapley_interaction_index(
-            random_game(0, 10),
-            [0],
-            [1],
-            groups="players",
-            budget=500,
-            rng=np.random.default_rng(0),
-            cancelled=lambda: True,
-        )
+    for estimator, said in (("pairs", "stopped after 0 of 500 coalitions"), ("shapiq", "stopped while sampling")):
+        with pytest.raises(CancelledError, match=said):
+            shapley_interaction_index(
+                random_game(0, 10),
+                [0],
+                [1],
+                groups="players",
+                budget=500,
+                rng=np.random.default_rng(0),
+                estimator=estimator,
+                cancelled=lambda: True,
+            )
 
 
 def test_unwatched_values_come_in_one_call():

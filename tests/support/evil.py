@@ -23,7 +23,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.plugin import Check
 from toolkit.games.analytic import and_gate
 from toolkit.redundancy import diagnose
-from toolkit.reporting.explain_page import explain_page
+from toolkit.reporting.explain_page import Asked, Explained, explain_page
 from toolkit.reporting.redundancy_page import redundancy_page
 from toolkit.testing import FakeVLM, fake_sample
 from toolkit.widgets import CoalitionPlayground, CurveExplorer, LeaderboardExplorer
@@ -101,10 +101,9 @@ def _explained(folder: Path) -> str:
     found = toolkit.explain("occlusion", vlm, sample)
     sides = [toolkit.insertion_deletion(game, found, modality=kind, steps=2) for kind in ("image", "text")]
     score = toolkit.synergistic_faithfulness(game, found, 2)
-    path = explain_page(
-        folder / "p.html", sample, vlm, answer=answer, attribution=found, synergy=score, image=sides[0], text=sides[1]
-    )
-    return path.read_text(encoding="utf-8")
+    one = Explained(found, score, sides[0], sides[1], verdict=EVIL)
+    asked = Asked(vlm, sample, answer, (one,), (one,), (EVIL,))
+    return explain_page(folder / "p.html", [asked, asked]).read_text(encoding="utf-8")
 
 
 def _swept(folder: Path) -> str:

@@ -146,6 +146,7 @@ def test_players_that_cannot_be_made_are_refused_when_they_are_named_or_asked_fo
 
     class Other:
         name = "other"
+        answer = game = None
 
     with pytest.raises(TypeError, match="the players of 'other' cannot be chosen"):
         explain("random", Other(), sample, players="words")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from toolkit.audit.metrics import game_checks
+from toolkit.audit.metrics.controls import half_right_floor
 from toolkit.audit.metrics.game_checks import gate_entries, half_right_entry, noise_entries, ties_entry
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.score import MetricSpec, Score
@@ -37,7 +38,11 @@ def test_the_published_score_hides_redundancy():
 def test_a_unimodal_metric_counts_single_effects():
     found = passed(gate_entries(METRICS["srg-image"]))
     assert found["gate additive"] is False
-    assert half_right_entry(METRICS["srg-image"]).value == pytest.approx(0.5)
+    entry = half_right_entry(METRICS["srg-image"])
+    floor = half_right_floor(game_checks.evidence(), game_checks.players(), game_checks.STEPS)
+    assert 0 < floor < 0.1
+    assert entry.value == pytest.approx(0.5 - floor)
+    assert entry.note.startswith("0.500, of which ")
 
 
 def test_the_recovered_score_passes_every_gate():
