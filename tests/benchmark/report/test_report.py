@@ -450,3 +450,19 @@ def test_every_bar_of_every_board_has_the_same_scale(run):
     zeros = re.findall(r'<line x1="([0-9.]+)" x2="\1" y1="0"', sections.leaderboards(ReportData(run)).body)
     assert len(zeros) > 4
     assert len(set(zeros)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"explainers": ["oracle"], "metrics": ["f-syn"], "samples": 1},
+        {"explainers": ["random"], "metrics": ["total-interaction"], "headline": "total-interaction", "images": 0},
+    ],
+)
+def test_the_smallest_runs_have_a_report_and_tables_that_can_be_read(changes, tmp_path):
+    found = spec(tmp_path / "run", models=["gate-and"], seeds=[0], **changes)
+    run_benchmark(found, workspace=ToyBench)
+    assert found.headline in write_report(found.out).read_text(encoding="utf-8")
+    for name in ("taus", "controls"):
+        table = pd.read_csv(found.out / "tables" / f"{name}.csv")
+        assert {"model", "dataset"} <= set(table.columns)

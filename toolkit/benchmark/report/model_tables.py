@@ -96,7 +96,9 @@ def controls(run: FinishedRun, *, alpha: float = 0.05) -> pd.DataFrame:
                     "verdict": found.control, "reason": found.reason or None,
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    columns = ["p_oracle_random", "effect_oracle_random", "p_random_anti", "effect_random_anti"]
+    columns = ["model", "dataset", "metric", *names, *columns, "n_images", "verdict", "reason"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def costs(run: FinishedRun) -> pd.DataFrame:

@@ -238,7 +238,8 @@ def taus(run: FinishedRun) -> pd.DataFrame:
                 row = {"model": model, "dataset": dataset, "first": first, "second": second}
                 found = _tau(run, both, len(names), row)
                 rows.append({**row, "n_explainers": len(names), "n_images": len(both), **found})
-    return pd.DataFrame(rows)
+    columns = ["model", "dataset", "first", "second", "n_explainers", "n_images", "tau", "p", "low", "high", "method"]
+    return pd.DataFrame(rows, columns=[*columns, "concordant", "discordant"])
 
 
 def _tau(run: FinishedRun, both: Floats, k: int, row: dict[str, str]) -> dict[str, float | str]:
