@@ -152,14 +152,18 @@ def test_no_data_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert data_dir() == tmp_path / "toolkit" / "_data"
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as `pip install .` builds it, by the setuptools that is here: no network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(ROOT)], check=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
 @pytest.mark.slow
-def test_a_wheel_carries_its_data(tmp_path: Path) -> None:
-    """Built as `pip install .` builds it; the build tool comes from the package index."""
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)],
-        check=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
+def test_a_wheel_carries_its_data(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "site")
@@ -174,6 +178,32 @@ def test_a_wheel_carries_its_data(tmp_path: Path) -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path / "site", env=environment
     ).stdout.strip()
     assert Path(found) == tmp_path / "site" / "toolkit" / "_data"
+
+
+@pytest.mark.slow
+def test_the_command_of_an_installed_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run([*pip, str(wheel)], check=True)
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE} | {"PYTHONPATH": str(site)}
+
+    def command(*arguments: str) -> str:
+        line = [str(site / "bin" / "synergy-toolkit"), *arguments]
+        done = subprocess.run(line, check=True, capture_output=True, text=True, cwd=empty, env=environment)
+        return done.stdout
+
+    where = subprocess.run(
+        [sys.executable, "-c", "import toolkit; print(toolkit.__file__)"],
+        check=True, capture_output=True, text=True, cwd=empty, env=environment,
+    ).stdout  # fmt: skip
+    assert Path(where.strip()).is_relative_to(site)
+    assert "Usage: synergy-toolkit " in command("--help")
+    assert "6 embedded models, intact" in command("doctor")
+    image = next(iter(toolkit.load_samples("scenes-existence", n=1))).image
+    image.save(empty / "scene.png")
+    command("explain", "scene.png", "is there a red circle ?", "--model", "tiny-llava-grounded", "--out", "page.html")
+    assert "data:image/png;base64," in (empty / "page.html").read_text(encoding="utf-8")
 
 
 def test_the_floor_run_covers_every_core_dependency_and_lies_below_the_tested_set() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import typer
 
 import toolkit
@@ -67,5 +70,6 @@ app.add_typer(benchmark.app, name="benchmark")
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="python -m toolkit")
+    """Run the command line, under the name that it was called by."""
+    called = Path(sys.argv[0]).stem
+    app(prog_name="python -m toolkit" if called == "__main__" else called)
