@@ -75,7 +75,7 @@ def overlay(
 def png_bytes(image: Image.Image) -> bytes:
     """A picture as PNG."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
