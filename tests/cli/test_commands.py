@@ -241,7 +241,7 @@ def test_explain_puts_models_and_explainers_side_by_side(tmp_path: Path) -> None
     page = out.read_text(encoding="utf-8")
     assert [page.count(f"<h2>{model}</h2>") for model in models.split(",")] == [1, 1]
     assert page.count("occlusion: F_syn") == page.count("rollout: F_syn") == page.count("random, the control") == 2
-    assert "the question was put into this model's spelling: is there a red circle ?" in err
+    assert "the question was put into this model's spelling: “is there a red circle ?”" in err
     assert "outside the small world of this model" in err
     assert "llava-hf/llava-1.5-7b-hf" in page
     assert said.count(str(out)) == 2

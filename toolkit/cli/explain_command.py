@@ -203,5 +203,5 @@ def in_world(sample: Sample) -> tuple[Sample, list[str]]:
             "example --model llava-hf/llava-1.5-7b-hf"
         )
     if question != sample.question:
-        notes.append(f"the question was put into this model's spelling: {question}")
+        notes.append(f"the question was put into this model's spelling: “{question}”")
     return replace(sample, question=question), notes
