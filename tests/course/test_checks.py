@@ -35,7 +35,7 @@ def test_an_unfinished_function_is_still_open():
         (lambda a, b: "three", "no number"),
         (lambda a, b: np.zeros(3), "returned 3 numbers, expected one number"),
         (lambda a, b: a + b if np.ndim(a) == 0 else a, "Case 2 of 2 .arrays."),
-        (lambda a: a, "stopped with TypeError.*\n.*\nHint: add them"),
+        (lambda a, b: len(a), "stopped with TypeError.*\n.*\nHint: add them"),
         (3.0, "pass its name without brackets"),
     ],
 )
@@ -73,7 +73,7 @@ def test_a_crash_names_the_line_of_the_learner():
     with pytest.raises(ExerciseError, match=r"stopped at its line 3, `return total.missing`, with AttributeError"):
         check(broken, CASES)
     with pytest.raises(ExerciseError, match=r"Your function stopped with TypeError"):
-        check(lambda a: a, CASES)
+        check(max, [Case((1.0, "b"), 3.0, "add them")])
 
 
 def test_a_crash_below_the_function_names_its_call():
@@ -97,3 +97,10 @@ def test_a_sign_that_was_right_before_is_not_called_wrong():
     with pytest.raises(ExerciseError) as caught:
         check(lambda x: 1.0, [Case((1,), 1.0, "think"), Case((2,), -1.0, "think again")])
     assert "sign" not in str(caught.value)
+
+
+def test_a_wrong_number_of_parameters_is_said_and_nothing_else():
+    with pytest.raises(ExerciseError, match=r"takes 1 parameter, \(a\); it is called with 2: \(1, 2\)") as caught:
+        check(lambda a: a, [Case((1, 2), 3, "Think of the gate.")])
+    assert "begins with `def`" in str(caught.value)
+    assert "gate" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,23 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
             f"Your function stopped{where(function, error)} with {type(error).__name__}: {error}\n"
             f"It was called with {short_repr(arguments)}."
         ) from error
+
+
+def parameters(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """What is wrong with the number of parameters, or "" where the function can be called."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built-in functions have none
+        return ""
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        taken, given = len(signature.parameters), len(arguments)
+        return (
+            f"Your function takes {taken} parameter{'s' * (taken != 1)}, {signature}; it is called with {given}: "
+            f"{short_repr(arguments)}.\nHint: leave the line that begins with `def` as it was given."
+        )
+    return ""
 
 
 def where(function: Callable[..., Any], error: Exception) -> str:
@@ -159,6 +177,9 @@ def check(function: Callable[..., Any], cases: Sequence[Case], *, tolerance: flo
     """
     if not callable(function):
         raise ExerciseError(f"Expected your function, got {short_repr(function)}; pass its name without brackets.")
+    problem = parameters(function, cases[0].arguments)
+    if problem:
+        raise ExerciseError(problem)
     signed = False
     for number, case in enumerate(cases, 1):
         try:

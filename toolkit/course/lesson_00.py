@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 
@@ -64,6 +65,7 @@ def share_right(given: Sequence[str], right: Sequence[str]) -> float:
     return sum(a == b for a, b in zip(given, right, strict=True)) / len(right)
 
 
+@exercise
 def check_accuracy(function: Callable[..., Any]) -> Verdict:
     """Check ``accuracy(given, right)``: share of equal answers."""
     cases = [

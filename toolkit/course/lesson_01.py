@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 
@@ -79,6 +80,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_relevance_gain(function: Callable[..., Any]) -> Verdict:
     """Check ``relevance_gain(insertion, deletion, fractions)``: area of insertion minus area of deletion."""
     k = np.linspace(0, 1, 5)
@@ -121,6 +123,7 @@ def check_relevance_gain(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, solved="This is the symmetric relevance gain that the toolkit computes.")
 
 
+@exercise
 def check_kendall(function: Callable[..., Any]) -> Verdict:
     """Check ``kendall(first, second)``: agreeing minus disagreeing pairs over all pairs, without ties."""
     a = [0.1, 0.4, 0.3, 0.9]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 
@@ -73,6 +74,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_gate(function: Callable[..., Any]) -> Verdict:
     """Check ``gate(both, image, text, empty)``: the name of the largest part."""
     cases = [
@@ -90,6 +92,7 @@ def check_gate(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, solved="This is how the generator and the report name the gate of every sample.")
 
 
+@exercise
 def check_excess(function: Callable[..., Any]) -> Verdict:
     """Check ``excess_over_guessing(right_without_picture, n_choices)``."""
     cases = [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.games.attribution import Attribution
@@ -79,6 +80,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_dividend(function: Callable[..., Any]) -> Verdict:
     """Check ``dividend(both, image, text, empty)``."""
     cases = [
@@ -91,6 +93,7 @@ def check_dividend(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, solved="Four numbers, three signs: that is the whole definition.")
 
 
+@exercise
 def check_index(function: Callable[..., Any]) -> Verdict:
     """Check ``interaction_index(v)`` of players a and b in a game of a, b and r, given as a dict of values."""
     rng = np.random.default_rng(3)
@@ -111,6 +114,7 @@ def check_index(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, solved="Two contexts, weight 1/2 each: the Shapley interaction index.")
 
 
+@exercise
 def check_floor(function: Callable[..., Any]) -> Verdict:
     """Check ``clipped_mean(sides)``: mean of an array after clipping to [0, 1]."""
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
@@ -60,6 +61,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_cost(function: Callable[..., Any]) -> Verdict:
     """Check ``distinct_coalitions(steps, explainers)``."""
     cases = [
@@ -71,6 +73,7 @@ def check_cost(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, solved="The paper's code runs 118 passes where 76 are distinct.")
 
 
+@exercise
 def check_within(function: Callable[..., Any]) -> Verdict:
     """Check ``within_agreement(first, second)``: mean over rows of the rank correlation over columns."""
     from scipy.stats import spearmanr

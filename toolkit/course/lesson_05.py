@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
@@ -58,6 +59,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_leave_one_out(function: Callable[..., Any]) -> Verdict:
     """Check ``leave_one_out(game)``: v(all) - v(all without i) for every player i."""
     players = Players.make(("a", "b"), ("x",))
@@ -81,6 +83,7 @@ def check_leave_one_out(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, tolerance=1e-9, solved="That is occlusion: one forward pass per player, plus one.")
 
 
+@exercise
 def check_completeness(function: Callable[..., Any]) -> Verdict:
     """Check ``completeness_gap(scores, v_all, v_none)``."""
     cases = [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 
@@ -62,6 +63,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_mean_ranks(function: Callable[..., Any]) -> Verdict:
     """Check ``mean_ranks(scores)`` of a table (pictures, explainers): 1 for the largest, ties share their mean rank."""
     rng = np.random.default_rng(2)
@@ -76,6 +78,7 @@ def check_mean_ranks(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, solved="These are the positions in a critical-difference diagram.")
 
 
+@exercise
 def check_cluster_means(function: Callable[..., Any]) -> Verdict:
     """Check ``picture_means(values, images)``: the mean of each picture, in sorted order of the pictures."""
     cases = [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
@@ -56,6 +57,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_hours(function: Callable[..., Any]) -> Verdict:
     """Check ``hours(samples, models, coalitions, per_second)``."""
     cases = [
@@ -66,6 +68,7 @@ def check_hours(function: Callable[..., Any]) -> Verdict:
     return check(function, cases, tolerance=1e-6, solved="Ask this before a run, not after it.")
 
 
+@exercise
 def check_share(function: Callable[..., Any]) -> Verdict:
     """Check ``samples_for(budget_hours, models, coalitions, per_second)``: whole samples that fit a budget."""
     cases = [

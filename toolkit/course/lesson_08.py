@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.experiments import by_sample
 from toolkit.course.quiz import Option, Question, Quiz
@@ -54,6 +55,7 @@ def quiz() -> Quiz:
     return Quiz(QUESTIONS)
 
 
+@exercise
 def check_verdict(function: Callable[..., Any]) -> Verdict:
     """Check ``verdict(low, high)`` of an interval of a difference: "better", "worse" or "not separated"."""
     cases = [

@@ -9,6 +9,7 @@ from functools import partial
 
 import ipywidgets as w
 
+from toolkit.course.answers import keep
 from toolkit.widgets.base_widget import BaseWidget, column, on_change, status_html
 
 STYLE = """<style>
@@ -101,7 +102,9 @@ class Quiz(BaseWidget):
         self.box = w.VBox([w.HTML(STYLE, layout={"height": "0", "margin": "0"}), *parts, self.score])
 
     def _reply(self, index: int) -> None:
-        self.replies[index].value = status_html(feedback(self.questions[index], self.answers[index].value))
+        question, chosen = self.questions[index], self.answers[index].value
+        kept = keep("quiz", question.text, {"answer": chosen})
+        self.replies[index].value = status_html(feedback(question, chosen) + html.escape(kept))
         self.score.value = self._score()
 
     def _score(self) -> str:

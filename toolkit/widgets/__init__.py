@@ -8,6 +8,7 @@ from toolkit.widgets.curve_explorer import CurveExplorer
 from toolkit.widgets.gate_explorer import GateExplorer
 from toolkit.widgets.leaderboard_explorer import LeaderboardExplorer
 from toolkit.widgets.playground import CoalitionPlayground
+from toolkit.widgets.prediction import Prediction
 from toolkit.widgets.run_monitor import RunMonitor
 from toolkit.widgets.sample_browser import SampleBrowser
 
@@ -20,6 +21,7 @@ __all__ = [
     "CurveExplorer",
     "GateExplorer",
     "LeaderboardExplorer",
+    "Prediction",
     "RunMonitor",
     "SampleBrowser",
 ]
