@@ -5,19 +5,19 @@ The question and the rule were written down before the study was run: ``notebook
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from toolkit.audit.study_rows import Watch, mean_table, side, study_rows
 from toolkit.datasets.sample import Sample
 from toolkit.games.order_profile import group_cells, group_words, order_profile
-from toolkit.stats.estimates import clustered_mean
 from toolkit.vlm.protocol import VLM
 
 PAIRS_SUFFICE, CANCELS = 0.5, 0.5
@@ -38,15 +38,7 @@ class OrderStudy:
 
     def table(self, by: str = "model") -> pd.DataFrame:
         """Mean of both shares with intervals clustered by picture, per model or another column."""
-        found = []
-        for name, group in self.rows.groupby(by, sort=False):
-            row: dict[str, object] = {by: name, "n_samples": len(group)}
-            for column in ("beyond_pairs", "cancellation"):
-                known = group.dropna(subset=[column])
-                estimate = clustered_mean(known[column], known["image_id"], rng=np.random.default_rng(0))
-                row |= {column: estimate.mean, f"{column} low": estimate.low, f"{column} high": estimate.high}
-            found.append(row)
-        return pd.DataFrame(found)
+        return mean_table(self.rows, [by], ["beyond_pairs", "cancellation"])
 
     def verdict(self) -> str:
         """The rule, applied to every model."""
@@ -60,9 +52,7 @@ class OrderStudy:
 
 def _say(row: Mapping[Hashable, Any], column: str, bound: float, above: str, below: str) -> str:
     share = f"{100 * row[column]:.0f} %"
-    if row[f"{column} low"] > bound:
-        return f"{above} ({share})"
-    return f"{below} ({share})" if row[f"{column} high"] < bound else f"undecided ({share})"
+    return f"{('undecided', above, below)[side(row, column, bound)]} ({share})"
 
 
 def order_study(
@@ -72,7 +62,7 @@ def order_study(
     *,
     n_cells: int = 10,
     n_words: int = 4,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> OrderStudy:
     """Order profile of every sample of every model, kept in a folder so that a stopped study goes on.
 
@@ -87,38 +77,27 @@ def order_study(
     Raises:
         ValueError: The folder holds another study, or the groups are too many.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "orders.jsonl"
     head = {"study": "orders", "models": [vlm.name for vlm in vlms], "n_cells": n_cells, "n_words": n_words}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if lines and json.loads(lines[0]) != head:
-        raise ValueError(f"{path} holds another study: {lines[0]}, not {json.dumps(head)}; give another folder")
-    whole = [line for line in lines[1:] if line.endswith("}")]
-    rows = [json.loads(line) for line in whole]
-    known = {(row["model"], row["sample"]) for row in rows}
-    path.write_text("\n".join([json.dumps(head), *whole]) + "\n", encoding="utf-8")
-    asked = [(vlm, sample) for vlm in vlms for sample in samples]
-    with path.open("a", encoding="utf-8") as file:
-        for done, (vlm, sample) in enumerate(asked, 1):
-            if (vlm.name, sample.id) not in known:
-                start = time.perf_counter()
-                game = vlm.game(sample)
-                profile = order_profile(
-                    game,
-                    image_groups=group_cells(np.asarray(sample.image), vlm.regions(sample), n_cells),
-                    text_groups=group_words(game.players, n_words),
-                )
-                row = {
-                    "model": vlm.name, "sample": sample.id, "image_id": sample.image_id or sample.id,
-                    "family": sample.truth.family if sample.truth else "",
-                    "gate": sample.truth.gate if sample.truth else "",
-                    "total": profile.total, "cancellation": profile.cancellation, "beyond_pairs": profile.beyond_pairs,
-                    "n_evaluations": profile.n_evaluations, "seconds": time.perf_counter() - start,
-                    **{f"gross {k}": float(g) for k, g in zip(profile.orders, profile.gross, strict=True)},
-                }  # fmt: skip
-                rows.append(row)
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-            if watch is not None:
-                watch(done, len(asked))
-    return OrderStudy(pd.DataFrame(rows))
+    units = {
+        f"{vlm.name}/{sample.id}": partial(_measure, vlm, sample, n_cells, n_words)
+        for vlm in vlms
+        for sample in samples
+    }
+    return OrderStudy(study_rows(folder / "orders.jsonl", head, units, watch))
+
+
+def _measure(vlm: VLM, sample: Sample, n_cells: int, n_words: int) -> list[dict[str, Any]]:
+    start = time.perf_counter()
+    game = vlm.game(sample)
+    profile = order_profile(
+        game,
+        image_groups=group_cells(np.asarray(sample.image), vlm.regions(sample), n_cells),
+        text_groups=group_words(game.players, n_words),
+    )
+    row = {
+        "model": vlm.name, "sample": sample.id, "image_id": sample.image_id or sample.id,
+        "family": sample.truth.family if sample.truth else "", "gate": sample.truth.gate if sample.truth else "",
+        "total": profile.total, "cancellation": profile.cancellation, "beyond_pairs": profile.beyond_pairs,
+        "n_evaluations": profile.n_evaluations, "seconds": time.perf_counter() - start,
+    }  # fmt: skip
+    return [row | {f"gross {k}": float(g) for k, g in zip(profile.orders, profile.gross, strict=True)}]

@@ -8,26 +8,33 @@ per player by the product of its scores, which is the baseline that explaining p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from toolkit.audit.explainers.pair_metrics import HeldOut, pair_gain
+from toolkit.audit.study_rows import Watch, mean_table, study_rows
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
 from toolkit.games.attribution import Attribution, InteractionAttribution
-from toolkit.stats.estimates import clustered_mean
-from toolkit.synergy import total_interaction
+from toolkit.games.game import Game
+from toolkit.synergy import evaluate_all, total_interaction
 from toolkit.typing import PairScores
 from toolkit.vlm.protocol import VLM
 
 ORACLE, SHUFFLED = "pair oracle", "shuffled pairs"
 GIVERS: tuple[str, ...] = ("banzhaf-interaction", "gradient-interaction", "occlusion", "kernel-shap", "rollout")
 """What ``pair_recovery`` asks by default: two that give pairs, three whose scores are multiplied."""
+
+SCORES = ("auc", "precision", "pair_gain", "added_r2", "f_syn")
 
 SMALLEST_INTERACTION = 0.1
 """A total interaction below this has no pairs to find."""
@@ -88,7 +95,8 @@ class PairReport:
     """How well explainers recover known pairs.
 
     Attributes:
-        rows: ``sample, image_id, explainer, gives, auc, precision``; one row per sample and explainer.
+        rows: ``sample, image_id, explainer, gives, auc, precision, pair_gain, added_r2, f_syn``; one row per sample
+            and explainer.
         n_asked: Samples that were offered.
         model: The model's name.
     """
@@ -98,26 +106,19 @@ class PairReport:
     model: str
 
     def table(self) -> pd.DataFrame:
-        """One row per explainer: ``explainer, gives, auc, low, high, precision, n_samples``, the best first."""
-        found = []
-        for (name, gives), group in self.rows.groupby(["explainer", "gives"], sort=False):
-            estimate = clustered_mean(group["auc"], group["image_id"], rng=np.random.default_rng(0))
-            found.append(
-                {
-                    "explainer": name, "gives": gives, "auc": estimate.mean, "low": estimate.low,
-                    "high": estimate.high, "precision": float(group["precision"].mean()), "n_samples": estimate.n,
-                }
-            )  # fmt: skip
-        return pd.DataFrame(found).sort_values("auc", ascending=False, ignore_index=True)
+        """One row per explainer, the best first: its scores with intervals, where they are known."""
+        columns = [name for name in SCORES if name in self.rows]
+        table = mean_table(self.rows, ["explainer", "gives"], columns)
+        return table.sort_values("auc", ascending=False, ignore_index=True)
 
     def verdict(self) -> str:
         """What the table says, or why it says nothing."""
         rows = {str(row["explainer"]): row for row in self.table().to_dict("records")}
         shuffled = rows.pop(SHUFFLED)
-        if not shuffled["low"] <= 0.5 <= shuffled["high"]:
+        if not shuffled["auc low"] <= 0.5 <= shuffled["auc high"]:
             return "Nothing can be said: the shuffled pairs, which know nothing, are not at one half."
         del rows[ORACLE]
-        finds = [name for name, row in rows.items() if row["low"] > 0.5]
+        finds = [name for name, row in rows.items() if row["auc low"] > 0.5]
         if not finds:
             return f"On {self.model} no explainer finds the pairs that decide the answer better than chance."
         said = f"On {self.model} these find the pairs better than chance: {', '.join(finds)}."
@@ -125,7 +126,7 @@ class PairReport:
             next((row for row in rows.values() if row["gives"] == kind), None) for kind in ("pairs", "a product")
         )
         if best is not None and rival is not None:
-            beats = "beats" if best["low"] > rival["high"] else "does not clearly beat"
+            beats = "beats" if best["auc low"] > rival["auc high"] else "does not clearly beat"
             said += (
                 f" The best that gives pairs, {best['explainer']} (AUC {best['auc']:.2f}), {beats} the best product of "
                 f"scores, {rival['explainer']} ({rival['auc']:.2f})."
@@ -139,7 +140,8 @@ def pair_recovery(
     explainers: Sequence[ExplainerLike] = GIVERS,
     *,
     seed: int = 0,
-    watch: Callable[[int, int], None] | None = None,
+    folder: Path | None = None,
+    watch: Watch | None = None,
 ) -> PairReport:
     """Judge explainers by the pairs that are known to decide generated samples.
 
@@ -151,10 +153,11 @@ def pair_recovery(
         samples: Generated samples.
         explainers: Registry names, explainer objects or functions.
         seed: Seed of everything random.
+        folder: Where ``pairs.jsonl`` is kept, so that a stopped study goes on; None keeps nothing.
         watch: Called as watch(done, total) after every sample.
 
     Raises:
-        ValueError: No sample can be asked.
+        ValueError: No sample can be asked, or the folder holds another study.
 
     Example:
         >>> import toolkit
@@ -164,33 +167,51 @@ def pair_recovery(
         >>> sorted(report.table()["explainer"])
         ['occlusion', 'pair oracle', 'shuffled pairs']
     """
-    rng, rows = np.random.default_rng(seed), []
-    for done, sample in enumerate(samples, 1):
-        truth = evidence_pairs(vlm, sample)
-        game = vlm.game(sample)
-        fits = truth.any() and not truth.all() and game.target == sample.answer
-        if fits and total_interaction(game).value >= SMALLEST_INTERACTION:
-            found = [explain(one, vlm, sample, target=game.target, seed=seed) for one in explainers]
-            shuffled = rng.permutation(pairs_of(found[0]).ravel()).reshape(truth.shape)
-            judged = [
-                (get_explainer(one).name, _gives(attribution), pairs_of(attribution))
-                for one, attribution in zip(explainers, found, strict=True)
-            ]
-            judged += [(ORACLE, "control", truth.astype(np.float64)), (SHUFFLED, "control", shuffled)]
-            for name, gives, pairs in judged:
-                auc, precision = recovery(pairs, truth)
-                who = {"sample": sample.id, "image_id": sample.image_id or sample.id, "explainer": name}
-                rows.append({**who, "gives": gives, "auc": auc, "precision": precision})
-        if watch is not None:
-            watch(done, len(samples))
-    if not rows:
+    names = [get_explainer(one).name for one in explainers]
+    head = {"study": "pairs", "model": vlm.name, "explainers": names, "seed": seed}
+    units = {s.id: partial(_measure, vlm, s, explainers, seed + number) for number, s in enumerate(samples)}
+    rows = study_rows(folder and folder / "pairs.jsonl", head, units, watch)
+    if rows.empty:
         raise ValueError(
             f"none of {len(samples)} samples can be asked: each needs a truth that is some of the pairs, a right "
             f"answer of {vlm.name} and a total interaction of at least {SMALLEST_INTERACTION}; give generated samples "
             "(scenes-existence, scenes-choice) and a grounded model"
         )
-    return PairReport(pd.DataFrame(rows), len(samples), vlm.name)
+    return PairReport(rows, len(samples), vlm.name)
 
 
-def _gives(attribution: Attribution) -> str:
+def _measure(vlm: VLM, sample: Sample, explainers: Sequence[ExplainerLike], seed: int) -> list[dict[str, Any]]:
+    """Rows of a sample; none where it cannot be asked."""
+    truth, game = evidence_pairs(vlm, sample), vlm.game(sample)
+    if not truth.any() or truth.all() or game.target != sample.answer:
+        return []
+    if total_interaction(game).value < SMALLEST_INTERACTION:
+        return []
+    maps = [explain(one, vlm, sample, target=game.target, seed=seed) for one in explainers]
+    shuffled = np.random.default_rng(seed).permutation(pairs_of(maps[0]).ravel()).reshape(truth.shape)
+    controls = [
+        InteractionAttribution.from_pairs(pairs, game.players, name, game.target)
+        for name, pairs in ((ORACLE, truth.astype(np.float64)), (SHUFFLED, shuffled))
+    ]
+    kinds = [*map(gives, maps), "control", "control"]
+    who = {"sample": sample.id, "image_id": sample.image_id or sample.id}
+    scored = _scored(game, [*maps, *controls], truth, seed)
+    return [
+        {**who, "explainer": one.explainer, "gives": kind, **scores}
+        for one, kind, scores in zip([*maps, *controls], kinds, scored, strict=True)
+    ]
+
+
+def _scored(game: Game, maps: Sequence[Attribution], truth: NDArray[np.bool_], seed: int) -> list[dict[str, float]]:
+    held_out, of_players = HeldOut(game, seed=seed), evaluate_all(game, maps, metrics=["f-syn"])
+    found = []
+    for one, by_metric in zip(maps, of_players, strict=True):
+        pairs = pairs_of(one)
+        scores = (*recovery(pairs, truth), pair_gain(game, pairs, seed=seed), held_out.added(pairs))
+        found.append(dict(zip(SCORES, (*scores, by_metric["f-syn"].value), strict=True)))
+    return found
+
+
+def gives(attribution: Attribution) -> str:
+    """What an explainer says of pairs: ``"pairs"``, or ``"a product"`` of its scores."""
     return "pairs" if isinstance(attribution, InteractionAttribution) else "a product"

@@ -8,14 +8,17 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from toolkit.datasets.baselines import BASELINES
 
 GRID, N_OTHERS = 6, 8
+TRAINED = ("blur", "mean", "noise")
+"""What the embedded models saw in place of removed cells while they were trained."""
+
 UNTRAINED = ("blur-paper", "other-images", "neighbours")
-"""The paper's own blur, then the two fills of this module. Training used blur, mean and noise."""
+"""The paper's own blur and two fills of this module, which no training used."""
 
 
 @cache
@@ -45,5 +48,20 @@ def neighbours(image: Image.Image) -> Image.Image:
     return small.resize(image.size, Image.Resampling.NEAREST)
 
 
-for _name, _fill in (("other-images", other_images), ("neighbours", neighbours)):
-    BASELINES.add(_name, _fill)
+def shuffle(image: Image.Image) -> Image.Image:
+    """The patches of a 6 x 6 grid in another order, the same one for every image."""
+    size = (image.width // GRID * GRID, image.height // GRID * GRID)
+    pixels = np.asarray(image.convert("RGB").resize(size))
+    rows, columns = pixels.shape[0] // GRID, pixels.shape[1] // GRID
+    patches = pixels.reshape(GRID, rows, GRID, columns, 3).swapaxes(1, 2).reshape(-1, rows, columns, 3)
+    moved = patches[np.random.default_rng(0).permutation(len(patches))].reshape(GRID, GRID, rows, columns, 3)
+    return Image.fromarray(moved.swapaxes(1, 2).reshape(pixels.shape)).resize(image.size)
+
+
+def blur_eighth(image: Image.Image) -> Image.Image:
+    """Gaussian blur with a standard deviation of 1/8 of the short side: between ``blur`` and ``blur-paper``."""
+    return image.filter(ImageFilter.GaussianBlur(min(image.size) / 8))
+
+
+for _fill in (other_images, neighbours, shuffle, blur_eighth):
+    BASELINES.add(_fill.__name__.replace("_", "-"), _fill)

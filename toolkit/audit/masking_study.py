@@ -1,0 +1,125 @@
+"""Study of masking: where a metric ranks the evidence no higher than chance, is it the metric, or the fill?
+
+The question and the rule were written down before the study was run: ``notebooks/site/studies.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit.audit.metrics.controls import control
+from toolkit.audit.metrics.fills import TRAINED
+from toolkit.audit.metrics.study import eligible
+from toolkit.audit.study_rows import Watch, mean_table, side, study_rows
+from toolkit.datasets.sample import Corners, Sample
+from toolkit.explainers.oracle import evidence, truth_of
+from toolkit.synergy.evaluate import evaluate_all
+from toolkit.synergy.f_syn import corner_coalitions
+from toolkit.vlm.protocol import VLM
+
+FILLS = (*TRAINED, "blur-eighth", "blur-paper", "neighbours", "shuffle", "other-images")
+METRICS = ("srg-image", "srg-text", "f-syn-paper", "f-syn", "f-syn-recovered")
+KNOWN, WRONG_SIGN, N_RANDOM = 0.1, 0.05, 4
+"""The rule: a fill is known below this distance to Bayes. A sign counts for interactions of the second size or more."""
+
+
+@dataclass(frozen=True)
+class MaskingStudy:
+    """Metrics and values under several fills.
+
+    Attributes:
+        rows: ``model, sample, image_id, fill, distance, wrong_sign`` and the gap of every metric; ``wrong_sign`` is
+            NaN where the truth has next to no interaction.
+    """
+
+    rows: pd.DataFrame
+
+    def fills(self) -> pd.DataFrame:
+        """Distance to Bayes and share of wrong signs of every fill, with intervals, and what the fill counts as."""
+        table = mean_table(self.rows, ["fill"], ["distance", "wrong_sign"])
+        names = {-1: "known", 0: "unclear", 1: "foreign"}
+        table["fill is"] = [names[side(row, "distance", KNOWN)] for row in table.to_dict("records")]
+        return table
+
+    def gaps(self) -> pd.DataFrame:
+        """Gap between oracle and random of every metric under every fill, with intervals."""
+        metrics = [name for name in METRICS if name in self.rows]
+        long = self.rows.melt(["fill", "image_id"], metrics, "metric", "gap")
+        return mean_table(long, ["metric", "fill"], ["gap"])
+
+    def judged(self) -> dict[str, str]:
+        """What the rule says of every metric."""
+        kind = dict(self.fills()[["fill", "fill is"]].itertuples(index=False))
+        found = {}
+        for metric, rows in self.gaps().groupby("metric", sort=False):
+            right = {row["fill"]: side(row, "gap", 0.0) > 0 for row in rows.to_dict("records")}
+            fails = {kind[fill] for fill, is_right in right.items() if not is_right}
+            names = ", ".join(fill for fill, is_right in right.items() if not is_right)
+            if not fails:
+                found[str(metric)] = "right under every fill"
+            elif "known" in fails:
+                found[str(metric)] = f"wrong by itself (not right under {names})"
+            elif "foreign" in fails:
+                found[str(metric)] = f"misled by the mask (not right under {names})"
+            else:
+                found[str(metric)] = f"undecided (not right under {names})"
+        return found
+
+    def verdict(self) -> str:
+        """The rule, applied to every metric."""
+        table = self.fills()
+        if "known" not in set(table["fill is"]):
+            return "Nothing can be said: under no fill are the values those of Bayes."
+        groups = [f"{kind}: {', '.join(rows['fill'])}" for kind, rows in table.groupby("fill is", sort=False)]
+        return f"Fills {'; '.join(groups)}. " + " ".join(f"{name}: {said}." for name, said in self.judged().items())
+
+
+def masking_study(
+    vlm: VLM, samples: Sequence[Sample], folder: Path | None, *, n: int = 12, fills: Sequence[str] = FILLS,
+    metrics: Sequence[str] = METRICS, watch: Watch | None = None,
+) -> MaskingStudy:  # fmt: skip
+    """Measure metrics and values under several fills; a folder keeps them, so that a stopped study goes on.
+
+    Args:
+        vlm: The model.
+        samples: Generated samples; the first n with localised evidence are asked.
+        folder: Where ``masking.jsonl`` is kept; None keeps nothing.
+        n: Samples.
+        fills: Names of baselines.
+        metrics: Names of metrics.
+        watch: Called as watch(done, total) after every sample and fill.
+
+    Raises:
+        ValueError: No sample with localised evidence, or the folder holds another study.
+    """
+    asked = eligible(vlm, samples, n)
+    if not asked:
+        raise ValueError(f"none of {len(samples)} samples has localised evidence; give generated samples")
+    units = {
+        f"{sample.id}/{fill}": partial(_measure, vlm, sample, fill, metrics, number)
+        for number, sample in enumerate(asked) for fill in fills
+    }  # fmt: skip
+    head = {"study": "masking", "model": vlm.name, "fills": list(fills), "metrics": list(metrics)}
+    return MaskingStudy(study_rows(folder and folder / "masking.jsonl", head, units, watch))
+
+
+def _measure(vlm: VLM, sample: Sample, fill: str, metrics: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    target, known, players = vlm.answer(sample).text, evidence(vlm, sample), vlm.players(sample)
+    maps = [control("oracle", known, players, target)]
+    maps += [control("random", known, players, target, seed=N_RANDOM * seed + draw) for draw in range(N_RANDOM)]
+    oracle, *random = evaluate_all(vlm.game(sample, target=target, baseline=fill), maps, metrics=metrics)
+    gaps = {name: oracle[name].value - float(np.mean([one[name].value for one in random])) for name in metrics}
+    right = vlm.game(sample, target=sample.answer, baseline=fill)
+    found, bayes = Corners(*right(corner_coalitions(players)).tolist()), truth_of(sample).bayes
+    distance = (abs(found.text - bayes.text) + abs(found.empty - bayes.empty)) / 2
+    total, truth = found.total_interaction, bayes.total_interaction
+    wrong = float(abs(total) >= WRONG_SIGN and total * truth < 0) if abs(truth) >= WRONG_SIGN else float("nan")
+    who = {"model": vlm.name, "sample": sample.id, "image_id": sample.image_id or sample.id, "fill": fill}
+    return [{**who, "distance": distance, "wrong_sign": wrong, **gaps}]
