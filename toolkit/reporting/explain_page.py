@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
-from toolkit.games.attribution import Attribution
+from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.target import unit_of
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.page import details, page, table
+from toolkit.reporting.pair_map import pair_map_html, pair_maps
 from toolkit.reporting.plots.curves import curves
 from toolkit.reporting.plots.drawing import image_html
 from toolkit.reporting.plots.maps import NOISE, overlay, png_bytes, ranked_players, tokens_html
@@ -115,6 +116,7 @@ def explain_page(path: Path, asked: Sequence[Asked]) -> Path:
         drawn = [_explainer(each, one, scales) for one in (*each.explained, each.random[0])]
         parts += [title, f'<div class="shown">{_picture(each)}{"".join(drawn)}</div>', _numbers(each)]
         noun = "segments" if _segments(each) else "cells"
+        parts += [_pairs(each, one.attribution) for one in each.explained]
         parts += [_not_converged(one.attribution) for one in each.explained]
         parts += [_more(one, noun, opened=one is each.explained[0] and len(asked) == 1) for one in each.explained]
     title = f"{first.sample.question} - {', '.join(each.answer.text for each in asked)}"
@@ -314,6 +316,22 @@ def _more(one: Explained, noun: str, *, opened: bool) -> str:
     body = f'<div class="row">{tables}</div>{_curves(one, noun)}'
     body += _uncertainty(one.moved)
     return details(f"{html.escape(attribution.explainer)}: ranked players and curves ({cost})", body, open_=opened)
+
+
+def _pairs(each: Asked, found: Attribution) -> str:
+    """What cells and words do together, where the explainer says so and its players are cells."""
+    if not isinstance(found, InteractionAttribution) or _segments(each):
+        return ""
+    sample, regions, spans = each.sample, each.vlm.regions(each.sample), each.vlm.text_spans(each.sample)
+    where = (fitted(sample.image), found, regions, sample.question, spans)
+    note = (
+        "Point at a word, or reach it with the Tab key, to see its cells, and at a cell to see its words. Orange: both "
+        "together speak for the answer more than each alone; purple: less."
+    )
+    return (
+        f"<h3>Which cells work together with which words? ({html.escape(found.explainer)})</h3><p>{note}</p>"
+        f"{pair_map_html(*where)}{details('All words side by side', pair_maps(*where).html())}"
+    )
 
 
 def _not_converged(attribution: Attribution) -> str:

@@ -7,6 +7,7 @@ from toolkit.widgets.bias_dial import BiasDial
 from toolkit.widgets.curve_explorer import CurveExplorer
 from toolkit.widgets.gate_explorer import GateExplorer
 from toolkit.widgets.leaderboard_explorer import LeaderboardExplorer
+from toolkit.widgets.pair_explorer import PairExplorer
 from toolkit.widgets.playground import CoalitionPlayground
 from toolkit.widgets.prediction import Prediction
 from toolkit.widgets.run_monitor import RunMonitor
@@ -21,6 +22,7 @@ __all__ = [
     "CurveExplorer",
     "GateExplorer",
     "LeaderboardExplorer",
+    "PairExplorer",
     "Prediction",
     "RunMonitor",
     "SampleBrowser",
