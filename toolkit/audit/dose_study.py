@@ -96,7 +96,7 @@ def dose_study(
     Raises:
         ValueError: Models that are no twins, no sample that can be asked, or the folder holds another study.
     """
-    asked = []
+    asked: list[tuple[int, Sample]] = []
     for number, sample in enumerate(samples):
         first, second = (total_interaction(vlm.game(sample, target=sample.answer)).value for vlm in (grounded, biased))
         if abs(first - second) >= SMALLEST_CHANGE and len(asked) < n:

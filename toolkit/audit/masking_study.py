@@ -56,7 +56,7 @@ class MaskingStudy:
 
     def judged(self) -> dict[str, str]:
         """What the rule says of every metric."""
-        kind = dict(self.fills()[["fill", "fill is"]].itertuples(index=False))
+        kind = {row["fill"]: row["fill is"] for row in self.fills().to_dict("records")}
         found = {}
         for metric, rows in self.gaps().groupby("metric", sort=False):
             right = {row["fill"]: side(row, "gap", 0.0) > 0 for row in rows.to_dict("records")}

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class Study(Protocol):
     """Rows and a verdict."""
 
-    rows: pd.DataFrame
+    @property
+    def rows(self) -> pd.DataFrame:
+        """What was measured."""
 
     def verdict(self) -> str:
         """What the rule says."""

@@ -100,7 +100,7 @@ def _colour(value: float) -> str:
 
 def _strongest(name: str, others: Sequence[str], values: NDArray[np.float64]) -> str:
     """A player and its three strongest pairs, for those who hear the page."""
-    best = sorted(np.flatnonzero(np.abs(values) >= NOISE), key=lambda at: -abs(values[at]))[:3]
+    best = sorted(np.flatnonzero(np.abs(values) >= NOISE).tolist(), key=lambda at: -abs(values[at]))[:3]
     found = ", ".join(f"{others[at]} {format_number(float(values[at]), sign=True)}" for at in best)
     return html.escape(f"{name}: {found or 'no pairs'}")
 
