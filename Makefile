@@ -13,7 +13,7 @@ SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks badges findings clean
+.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks badges findings fieldnotes clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -96,6 +96,10 @@ badges: $(READY) ## Point the badges at a repository: make badges REPO=owner/nam
 
 findings: ## Run the scripts on others' software; each makes its own environment, which takes minutes and the network
 	@for script in findings/*.sh; do start=$$(date +%s); bash $$script > /dev/null || exit 1; echo "$$script $$(( $$(date +%s) - start )) s"; done
+
+fieldnotes: ## Measure the field notes on the installed transformers and write their page
+	$(BIN)/python -m toolkit fieldnotes --out data/fieldnotes
+	mv data/fieldnotes/field_notes.md notebooks/site/field_notes.md
 
 clean: ## Remove what the targets made, .venv included
 	rm -rf .venv .venv-floor .venv-newest build dist $(RESULTS)

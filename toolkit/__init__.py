@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from toolkit.audit.fieldnotes.field_table import fieldnotes as fieldnotes
     from toolkit.audit.validation import validate_metric as validate_metric
     from toolkit.benchmark import BenchmarkSpec as BenchmarkSpec
     from toolkit.benchmark import run_benchmark as run_benchmark
@@ -62,6 +63,7 @@ _HOME = {
     "diagnose": "toolkit.redundancy",
     "doctor": "toolkit.environment",
     "explain": "toolkit.explainers",
+    "fieldnotes": "toolkit.audit.fieldnotes.field_table",
     "insertion_deletion": "toolkit.synergy",
     "load": "toolkit.results",
     "load_image_question": "toolkit.datasets",

@@ -22,6 +22,7 @@ from toolkit.cli import train_command as train
 from toolkit.cli import validate_command as validate
 from toolkit.cli.doctor_command import doctor
 from toolkit.cli.errors import OneLineErrors
+from toolkit.cli.fieldnotes_command import fieldnotes
 from toolkit.cli.report_card_command import report_card
 from toolkit.cli.store_command import store
 
@@ -65,6 +66,7 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
 app.command("report-card")(report_card)
+app.command("fieldnotes", short_help="See what transformers does to an explanation.")(fieldnotes)
 app.add_typer(study.app, name="study")
 app.add_typer(benchmark.app, name="benchmark")
 

@@ -377,3 +377,10 @@ def test_a_gpu_with_room_is_named_where_another_is_full(monkeypatch) -> None:
     source = SimpleNamespace(name="m", n_parameters=10**9)
     with pytest.raises(MemoryError, match="four_bit=True on a GPU, device='cuda:1', which has room, or a larger"):
         loading.check_memory(source, torch.float32, torch.device("cuda"))
+
+
+def test_four_bits_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_check_bitsandbytes", lambda device, subject: None)
+    monkeypatch.setattr(loading.transformers, "BitsAndBytesConfig", dict)
+    with pytest.warns(UserWarning, match="the image tower and the projector.*'left_out_of_quantisation'"):
+        assert loading._four_bit(torch.device("cuda"), torch.bfloat16)["quantization_config"]["load_in_4bit"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -316,6 +317,11 @@ def _check_bitsandbytes(device: torch.device, subject: str) -> None:
 
 def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     _check_bitsandbytes(device, "four_bit")
+    warnings.warn(
+        "four_bit quantises the image tower and the projector as well as the words' layers (field note "
+        "'left_out_of_quantisation'): a map explains the 4-bit model, not the one that it was made of",
+        stacklevel=3,
+    )
     settings_class: Any = transformers.BitsAndBytesConfig
     settings = settings_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     return {"quantization_config": settings, "device_map": {"": device}}
