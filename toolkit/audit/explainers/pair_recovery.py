@@ -131,6 +131,7 @@ class PairReport:
                 f" The best that gives pairs, {best['explainer']} (AUC {best['auc']:.2f}), {beats} the best product of "
                 f"scores, {rival['explainer']} ({rival['auc']:.2f})."
             )
+            said += "" if beats == "beats" else " That pairs beat products is not supported."
         return said
 
 
