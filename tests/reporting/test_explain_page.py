@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support.fakes import ToyVLM, toy_sample
 
 import toolkit
 from toolkit.games.analytic import and_gate
@@ -112,6 +113,18 @@ def test_an_explanation_gets_its_verdict_from_random_orderings() -> None:
     draws = [explained(-right, "random")] * 19
     assert explained(right, "mine").judged(draws).verdict.startswith("Yes: mine scores")
     assert explained(-right, "mine").judged([explained(right, "random")] * 19).verdict.startswith("No: mine scores")
+
+
+@pytest.mark.parametrize(("explainer", "maps"), [("banzhaf-interaction", 1), ("occlusion", 0)])
+def test_pairs_are_shown_where_the_explainer_gives_some(tmp_path, explainer: str, maps: int) -> None:
+    vlm, sample = ToyVLM(), toy_sample()
+    attribution, game = toolkit.explain(explainer, vlm, sample), vlm.game(sample)
+    parts = (toolkit.insertion_deletion(game, attribution, modality=m, steps=2) for m in ("image", "text"))
+    one = Explained(attribution, toolkit.synergistic_faithfulness(game, attribution, 2), *parts)
+    page = explain_page(tmp_path / "page.html", [Asked(vlm, sample, vlm.answer(sample), (one,), (one,))]).read_text()
+    assert page.count("Which cells work together with which words?") == maps
+    assert page.count('<rect class="cell') == 4 * maps
+    assert page.count("All words side by side") == maps
 
 
 def test_segments_are_outlined_by_themselves_and_numbered_where_they_lie() -> None:

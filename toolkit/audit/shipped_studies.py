@@ -87,7 +87,7 @@ def _by_metric(gaps: pd.DataFrame) -> pd.DataFrame:
 
 def _markdown(table: pd.DataFrame) -> str:
     """A table of the page; a mean stands with its interval in one column."""
-    columns = [c for c in table if not str(c).endswith((" low", " high"))]
+    columns = [str(c) for c in table if not str(c).endswith((" low", " high"))]
     lines = [columns, ["---"] * len(columns)]
     for row in table.to_dict("records"):
         lines.append([_interval(row, c) if f"{c} low" in table else str(row[c]) for c in columns])
