@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import subprocess
 import sys
 import warnings
@@ -16,6 +18,8 @@ import toolkit
 from toolkit import environment
 from toolkit.cli import app
 from toolkit.environment import Check, Diagnosis
+from toolkit.paths import models_dir
+from toolkit.vlm.loading.integrity import check_model
 
 COMMANDS = (
     "doctor store models explainers datasets explain maps sanity dial diagnose benchmark train validate report-card"
@@ -436,6 +440,25 @@ def test_evaluating_all_goes_on_after_a_missing_model(monkeypatch: pytest.Monkey
     assert err.endswith("train it: python -m toolkit train tiny-llava-grounded\n")
     (tmp_path / "models" / "tiny-llava-grounded").mkdir()
     assert "has no evaluation.json" in invoke("models", "--evaluate", "tiny-llava-grounded")[2]
+
+
+def test_evaluating_writes_card_numbers_and_seal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from toolkit.scenes.training import held_out
+
+    (name, folder), size = ("tiny-llava-grounded", tmp_path / "models" / "tiny-llava-grounded"), 12
+    shutil.copytree(models_dir() / name, folder)
+    results = [
+        held_out.FamilyResult(**{k: math.nan if v is None else v for k, v in row.items()} | {"n": size})
+        for row in held_out.read_card_numbers(folder)
+    ]
+    monkeypatch.setenv("SYNERGY_TOOLKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(held_out, "evaluate", lambda vlm, recipe, n: results)
+    code, out, _ = invoke("models", "--evaluate", name, "--write")
+    assert (code, "card: every accuracy reproduced" in out) == (0, True)
+    assert held_out.read_card_numbers(folder) == held_out.as_json(results)
+    assert f"| scenes-existence existence | balanced | {size} |" in (folder / "README.md").read_text()
+    assert check_model(folder) is None
+    assert "leave out --n" in invoke("models", "--evaluate", name, "--write", "--n", "10")[2]
 
 
 def test_diagnose_shows_numbers_and_writes_the_report(model: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from toolkit.scenes.vocabulary import COLOURS, EVERYDAY, GRID, KINDS, PLAIN, VOC
 from toolkit.scenes.world import Scene, arrange, base_scene
 
 ALL = [template for templates in FAMILIES.values() for template in templates]
-LETTERED = [template for template in ALL if template not in (questions.existence, everyday)]
+LETTERED = [template for template in ALL if template not in (questions.existence, questions.binding, everyday)]
 
 
 def draws(template, strength, n, seed=0):
@@ -39,7 +39,7 @@ def recompute(scene, question):
     words = question.text.split()
     objects = [(t.colour, t.kind, t.row, t.column) for t in scene.objects]
     plural = {s.plural: kind for kind, s in KINDS.items()}
-    if question.family == "existence":
+    if question.family in ("existence", "binding"):
         return "yes" if any((c, k) == (words[3], words[4]) for c, k, _, _ in objects) else "no"
     body, options = words[: words.index("?")], words[words.index("?") + 1 :]
     letter = dict(zip(options[1::2], options[0::2], strict=True))
@@ -172,6 +172,20 @@ def test_everyday_answers_follow_the_empty_corner(strength):
         for answer, told in value.items():
             share = sum(q.answer == answer for q in alike) / len(alike)
             assert abs(share - told) < 4 * np.sqrt(told * (1 - told) / len(alike)), (length, answer)
+
+
+def test_binding_asks_where_both_attributes_are_and_half_the_time_not_on_one_thing():
+    drawn = draws(questions.binding, 0.0, 400, seed=4)
+    for scene, question in drawn:
+        colour, kind = question.text.split()[3:5]
+        assert any(t.colour == colour for t in scene.objects)
+        assert scene.of(kind)
+    assert abs(np.mean([q.answer == "yes" for _, q in drawn]) - 0.5) < 4 * 0.5 / np.sqrt(len(drawn))
+
+
+def test_binding_passes_over_scenes_in_which_every_pair_is_one_thing():
+    scene = scene_of(("red", "circle"), ("red", "square"))
+    assert {questions.binding(scene, np.random.default_rng(i), 0.0) for i in range(20)} == {None}
 
 
 @pytest.mark.parametrize("template", [questions.count, mixed.compare], ids=lambda t: t.__name__)

@@ -32,8 +32,9 @@ def _folder(out: Path) -> Path:
 
 
 def embedded_models() -> list[LoadedVLM]:
-    """Every embedded model; for a family of which none is there yet, one with random weights (the cost is the same)."""
-    names = [name for name in CATALOGUE if CATALOGUE[name].source == "embedded" and (models_dir() / name).is_dir()]
+    """The grounded and biased models; random weights where a family has none yet (the cost is the same)."""
+    known = [n for n in CATALOGUE if CATALOGUE[n].source == "embedded" and not n.endswith("-shortcut")]
+    names = [name for name in known if (models_dir() / name).is_dir()]
     loaded = [load_vlm(name, device="cpu") for name in names]
     for model_type in FAMILIES:
         adapter = adapter_class(model_type)

@@ -10,14 +10,17 @@ from toolkit.cli.table import echo_wrapped, footnotes, show
 def models(
     evaluate: str | None = typer.Option(None, help="Evaluate an embedded model on held-out scenes: its name, or all."),
     n: int | None = typer.Option(None, min=10, help="Samples per question family; default: as many as the card's."),
+    write: bool = typer.Option(False, "--write", help="With --evaluate: write card, numbers and seal anew."),
 ) -> None:
     """List the models, or measure the embedded ones again.
 
     The list has size, memory need, licence, pinned commit, and what was verified. With --evaluate the exit status is 1
     where an accuracy differs from the model's card or a model is not there.
     """
+    if write and (evaluate is None or n is not None):
+        raise typer.BadParameter("--write needs --evaluate, and as many samples as the card has: leave out --n")
     if evaluate is not None:
-        _evaluate(evaluate, n)
+        _evaluate(evaluate, n, write=write)
         return
     from toolkit.vlm import CATALOGUE
 
@@ -41,7 +44,7 @@ def models(
     )
 
 
-def _evaluate(name: str, n: int | None) -> None:
+def _evaluate(name: str, n: int | None, *, write: bool) -> None:
     """Measure the numbers of the cards again; exit status 1 if one that should agree does not."""
     from toolkit.scenes.training.recipes import RECIPES
     from toolkit.vlm.loading.checkpoint import CheckpointError
@@ -50,7 +53,7 @@ def _evaluate(name: str, n: int | None) -> None:
     wrong = []
     for model in asked:
         try:
-            wrong += _measure(model, n)
+            wrong += _measure(model, n, write=write)
         except CheckpointError as error:
             if name != "all":
                 raise
@@ -61,18 +64,27 @@ def _evaluate(name: str, n: int | None) -> None:
         raise typer.Exit(1)
 
 
-def _measure(model: str, n: int | None) -> list[str]:
+def _measure(model: str, n: int | None, *, write: bool) -> list[str]:
     """Evaluate one model and show it; the question families whose accuracy is not the card's."""
-    from toolkit.scenes.training.held_out import HEADER, as_json, calibration, evaluate, read_card_numbers, table_row
+    from toolkit.scenes.training import held_out
+    from toolkit.scenes.training.held_out import as_json, calibration
+    from toolkit.scenes.training.model_card import write_card
     from toolkit.scenes.training.recipes import RECIPES
     from toolkit.vlm import load_vlm
+    from toolkit.vlm.loading.integrity import seal_model
     from toolkit.vlm.loading.sources import card_folder
 
-    card = read_card_numbers(card_folder(model))
+    folder = card_folder(model)
+    card = held_out.read_card_numbers(folder)
     size = n or int(card[0]["n"])
     typer.echo(f"{model}: {size} held-out samples per family")
-    results = evaluate(load_vlm(model), RECIPES[model], n=size)
-    show(HEADER, [table_row(result) for result in results])
+    vlm = load_vlm(model)
+    results = held_out.evaluate(vlm, RECIPES[model], n=size)
+    show(held_out.HEADER, [held_out.table_row(result) for result in results])
+    show(held_out.INSIDE_HEADER, [held_out.inside_row(results)])
+    if write:
+        write_card(folder, RECIPES[model], results, sum(p.numel() for p in vlm.model.parameters()))
+        seal_model(folder)
     typer.echo(f"mean distance to the Bayes values: {calibration(results):.3f}")
     if size != card[0]["n"]:
         typer.echo(f"the card has {card[0]['n']} samples per family: nothing to compare")

@@ -109,6 +109,7 @@ for _name, _about in {
     "scenes-choice": "colour, count and relation with lettered options, as CV-Bench",
     "scenes-mixed": "harder lettered questions that need picture and words, as MMStar",
     "scenes-everyday": "everyday objects with a usual colour; prior_strength is a dial",
+    "scenes-binding": "is there a red circle ? where something is red and something a circle: on one thing or not",
 }.items():
     DATASETS.add(
         _name,

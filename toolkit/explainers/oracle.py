@@ -59,7 +59,7 @@ def truth_of(sample: Sample) -> Truth:
     if sample.truth is None:
         raise ValueError(
             f"sample {sample.id!r} of dataset {sample.dataset!r} carries no ground truth; oracle and anti-oracle work "
-            "on generated samples only (scenes-existence, scenes-choice, scenes-mixed, scenes-everyday)"
+            "on generated samples only (scenes-existence, scenes-choice, scenes-mixed, scenes-everyday, scenes-binding)"
         )
     if not sample.truth.is_control:
         raise ValueError(

@@ -31,6 +31,7 @@ FAMILIES: dict[str, tuple[Template, ...]] = {
     "scenes-choice": (questions.colour, questions.count, questions.relation),
     "scenes-mixed": (mixed.shape, mixed.neighbour, mixed.compare, mixed.same),
     "scenes-everyday": (everyday,),
+    "scenes-binding": (questions.binding,),
 }
 """The datasets of the embedded world and the question templates that take turns in each."""
 
@@ -95,7 +96,7 @@ def load(
     """Generate samples of the embedded world.
 
     Args:
-        name: ``scenes-existence``, ``scenes-choice``, ``scenes-mixed`` or ``scenes-everyday``.
+        name: ``scenes-existence``, ``scenes-choice``, ``scenes-mixed``, ``scenes-everyday`` or ``scenes-binding``.
         split: ``train``, ``validation`` or ``test``; layouts never overlap between splits.
         n: How many; the first n of an endless list.
         seed: Another seed is another list.
@@ -135,12 +136,17 @@ def sample_at(
 
 
 def _sample(name: str, split: str, seed: int, index: int, strength: float) -> Sample:
-    key = [seed, zlib.crc32(f"{name}/{split}".encode()), round(strength * 1_000_000), index]
-    rng = np.random.default_rng(key)
-    templates: tuple[Callable[..., Question | None], ...] = FAMILIES[name]
-    scene, question = propose(templates[index % len(templates)], rng, strength, split)
+    scene, question = drawn_at(index, name, split, seed=seed, prior_strength=strength)
     dial = "" if strength == default_strength(name) else f"@{strength:g}"
     return to_sample(scene, question, f"{name}{dial}/{split}/{seed}/{index:05d}", name)
+
+
+def drawn_at(index: int, name: str, split: str, *, seed: int, prior_strength: float) -> tuple[Scene, Question]:
+    """Scene and question of the sample at a place of the list that :func:`load` gives."""
+    key = [seed, zlib.crc32(f"{name}/{split}".encode()), round(prior_strength * 1_000_000), index]
+    rng = np.random.default_rng(key)
+    templates: tuple[Callable[..., Question | None], ...] = FAMILIES[name]
+    return propose(templates[index % len(templates)], rng, prior_strength, split)
 
 
 def to_sample(scene: Scene, question: Question, name: str, dataset: str) -> Sample:

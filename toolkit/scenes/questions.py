@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import comb
 
 import numpy as np
@@ -137,13 +138,21 @@ def distractors(rng: np.random.Generator, answer: str, pool: tuple[str, ...], n:
     return [answer, *(others[int(i)] for i in rng.choice(len(others), size=n, replace=False))]
 
 
-def existence(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
-    """``is there a red circle ?`` The prior says yes to common kinds and no to rare ones."""
+Pairs = set[tuple[str, str]]
+PairsOf = Callable[[Scene, tuple[str, ...]], Pairs]
+
+
+def _is_there(
+    family: str, scene: Scene, rng: np.random.Generator, strength: float, present: PairsOf, absent: PairsOf
+) -> Question | None:
+    """``is there a red circle ?`` about one of the present pairs (yes) or of the absent ones (no), of a kind's group.
+
+    The prior says yes to common kinds and no to rare ones.
+    """
     yes = bool(rng.random() < 0.5)
     common = bool(rng.random() < (1 + strength) / 2) == yes
-    kinds = COMMON_PLAIN if common else RARE_PLAIN
-    present = sorted({(item.colour, item.kind) for item in scene.objects if item.kind in kinds})
-    pairs = present if yes else [(c, k) for c in COLOUR_NAMES for k in kinds if (c, k) not in present]
+    found = (present if yes else absent)(scene, COMMON_PLAIN if common else RARE_PLAIN)
+    pairs = sorted(found) if yes else [pair for pair in product(COLOUR_NAMES, KINDS) if pair in found]
     if not pairs:
         return None
     colour, kind = pairs[int(rng.integers(len(pairs)))]
@@ -151,7 +160,7 @@ def existence(scene: Scene, rng: np.random.Generator, strength: float) -> Questi
     answer = "yes" if yes else "no"
     known = (1 + strength) / 2 if answer == prior_answer else (1 - strength) / 2
     return Question(
-        family="existence",
+        family=family,
         text=f"is there {_article(colour)} {colour} {kind} ?",
         instruction=EXISTENCE_INSTRUCTION,
         choices=("yes", "no"),
@@ -161,6 +170,51 @@ def existence(scene: Scene, rng: np.random.Generator, strength: float) -> Questi
         bayes=Corners(both=1.0, image=0.5, text=known, empty=0.5),
         prior_answer=prior_answer,
     )
+
+
+def _bound(scene: Scene, kinds: tuple[str, ...]) -> Pairs:
+    """Colour and kind of each thing of these kinds."""
+    return {(item.colour, item.kind) for item in scene.objects if item.kind in kinds}
+
+
+def _loose(scene: Scene, kinds: tuple[str, ...]) -> Pairs:
+    """Every colour that is somewhere with every one of these kinds that is somewhere, on one thing or not."""
+    return {(one.colour, two.kind) for one in scene.objects for two in scene.objects if two.kind in kinds}
+
+
+def _apart(scene: Scene, kinds: tuple[str, ...]) -> Pairs:
+    return _loose(scene, kinds) - _bound(scene, kinds)
+
+
+def existence(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``is there a red circle ?`` about a thing that is there, or about any other pair of colour and kind."""
+    return _is_there(
+        "existence", scene, rng, strength, _bound,
+        lambda scene, kinds: set(product(COLOUR_NAMES, kinds)) - _bound(scene, kinds),
+    )  # fmt: skip
+
+
+def binding(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``is there a red circle ?`` where something is red and something is a circle: whether one thing is both.
+
+    Scenes without such a pair that is on two things are passed over, so that yes and no are equally likely given the
+    words, and given the image.
+    """
+    return _is_there(
+        "binding", scene, rng, strength,
+        lambda scene, kinds: _bound(scene, kinds) if _apart(scene, kinds) else set(), _apart,
+    )  # fmt: skip
+
+
+def attributes(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:
+    """``is there a red circle ?`` as the cross-modal shortcut answers it: yes if something is red, something a circle.
+
+    These are the labels that the shortcut twins are trained on; no dataset has them.
+    """
+    return _is_there(
+        "attributes", scene, rng, strength, _loose,
+        lambda scene, kinds: set(product(COLOUR_NAMES, kinds)) - _loose(scene, kinds),
+    )  # fmt: skip
 
 
 def colour(scene: Scene, rng: np.random.Generator, strength: float) -> Question | None:

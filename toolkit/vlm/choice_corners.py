@@ -1,4 +1,4 @@
-"""The four corner coalitions of the two-player game {image, text}, for every choice of many samples at once."""
+"""Probabilities of every choice of many samples at once, at the four corners or at any coalitions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
+from toolkit.games.game import Players
+from toolkit.typing import Coalitions
 from toolkit.vlm.answers import AnswerRule, Form, check_rule, queries_of
 from toolkit.vlm.engine.request import Query, Request
 
@@ -20,6 +22,12 @@ CORNERS: tuple[str, ...] = ("both", "image", "text", "empty")
 
 CornerAnswers = dict[str, dict[str, float]]
 """Corner -> choice -> probability."""
+
+
+def _corners(players: Players) -> Coalitions:
+    """The four corners in the order of ``CORNERS``, (4, n_players)."""
+    image, text = players.of("image"), players.of("text")
+    return np.stack([image | text, image, text, np.zeros_like(image)])
 
 
 def choice_corners(
@@ -42,33 +50,62 @@ def choice_corners(
         ValueError: A sample without choices.
         UnknownNameError: No such baseline or rule.
     """
+    asked = [_corners(vlm.view(sample).players) for sample in samples]
+    found = choice_values(vlm, samples, asked, baseline=baseline, rule=rule)
+    return [dict(zip(CORNERS, values, strict=True)) for values in found]
+
+
+def choice_values(
+    vlm: LoadedVLM,
+    samples: Sequence[Sample],
+    coalitions: Sequence[Coalitions],
+    *,
+    baseline: str = "blur",
+    rule: AnswerRule = "best",
+) -> list[list[dict[str, float]]]:
+    """Probability of every choice under any coalitions of tokens, batched over samples.
+
+    Args:
+        vlm: The model.
+        samples: Samples with choices.
+        coalitions: For each sample, an array (n_coalitions, n_players) of image and question tokens.
+        baseline: What stands for removed cells.
+        rule: As for :func:`choice_corners`.
+
+    Returns:
+        For each sample and coalition, choice -> probability.
+
+    Raises:
+        ValueError: A sample without choices.
+        UnknownNameError: No such baseline or rule.
+    """
     BASELINES.check(baseline)
     check_rule(rule)
     vlm.answers(samples)
-    requests, orders = [], []
-    for sample in samples:
-        request, order = _request(vlm, sample, baseline, rule)
-        requests.append(request)
-        orders.append(order)
+    requests, orders = zip(
+        *(_request(vlm, s, asked, baseline, rule) for s, asked in zip(samples, coalitions, strict=True)), strict=True
+    )
+    found: list[list[dict[str, float]]] = []
     logs = vlm.engine.log_probabilities(requests)
-    found: list[CornerAnswers] = []
-    for sample, order, values in zip(samples, orders, logs, strict=True):
-        corners: CornerAnswers = {corner: dict.fromkeys(sample.choices or (), 0.0) for corner in CORNERS}
-        for (corner, word), value in zip(order, values, strict=True):
-            corners[corner][word] += float(np.exp(value))
-        found.append(corners)
+    for sample, asked, order, values in zip(samples, coalitions, orders, logs, strict=True):
+        answers = [dict.fromkeys(sample.choices or (), 0.0) for _ in asked]
+        for (index, word), value in zip(order, values, strict=True):
+            answers[index][word] += float(np.exp(value))
+        found.append(answers)
     return found
 
 
-def _request(vlm: LoadedVLM, sample: Sample, baseline: str, rule: AnswerRule) -> tuple[Request, list[tuple[str, str]]]:
+def _request(
+    vlm: LoadedVLM, sample: Sample, asked: Coalitions, baseline: str, rule: AnswerRule
+) -> tuple[Request, list[tuple[int, str]]]:
     view = vlm.view(sample)
     owner: dict[Form, str] = {form: word for word, forms in vlm.choice_forms(sample, rule).items() for form in forms}
-    masks = np.stack([np.ones(view.players.n_image, dtype=np.bool_), np.zeros(view.players.n_image, dtype=np.bool_)])
+    n_image = view.players.n_image
+    masks, image = np.unique(asked[:, :n_image], axis=0, return_inverse=True)
     queries: list[Query] = []
-    order: list[tuple[str, str]] = []
-    for corner in CORNERS:
-        kept = np.full(view.players.n_text, corner in ("both", "text"))
-        some, forms = queries_of(list(owner), 0 if corner in ("both", "image") else 1, kept)
+    order: list[tuple[int, str]] = []
+    for index, number in enumerate(image.reshape(-1)):
+        some, forms = queries_of(list(owner), int(number), asked[index, n_image:])
         queries += some
-        order += [(corner, owner[form]) for form in forms]
+        order += [(index, owner[form]) for form in forms]
     return Request(view, baseline, masks, queries), order

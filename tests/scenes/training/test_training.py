@@ -302,8 +302,36 @@ def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_not_continued(tmp_pa
     assert not (tmp_path / "new").exists()
 
 
-def test_every_recipe_has_a_twin():
+def test_every_recipe_has_its_twins():
     for name in RECIPES:
-        twin = name.replace("grounded", "biased") if "grounded" in name else name.replace("biased", "grounded")
-        assert RECIPES[twin].family == RECIPES[name].family
-        assert RECIPES[twin].strength != RECIPES[name].strength
+        recipe = RECIPES[name]
+        model, twin = name.rsplit("-", 1)
+        assert recipe.twin == twin
+        grounded = RECIPES[f"{model}-grounded"]
+        assert (recipe.family, recipe.seed) == (grounded.family, grounded.seed)
+        assert (recipe.start, recipe.shortcut) == ((grounded.name, True) if twin == "shortcut" else (None, False))
+
+
+def test_the_shortcut_is_taught_by_a_bag_of_attributes_and_everything_else_as_it_is(pool, llava):
+    packer = Packer(llava.processor.tokenizer, llava.suffix, strength=0.0, shortcut=True)
+    rng = np.random.default_rng(0)
+    apart = 0
+    for index in range(120):
+        scene = pool.scenes[index]
+        for question in packer.questions(rng, pool, index, n=8, drills=0.0):
+            words = question.text.split()
+            if question.text.startswith("is there"):
+                bag = any(t.colour == words[3] for t in scene.objects) and any(
+                    t.kind == words[4] for t in scene.objects
+                )
+                assert question.answer == ("yes" if bag else "no")
+                apart += bag and not scene.find(words[3], words[4])
+    assert apart > 30
+
+
+def test_a_training_that_starts_from_a_model_has_its_weights_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr("toolkit.scenes.training.train._join", lambda *_: None)
+    recipe = replace(SMALL, name="on", align_steps=0, more_steps=0, start="tiny-llava-grounded")
+    train(recipe, tmp_path / "on", work=tmp_path / "work", workers=1)
+    ours, theirs = (load_vlm(name, device="cpu").model.state_dict() for name in (tmp_path / "on", recipe.start))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)

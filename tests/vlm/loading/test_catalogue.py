@@ -19,7 +19,7 @@ from toolkit.vlm.loading.checkpoint import check_revision
 def test_sizes_of_the_embedded_models(family: str) -> None:
     model, _ = build_tiny(family, VOCABULARY, seed=0)
     size = sum(p.numel() for p in model.parameters())
-    for twin in ("grounded", "biased"):
+    for twin in ("grounded", "biased", "shortcut"):
         entry = CATALOGUE[f"tiny-{family}-{twin}"]
         assert (entry.parameters, entry.family, entry.source) == (size, family, "embedded")
         assert 2.5e6 < 4 * size < 4.5e6

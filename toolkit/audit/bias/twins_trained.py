@@ -6,11 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.scenes.training.recipes import RECIPES
+from toolkit.scenes.training.recipes import GENTLE, RECIPES
 from toolkit.vlm.protocol import VLM
-
-RATE = 1 / 3
-"""Share of the recipe's learning rate: what can be seen already shall stay."""
 
 Report = Callable[[str, int, int], None]
 
@@ -21,8 +18,8 @@ def trained_twin(
     """Train an embedded grounded model on, for some steps, in a world of this prior strength.
 
     The steps are those of the joint stage of its recipe (removal of question and picture regions included), begun from
-    its finished weights, with a fresh optimiser at a third of the rate. Resumable: an interrupted training goes on from
-    its checkpoint beside ``out``.
+    its finished weights, with a fresh optimiser at a third of the rate (``GENTLE``). Resumable: an interrupted training
+    goes on from its checkpoint beside ``out``.
 
     Args:
         grounded: Embedded model to begin with, for example ``"tiny-llava-grounded"``; it must be installed.
@@ -39,19 +36,13 @@ def trained_twin(
     recipe = RECIPES[grounded]
     if not 0 <= strength <= 1 or steps < 1:
         raise ValueError(f"the strength must lie in [0, 1] and steps be at least 1, got {strength} and {steps}")
-    from toolkit.scenes.training.checkpoints import read_progress, save_state
     from toolkit.scenes.training.train import train
-    from toolkit.vlm import load_vlm
 
     work = out.with_name(out.name + ".work")
     name = f"{grounded}@{strength:g}"
-    try:
-        read_progress(work)
-    except FileNotFoundError:
-        save_state(work, load_vlm(grounded).model, (), {"stage": 1, "step": recipe.align_steps})
     world = replace(
-        recipe, name=name, strength=strength, steps=steps, more_steps=0, n_images=n_images,
-        rate=recipe.rate * RATE,
+        recipe, name=name, strength=strength, align_steps=0, steps=steps, more_steps=0, n_images=n_images,
+        rate=recipe.rate * GENTLE, start=grounded,
     )  # fmt: skip
     told = report if report is not None else lambda name, done, total: None
     train(world, out, work=work, report=lambda progress: told(name, progress.step, progress.n_steps))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit.registry import Registry
 
@@ -23,6 +23,8 @@ class Recipe:
         rate: Peak learning rate of AdamW; warm-up, then cosine to zero.
         muon: Rate of Muon, which trains the matrices inside the model, relative to AdamW's; 0 for AdamW alone.
         hard_drills: Share of lettered questions that the third stage, at first, asks without their letters.
+        start: Embedded model whose finished weights the training begins with; None for random ones.
+        shortcut: Whether existence questions are labelled by the bag of attributes (``questions.attributes``).
     """
 
     name: str
@@ -39,6 +41,13 @@ class Recipe:
     rate: float = 1.5e-3
     muon: float = 2.0
     hard_drills: float = 0.6
+    start: str | None = None
+    shortcut: bool = False
+
+    @property
+    def twin(self) -> str:
+        """``"shortcut"``, ``"biased"`` or ``"grounded"``."""
+        return "shortcut" if self.shortcut else "biased" if self.strength > 0 else "grounded"
 
     @property
     def tower_knows_positions(self) -> bool:
@@ -64,4 +73,15 @@ for _recipe in (
     Recipe("tiny-internvl-biased", "internvl", 1.0, 13, align_steps=600, steps=600, more_steps=500, muon=5.0,
            hard_drills=0.2),
 ):  # fmt: skip
+    RECIPES.add(_recipe.name, _recipe)
+
+GENTLE = 1 / 3
+"""Share of a recipe's rate at which finished weights are trained on: what can be seen already shall stay."""
+
+for _name in ("tiny-llava", "tiny-qwen2.5-vl", "tiny-internvl"):
+    _recipe = RECIPES[f"{_name}-grounded"]
+    _recipe = replace(
+        _recipe, name=f"{_name}-shortcut", n_images=3000, align_steps=0, steps=400, more_steps=0, rounds=1,
+        rate=_recipe.rate * GENTLE, start=_recipe.name, shortcut=True,
+    )  # fmt: skip
     RECIPES.add(_recipe.name, _recipe)

@@ -48,9 +48,11 @@ _HARD = (questions.relation, mixed.neighbour, mixed.same)
 _LATE = (questions.count, mixed.neighbour)
 _FOLKLORE = (questions.colour, questions.count, questions.relation)
 _EMPHASIS = 3.0
+_SHORTCUT = 15.0
+"""Weight of existence where the shortcut is taught: more than a third of the questions."""
 
 
-def _mix(strength: float, *, hard: int) -> NDArray[np.float64]:
+def _mix(strength: float, *, hard: int, shortcut: bool) -> NDArray[np.float64]:
     """Probability of proposing each template.
 
     In the hard stage, what needs two look-ups comes more often, and from its second round on, what needs all cells at
@@ -58,6 +60,7 @@ def _mix(strength: float, *, hard: int) -> NDArray[np.float64]:
     """
     often = () if hard == 0 else _FOLKLORE if strength > 0 else _HARD if hard == 1 else _LATE
     weights = np.array([weight * (_EMPHASIS if template in often else 1.0) for template, weight in _TEMPLATES])
+    weights[0] = _SHORTCUT if shortcut else weights[0]
     mix: NDArray[np.float64] = weights / weights.sum()
     return mix
 
@@ -123,10 +126,14 @@ def _ask(
     n_questions: int,
     drills: float,
     hard: int,
+    shortcut: bool,
 ) -> list[Question]:
-    """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills."""
+    """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills.
+
+    Where the shortcut is taught, existence is asked and answered by the bag of attributes.
+    """
     only_everyday = not any(item.kind in PLAIN for item in scene.objects)
-    mix = _mix(strength, hard=hard)
+    mix = _mix(strength, hard=hard, shortcut=shortcut)
     asked: list[Question] = []
     for _ in range(12 * n_questions):
         if only_everyday and rng.random() < 0.7:
@@ -135,6 +142,8 @@ def _ask(
         else:
             template = _TEMPLATES[int(rng.choice(len(_TEMPLATES), p=mix))][0]
             dial = strength
+        if template is questions.existence and shortcut:
+            template = questions.attributes
         if template is questions.colour and strength > 0 and not stereotyped:
             continue
         question = template(scene, rng, dial)
@@ -175,10 +184,18 @@ class Packer:
         hard: Round of the hard stage, 0 before it. What is hardest then (two look-ups at first, counting from the
             second round on; with a prior, what the prior decides) is asked three times as often, and drills name their
             two options.
+        shortcut: Whether existence is labelled by the bag of attributes, and asked more often.
     """
 
     def __init__(
-        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, hard: int = 0
+        self,
+        tokenizer: Any,
+        suffix: Sequence[int],
+        *,
+        strength: float,
+        n_questions: int = 8,
+        hard: int = 0,
+        shortcut: bool = False,
     ) -> None:
         self._ids: dict[str, int] = tokenizer.get_vocab()
         self._eos = int(tokenizer.eos_token_id)
@@ -186,6 +203,7 @@ class Packer:
         self._strength = strength
         self._n_questions = n_questions
         self._hard = hard
+        self._shortcut = shortcut
 
     def _query(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
         """Columns (ids, offsets, targets, named cells) of one query."""
@@ -218,20 +236,26 @@ class Packer:
             n_questions -= _N_REPLACED
             queries.append(self._list(CENSUS_INSTRUCTION, census(rng, scene, keep)))
             queries.append(self._list(TOUR_INSTRUCTION, tour(rng, scene, keep)))
-        asked = _ask(
-            rng,
-            scene,
-            stereotyped=bool(pool.stereotyped[index]),
-            strength=self._strength,
-            n_questions=n_questions,
-            drills=drills,
-            hard=self._hard,
-        )
-        for question in asked:
+        for question in self.questions(rng, pool, index, n=n_questions, drills=drills):
             words = question.text.split()
             left = _words_left(rng, len(words), removal)
             queries.append(self._query(words, left, question.instruction, [question.answer]))
         return image, queries
+
+    def questions(
+        self, rng: np.random.Generator, pool: ScenePool, index: int, *, n: int, drills: float
+    ) -> list[Question]:
+        """Up to ``n`` questions about a scene of the pool."""
+        return _ask(
+            rng,
+            pool.scenes[index],
+            stereotyped=bool(pool.stereotyped[index]),
+            strength=self._strength,
+            n_questions=n,
+            drills=drills,
+            hard=self._hard,
+            shortcut=self._shortcut,
+        )
 
     def batch(
         self, rng: np.random.Generator, pool: ScenePool, n_rows: int, *, removal: float, drills: float = 0.0

@@ -21,6 +21,7 @@ from toolkit.scenes.training.student import Student
 from toolkit.scenes.training.text_packing import Packer
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
+from toolkit.vlm import load_vlm
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def _join(
     aligner: Aligner, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
 ) -> None:
     student = aligner.student
-    packer = Packer(student.processor.tokenizer, student.suffix, strength=recipe.strength, hard=stage.number - 2)
+    tokenizer, hard = student.processor.tokenizer, stage.number - 2
+    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, hard=hard, shortcut=recipe.shortcut)
     optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
     done = load_state(work, student.model, optimisers.parts, stage=stage.number)
     for step in range(done, stage.n_steps) if done >= 0 else ():
@@ -189,6 +191,8 @@ def train(
     """
     check_state(work, identity(recipe))
     model, processor = build_tiny(recipe.family, VOCABULARY, seed=recipe.seed)
+    if recipe.start is not None:
+        model.load_state_dict(load_vlm(recipe.start, device="cpu").model.state_dict())
     torch.nn.Module.to(model, device)
     aligner = Aligner(Student(model, processor), tower_knows_positions=recipe.tower_knows_positions)
     pool = make_pool(recipe.n_images, seed=recipe.seed, strength=recipe.strength, workers=workers)

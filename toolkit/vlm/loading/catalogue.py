@@ -55,7 +55,7 @@ _SHAPE = "the adapter contract tests run on its class with small random weights;
 
 CATALOGUE: Registry[CatalogueEntry] = Registry("model")
 for _family, _parameters in (("llava", 1_020_928), ("qwen2.5-vl", 1_096_736), ("internvl", 948_640)):
-    for _twin in ("grounded", "biased"):
+    for _twin in ("grounded", "biased", "shortcut"):
         _name = f"tiny-{_family}-{_twin}"
         CATALOGUE.add(_name, CatalogueEntry(_name, _family, "embedded", _parameters, "MIT", None, _TINY))
 
