@@ -95,12 +95,12 @@ def _compared(rows: pd.DataFrame, version: str) -> list[str]:
     for other in versions:
         n = int((wide[other] != wide[version]).sum())
         lines += [f"transformers {other}: {n} cells differ from {version}.\n"] if other != version else []
-    lines += [f"| behaviour | family | {' | '.join(versions)} |", "| --- " * (2 + len(versions)) + "|"]
+    lines += [f"| behaviour | families | {' | '.join(versions)} |", "| --- " * (2 + len(versions)) + "|"]
     wide = wide.reset_index().sort_values(["behaviour", "family"], key=lambda part: part.map(_place(part)))
-    for _, row in wide.iterrows():
-        name = str(row["behaviour"]).replace("_", " ")
-        seen = " | ".join(_escaped(str(row[each])) for each in versions)
-        lines.append(f"| {name} | {row['family']} | {seen} |")
+    for keys, part in wide.groupby(["behaviour", *versions], sort=False):
+        name, *seen = map(str, keys if isinstance(keys, tuple) else (keys,))
+        alike = ", ".join(part["family"])
+        lines.append(f"| {name.replace('_', ' ')} | {alike} | {' | '.join(map(_escaped, seen))} |")
     return lines
 
 
