@@ -44,20 +44,22 @@ test: $(READY) ## Run the tests
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not browser" $(SIDE_BY_SIDE)
 
 test-slow: $(FULL) ## Run the slow tests, those of Ray among them
-	$(OFFLINE) $(BIN)/python -m pytest -m "slow and not gpu and not browser"
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu and not browser" $(SIDE_BY_SIDE)
 
 test-browser: $(FULL) ## Drive the notebooks in Chromium, which has to be installed; screenshots go to results/
 	$(OFFLINE) SCREENSHOTS=$(RESULTS)/screenshots $(BIN)/python -m pytest -m browser
 
 test-floor: $(FLOOR) ## Run the tests of models, data, explainers, widgets and commands on the oldest versions that are supported
-	$(OFFLINE) .venv-floor/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" $(FLOOR_TESTS)
+	$(OFFLINE) OMP_NUM_THREADS=1 .venv-floor/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" \
+		$(SIDE_BY_SIDE) $(FLOOR_TESTS)
 
 test-newest: $(READY) ## Run the same tests on the newest transformers, whatever the tested set says
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	grep -ivE '^(transformers|tokenizers|huggingface-hub|hf-xet|accelerate)==' constraints.txt > .venv-newest/constraints.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/constraints.txt "torch==2.13.0"
 	.venv-newest/bin/python -m pip install --quiet --upgrade -c .venv-newest/constraints.txt -e ".[lab,stats,dev]"
-	$(OFFLINE) .venv-newest/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" $(FLOOR_TESTS)
+	$(OFFLINE) OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" \
+		$(SIDE_BY_SIDE) $(FLOOR_TESTS)
 
 lab: $(READY) ## Open JupyterLab on the first notebook
 	$(OFFLINE) $(BIN)/jupyter lab $(firstword $(sort $(wildcard notebooks/*.ipynb)))
