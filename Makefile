@@ -13,7 +13,11 @@ SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+<<<<<<< HEAD
 .PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks badges findings fieldnotes clean
+=======
+.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks handout badges findings clean
+>>>>>>> 32fcb2c (make handout, a marking command, assignments for nbgrader, and a guide with minute plan and answer keys)
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -92,6 +96,13 @@ sanity: $(READY) ## See which maps notice that the model was destroyed; the demo
 
 notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
 	$(OFFLINE) $(BIN)/python -m toolkit.course build
+
+handout: $(READY) ## One zip for a class in dist/: lessons without solutions, and wheels; WHEELS=1 adds all that an offline machine needs
+	rm -rf dist/handout
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist/handout .
+	if [ -n "$(WHEELS)" ]; then for wheel in dist/handout/*.whl; do \
+	  $(BIN)/python -m pip download --quiet -c constraints.txt -d dist/handout "$$wheel[lab,stats]"; done; fi
+	$(BIN)/python -m toolkit.course handout --wheels dist/handout --out dist/synergy-toolkit-course.zip
 
 badges: $(READY) ## Point the badges at a repository: make badges REPO=owner/name
 	$(BIN)/python -m toolkit.course badges "$(REPO)"

@@ -1,4 +1,4 @@
-"""Build the notebooks of the course: ``python -m toolkit.course build``."""
+"""Build, hand out and mark the course: ``python -m toolkit.course build``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from toolkit.course import badges as badge
 from toolkit.course.build import build_all
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build the notebooks of the course.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build, hand out and mark the course.")
 Folder = Annotated[Path, typer.Option(help="Folder with src/, in a checkout.")]
 
 
@@ -52,6 +52,48 @@ def badges(
         typer.echo(f"badges point at {setting.name} at {setting.tag}")
     else:
         typer.echo("no repository was named, so there are no badges now; make badges REPO=owner/name sets them")
+
+
+@app.command()
+def handout(
+    wheels: Annotated[Path, typer.Option(help="Folder with the toolkit's wheel, and others for offline machines.")],
+    out: Annotated[Path, typer.Option(help="The zip.")],
+    notebooks: Folder = Path("notebooks"),
+) -> None:
+    """Write one zip for a class: lessons without solutions and sources, and the wheels."""
+    from toolkit.course.handout import handout as write
+
+    with one_line_errors():
+        typer.echo(write(notebooks, wheels, out))
+
+
+@app.command()
+def mark(folder: Annotated[Path, typer.Argument(help="NAME/my_answers.json or NAME.json, one per learner.")]) -> None:
+    """Count what each learner solved, lesson by lesson, and write FOLDER/marks.csv."""
+    from toolkit.course.mark import mark as marks
+
+    with one_line_errors():
+        table, problems = marks(folder)
+    table.to_csv(folder / "marks.csv", index=False)
+    sums = table.groupby("learner")[["solved", "exercises", "right", "questions"]].sum()
+    typer.echo(sums.to_string() if len(table) else "nothing could be marked")
+    typer.echo(f"lesson by lesson: {folder / 'marks.csv'}")
+    for problem in problems:
+        typer.echo(f"error: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def nbgrader(
+    course: Annotated[Path, typer.Argument(help="A course folder of nbgrader.")], notebooks: Folder = Path("notebooks")
+) -> None:
+    """Write the lessons as source assignments of nbgrader."""
+    from toolkit.course.nbgrader import write_assignments
+
+    with one_line_errors():
+        written = write_assignments(notebooks, course)
+    typer.echo(f"{len(written)} assignments in {course / 'source'}")
 
 
 @app.command()

@@ -46,19 +46,30 @@ def student_code(source: str) -> str:
     Raises:
         SourceError: It is not Python, or it defines no function.
     """
+    lines = source.split("\n")
+    for start, end, indent in reversed(bodies(source)):
+        lines[start:end] = [indent + STUB]
+    return "\n".join(lines)
+
+
+def bodies(source: str) -> list[tuple[int, int, str]]:
+    """Where the body of each function of a cell begins and ends, in lines, without its docstring; and its indent.
+
+    Raises:
+        SourceError: It is not Python, or it defines no function.
+    """
     try:
         functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     except SyntaxError as error:
         raise SourceError(f"a solution cell is not plain Python: {error}") from error
     if not functions:
         raise SourceError(f"a solution cell defines no function:\n{source}")
-    lines = source.split("\n")
-    for node in reversed(functions):
+    found = []
+    for node in functions:
         documented = ast.get_docstring(node) is not None
         first = node.body[1] if documented and len(node.body) > 1 else node.body[0]
-        indent = " " * node.body[0].col_offset
-        lines[first.lineno - 1 : node.end_lineno] = [indent + STUB]
-    return "\n".join(lines)
+        found.append((first.lineno - 1, node.end_lineno or first.lineno, " " * node.body[0].col_offset))
+    return found
 
 
 def colab_code(repository: Repository) -> str:

@@ -1,0 +1,91 @@
+"""What a teacher hands out and gets back."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from toolkit.course.__main__ import app
+from toolkit.course.answers import key
+from toolkit.course.handout import handout
+from toolkit.course.lesson_00 import QUESTIONS, check_accuracy
+from toolkit.course.mark import mark
+from toolkit.course.nbgrader import with_marks, write_assignments
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def answers(**given):
+    return json.dumps({"exercises": {}, "quiz": {}, "predictions": {}} | given)
+
+
+def test_marks_count_what_is_solved_and_right(tmp_path):
+    right = next(option.text for option in QUESTIONS[0].options if option.right)
+    wrong = next(option.text for option in QUESTIONS[1].options if not option.right)
+    (tmp_path / "ada").mkdir()
+    solved = {key(check_accuracy): {"solved": True}, "01 kendall": {"solved": False}}
+    quiz = {QUESTIONS[0].text: {"answer": right}, QUESTIONS[1].text: {"answer": wrong}}
+    (tmp_path / "ada" / "my_answers.json").write_text(answers(exercises=solved, quiz=quiz), encoding="utf-8")
+    (tmp_path / "bob.json").write_text(answers(), encoding="utf-8")
+    table, problems = mark(tmp_path)
+    assert problems == []
+    rows = table.set_index(["learner", "lesson"])
+    assert rows.loc[("ada", "00")].to_dict() == {"solved": 1, "exercises": 1, "right": 1, "questions": len(QUESTIONS)}
+    assert rows.loc["ada"][["solved", "exercises"]].sum().tolist() == [1, 17]
+    assert rows.loc["bob"]["solved"].sum() == 0
+
+
+def test_a_broken_file_is_named_and_the_others_are_marked(tmp_path):
+    (tmp_path / "bob.json").write_text(answers(), encoding="utf-8")
+    (tmp_path / "eve.json").write_text("{", encoding="utf-8")
+    done = CliRunner().invoke(app, ["mark", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "eve.json cannot be read" in done.output
+    assert "bob" in (tmp_path / "marks.csv").read_text(encoding="utf-8")
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    done = CliRunner().invoke(app, ["mark", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "put NAME/my_answers.json or NAME.json into it" in done.output
+
+
+@pytest.mark.parametrize(("others", "network"), [(["numpy-2.whl"], "No network is needed"), ([], "needs a network")])
+def test_the_handout_holds_lessons_and_wheels_and_no_solution(tmp_path, others, network):
+    for name in ["vlm_synergy_toolkit-0.2.0-py3-none-any.whl", *others]:
+        (tmp_path / name).write_bytes(b"wheel")
+    with zipfile.ZipFile(handout(NOTEBOOKS, tmp_path, tmp_path / "out" / "class.zip")) as archive:
+        names = {name.removeprefix("synergy-toolkit-course/") for name in archive.namelist()}
+        start = archive.read("synergy-toolkit-course/START.md").decode()
+        lesson = archive.read("synergy-toolkit-course/notebooks/00_start_here.ipynb").decode()
+    lessons = {f"notebooks/{path.name}" for path in NOTEBOOKS.glob("*.ipynb")}
+    wheels = {f"wheels/{path.name}" for path in tmp_path.glob("*.whl")}
+    assert names == {"START.md", "constraints.txt"} | lessons | wheels
+    assert network in start
+    assert ("--no-index" in start) == bool(others)
+    assert "raise NotImplementedError" in lesson
+
+
+def test_a_handout_without_its_wheel_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="found 9 and 0; make handout builds both"):
+        handout(NOTEBOOKS, tmp_path, tmp_path / "class.zip")
+
+
+def test_nbgrader_gets_marks_points_and_distinct_names(tmp_path):
+    for path in write_assignments(NOTEBOOKS, tmp_path):
+        cells = json.loads(path.read_bytes())["cells"]
+        kept = {cell["id"]: cell["metadata"]["nbgrader"] for cell in cells if "nbgrader" in cell["metadata"]}
+        by_tag = {tag: [c for c in cells if tag in c["metadata"].get("tags", [])] for tag in ("solution", "exercise")}
+        assert len({about["grade_id"] for about in kept.values()}) == len(kept) >= 3
+        assert all("### BEGIN SOLUTION" in "".join(cell["source"]) for cell in by_tag["solution"])
+        assert all("".join(cell["source"]).startswith("assert lesson.check_") for cell in by_tag["exercise"])
+        assert all(kept[cell["id"]]["points"] == 1 for cell in by_tag["exercise"])
+        assert not any(kept[cell["id"]]["locked"] for cell in by_tag["solution"])
+
+
+def test_marks_stand_around_each_body():
+    assert with_marks('def f(a):\n    """Say."""\n    b = a\n    return b') == (
+        'def f(a):\n    """Say."""\n    ### BEGIN SOLUTION\n    b = a\n    return b\n    ### END SOLUTION'
+    )
