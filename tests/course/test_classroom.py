@@ -34,7 +34,7 @@ def test_marks_count_what_is_solved_and_right(tmp_path):
     rows = table.set_index(["learner", "lesson"])
     assert rows.loc[("ada", "00")].to_dict() == {"solved": 1, "exercises": 1, "right": 1, "questions": len(QUESTIONS)}
     assert rows.loc["ada"][["solved", "exercises"]].sum().tolist() == [1, 17]
-    assert rows.loc["bob"]["solved"].sum() == 0
+    assert rows.loc["bob"][["solved", "right"]].sum().tolist() == [0, 0]
 
 
 def test_a_broken_file_is_named_and_the_others_are_marked(tmp_path):
