@@ -22,15 +22,16 @@ from toolkit.benchmark.run.units import jobs_of, plan_units, unit_keys
 SIZES = (12_500, 25_000, 50_000)
 EXPLAINERS = ("random", "oracle", "anti-oracle", "good", "better")
 
+# VmHWM, as getrusage's ru_maxrss starts at the size that the parent had when it forked.
 MEASURE = """
-import json, resource, sys, time
+import json, re, sys, time
 from pathlib import Path
 import toolkit.benchmark.report.write_report as report, toolkit.benchmark.run.compact as compact
 from toolkit.benchmark.run.run_folder import read_folder
 from toolkit.benchmark.run.units import plan_units, unit_keys
 import matplotlib.pyplot, seaborn
 step, folder = sys.argv[1], Path(sys.argv[2])
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 before, start = peak(), time.process_time()
 if step == "compact":
     found = read_folder(folder)
