@@ -46,7 +46,7 @@ def test_a_run_that_is_kept_changes_the_page(tmp_path: Path) -> None:
     assert page.startswith("# Title")
     assert page.endswith(f"after {shipped.END}\n")
     assert "old" not in page
-    assert "*Found* on 2 samples. m: most of it needs three or more (85 %); little of it undoes itself (15 %)." in page
+    assert "*Found* on 2 samples. m: undecided (85 %); undecided (15 %)." in page
     assert "| m | 0.85 [0.80, 0.90] | 0.15 [0.10, 0.20] | 2 |" in page
     with pytest.raises(FileNotFoundError, match="holds no study"):
         shipped.adopt(tmp_path, tmp_path / "kept")

@@ -34,4 +34,8 @@ def test_means_leave_out_what_is_not_known_and_resample_images() -> None:
     [row] = mean_table(rows, ["k"], ["x"]).to_dict("records")
     assert (row["x"], row["n_samples"]) == (0.5, 4)
     assert (row["x low"], row["x high"]) == (0.0, 1.0)  # two images, not four samples
-    assert [side({"x low": low, "x high": low + 1}, "x", 0.0) for low in (-2, -0.5, 0.5)] == [-1, 0, 1]
+
+
+def test_an_interval_decides_where_it_leaves_a_bound_out_and_samples_are_enough() -> None:
+    rows = [{"x low": low, "x high": low + 1, "n_samples": n} for n in (6, 5) for low in (-2, -0.5, 0.5)]
+    assert [side(row, "x", 0.0) for row in rows] == [-1, 0, 1, 0, 0, 0]

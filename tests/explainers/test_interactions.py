@@ -84,8 +84,17 @@ def test_gradient_pairs_add_up_to_what_each_word_changes() -> None:
     found = GradientInteraction(steps=2).attribute(ToyVLM(), toy_sample(), rng=np.random.default_rng(0))
     assert found.convergence_delta < 1e-9  # the toy is bilinear: two nodes are exact
     assert found.n_gradients == 2 * (2 + 2 * 3)
+    assert found.details["converged"] == 1
     with pytest.raises(ValueError, match="at least 1"):
         GradientInteraction(steps=0)
+
+
+def test_gradient_pairs_say_where_their_integral_has_too_few_nodes() -> None:
+    players = Players.make(tuple("abcd"), tuple("xyz"))
+    vlm = FakeVLM(SumOfUnanimityGames(players, {(0, 1, 2, 4): 1.0}))  # x^3 along the path, whose slope is 3 x^2
+    found = GradientInteraction(steps=1).attribute(vlm, four_by_three(), rng=np.random.default_rng(0))
+    assert found.convergence_delta == pytest.approx(1 - 3 / 4)  # one node stands at x = 1/2
+    assert found.details["converged"] == 0
 
 
 def test_pairs_of_another_shape_are_refused() -> None:

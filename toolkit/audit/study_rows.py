@@ -14,6 +14,9 @@ from toolkit.stats.estimates import clustered_mean
 
 Watch = Callable[[int, int], None]
 
+FEWEST = 6
+"""Fewer samples decide nothing: five lie on one side of a bound by chance with p = 2 / 2^5, which is above .05."""
+
 
 def study_rows(
     path: Path | None,
@@ -82,5 +85,7 @@ def mean_table(rows: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) ->
 
 
 def side(row: Mapping[Hashable, Any], column: str, bound: float) -> int:
-    """Whether the interval of a mean lies above a bound (1), below it (-1) or holds it (0)."""
+    """Whether the interval of a mean lies above a bound (1), below it (-1) or holds it (0); 0 for too few samples."""
+    if row["n_samples"] < FEWEST:
+        return 0
     return int(row[f"{column} low"] > bound) - int(row[f"{column} high"] < bound)

@@ -26,7 +26,7 @@ from torch import Tensor
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.gradients import rows_that_fit
-from toolkit.games.attribution import InteractionAttribution
+from toolkit.games.attribution import Details, InteractionAttribution
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 
@@ -37,10 +37,12 @@ class GradientInteraction:
     Attributes:
         steps: Nodes of the quadrature (Gauss-Legendre) from the baseline picture to the picture.
         max_batch: Gradient rows at once, at most.
+        accepted_delta: Where ``convergence_delta`` is larger, ``details`` say ``converged`` 0: more steps are needed.
     """
 
     steps: int = 16
     max_batch: int = 32
+    accepted_delta: float = 0.05
 
     name: ClassVar[str] = "gradient-interaction"
     reference: ClassVar[str] = "after Janizek et al. 2021, arXiv 2002.04138"
@@ -69,10 +71,13 @@ class GradientInteraction:
         pairs = ((everyone - without) + (alone - nobody)).T / 2
         ends = _gains(box, there)
         expected = ((ends[0] - ends[2 : n + 2]) + (ends[n + 2 :] - ends[1])) / 2
-        rows = self.steps * len(there)
+        rows, delta = self.steps * len(there), float(np.abs(pairs.sum(axis=0) - expected).max())
+        details: Details = {
+            "steps": self.steps, "accepted_delta": self.accepted_delta, "converged": int(delta <= self.accepted_delta)
+        }  # fmt: skip
         return InteractionAttribution.from_pairs(
             pairs, box.players, self.name, target, n_evaluations=rows + 2 * len(there), n_gradients=rows,
-            convergence_delta=float(np.abs(pairs.sum(axis=0) - expected).max()), details={"steps": self.steps},
+            convergence_delta=delta, details=details,
         )  # fmt: skip
 
     def _integrated(self, box: WhiteBox, question: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
