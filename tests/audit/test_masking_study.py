@@ -41,6 +41,15 @@ def test_the_rule_that_was_written_before(gaps: tuple[float, ...], said: str) ->
     assert "Nothing can be said" in study({"shuffle": 0.3}, {"shuffle": 0.1}).verdict()
 
 
+def test_a_metric_that_refuses_to_score_is_neither_right_nor_wrong_there() -> None:
+    rows = study({"blur": 0.05, "shuffle": 0.3}, {"blur": 0.2, "shuffle": 0.0}).rows
+    few = MaskingStudy(rows.assign(**{"f-syn": rows["f-syn"].where((rows["fill"] == "blur") | (rows["image_id"] < 5))}))
+    assert few.judged() == {"f-syn": "right under every fill (not scored often enough under shuffle)"}
+    none = MaskingStudy(rows.assign(**{"f-syn": float("nan")}))
+    assert none.judged() == {"f-syn": "undecided (not scored often enough under blur, shuffle)"}
+    assert none.wide().to_numpy().tolist() == [["blur", "–"], ["shuffle", "–"]]
+
+
 class Misled(KnownVLM):
     """Believes the opposite where cells are filled with noise."""
 

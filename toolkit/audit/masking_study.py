@@ -17,7 +17,7 @@ import pandas as pd
 from toolkit.audit.metrics.controls import control
 from toolkit.audit.metrics.fills import TRAINED
 from toolkit.audit.metrics.study import eligible
-from toolkit.audit.study_rows import Watch, mean_table, side, study_rows
+from toolkit.audit.study_rows import FEWEST, Watch, interval_text, mean_table, side, study_rows
 from toolkit.datasets.sample import Corners, Sample
 from toolkit.explainers.oracle import evidence, truth_of
 from toolkit.synergy.evaluate import evaluate_all
@@ -54,15 +54,23 @@ class MaskingStudy:
         long = self.rows.melt(["fill", "image_id"], metrics, "metric", "gap")
         return mean_table(long, ["metric", "fill"], ["gap"])
 
+    def wide(self) -> pd.DataFrame:
+        """The gaps with their intervals as text, a row per fill and a column per metric."""
+        gaps = self.gaps()
+        gaps["gap"] = [interval_text(row, "gap") for row in gaps.to_dict("records")]
+        return gaps.pivot_table(index="fill", columns="metric", values="gap", aggfunc="first", sort=False).reset_index()
+
     def judged(self) -> dict[str, str]:
         """What the rule says of every metric."""
         kind = {row["fill"]: row["fill is"] for row in self.fills().to_dict("records")}
         found = {}
         for metric, rows in self.gaps().groupby("metric", sort=False):
-            right = {row["fill"]: side(row, "gap", 0.0) > 0 for row in rows.to_dict("records")}
-            fails = {kind[fill] for fill, is_right in right.items() if not is_right}
-            names = ", ".join(fill for fill, is_right in right.items() if not is_right)
-            if not fails:
+            scored = [row for row in rows.to_dict("records") if row["n_samples"] >= FEWEST]
+            wrong = [row["fill"] for row in scored if side(row, "gap", 0.0) <= 0]
+            fails, names = {kind[fill] for fill in wrong}, ", ".join(wrong)
+            if not scored:
+                found[str(metric)] = "undecided"
+            elif not fails:
                 found[str(metric)] = "right under every fill"
             elif "known" in fails:
                 found[str(metric)] = f"wrong by itself (not right under {names})"
@@ -70,6 +78,9 @@ class MaskingStudy:
                 found[str(metric)] = f"misled by the mask (not right under {names})"
             else:
                 found[str(metric)] = f"undecided (not right under {names})"
+            missing = set(rows["fill"]) - {row["fill"] for row in scored}
+            if missing:
+                found[str(metric)] += f" (not scored often enough under {', '.join(sorted(missing))})"
         return found
 
     def verdict(self) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from toolkit.audit.explainers.pair_recovery import PairReport
 from toolkit.audit.masking_study import MaskingStudy
 from toolkit.audit.metrics.shipped_panel import measured
 from toolkit.audit.order_study import OrderStudy
+from toolkit.audit.study_rows import interval_text
 from toolkit.paths import data_dir
 
 STUDIES = ("pairs", "orders", "masking", "dose")
@@ -72,17 +73,11 @@ def section(name: str, folder: Path | None = None) -> str:
     """What the page says that a study found, between its marks."""
     study = load(name, folder)
     rows = study.rows
-    tables = [study.fills(), _by_metric(study.gaps())] if isinstance(study, MaskingStudy) else [study.table()]
+    tables = [study.fills(), study.wide()] if isinstance(study, MaskingStudy) else [study.table()]
     n = rows["sample"].nunique()
     minutes = f", {rows['seconds'].sum() / 60:.0f} minutes" if "seconds" in rows else ""
     parts = [f"*Found* on {n} samples{minutes}. {study.verdict()}", *map(_markdown, tables)]
     return "\n\n".join([start(name), *parts, END])
-
-
-def _by_metric(gaps: pd.DataFrame) -> pd.DataFrame:
-    """One row per fill, one column per metric."""
-    shown = gaps.assign(gap=[_interval(row, "gap") for row in gaps.to_dict("records")])
-    return shown.pivot_table(index="fill", columns="metric", values="gap", aggfunc="first", sort=False).reset_index()
 
 
 def _markdown(table: pd.DataFrame) -> str:
@@ -90,15 +85,8 @@ def _markdown(table: pd.DataFrame) -> str:
     columns = [str(c) for c in table if not str(c).endswith((" low", " high"))]
     lines = [columns, ["---"] * len(columns)]
     for row in table.to_dict("records"):
-        lines.append([_interval(row, c) if f"{c} low" in table else str(row[c]) for c in columns])
+        lines.append([interval_text(row, c) if f"{c} low" in table else str(row[c]) for c in columns])
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def _interval(row: Mapping[Any, Any], column: str) -> str:
-    mean, low, high = (
-        f"{row[name]:.2f}".replace("-0.00", "0.00") for name in (column, f"{column} low", f"{column} high")
-    )
-    return "–" if mean == "nan" else f"{mean} [{low}, {high}]"
 
 
 def start(name: str) -> str:
