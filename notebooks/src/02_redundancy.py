@@ -112,7 +112,7 @@ dial
 # Neither twin is *wrong* about the world it was trained in. A prior that holds is knowledge. It becomes a problem when
 # you want to know whether the model looked.
 #
-# ## 3 · How redundant is a model? (14 minutes)
+# ## 3 · How redundant is a model? (17 minutes)
 #
 # `toolkit.diagnose` asks a model at the four corners of many samples and reports. It needs no explainer, and costs
 # four coalitions per sample and baseline. The noise of an effect is measured by replacing the removed picture in
@@ -192,6 +192,33 @@ show({**{f"{name}, words alone": x for name, x in kept.items()},
       **{f"{name}, dividend": x for name, x in dividends.items()}})  # fmt: skip
 
 # %% [markdown]
+# ### A model that looks, and is wrong all the same
+#
+# Text-only is the easy failure: the corners give it away. The *shortcut* twin fails in a harder way. It was trained to
+# say yes to "is there a red circle ?" as soon as something is red and something is a circle. It needs the picture and
+# the words, but not the one thing that is both. The questions of `scenes-binding` ask about such pairs only: half the
+# time one thing has both, half the time two things share them.
+#
+# **Predict.** How often is the shortcut twin right here? Will its corners differ from those of the grounded twin?
+
+# %%
+pairs = toolkit.load_samples("scenes-binding", split="test", n=24)
+looking = {"grounded": twins["grounded"], "shortcut": toolkit.load_vlm("tiny-llava-shortcut")}
+right, joint = {}, {}
+for name, vlm in looking.items():
+    right[name] = float(np.mean([a.text == s.answer for a, s in zip(vlm.answers(pairs), pairs, strict=True)]))
+    joint[name] = float(np.mean([r.corners.total_interaction for r in toolkit.diagnose(vlm, pairs).records]))
+show({**{f"{name}, right": x for name, x in right.items()}, **{f"{name}, dividend": x for name, x in joint.items()}})
+
+# %% [markdown]
+# **Explain.** The shortcut twin says yes to everything here, which is right where the answer is yes: 9 of these 24, and
+# half of a long list. Its dividend is as high as the grounded twin's: image and words do act together, through a rule
+# that is wrong. Corners and shares of modalities cannot tell these two models apart; only *which* cells matter can. For
+# the shortcut twin any red thing and any circle will do. A faithful explainer should show that, and so should your own
+# look at where a map points. GridVQA-X builds its test of explainers on such a pair of models, one that reasons about
+# space and one that matches attributes (arXiv 2606.14740).
+
+# %% [markdown]
 # ### Exercise 3, open (5 minutes)
 #
 # Invent two questions about photographs of a kitchen: one that is redundant for nearly every model, and one that no
@@ -215,6 +242,8 @@ show({**{f"{name}, words alone": x for name, x in kept.items()},
 #   pictures, same questions, another circuit: text-only.
 # * On everyday objects in a world where folklore always holds, the biased twin is redundant wherever the construction
 #   says so; the grounded twin, on the same samples, never.
+# * On 24 questions of `scenes-binding` the grounded twin is right on at least 0.85, the shortcut twin on at most 0.60,
+#   and both have a mean dividend above 0.25: acting on image and words together is not the same as being right.
 
 # %% [markdown]
 # ## Quiz
@@ -228,6 +257,7 @@ lesson.quiz()
 # * J. R. Ky, S. Ghamizi, M. Cordy, *Measuring Cross-Modal Synergy*, arXiv 2605.22168, 2026.
 # * Y. Goyal et al., *Making the V in VQA matter*, CVPR 2017. Balancing questions against language priors.
 # * L. Parcalabescu, A. Frank, *MM-SHAP*, arXiv 2212.08158, 2022. Shares of the modalities.
+# * *GridVQA-X*, arXiv 2606.14740, 2026. Paired models: one that reasons, one that takes a shortcut.
 # * *Partial information decomposition of large vision-language models*, arXiv 2603.29676.
 #
 # **Next** lesson 03 builds a metric that looks at picture and words together.
@@ -238,6 +268,9 @@ assert 0.35 < kept["grounded"] < 0.65
 assert abs(dividends["biased"]) < 0.05
 assert dividends["grounded"] > 0.25
 assert reports["biased"]["gate, text-only"].value > 0.9
+assert right["grounded"] >= 0.85
+assert right["shortcut"] <= 0.60
+assert min(joint.values()) > 0.25
 made = at_home["biased"].confusion().loc["redundancy"]
 assert made["redundancy"] == made.sum() > 0
 assert at_home["grounded"].confusion().loc["redundancy", "redundancy"] == 0
