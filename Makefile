@@ -13,7 +13,7 @@ SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks handout badges findings fieldnotes clean
+.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks site handout badges findings fieldnotes clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 $(FULL): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev,cluster,browser]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev,cluster,browser,site]"
 	touch $(FULL)
 
 $(FLOOR): pyproject.toml tests/floor.py
@@ -92,6 +92,9 @@ sanity: $(READY) ## See which maps notice that the model was destroyed; the demo
 
 notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
 	$(OFFLINE) $(BIN)/python -m toolkit.course build
+
+site: $(FULL) ## Build the site in dist/site: every lesson is executed once, which takes minutes, and kept for the next build
+	$(OFFLINE) $(BIN)/python -m sphinx -q -W --keep-going -c notebooks/site -d dist/site-cache notebooks dist/site
 
 handout: $(READY) ## One zip for a class in dist/: lessons without solutions, and wheels; WHEELS=1 adds all that an offline machine needs
 	rm -rf dist/handout

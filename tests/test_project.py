@@ -74,7 +74,7 @@ def test_version_is_said_once() -> None:
 
 def test_constraints_pin_everything_that_is_set_up() -> None:
     pins = constraints()
-    wanted = [*CORE, *EXTRAS["lab"], *EXTRAS["stats"], *EXTRAS["dev"], *EXTRAS["browser"]]
+    wanted = [*CORE, *EXTRAS["lab"], *EXTRAS["stats"], *EXTRAS["dev"], *EXTRAS["browser"], *EXTRAS["site"]]
     assert [r.name for r in wanted if canonicalize_name(r.name) not in pins] == []
     outside = [f"{r} but {pins[canonicalize_name(r.name)]}" for r in wanted
                if not r.specifier.contains(pins[canonicalize_name(r.name)], prereleases=True)]  # fmt: skip

@@ -1,9 +1,11 @@
 """Figures: what is drawn is what was given, in colours and shapes that can be told apart."""
 
 import colorsys
+import html
 import itertools
 import math
 import xml.etree.ElementTree as ElementTree
+from urllib.parse import unquote
 
 import matplotlib as mpl
 import numpy as np
@@ -22,6 +24,7 @@ from toolkit.reporting.plots import (
 )
 from toolkit.reporting.plots.critical_difference import groups_within
 from toolkit.reporting.plots.curve_charts import curve_charts
+from toolkit.reporting.plots.drawing import image_html
 from toolkit.reporting.plots.redundancy_figure import _COLOURS as GATE_COLOURS
 from toolkit.reporting.plots.style import CONTROLS, DIVERGING, EXPLAINERS, MEANINGS, new_figure
 from toolkit.widgets.frames import LOOKS
@@ -196,3 +199,13 @@ def test_drawing_leaves_no_trace():
     import matplotlib.pyplot as plt
 
     assert plt.get_fignums() == []
+
+
+def test_an_svg_inside_a_page_is_well_formed_whatever_its_fonts_are_called():
+    text = """<text style="font-family: 'DejaVu Sans Mono'">50 % &amp; #1</text>"""
+    drawn = f'<svg xmlns="http://www.w3.org/2000/svg">{text}</svg>'
+    page = image_html(drawn.encode(), "image/svg+xml", "alt")
+    source = html.unescape(page.partition('src="')[2].partition('"')[0]).removeprefix("data:image/svg+xml,")
+    read = ElementTree.fromstring(unquote(source))[0]
+    assert read.get("style") == "font-family: 'DejaVu Sans Mono'"
+    assert read.text == "50 % & #1"

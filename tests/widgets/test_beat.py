@@ -28,6 +28,8 @@ def test_the_evidence_ties_with_the_oracle(game):
     assert board["anti-oracle"].synergy == pytest.approx(0)
     assert "1 of 4" in game.note.value
     assert "&gt; you" in game.board.value
+    assert you.chosen == oracle.chosen != board["anti-oracle"].chosen
+    assert oracle.chosen in game.board.value
 
 
 def test_a_wrong_cell_loses(game):

@@ -30,7 +30,7 @@ class Attribution(EqualByContent):
         n_evaluations: Forward passes (rows) spent.
         n_gradients: Backward passes (rows) spent.
         seconds: Wall-clock time.
-        convergence_delta: |sum of scores - (v(all) - v(baseline))| where the explainer is complete, else None.
+        convergence_delta: ``|sum of scores - (v(all) - v(baseline))|`` where the explainer is complete, else None.
         details: Numbers worth keeping (steps, layer, conservation error), JSON-serialisable.
     """
 

@@ -12,6 +12,7 @@ from toolkit.widgets.playground import CoalitionPlayground
 from toolkit.widgets.prediction import Prediction
 from toolkit.widgets.run_monitor import RunMonitor
 from toolkit.widgets.sample_browser import SampleBrowser
+from toolkit.widgets.upload import ImageUpload
 
 __all__ = [
     "AnswerExplorer",
@@ -21,6 +22,7 @@ __all__ = [
     "CoalitionPlayground",
     "CurveExplorer",
     "GateExplorer",
+    "ImageUpload",
     "LeaderboardExplorer",
     "PairExplorer",
     "Prediction",

@@ -36,7 +36,7 @@ from toolkit.widgets.views import plural
 
 YOU = "you"
 EXPLAINERS = ("oracle", "occlusion", "integrated-gradients", "input-x-gradient", "random")
-HEADER = ("who", "insertion", "deletion", "synergy")
+HEADER = ("who", "insertion", "deletion", "synergy", "chose")
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,25 @@ class Entry:
         insertion: v with only the chosen cells and words; more is better.
         deletion: v without them; less is better.
         synergy: Shapley interaction index of the chosen cells and the chosen words; more is better.
+        chosen: The labels of the chosen cells and words.
     """
 
     name: str
     insertion: float
     deletion: float
     synergy: float
+    chosen: str
 
 
 def entry(name: str, game: Game, chosen: NDArray[np.bool_]) -> Entry:
     """Score a choice of players."""
     pair = pair_of(game, chosen)
-    return Entry(name, pair.alone.both, pair.among.neither, pair.index)
+    return Entry(name, pair.alone.both, pair.among.neither, pair.index, choice_in_words(game, chosen))
+
+
+def choice_in_words(game: Game, chosen: NDArray[np.bool_]) -> str:
+    """The labels of the chosen players, in their order."""
+    return ", ".join(label.strip() for label, on in zip(game.players.labels, chosen, strict=True) if on)
 
 
 def scoreboard(game: Game, yours: NDArray[np.bool_], attributions: Sequence[Attribution]) -> list[Entry]:
@@ -80,7 +87,13 @@ def scoreboard(game: Game, yours: NDArray[np.bool_], attributions: Sequence[Attr
 def rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
     """The scoreboard as texts; your line is marked."""
     return [
-        (f"{'> ' if e.name == YOU else ''}{e.name}", f"{e.insertion:.3f}", f"{e.deletion:.3f}", f"{e.synergy:+.3f}")
+        (
+            f"{'> ' if e.name == YOU else ''}{e.name}",
+            f"{e.insertion:.3f}",
+            f"{e.deletion:.3f}",
+            f"{e.synergy:+.3f}",
+            e.chosen,
+        )
         for e in entries
     ]
 

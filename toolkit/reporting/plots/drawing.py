@@ -82,7 +82,7 @@ def _small(svg: str) -> str:
 def image_html(data: bytes, kind: str, alt: str, *, caption: str = "", width: int | None = None) -> str:
     """A ``<figure>`` with an image inside the document itself, scaled down where the window is narrow."""
     if kind == "image/svg+xml":
-        plain = data.decode().replace('"', "'").replace("%", "%25").replace("#", "%23")
+        plain = data.decode().replace("'", "&apos;").replace('"', "'").replace("%", "%25").replace("#", "%23")
         source = f"data:{kind},{plain.replace('&', '&amp;')}"
     else:
         source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
