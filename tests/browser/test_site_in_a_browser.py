@@ -1,4 +1,4 @@
-"""The site, built without running the lessons: every page opens without an error, offline, and its links lead somewhere."""
+"""The site, built without running the lessons: every page opens offline without an error, its links lead somewhere."""
 
 import os
 import subprocess

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from toolkit.course.__main__ import app
-from toolkit.course.answers import key
 from toolkit.course.handout import handout
 from toolkit.course.lesson_00 import QUESTIONS, check_accuracy
 from toolkit.course.mark import mark
+from toolkit.course.my_answers import key
 from toolkit.course.nbgrader import with_marks, write_assignments
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
+from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 
 QUESTIONS = (

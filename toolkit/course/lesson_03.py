@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
+from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players, TableGame

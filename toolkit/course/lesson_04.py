@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
+from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers import explain

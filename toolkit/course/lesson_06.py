@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
+from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 
 QUESTIONS = (

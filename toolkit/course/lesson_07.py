@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from toolkit.benchmark.run.spec import BenchmarkSpec
-from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
+from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM, forget

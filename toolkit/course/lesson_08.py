@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.course.answers import exercise
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.experiments import by_sample
+from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, get_explainer

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from toolkit.course.answers import FILE, AnswersError, key, load
+from toolkit.course.my_answers import FILE, AnswersError, key, load
 
 N_LESSONS = 9
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import ipywidgets as w
 
-from toolkit.course.answers import keep
+from toolkit.course.my_answers import keep
 from toolkit.widgets.base_widget import BaseWidget, column, on_change, status_html
 
 STYLE = """<style>

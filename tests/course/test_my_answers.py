@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from toolkit.course import ExerciseError, Option, Question, Quiz, answers, predict
+from toolkit.course import ExerciseError, Option, Question, Quiz, my_answers, predict
 from toolkit.course.lesson_00 import check_accuracy
 
 
@@ -70,4 +70,4 @@ def test_nothing_is_kept_outside_a_notebook(monkeypatch, tmp_path):
 
 
 def test_every_exercise_has_a_name_of_its_own():
-    assert answers.key(check_accuracy) == "00 accuracy"
+    assert my_answers.key(check_accuracy) == "00 accuracy"
