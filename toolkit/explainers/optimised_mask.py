@@ -5,11 +5,11 @@
 x_m is the input between the baseline and the sample: player i shows m_i of the sample, in pixels or embeddings. The
 score of a player is its m_i: non-negative by construction.
 
-Reference: iGOS++, Khorram et al., 2021, arXiv 2012.15783, whose objective (deletion and insertion by one mask, L1) this
-is; for VLMs: Xing et al., 2025, arXiv 2503.13891 (where do large vision-language models look).
-Left out of iGOS++: integrated gradients as the direction of a step (Adam on the logits of m takes ordinary ones), the
-bilateral total variation (players are already as large as the mask's cells), and the noise on the image. Added: words
-are masked together with cells.
+Reference: iGOS++, Khorram, Lawson and Li, 2021, arXiv 2012.15783: deletion and insertion together, with L1. One mask
+serves both, as where it is applied to vision-language models (Xing et al., 2025, arXiv 2503.13891).
+Left out of iGOS++: the two masks, scored apart and as a product; integrated gradients and line search (Adam on the
+logits of m takes ordinary gradients); the bilateral total variation (players are already as large as the mask's cells);
+the noise on the image. Added: words are masked together with cells.
 Cost: 2 forward and 2 backward rows a step.
 """
 
