@@ -27,6 +27,7 @@ from toolkit.environment import (
     check_torchvision,
     check_versions,
     check_widgets,
+    version_advice,
 )
 from toolkit.vlm.loading.integrity import check_model, seal_model
 
@@ -277,3 +278,12 @@ def test_this_machine_passes_everything_but_perhaps_the_models() -> None:
     diagnosis = toolkit.doctor()
     assert {check.name for check in diagnosis.checks} >= {"python", "versions", "torchvision", "device", "widgets"}
     assert [check for check in diagnosis.problems if not check.name.startswith(("tiny", "models"))] == []
+
+
+def test_the_advice_is_one_sentence_with_one_command() -> None:
+    old = Check("torch", "problem", "2.11, supported is >=2.13", 'pip install "torch>=2.13"')
+    gone = Check("shapiq", "problem", "not installed", 'pip install "shapiq>=1.4"')
+    said = version_advice((old, gone))
+    assert "torch: 2.11" in said
+    assert '%pip install --upgrade "torch>=2.13" "shapiq>=1.4" in a new cell' in said
+    assert version_advice((Check("versions", "ok", "26"),)) == "All versions fit."

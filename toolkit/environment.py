@@ -157,6 +157,16 @@ def check_versions(
     return (Check("versions", "ok", f"{n} core packages in their supported range"),)
 
 
+def version_advice(checks: tuple[Check, ...] | None = None) -> str:
+    """One sentence: that the core packages fit, or which do not and the one command that mends it."""
+    wrong = [check for check in (check_versions() if checks is None else checks) if check.state == "problem"]
+    if not wrong:
+        return "All versions fit."
+    names = "; ".join(f"{check.name}: {check.found}" for check in wrong)
+    wanted = " ".join(check.fix.removeprefix("pip install ") for check in wrong)
+    return f"These versions do not fit ({names}): run %pip install --upgrade {wanted} in a new cell and restart."
+
+
 def check_torchvision(
     present: Callable[[str], object] = importlib.util.find_spec,
     load: Callable[[str], ModuleType] = importlib.import_module,

@@ -30,7 +30,7 @@
 import numpy as np
 
 import toolkit
-from toolkit.course import experiments, show
+from toolkit.course import experiments, predict, show
 from toolkit.course import lesson_01 as lesson
 from toolkit.widgets import CurveExplorer
 
@@ -115,8 +115,8 @@ lesson.check_relevance_gain(relevance_gain)
 # %% [markdown]
 # ## 3 · What if the model could guess? (10 minutes)
 #
-# **Predict.** We now take away the *whole* picture, for every sample, from both twins. How much of its probability
-# does each keep, on average?
+# We now take away the *whole* picture, for every sample, from both twins, and look at how much of its probability each
+# keeps, on average. Say first what you expect of the biased one, with the field below; it keeps your first guess.
 
 
 # %%
@@ -126,6 +126,10 @@ def kept_without(vlm, modality):
 
 
 without_picture = {name: kept_without(vlm, "image") for name, vlm in twins.items()}
+predict("How much probability does the biased twin keep without the picture, between 0 and 1?",
+        without_picture["biased"], "The words alone are enough for it. Run the next cell for both twins.")  # fmt: skip
+
+# %%
 show(without_picture, name="twin", value="probability kept without the picture")
 
 # %% [markdown]

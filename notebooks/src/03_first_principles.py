@@ -30,7 +30,7 @@ import numpy as np
 
 import toolkit
 from toolkit.course import lesson_03 as lesson
-from toolkit.course import show
+from toolkit.course import predict, show
 from toolkit.games.analytic import and_gate
 from toolkit.games.interactions import harsanyi_dividends
 from toolkit.widgets import CoalitionPlayground
@@ -179,11 +179,14 @@ show(signed, name="order", value="signed F_syn, mean of six")
 # between 0 and 1 is easy to read. Let us see what it does to an explainer of *nothing*: noise with mean zero and a
 # standard deviation of 0.2.
 #
-# **Predict.** What is the mean signed score of such noise? And the mean clipped score?
+# The mean signed score of such noise should be near 0. And the mean clipped score? Say it before you see it.
 
 # %%
 noise = lesson.noise_scores(0.2)
 floor = {name: float(values.mean()) for name, values in noise.items()}
+predict("What is the mean clipped score of an explainer of nothing?", floor["clipped"], "Noise earns something.")
+
+# %%
 show(floor, digits=3, name="score", value="mean over 4,000 games of noise")
 
 # %% [markdown]

@@ -61,16 +61,19 @@ show(lesson.what_they_are(names)[["asks for", "cost"]])
 #
 # **Predict.** The question below has one deciding cell and two deciding words. Which explainers will find the cell?
 #
-# Each map is scaled by itself, and centred on zero: orange speaks for the answer, purple against it. The black frame
-# and the underlined words are the truth.
+# The maps come in two rows of four. Each map is scaled by itself, and centred on zero: orange speaks for the answer,
+# purple against it. The black frame and the underlined words are the truth.
 
 # %%
 from toolkit.audit.explainers.map_grid import map_grid, map_row
 
 samples = toolkit.load_samples("scenes-existence", split="test", n=16)
 chosen = next(sample for sample in samples if vlm.answer(sample).text == sample.answer == "yes")
-row = map_row(vlm, chosen, names)
+row = map_row(vlm, chosen, names[:4])
 map_grid([row])
+
+# %%
+map_grid([map_row(vlm, chosen, names[4:])])
 
 # %% [markdown]
 # **Explain.** Look at one thing at a time. Is the framed cell orange? Is anything else orange? Rollout has no purple:
@@ -79,7 +82,7 @@ map_grid([row])
 # it. No split is the right one. A convincing map is not yet a right one either. Our eyes like maps that mark the thing
 # they would mark themselves; whether the *model* used it is the question.
 #
-# One map at full size, with its numbers. Change the name and look at the others:
+# One map at full size, with its numbers. Change the name and look at the others of its row:
 
 # %%
 from toolkit.reporting.plots import attribution_map
@@ -176,8 +179,9 @@ contest = toolkit.measure(vlm, samples[:8], contestants, ["srg-image", "f-syn"])
 show(experiments.means(contest), digits=3)
 
 # %% [markdown]
-# **Explain.** Cutting the negative scores away makes ties at the bottom of the ranking, and ties are broken at random.
-# If the two lines differ, you see what the negative scores were good for.
+# **Explain.** Cutting the negative scores away makes ties at the bottom of the ranking, and ties are broken
+# by orders that depend on the sample alone, never on the explainer. If the two lines differ, you see what the negative
+# scores were good for.
 #
 # ## 6 · Beat the explainer (10 minutes)
 #

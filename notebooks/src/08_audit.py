@@ -28,14 +28,15 @@
 import toolkit
 from toolkit.course import lesson_08 as lesson
 from toolkit.course import show
-from toolkit.widgets import CurveExplorer
+from toolkit.widgets import CurveExplorer, ImageUpload
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
 samples = toolkit.load_samples("scenes-existence", split="test", n=12)
 
 # %% [markdown]
 # **Your model.** `load_vlm` takes the name of an embedded model, a folder with a checkpoint, or a hub id such as
-# `"Qwen/Qwen2.5-VL-3B-Instruct"`. Three families are known: LLaVA-1.5, Qwen2.5-VL and InternVL.
+# `"Qwen/Qwen2.5-VL-3B-Instruct"`. `python -m toolkit models` lists what is known; LLaVA, Qwen-VL and InternVL are
+# among it.
 #
 # **Your pictures.** `load_image_question` makes a sample of any picture and question. If you know the right answer,
 # give it. `load_samples("folder:PATH")` reads a folder of your own.
@@ -61,8 +62,14 @@ CurveExplorer({"grounded": vlm}, [mine], ["occlusion", "integrated-gradients", "
 # %% [markdown]
 # **Explain.** Your own sample has no ground truth, so there is no oracle to compare with. You can still look at the
 # curves and at the corners. A picture that is unlike the training pictures may get a sure answer all the same:
-# sureness is no proof of sight. Try an empty page with the same question.
-#
+# sureness is no proof of sight. Try an empty page with the same question: save one from a paint program, and upload it
+# here. What you have asked last is `yours.sample`, which every cell of this notebook takes in the place of `mine`.
+
+# %% tags=["widget"]
+yours = ImageUpload(vlm, "is there a red circle ?")
+yours
+
+# %% [markdown]
 # ## 2 · An explainer of your own (5 minutes)
 #
 # This one asks only the words: it removes each word and ignores the picture. Replace it by yours.
@@ -144,9 +151,9 @@ biased
 # %% [markdown] tags=["answer"]
 # *One possible answer.* We audited occlusion on tiny-llava-grounded with 12 existence questions of the test split,
 # signed F_syn, ten steps, blur. The card above states the total interaction, the controls and the difference to random
-# with 95 % bootstrap intervals over pictures. Lines that the intervals do not separate from 0 we report as not
-# separated. Twelve samples cannot show small differences, and results on drawn scenes need not carry over to
-# photographs.
+# with 95 % intervals over pictures (Student's, since they are few). Lines that the intervals do not separate from 0 we
+# report as not separated. Twelve samples cannot show small differences, and results on drawn scenes need not carry
+# over to photographs.
 
 # %% [markdown]
 # ## Recap

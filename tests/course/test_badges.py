@@ -76,3 +76,7 @@ def test_a_strange_setting_file_is_refused(tmp_path):
 
 def test_a_document_without_marks_stays_as_it_is():
     assert put_into("plain", "x") == "plain"
+
+
+def test_the_badges_of_the_course_open_lesson_00():
+    assert Repository("a/b", "v1").badges().count("notebooks/00_start_here.ipynb") == 2

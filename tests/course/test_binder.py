@@ -45,6 +45,10 @@ def test_every_core_dependency_is_listed_with_its_floor():
         assert tuple(map(int, ours.split("."))) >= tuple(map(int, floor.split("."))), f"{entry} is below {wanted}"
 
 
+def test_the_statistics_of_the_reports_are_there():
+    assert any(entry.startswith("statsmodels>=") for entry in requirements()[1])
+
+
 def test_what_conda_forge_lacks_comes_by_pip():
     _, conda, pip = requirements()
     missing = {"captum", "shapiq"}

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.course.badges import Repository
-from toolkit.course.build import INVITATION, SourceError, build, build_all, products, student_code, to_bytes
+from toolkit.course.build import INVITATION, SourceError, build, build_all, linked, products, student_code, to_bytes
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = Repository("", "v1")
@@ -76,6 +76,19 @@ def test_badges_and_set_up_follow_the_setting():
     assert "--no-deps" in notebook.cells[1].source
     for name in ("torch", "numpy", "transformers", "ipywidgets"):
         assert name not in notebook.cells[1].source
+
+
+def test_without_a_repository_nothing_of_the_maintainers_is_in_sight_and_colab_asks_for_the_wheel():
+    notebook = build(SOURCE, "99_x", "student", NOWHERE)
+    assert notebook.cells[0].source == "<!-- badges -->"
+    cell = notebook.cells[1].source
+    assert "make badges" not in cell
+    assert cell.index("input(") < cell.index("%pip install") < cell.index("print(version_advice())")
+
+
+def test_text_links_to_other_lessons_and_to_papers():
+    text = linked("see lesson 01, lesson\n02 and arXiv\n2605.22168", "02_b", ["01_a", "02_b"])
+    assert text == "see [lesson 01](01_a.ipynb), lesson\n02 and [arXiv 2605.22168](https://arxiv.org/abs/2605.22168)"
 
 
 def test_unknown_tags_are_refused():

@@ -37,19 +37,18 @@ class Repository:
         """Link that opens a notebook (``01_x.ipynb``) in Colab."""
         return f"https://colab.research.google.com/github/{self.name}/blob/{self.tag}/notebooks/{notebook}"
 
-    def binder(self, notebook: str | None = None) -> str:
-        """Link that opens a notebook, or the folder of notebooks, in Binder."""
-        path = "notebooks" if notebook is None else f"notebooks/{notebook}"
-        return f"https://mybinder.org/v2/gh/{self.name}/{self.tag}?urlpath=lab/tree/{path}"
+    def binder(self, notebook: str) -> str:
+        """Link that opens a notebook in Binder."""
+        return f"https://mybinder.org/v2/gh/{self.name}/{self.tag}?urlpath=lab/tree/notebooks/{notebook}"
 
     def badges(self, notebook: str | None = None) -> str:
-        """Markdown badges of one notebook, or of the whole course; "" where no repository is set."""
+        """Markdown badges of one notebook, or of the course, which open lesson 00; "" where no repository is set."""
         if not self.name:
             return ""
         shown = notebook or "00_start_here.ipynb"
         return (
             f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({self.colab(shown)})\n"
-            f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({self.binder(notebook)})"
+            f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({self.binder(shown)})"
         )
 
     def install(self) -> str:

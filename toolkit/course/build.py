@@ -17,7 +17,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -32,7 +32,8 @@ Version: TypeAlias = Literal["student", "solution"]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 STUB = 'raise NotImplementedError("your turn")'
 INVITATION = "*Your answer: double-click here and write.*"
-NO_BADGES = "*Badges for Colab and Binder appear here after `make badges REPO=owner/name`.*"
+NO_BADGES = "<!-- badges -->"
+"""A cell that shows nothing: the frame of every lesson begins with it."""
 TAGS = {"badges", "colab", "solution", "answer", "recap", "exercise", "widget"}
 
 
@@ -73,14 +74,30 @@ def bodies(source: str) -> list[tuple[int, int, str]]:
 
 
 def colab_code(repository: Repository) -> str:
-    """The first code cell: installs the toolkit on Colab without touching what is preinstalled there."""
-    wanted = repository.install() if repository.name else "the repository, which `make badges REPO=owner/name` sets"
-    install = (
-        f'    %pip install --quiet --no-deps "{wanted}"\n    %pip install --quiet "captum>=0.9,<0.10" "shapiq>=1.4,<2"'
-        if repository.name
-        else f'    raise SystemExit("install {wanted}")'
+    """The first code cell: installs the toolkit on Colab without touching what is preinstalled there, then checks it.
+
+    Without a repository it asks for the wheel, which the teacher has.
+    """
+    source = (
+        f'"{repository.install()}"' if repository.name else 'input("Path or address of the wheel; ask your teacher: ")'
     )
-    return f'import sys\n\nif "google.colab" in sys.modules:\n{install}'
+    return f"""import sys
+
+if "google.colab" in sys.modules:
+    wanted = {source}
+    %pip install --quiet --no-deps "{{wanted}}"
+    %pip install --quiet "captum>=0.9,<0.10" "shapiq>=1.4,<2"
+    from toolkit.environment import version_advice
+
+    print(version_advice())"""
+
+
+def linked(text: str, own: str, lessons: Sequence[str]) -> str:
+    """Markdown with links to the other lessons that it names (``lesson 03``) and to papers (``arXiv 2605.22168``)."""
+    for name in lessons:
+        if name != own:
+            text = re.sub(rf"\b(lesson\s+{name[:2]})\b", rf"[\1]({name}.ipynb)", text)
+    return re.sub(r"\barXiv\s+(\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
 
 
 def cell_id(notebook: str, kind: str, source: str, taken: set[str]) -> str:
@@ -116,7 +133,9 @@ def _text(cell: Any, tags: set[str], name: str, version: Version, repository: Re
     return source
 
 
-def build(source: str, name: str, version: Version, repository: Repository) -> NotebookNode:
+def build(
+    source: str, name: str, version: Version, repository: Repository, lessons: Sequence[str] = ()
+) -> NotebookNode:
     """One notebook from the text of its source.
 
     Args:
@@ -124,6 +143,7 @@ def build(source: str, name: str, version: Version, repository: Repository) -> N
         name: Name of the notebook without suffix; enters the cell ids.
         version: For the student, or with the solutions.
         repository: What badges and set-up point at.
+        lessons: Names of the notebooks beside it, which its text links to.
 
     Raises:
         SourceError: Unknown tags, or a solution that is not a function.
@@ -138,6 +158,7 @@ def build(source: str, name: str, version: Version, repository: Repository) -> N
         if not cell.source.strip() and not tags & {"badges", "colab"}:
             continue
         text = _text(cell, tags, name, version, repository)
+        text = linked(text, name, lessons) if cell.cell_type == "markdown" else text
         make = v4.new_markdown_cell if cell.cell_type == "markdown" else v4.new_code_cell
         key = f"{cell.cell_type}|{'|'.join(sorted(tags))}"
         metadata = {"tags": sorted(tags)} if tags else {}
@@ -161,10 +182,11 @@ def sources(notebooks: Path) -> list[Path]:
 def products(notebooks: Path) -> Iterator[tuple[Path, bytes]]:
     """Every generated notebook: where it belongs and what it must hold."""
     repository = read(notebooks)
+    lessons = [path.stem for path in sources(notebooks)]
     for path in sources(notebooks):
         text = path.read_text(encoding="utf-8")
-        yield notebooks / f"{path.stem}.ipynb", to_bytes(build(text, path.stem, "student", repository))
-        solution = to_bytes(build(text, path.stem, "solution", repository))
+        yield notebooks / f"{path.stem}.ipynb", to_bytes(build(text, path.stem, "student", repository, lessons))
+        solution = to_bytes(build(text, path.stem, "solution", repository, lessons))
         yield notebooks / "solutions" / f"{path.stem}.ipynb", solution
 
 
