@@ -23,7 +23,7 @@ from toolkit.vlm.loading.integrity import SEAL, WEIGHTS
 
 START, END = "<!-- measured by python -m toolkit validate -->", "<!-- end of measured numbers -->"
 METRICS = ("f-syn-paper", "f-syn", "f-syn-recovered", "synergy-surface-recovered")
-_PANEL, _MEASURED = "panel.csv", "measured.json"
+_PANEL, _MEASURED, _FIRST = "panel.csv", "measured.json", "first_version.csv"
 PAGE = Path(__file__).with_name("CORRECTED_SCORE.md")
 
 
@@ -90,6 +90,25 @@ def load(folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
     return panel, what
 
 
+def load_first() -> pd.DataFrame:
+    """The panel that the first version of the rules judged, as it travelled: metric, check, subject, verdict."""
+    return pd.read_csv(data_dir() / "validity" / _FIRST)
+
+
+def changes(first: pd.DataFrame, panel: pd.DataFrame) -> str:
+    """Old and new verdicts of every metric, ``old -> new`` of each check; a dash where a version did not judge."""
+    metrics = list(dict.fromkeys(panel["metric"]))
+    checks = list(dict.fromkeys([*panel["check"], *first["check"]]))
+    lines = [f"| old → new | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    for check in checks:
+        told = []
+        for metric in metrics:
+            both = (t[(t["check"] == check) & (t["metric"] == metric)]["verdict"].dropna() for t in (first, panel))
+            told.append(" → ".join(share(verdicts.tolist()) or "–" for verdicts in both))
+        lines.append(f"| {check} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
 def _verdict(entries: Sequence[Mapping[Hashable, Any]]) -> str:
     """``2/4 1? (not llava)``: passed of judged, how many are undecided, and the subjects that fail."""
     judged = [entry for entry in entries if isinstance(entry["verdict"], str)]
@@ -142,6 +161,11 @@ def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
             values = rows[rows["subject"] == subject].set_index("metric")["value"]
             numbers = [_number(float(values.get(metric, math.nan))) for metric in metrics]
             lines.append(f"| {told} | {_model(subject)} | {' | '.join(numbers)} |")
+    if "guard" in panel:
+        told = (
+            "Passed of judged by the first version of the rules and by this one, every metric; `1?` is one undecided:"
+        )
+        lines += ["", told, "", changes(load_first(), panel)]
     return "\n".join([*lines, "", END])
 
 
