@@ -31,7 +31,7 @@ def written(folder, rows):
 def test_the_tables_count_what_passed_and_name_what_did_not():
     lines = passes.markdown(PANEL, ["a", "b"]).splitlines()
     assert (lines[0], lines[-1]) == (passes.START, passes.END)
-    assert [line for line in lines if line.startswith("|")] == [
+    assert [line for line in lines if line.startswith("|")][:10] == [
         "| passed of judged | a | b |",
         "|---|---|---|",
         "| noise alone | 0/1 | 1/1 |",
@@ -43,6 +43,19 @@ def test_the_tables_count_what_passed_and_name_what_did_not():
         "| controls: gap | internvl | – | 0.100 |",
         "| twins: AUROC | llava | 0.000 | – |",
     ]
+
+
+def test_old_and_new_verdicts_stand_side_by_side():
+    first = PANEL.assign(verdict="pass", check=["noise alone", "gone", *["controls"] * 3, "twins", "twins"])
+    assert passes.changes(first, PANEL).splitlines() == [
+        "| old → new | a | b | c |",
+        "|---|---|---|---|",
+        "| noise alone | 1/1 → 0/1 | – → 1/1 | – → – |",
+        "| controls | 1/1 → 1/1 | 2/2 → 0/2 1? | – → – |",
+        "| twins | 1/1 → – | – → – | 1/1 → 1/1 |",
+        "| gone | – → – | 1/1 → – | – → – |",
+    ]
+    assert set(passes.load_first()["metric"]) <= set(passes.load()[0]["metric"])
 
 
 def test_adopting_a_panel_keeps_the_checksums_of_the_weights(tmp_path):
@@ -72,13 +85,17 @@ def test_a_panel_about_other_weights_is_not_adopted(tmp_path):
 
 def test_a_panel_with_too_few_samples_is_not_adopted_and_an_undecided_one_is(tmp_path):
     few = "the rule needs 20 samples, there are 4"
-    rows = [("f-syn", "seeds", name, 0.5, "undecided", "tau", few if name == GROUNDED[1] else "") for name in GROUNDED]
+    rows = [("f-syn", "seeds", name, 0.5, "undecided", "tau", "") for name in GROUNDED]
+    rows[1] = ("f-syn", "seeds", GROUNDED[1], 0.5, None, "tau", few)
     written(tmp_path, rows)
     with pytest.raises(ValueError, match=r"entries with too few samples \(seeds\); run validate in full"):
         passes.adopt(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
-    written(tmp_path, [(*row[:-1], "") for row in rows])
-    assert passes.adopt(tmp_path, tmp_path / "kept").exists()
+    written(tmp_path, [*rows, ("f-syn-paper", "seeds", GROUNDED[1], 0.5, "undecided", "tau", "")])
+    panel, _ = passes.load(
+        passes.adopt(tmp_path, tmp_path / "kept")
+    )  # the run had enough; one metric did not score them
+    assert "1 entries (seeds) are not judged: the metric left" in passes.markdown(panel, ["f-syn"])
 
 
 @pytest.mark.parametrize(("words", "message"), [((), "usage: "), (("gone",), "error: ")])

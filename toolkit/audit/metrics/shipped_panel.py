@@ -24,6 +24,7 @@ from toolkit.vlm.loading.integrity import SEAL, WEIGHTS
 START, END = "<!-- measured by python -m toolkit validate -->", "<!-- end of measured numbers -->"
 METRICS = ("f-syn-paper", "f-syn", "f-syn-recovered", "synergy-surface-recovered")
 _PANEL, _MEASURED, _FIRST = "panel.csv", "measured.json", "first_version.csv"
+_ENTRY = ("check", "subject")
 PAGE = Path(__file__).with_name("CORRECTED_SCORE.md")
 
 
@@ -55,8 +56,8 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
 
     Raises:
         FileNotFoundError: There is no panel in the folder, or nothing says which weights it is about.
-        ValueError: It lacks a grounded model, has entries with too few samples, or is about other weights than those
-            that are installed.
+        ValueError: It lacks a grounded model, has entries with too few samples for every metric, or is about other
+            weights than those that are installed.
     """
     for name in (_PANEL, _MEASURED):
         if not (folder / name).exists():
@@ -71,6 +72,8 @@ def adopt(folder: Path, into: Path | None = None) -> Path:
     if missing:
         raise ValueError(f"the panel in {folder} does not judge {', '.join(missing)}; run validate without --models")
     few = panel[panel["reason"].astype(str).str.startswith(TOO_FEW) & panel["metric"].isin(METRICS)]
+    enough = set(zip(*(panel.loc[panel["verdict"].notna(), key] for key in _ENTRY), strict=True))
+    few = few[[entry not in enough for entry in zip(*(few[key] for key in _ENTRY), strict=True)]]
     if len(few):
         checks = ", ".join(dict.fromkeys(few["check"]))
         raise ValueError(f"the panel in {folder} has entries with too few samples ({checks}); run validate in full")
@@ -152,6 +155,11 @@ def markdown(panel: pd.DataFrame, metrics: Sequence[str]) -> str:
     for check in checks:
         verdicts = [_verdict(entries.get((metric, check), [])) for metric in metrics]
         lines.append(f"| {check}{' (guard)' * (check in guards)} | {' | '.join(verdicts)} |")
+    unjudged = panel[panel["metric"].isin(metrics) & panel["reason"].astype(str).str.startswith(TOO_FEW)]
+    if len(unjudged):
+        where = ", ".join(dict.fromkeys(unjudged["check"]))
+        told = "are not judged: the metric left samples unscored, and fewer remained than the rule needs."
+        lines += ["", f"{len(unjudged)} entries ({where}) {told}"]
     shown = [check for check in ("controls", "half right, models", "twins", "random weights") if check in checks]
     lines += ["", f"| statistic | model | {' | '.join(metrics)} |", f"|---|---|{'---|' * len(metrics)}"]
     for check in shown:
