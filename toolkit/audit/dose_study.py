@@ -40,11 +40,12 @@ class DoseStudy:
     rows: pd.DataFrame
 
     def responses(self) -> pd.DataFrame:
-        """One row per sample and explainer: slope of mass on D (NaN without pairs) and their rank correlation."""
+        """One row per sample and explainer: slope of mass on D (NaN in another unit), rank correlation."""
         found = []
         for names, group in self.rows.groupby(["explainer", "gives", "sample", "image_id"], sort=False):
             total, mass = group["total"].to_numpy(float), group["mass"].to_numpy(float)
-            slope = float(np.polyfit(total, mass, 1)[0]) if names[1] != "a product" else float("nan")
+            in_units = names[0] != RANDOM and names[1] != "a product"
+            slope = float(np.polyfit(total, mass, 1)[0]) if in_units else float("nan")
             still = np.ptp(mass) < 1e-9
             row = dict(zip(("explainer", "gives", "sample", "image_id"), names, strict=True))
             found.append(row | {"slope": slope, "correlation": 0.0 if still else float(spearmanr(total, mass)[0])})
