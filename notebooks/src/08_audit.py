@@ -14,7 +14,7 @@
 # **You will learn** to use this notebook as a template: your model, your pictures, your explainer; to end in a report
 # card that a reader can trust; to say "not separated" when that is what the data say.
 #
-# **Time** 30 minutes, and then as long as your own question takes. **Hardware** any laptop for the embedded models.
+# **Time** 40 minutes, and then as long as your own question takes. **Hardware** any laptop for the embedded models.
 # **Before** lessons 01, 02 and 03.
 
 # %% tags=["colab"]
@@ -27,7 +27,7 @@
 # %%
 import toolkit
 from toolkit.course import lesson_08 as lesson
-from toolkit.course import show
+from toolkit.course import predict, show
 from toolkit.widgets import CurveExplorer, ImageUpload
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
@@ -156,11 +156,60 @@ biased
 # over to photographs.
 
 # %% [markdown]
+# ## 5 · Two traps in the libraries (10 minutes)
+#
+# An audit stands on software that somebody else wrote. Two things that good engineers guess wrong, five minutes each.
+#
+# **A masked word.** You hide one word in the middle of the prompt: a 0 in `attention_mask`. Then you read the answer,
+# once from `forward` and once from `generate`. One way to hide a word leaves a gap where it stood; another closes the
+# gap, so that all later words move up. The model reads places as well as words, so these are two questions.
+
+# %% tags=["widget"]
+predict(
+    "You mask one word. In how many of 15 model families do forward and generate ask the same question?",
+    lesson.n_same_question(),
+    "Three families close the gap in both. Eleven leave it in forward and close it in generate. One does neither.",
+)
+
+# %%
+behaviours = ["masked_word_in_forward", "masked_word_in_generate"]
+notes = toolkit.fieldnotes(["LLaVA", "Qwen2.5-VL"], behaviours)
+notes.pivot(index="family", columns="behaviour", values="value")
+
+# %% [markdown]
+# **Explain.** You have just measured it, on tiny models of the real classes. A map of words that was made with
+# `forward` does not explain what LLaVA writes with `generate`. The toolkit gives every word its place itself, so a
+# removed word always leaves its gap. `notebooks/site/field_notes.md` has all families and 27 more behaviours.
+#
+# **A patched class.** Your model is loaded and has answered. Now another library in the same notebook replaces the
+# `forward` of a *class* that your model is made of. Nobody touches your model.
+
+# %% tags=["widget"]
+patched = lesson.patch_a_class(vlm, mine)
+predict(
+    f"Your drawing got p = {patched.before:.2f}. Another library halves the MLP's class. What is p now?",
+    patched.during,
+    "A class is shared by all its objects, old ones too: the loaded model changed, and its maps with it.",
+)
+
+# %%
+show({"before": patched.before, "patched": patched.during, "undone": patched.after}, name="class", value="p")
+print(patched.warned)
+
+# %% [markdown]
+# **Explain.** Libraries that explain models by patching do this, some without undoing it. A map that you draw after
+# such an import explains another model under your model's name. The toolkit compares the classes with those that were
+# shipped, says so, and stores nothing. `notebooks/site/before_you_trust_a_map.md` has this and eleven more checks, one
+# line each, for any library.
+
+# %% [markdown]
 # ## Recap
 #
 # * Order matters: first the model, then the metric's control, then the explainer. Stop at the first line that fails.
 # * The tiny model says yes to a large red circle on white, unlike anything on its 6 x 6 training pictures.
 # * The grounded twin has a mean interaction above 0.20 on twelve questions, and the metric's control passes there.
+# * A masked word is another question in `generate` than in `forward` for eleven of 15 families.
+# * A patched class changes a model that was loaded before.
 # * The biased twin's interaction lies within 0.10 of zero. Its card cannot praise or blame an explainer.
 
 # %% [markdown]
@@ -185,3 +234,7 @@ assert len(samples) == 12
 assert card[interaction].mean > 0.20
 assert card["metric: oracle above random"].verdict == "pass"
 assert abs(biased[interaction].mean) < 0.10
+assert list(notes[notes.family == "LLaVA"].value) == ["gap kept", "renumbered"]
+assert lesson.n_same_question() == 3
+assert abs(patched.during - patched.before) > 0.01
+assert patched.after == patched.before

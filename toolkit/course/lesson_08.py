@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from toolkit.audit.fieldnotes.field_table import shipped_fieldnotes
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.experiments import by_sample
 from toolkit.course.my_answers import exercise
 from toolkit.course.quiz import Option, Question, Quiz
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, get_explainer
+from toolkit.explainers.internals.anatomy import anatomy
 from toolkit.explainers.oracle import has_evidence
 from toolkit.measuring import measure
 from toolkit.redundancy import diagnose
 from toolkit.stats.estimates import clustered_mean
+from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.base_widget import table_html
 
@@ -160,3 +164,45 @@ def report_card(
         lines.append(Line("metric: oracle above random", "no ground truth on these samples", "note"))
     lines.append(difference_line(f"explainer: {name} above random", columns[name], columns["random"]))
     return ReportCard(f"{vlm.name}, {name}, by {metric}", tuple(lines))
+
+
+def n_same_question(version: str = "5.23.0") -> int:
+    """Families in which a masked word asks ``forward`` and ``generate`` the same, by the field notes."""
+    notes = shipped_fieldnotes()
+    wide = notes[notes.transformers == version].pivot(index="family", columns="behaviour", values="value")
+    forward, generated = wide["masked_word_in_forward"], wide["masked_word_in_generate"]
+    return int(((forward == generated) & (forward != "neither")).sum())
+
+
+@dataclass(frozen=True)
+class Patched:
+    """An answer's probability around somebody else's patch of a class.
+
+    Attributes:
+        before, during, after: Probability of the answer.
+        warned: What the toolkit said.
+    """
+
+    before: float
+    during: float
+    after: float
+    warned: str
+
+
+def patch_a_class(vlm: LoadedVLM, sample: Sample) -> Patched:
+    """Halve what every MLP of the decoder's class returns, as a library that patches classes would, and undo it."""
+    kind: Any = type(anatomy(vlm.model).decoder_layers[0].mlp)
+    own, answer = kind.forward, vlm.answer(sample).text
+
+    def halved(self: Any, *args: Any) -> Any:
+        return own(self, *args) / 2
+
+    before = vlm.answer(sample).by_choice[answer]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        kind.forward = halved
+        try:
+            during = vlm.answer(sample).by_choice[answer]
+        finally:
+            kind.forward = own
+    return Patched(before, during, vlm.answer(sample).by_choice[answer], "; ".join(str(each.message) for each in told))
