@@ -1,4 +1,4 @@
-"""The field notes: every shipped cell is what the installed transformers does, and no failure stops the table."""
+"""The field notes: every shipped note is what the installed transformers does, and no failure stops the table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 import toolkit
-from toolkit.audit.fieldnotes import measured_cells, other_version, probes, tiny_families
+from toolkit.audit.fieldnotes import measured_notes, other_version, probes, tiny_families
 from toolkit.audit.fieldnotes.field_table import changes, read_fieldnotes, shipped_fieldnotes, write_fieldnotes
 from toolkit.audit.fieldnotes.notes_page import consequences, notes_page
-from toolkit.audit.fieldnotes.other_version import VersionUnavailableError, cells_of_version
+from toolkit.audit.fieldnotes.other_version import VersionUnavailableError, notes_of_version
 from toolkit.cli import app
 from toolkit.registry import UnknownNameError
 
@@ -26,7 +26,7 @@ PINNED = "5.23.0"
 SHIPPED = shipped_fieldnotes()
 OWN = SHIPPED[SHIPPED.transformers == PINNED]
 is_pinned = pytest.mark.skipif(
-    importlib.metadata.version("transformers") != PINNED, reason=f"the cells are statements about {PINNED}"
+    importlib.metadata.version("transformers") != PINNED, reason=f"the notes are statements about {PINNED}"
 )
 
 
@@ -53,12 +53,12 @@ def test_every_note_holds(family: str) -> None:
 def test_every_cell_is_a_documented_value_or_an_error() -> None:
     open_sets = {name: any(value.startswith("(") for value in b.values) for name, b in probes.BEHAVIOURS.items()}
     odd = [
-        (cell.family, cell.behaviour, cell.value)
-        for cell in SHIPPED.itertuples()
-        if cell.behaviour != "family"
-        and not str(cell.value).startswith("error: ")
-        and cell.value not in probes.BEHAVIOURS[cell.behaviour].values
-        and not open_sets[cell.behaviour]
+        (note.family, note.behaviour, note.value)
+        for note in SHIPPED.itertuples()
+        if note.behaviour != "family"
+        and not str(note.value).startswith("error: ")
+        and note.value not in probes.BEHAVIOURS[note.behaviour].values
+        and not open_sets[note.behaviour]
     ]
     assert odd == []
     assert set(OWN.family) == set(tiny_families.FAMILIES)
@@ -87,11 +87,11 @@ def test_a_family_that_is_absent_is_named_skipped_and_counted(monkeypatch: pytes
     absent = tiny_families.Family("not_there", {}, lambda seed, high: (0, {}))
     monkeypatch.setitem(tiny_families.FAMILIES, "Absent", absent)
     monkeypatch.setattr(probes, "BEHAVIOURS", {})
-    monkeypatch.setattr(measured_cells, "BEHAVIOURS", {})
+    monkeypatch.setattr(measured_notes, "BEHAVIOURS", {})
     rows = toolkit.fieldnotes(["Absent"])
     assert list(rows["value"]) == ["no such family"]
     said = CliRunner().invoke(app, ["fieldnotes", "--families", "Absent"]).stdout
-    assert "0 cells of 0 families, 0 of them errors; not in this version (1): Absent" in said
+    assert "0 notes of 0 families, 0 of them errors; not in this version (1): Absent" in said
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
@@ -111,7 +111,7 @@ def test_versions_are_kept_side_by_side_and_differences_are_counted(tmp_path: Pa
     rows = OWN[OWN.family == "LLaVA"].head(3)
     other = rows.assign(transformers="5.24.0")
     other.loc[other.index[0], "value"] = "ignored"
-    file = tmp_path / "cells.csv"
+    file = tmp_path / "notes.csv"
     write_fieldnotes(rows, file)
     both = write_fieldnotes(other, file)
     assert len(write_fieldnotes(other, file)) == len(both) == 6
@@ -127,14 +127,14 @@ def test_without_network_the_other_version_is_one_sentence(monkeypatch: pytest.M
 
     monkeypatch.setattr(other_version.subprocess, "run", pip)
     with pytest.raises(VersionUnavailableError, match=r"^transformers 5.24.0 was not measured: .*No matching.*network"):
-        cells_of_version("5.24.0", ["LLaVA"], lambda line: None)
+        notes_of_version("5.24.0", ["LLaVA"], lambda line: None)
     with pytest.raises(ValueError, match="'--upgrade' is no version; expected one such as"):
-        cells_of_version("--upgrade", ["LLaVA"], lambda line: None)
+        notes_of_version("--upgrade", ["LLaVA"], lambda line: None)
 
 
 def test_what_another_version_is_asked_with_needs_nothing_but_torch_and_transformers() -> None:
     code = (
-        "import sys; from toolkit.audit.fieldnotes import measured_cells; "
+        "import sys; from toolkit.audit.fieldnotes import measured_notes; "
         "print([name for name in ('pandas', 'captum', 'peft', 'datasets', 'toolkit.vlm') if name in sys.modules])"
     )
     done = subprocess.run(

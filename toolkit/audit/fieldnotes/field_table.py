@@ -12,10 +12,10 @@ from toolkit.paths import data_path
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toolkit.audit.fieldnotes.measured_cells import Cell
+    from toolkit.audit.fieldnotes.measured_notes import Note
 
-FILE = "cells.csv"
-"""The shipped table is ``fieldnotes/cells.csv`` among the data."""
+FILE = "notes.csv"
+"""The shipped table is ``fieldnotes/notes.csv`` among the data."""
 
 
 def fieldnotes(
@@ -26,7 +26,7 @@ def fieldnotes(
 ) -> pd.DataFrame:
     """What the installed transformers does, measured on tiny random models of its own classes.
 
-    Each cell is a value of the behaviour's documented set, ``error: ...`` where the probe raised, or, for a family
+    Each note is a value of the behaviour's documented set, ``error: ...`` where the probe raised, or, for a family
     that the installed version lacks, ``no such family``. Half a minute on one core for the whole table.
 
     Args:
@@ -35,7 +35,7 @@ def fieldnotes(
         report: Gets each family's name when its turn comes.
 
     Returns:
-        One row per cell: transformers, torch, date, family, behaviour, value, size (the largest difference of a
+        One row per note: transformers, torch, date, family, behaviour, value, size (the largest difference of a
         logit, where logits spread by about 1; missing without one).
 
     Raises:
@@ -48,12 +48,12 @@ def fieldnotes(
         >>> list(rows.value)
         ['gap kept', 'renumbered']
     """
-    from toolkit.audit.fieldnotes.measured_cells import measured_cells
+    from toolkit.audit.fieldnotes.measured_notes import measured_notes
     from toolkit.audit.fieldnotes.probes import BEHAVIOURS
     from toolkit.audit.fieldnotes.tiny_families import FAMILIES
 
     chosen = _known(families, FAMILIES, "family")
-    return as_frame(measured_cells(chosen, _known(behaviours, BEHAVIOURS, "behaviour"), report))
+    return as_frame(measured_notes(chosen, _known(behaviours, BEHAVIOURS, "behaviour"), report))
 
 
 def _known(names: Iterable[str] | None, all_names: Iterable[str], kind: str) -> list[str]:
@@ -67,11 +67,11 @@ def _known(names: Iterable[str] | None, all_names: Iterable[str], kind: str) -> 
     return wanted
 
 
-def as_frame(cells: Iterable[Cell]) -> pd.DataFrame:
-    """The cells as rows."""
+def as_frame(notes: Iterable[Note]) -> pd.DataFrame:
+    """The notes as rows."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(cell) for cell in cells])
+    return pd.DataFrame([asdict(note) for note in notes])
 
 
 def shipped_fieldnotes() -> pd.DataFrame:
@@ -104,7 +104,7 @@ def write_fieldnotes(rows: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 
 def changes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Cells whose value differs between the versions in the rows: one column per version, one row per cell."""
+    """Notes whose value differs between the versions in the rows: one column per version, one row per note."""
     from packaging.version import Version
 
     wide = rows.pivot(index=["family", "behaviour"], columns="transformers", values="value")

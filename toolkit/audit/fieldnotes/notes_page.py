@@ -18,7 +18,7 @@ _HEAD = """# Field notes
 
 What transformers' vision-language models do where an explanation touches them: measured on tiny random models of \
 transformers' own classes, never guessed. Each statement is about transformers alone, without the toolkit. Made by \
-`make fieldnotes`; the cells are in `data/fieldnotes/cells.csv`. Logits of the tiny models spread by about 1, so a \
+`make fieldnotes`; the notes are in `data/fieldnotes/notes.csv`. Logits of the tiny models spread by about 1, so a \
 difference of 0.5 is another answer. [Before you trust a map](before_you_trust_a_map.md) makes checks of them.
 """
 
@@ -47,18 +47,18 @@ def notes_page(rows: pd.DataFrame, version: str) -> str:
     if absent:
         lines.append(f"Not in this version ({len(absent)}): {', '.join(absent)}.")
     for name in BEHAVIOURS:
-        cells = own[own.behaviour == name]
-        lines += _section(name, cells) if len(cells) else []
+        notes = own[own.behaviour == name]
+        lines += _section(name, notes) if len(notes) else []
     lines += _compared(rows, version)
     return "\n".join(lines) + "\n"
 
 
-def _section(name: str, cells: pd.DataFrame) -> list[str]:
+def _section(name: str, notes: pd.DataFrame) -> list[str]:
     """One behaviour: its question, who does what, and what follows from it."""
     behaviour, follows = BEHAVIOURS[name], consequences()[name]
     table = [
         f"| {_escaped(str(value))} | {behaviour.values.get(str(value), '')} | {_families(part)} |"
-        for value, part in cells.groupby("value", sort=False)
+        for value, part in notes.groupby("value", sort=False)
     ]
     return [
         f"\n## {name.replace('_', ' ')}\n\n{behaviour.question}.\n",
@@ -69,10 +69,10 @@ def _section(name: str, cells: pd.DataFrame) -> list[str]:
     ]
 
 
-def _families(cells: pd.DataFrame) -> str:
+def _families(notes: pd.DataFrame) -> str:
     """Names, each with its size where it is one that counts."""
-    sizes = [float(size) for size in cells["size"].astype(float)]
-    shown = zip(cells["family"], cells["value"], sizes, strict=True)
+    sizes = [float(size) for size in notes["size"].astype(float)]
+    shown = zip(notes["family"], notes["value"], sizes, strict=True)
     return ", ".join(
         f"{name} ({size:.2g})" if value != "exact" and size == size else name for name, value, size in shown
     )
@@ -89,12 +89,12 @@ def _compared(rows: pd.DataFrame, version: str) -> list[str]:
         return []
     lines = ["\n## Between versions\n"]
     lacking = rows[rows.behaviour == "family"]
-    lines += [f"transformers {cell.transformers} has no {cell.family}.\n" for cell in lacking.itertuples()]
+    lines += [f"transformers {note.transformers} has no {note.family}.\n" for note in lacking.itertuples()]
     known = rows[~rows.family.isin(lacking.family)]
     wide = changes(known)
     for other in versions:
         n = int((wide[other] != wide[version]).sum())
-        lines += [f"transformers {other}: {n} cells differ from {version}.\n"] if other != version else []
+        lines += [f"transformers {other}: {n} notes differ from {version}.\n"] if other != version else []
     lines += [f"| behaviour | families | {' | '.join(versions)} |", "| --- " * (2 + len(versions)) + "|"]
     wide = wide.reset_index().sort_values(["behaviour", "family"], key=lambda part: part.map(_place(part)))
     for keys, part in wide.groupby(["behaviour", *versions], sort=False):

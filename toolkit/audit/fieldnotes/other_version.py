@@ -13,15 +13,15 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 import toolkit
-from toolkit.audit.fieldnotes.measured_cells import Cell
+from toolkit.audit.fieldnotes.measured_notes import Note
 
 
 class VersionUnavailableError(OSError):
     """Another version of transformers could not be installed or asked."""
 
 
-def cells_of_version(version: str, families: Iterable[str], report: Callable[[str], object]) -> list[Cell]:
-    """The cells of another version: transformers and what it needs in a temporary folder, torch as installed.
+def notes_of_version(version: str, families: Iterable[str], report: Callable[[str], object]) -> list[Note]:
+    """The notes of another version: transformers and what it needs in a temporary folder, torch as installed.
 
     Args:
         version: Such as ``"4.57.6"``.
@@ -43,8 +43,8 @@ def cells_of_version(version: str, families: Iterable[str], report: Callable[[st
         report(f"asking transformers {wanted}")
         places = [folder, str(Path(toolkit.__file__).parents[1])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "HF_HUB_OFFLINE": "1"}
-        program = [sys.executable, "-m", "toolkit.audit.fieldnotes.measured_cells", ",".join(families)]
-        return [Cell(**cell) for cell in json.loads(_run(program, environment, wanted))]
+        program = [sys.executable, "-m", "toolkit.audit.fieldnotes.measured_notes", ",".join(families)]
+        return [Note(**note) for note in json.loads(_run(program, environment, wanted))]
 
 
 def _run(command: list[str], environment: dict[str, str], version: str) -> str:

@@ -1,7 +1,7 @@
 """One function per behaviour: what a family's tiny model does, as a value of a documented set and a size.
 
 Every probe takes a family, builds the tiny models that it needs and returns what it saw. What it raises is the
-cell's error. Nothing here imports more of the toolkit than the families.
+note's error. Nothing here imports more of the toolkit than the families.
 """
 
 from __future__ import annotations

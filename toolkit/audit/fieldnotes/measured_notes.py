@@ -1,4 +1,4 @@
-"""Measure the cells of the table; run as a program it prints them as JSON, which is how another version is asked."""
+"""Measure the notes of the table; run as a program it prints them as JSON, which is how another version is asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.audit.fieldnotes.tiny_families import FAMILIES, is_known
 
 
 @dataclass(frozen=True)
-class Cell:
+class Note:
     """One statement about one family in one version of transformers.
 
     Attributes:
@@ -39,10 +39,10 @@ class Cell:
     size: float | None
 
 
-def measured_cells(
+def measured_notes(
     families: Iterable[str], behaviours: Iterable[str], report: Callable[[str], object] = lambda line: None
-) -> list[Cell]:
-    """The cells of some families and behaviours; a family that the installed transformers lacks gives one cell.
+) -> list[Note]:
+    """The notes of some families and behaviours; a family that the installed transformers lacks gives one note.
 
     Args:
         families: Names of the table.
@@ -52,14 +52,14 @@ def measured_cells(
     import transformers
 
     versions = transformers.__version__, torch.__version__.split("+")[0], datetime.date.today().isoformat()
-    wanted, cells = list(behaviours), []
+    wanted, notes = list(behaviours), []
     for name in families:
         report(name)
         if not is_known(FAMILIES[name]):
-            cells.append(Cell(*versions, name, "family", "no such family", None))
+            notes.append(Note(*versions, name, "family", "no such family", None))
             continue
-        cells += [Cell(*versions, name, behaviour, *_seen(name, behaviour)) for behaviour in wanted]
-    return cells
+        notes += [Note(*versions, name, behaviour, *_seen(name, behaviour)) for behaviour in wanted]
+    return notes
 
 
 def _seen(family: str, behaviour: str) -> tuple[str, float | None]:
@@ -80,5 +80,5 @@ def _seen(family: str, behaviour: str) -> tuple[str, float | None]:
 
 if __name__ == "__main__":
     chosen = [name for name in sys.argv[1].split(",") if name in FAMILIES]
-    found = measured_cells(chosen, BEHAVIOURS, lambda name: print(name, file=sys.stderr, flush=True))  # noqa: T201
-    sys.stdout.write(json.dumps([asdict(cell) for cell in found]))
+    found = measured_notes(chosen, BEHAVIOURS, lambda name: print(name, file=sys.stderr, flush=True))  # noqa: T201
+    sys.stdout.write(json.dumps([asdict(note) for note in found]))
