@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import transformers
+from PIL import Image
 from typer.testing import CliRunner
 
 import toolkit
@@ -19,6 +22,7 @@ from toolkit.audit.fieldnotes.field_table import changes, read_fieldnotes, shipp
 from toolkit.audit.fieldnotes.notes_page import consequences, notes_page
 from toolkit.audit.fieldnotes.other_version import VersionUnavailableError, notes_of_version
 from toolkit.cli import app
+from toolkit.datasets.baselines import BASELINES
 from toolkit.registry import UnknownNameError
 
 ROOT = Path(__file__).parents[3]
@@ -117,6 +121,18 @@ def test_versions_are_kept_side_by_side_and_differences_are_counted(tmp_path: Pa
     assert len(write_fieldnotes(other, file)) == len(both) == 6
     pd.testing.assert_frame_equal(read_fieldnotes(file), both, check_dtype=False)
     assert list(changes(both).itertuples(name=None)) == [(("LLaVA", "masked_word_in_forward"), "gap kept", "ignored")]
+
+
+def test_no_level_of_an_image_becomes_zero() -> None:
+    levels = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB").resize((64, 64), 0)
+    try:
+        prepare = transformers.Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 64})
+    except ImportError:
+        pytest.skip(f"transformers {transformers.__version__} asks for torchvision where PIL would do")
+    pixels = prepare(levels, do_resize=False, do_image_splitting=False, return_tensors="np")["pixel_values"]
+    assert len(np.unique(pixels)) == 256
+    assert np.abs(pixels).min() > 1e-3
+    assert {BASELINES[name](levels).mode for name in BASELINES} == {"RGB"}
 
 
 def test_without_network_the_other_version_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
