@@ -217,10 +217,16 @@ def test_lesson_01_the_slider_moves_picture_and_curves(browser, lab, screenshots
     assert spoken.count() == 1, "the chart is not said in words"
     page.screenshot(path=screenshots / "01_after.png")
     assert page.locator("text=Still open").count() == 2
+    page.locator('.widget-text:has(.widget-label:text-is("My prediction")) input').fill("0,5")
+    page.locator('button:text-is("Show what it is")').click()
+    page.wait_for_selector("text=0.5 too low")
     page.locator('.jp-Notebook h2:has-text("Quiz")').first.scroll_into_view_if_needed()
     page.locator(".widget-radio-box label").first.click()
     page.wait_for_selector("text=/Right\\.|Not quite\\./")
     page.screenshot(path=screenshots / "01_quiz.png")
+    kept = json.loads((lab.home / "my_answers.json").read_text(encoding="utf-8"))
+    assert [answer["guess"] for answer in kept["predictions"].values()] == [0.5]
+    assert len(kept["quiz"]) == 1
     assert learner.errors == []
 
 

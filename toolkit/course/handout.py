@@ -49,7 +49,7 @@ def handout(notebooks: Path, wheels: Path, out: Path) -> Path:
         )
     offline = "--no-index --find-links wheels " if len(found) > 1 else ""
     options = f'{offline}-c constraints.txt "wheels/{own[0].name}[lab,stats]"'
-    network = "No network is needed." if offline else "Step 2 needs a network, nothing else does."
+    network = "No network is needed." if offline else "The installation needs a network, nothing else does."
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{TOP}/START.md", START.format(options=options, network=network))
