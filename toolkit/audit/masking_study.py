@@ -17,9 +17,10 @@ import pandas as pd
 from toolkit.audit.metrics.controls import control
 from toolkit.audit.metrics.fills import TRAINED
 from toolkit.audit.metrics.study import eligible
-from toolkit.audit.study_rows import FEWEST, Watch, interval_text, mean_table, side, study_rows
+from toolkit.audit.study_rows import FEWEST, Watch, mean_table, side, study_rows
 from toolkit.datasets.sample import Corners, Sample
 from toolkit.explainers.oracle import evidence, truth_of
+from toolkit.reporting.page import with_intervals
 from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.f_syn import corner_coalitions
 from toolkit.vlm.protocol import VLM
@@ -56,9 +57,11 @@ class MaskingStudy:
 
     def wide(self) -> pd.DataFrame:
         """The gaps with their intervals as text, a row per fill and a column per metric."""
-        gaps = self.gaps()
-        gaps["gap"] = [interval_text(row, "gap") for row in gaps.to_dict("records")]
-        return gaps.pivot_table(index="fill", columns="metric", values="gap", aggfunc="first", sort=False).reset_index()
+        return (
+            with_intervals(self.gaps())
+            .pivot_table(index="fill", columns="metric", values="gap", aggfunc="first", sort=False)
+            .reset_index()
+        )
 
     def judged(self) -> dict[str, str]:
         """What the rule says of every metric."""

@@ -21,8 +21,8 @@ from toolkit.audit.explainers.pair_recovery import PairReport
 from toolkit.audit.masking_study import MaskingStudy
 from toolkit.audit.metrics.shipped_panel import measured
 from toolkit.audit.order_study import OrderStudy
-from toolkit.audit.study_rows import interval_text
 from toolkit.paths import data_dir
+from toolkit.reporting.page import with_intervals
 
 STUDIES = ("pairs", "orders", "masking", "dose")
 ASKED, SUMS = "asked.json", "SHA256SUMS"
@@ -82,10 +82,8 @@ def section(name: str, folder: Path | None = None) -> str:
 
 def _markdown(table: pd.DataFrame) -> str:
     """A table of the page; a mean stands with its interval in one column."""
-    columns = [str(c) for c in table if not str(c).endswith((" low", " high"))]
-    lines = [columns, ["---"] * len(columns)]
-    for row in table.to_dict("records"):
-        lines.append([interval_text(row, c) if f"{c} low" in table else str(row[c]) for c in columns])
+    shown = with_intervals(table)
+    lines = [list(shown), ["---"] * shown.shape[1], *shown.to_numpy(object).tolist()]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 

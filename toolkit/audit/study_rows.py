@@ -89,10 +89,3 @@ def side(row: Mapping[Hashable, Any], column: str, bound: float) -> int:
     if row["n_samples"] < FEWEST:
         return 0
     return int(row[f"{column} low"] > bound) - int(row[f"{column} high"] < bound)
-
-
-def interval_text(row: Mapping[Hashable, Any], column: str) -> str:
-    """A mean with its interval, ``0.85 [0.76, 0.95]``; a dash where nothing is known."""
-    ends = (row[f"{column}{end}"] for end in ("", " low", " high"))
-    mean, low, high = (f"{value:.2f}".replace("-0.00", "0.00") for value in ends)
-    return "–" if "nan" in (mean, low) else f"{mean} [{low}, {high}]"

@@ -120,6 +120,17 @@ def frame_table(
     return table(head, rows, caption=caption, numeric=numeric, classes=classes)
 
 
+def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame in which ``x``, ``x low`` and ``x high`` are one column of texts, ``0.85 [0.76, 0.95]``."""
+    found = frame.copy()
+    for column in [name for name in frame if f"{name} low" in frame]:
+        ends = frame[[column, f"{column} low", f"{column} high"]].to_numpy(float)
+        texts = [[f"{value:.2f}".replace("-0.00", "0.00") for value in row] for row in ends]
+        found[column] = ["–" if "nan" in row[:2] else f"{row[0]} [{row[1]}, {row[2]}]" for row in texts]
+        found = found.drop(columns=[f"{column} low", f"{column} high"])
+    return found
+
+
 def details(summary: str, body: str, *, open_: bool = False) -> str:
     """A part that can be folded away."""
     return f"<details{' open' if open_ else ''}><summary>{summary}</summary>{body}</details>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from toolkit.reporting.page import frame_table, page, paragraph, text
+from toolkit.reporting.page import frame_table, page, paragraph, text, with_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def pairs_page(report: PairReport) -> str:
             "deletion by pairs (pair_gain), what pairs add to the R&sup2; of a surrogate on 128 held-out coalitions "
             "(added_r2; 256 others fit it), and signed F_syn of the order of players that the pairs imply."
         ),
-        frame_table(report.table(), digits=2, caption="Intervals: 95 %, bootstrap over pictures."),
+        frame_table(with_intervals(report.table()), caption="Intervals: 95 %, bootstrap over pictures."),
     ]
     return page("Which pairs decide the answer?", _lead(report.verdict()), body="\n".join(body))
 
@@ -44,8 +44,8 @@ def orders_page(study: OrderStudy) -> str:
             "that belongs to three or more players, which no pairwise index can show; cancellation is "
             "1 &minus; |D| / that sum. Question and rule were fixed before the study was run."
         ),
-        frame_table(study.table(), digits=2, caption="Intervals: 95 %, bootstrap over pictures."),
-        "<h2>By family of question</h2>", frame_table(study.table("family"), digits=2),
+        frame_table(with_intervals(study.table()), caption="Intervals: 95 %, bootstrap over pictures."),
+        "<h2>By family of question</h2>", frame_table(with_intervals(study.table("family"))),
         "<h2>By size of the coalition</h2>", frame_table(_by_order(study), digits=3),
     ]  # fmt: skip
     return page("At which order do image and text work together?", _lead(study.verdict()), body="\n".join(body))
@@ -61,7 +61,7 @@ def masking_page(study: MaskingStudy) -> str:
             "total interaction has the wrong sign; a gap is a metric's score of the evidence minus that of random "
             "orders. Question and rule were fixed before the study was run."
         ),
-        frame_table(study.fills(), digits=3, caption="Intervals: 95 %, bootstrap over pictures."),
+        frame_table(with_intervals(study.fills()), caption="Intervals: 95 %, bootstrap over pictures."),
         "<h2>Gap between oracle and random</h2>", frame_table(study.wide()),
     ]  # fmt: skip
     return page("Is the metric wrong, or the mask?", _lead(study.verdict()), body="\n".join(body))
@@ -77,7 +77,7 @@ def dose_page(study: DoseStudy) -> str:
             "on D within a sample, correlation that of their ranks. Question and rule were fixed before the study was "
             "run."
         ),
-        frame_table(study.table(), digits=2, caption="Intervals: 95 %, bootstrap over pictures."),
+        frame_table(with_intervals(study.table()), caption="Intervals: 95 %, bootstrap over pictures."),
         "<h2>Mean mass by strength of the bias</h2>",
         frame_table(
             study.rows.pivot_table(index="explainer", columns="strength", values="mass", sort=False).reset_index(),
