@@ -83,7 +83,7 @@ def section(name: str, folder: Path | None = None) -> str:
 def _markdown(table: pd.DataFrame) -> str:
     """A table of the page; a mean stands with its interval in one column."""
     shown = with_intervals(table)
-    lines = [list(shown), ["---"] * shown.shape[1], *shown.to_numpy(object).tolist()]
+    lines: list[list[Any]] = [list(shown), ["---"] * shown.shape[1], *shown.to_numpy(object).tolist()]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 

@@ -123,7 +123,7 @@ def frame_table(
 def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame in which ``x``, ``x low`` and ``x high`` are one column of texts, ``0.85 [0.76, 0.95]``."""
     found = frame.copy()
-    for column in [name for name in frame if f"{name} low" in frame]:
+    for column in [str(name) for name in frame if f"{name} low" in frame]:
         ends = frame[[column, f"{column} low", f"{column} high"]].to_numpy(float)
         texts = [[f"{value:.2f}".replace("-0.00", "0.00") for value in row] for row in ends]
         found[column] = ["–" if "nan" in row[:2] else f"{row[0]} [{row[1]}, {row[2]}]" for row in texts]
