@@ -93,7 +93,7 @@ sanity: $(READY) ## See which maps notice that the model was destroyed; the demo
 notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
 	$(OFFLINE) $(BIN)/python -m toolkit.course build
 
-site: $(FULL) ## Build the site in dist/site: every lesson is executed once, which takes minutes, and kept for the next build
+site: $(FULL) ## Build the site in dist/site; lessons are executed once, in minutes, and again when their text changes or dist/ is gone
 	$(OFFLINE) $(BIN)/python -m sphinx -q -W --keep-going -c notebooks/site -d dist/site-cache notebooks dist/site
 
 handout: $(READY) ## One zip for a class in dist/: lessons without solutions, and wheels; WHEELS=1 adds all that an offline machine needs
