@@ -9,9 +9,9 @@ import pytest
 FOLDERS = [Path(__file__).parents[2] / "toolkit" / name for name in ("widgets", "course")]
 SOURCES = [path for folder in FOLDERS for path in sorted(folder.glob("*.py"))]
 SHARED = {
-    "BoundedIntText", "Box", "Button", "Checkbox", "Dropdown", "FloatProgress", "FloatSlider", "FloatText",
-    "GridBox", "HBox", "HTML", "Image", "IntProgress", "IntSlider", "IntText", "Label", "Layout", "RadioButtons",
-    "Select", "SelectMultiple", "Tab", "Text", "Textarea", "ToggleButton", "ToggleButtons", "VBox",
+    "BoundedIntText", "Box", "Button", "Checkbox", "Dropdown", "FileUpload", "FloatProgress", "FloatSlider",
+    "FloatText", "GridBox", "HBox", "HTML", "Image", "IntProgress", "IntSlider", "IntText", "Label", "Layout",
+    "RadioButtons", "Select", "SelectMultiple", "Tab", "Text", "Textarea", "ToggleButton", "ToggleButtons", "VBox",
 }  # fmt: skip
 
 
