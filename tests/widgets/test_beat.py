@@ -30,6 +30,7 @@ def test_the_evidence_ties_with_the_oracle(game):
     assert "&gt; you" in game.board.value
     assert you.chosen == oracle.chosen != board["anti-oracle"].chosen
     assert oracle.chosen in game.board.value
+    assert not any(" " in label for label in oracle.chosen.split("; "))
 
 
 def test_a_wrong_cell_loses(game):

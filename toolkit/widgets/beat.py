@@ -65,8 +65,9 @@ def entry(name: str, game: Game, chosen: NDArray[np.bool_]) -> Entry:
 
 
 def choice_in_words(game: Game, chosen: NDArray[np.bool_]) -> str:
-    """The labels of the chosen players, in their order."""
-    return ", ".join(label.strip() for label, on in zip(game.players.labels, chosen, strict=True) if on)
+    """The labels of the chosen players, in their order; a line breaks between two of them only."""
+    labels = (label.strip().replace(" ", "\u00a0") for label, on in zip(game.players.labels, chosen, strict=True) if on)
+    return "; ".join(labels)
 
 
 def scoreboard(game: Game, yours: NDArray[np.bool_], attributions: Sequence[Attribution]) -> list[Entry]:
