@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.cluster import ray_cluster
 
 from tests.stress.counted import COUNTS, PAGE, page
 from tests.stress.kills import STAGES, Killer
@@ -41,6 +42,13 @@ def test_a_tenth_of_the_odd_calls() -> None:
 @pytest.mark.parametrize("how", [{"executor": "serial"}, {"executor": "processes", "workers": 2}], ids=str)
 def test_a_tenth_of_the_kills(tmp_path: Path, how: dict[str, object]) -> None:
     _survives(Killer(tmp_path, how))
+
+
+@pytest.mark.slow
+def test_a_tenth_of_the_kills_on_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="extra `cluster` is not installed")
+    with ray_cluster() as address:
+        _survives(Killer(tmp_path, {"executor": "ray", "workers": 2, "ray_address": address}))
 
 
 def _survives(killer: Killer) -> None:
