@@ -20,7 +20,7 @@ from tests.speed import cpu, executors, gpu, measure, released, tables, workload
 from tests.speed import explainers as speed_explainers
 from tests.speed.__main__ import app
 from tests.speed.aims import EXPLAINER_AIMS, Aim, aim_rows
-from tests.speed.demo_ratio import largest_differences
+from tests.speed.demo_ratio import both_ok, largest_differences
 from toolkit.audit.gpu.deadline import within
 from toolkit.audit.gpu.released_shapes import build
 from toolkit.scenes.training.tiny import build_tiny
@@ -293,6 +293,8 @@ def test_records_of_two_versions_are_compared() -> None:
         largest_differences(one, other.fillna(0.0))
     with pytest.raises(ValueError, match="the records differ: 2 here, 1 there"):
         largest_differences(one, other[:1])
+    ours, theirs = both_ok(one.assign(status=["ok", "failed"]), other.assign(status="ok"))
+    assert ours["sample"].tolist() == theirs["sample"].tolist() == ["a"]
 
 
 def test_an_unknown_shape_is_refused() -> None:
