@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from toolkit.benchmark.report.published_numbers import beside, load_reference
 from toolkit.benchmark.report.report_data import ReportData
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.report.section_validity import validity
-from toolkit.benchmark.report.write_report import report_html, write_report
+from toolkit.benchmark.report.write_report import competing, report_html, write_report
 from toolkit.benchmark.run.records import FolderError
 from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.reporting import page
@@ -450,6 +451,12 @@ def test_every_bar_of_every_board_has_the_same_scale(run):
     zeros = re.findall(r'<line x1="([0-9.]+)" x2="\1" y1="0"', sections.leaderboards(ReportData(run)).body)
     assert len(zeros) > 4
     assert len(set(zeros)) == 1
+
+
+def test_the_verdict_names_the_best_explainer_first():
+    means = {"good": 0.1, "oracle": 0.5, "better": 0.3}
+    data = SimpleNamespace(pooled={name: SimpleNamespace(mean=mean) for name, mean in means.items()})
+    assert list(competing(data)) == ["better", "good"]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _lead(data: ReportData) -> str:
         )
     )  # fmt: skip
     judged = {key: data.judgements[key] for key in data.measured}
-    verdict = judge_run(judged, _competing(data), run.spec.headline)
+    verdict = judge_run(judged, competing(data), run.spec.headline)
     said = "".join(paragraph(text(sentence)) for sentence in verdict)
     state = ""
     if counts["missing"]:
@@ -112,8 +112,10 @@ def _lead(data: ReportData) -> str:
     )
 
 
-def _competing(data: ReportData) -> dict[str, Estimate]:
-    return {name: found for name, found in data.pooled.items() if name not in CONTROLS}
+def competing(data: ReportData) -> dict[str, Estimate]:
+    """Estimates of all but the controls, best first: the order of the verdict, the table and the figure."""
+    found = {name: estimate for name, estimate in data.pooled.items() if name not in CONTROLS}
+    return dict(sorted(found.items(), key=lambda one: -one[1].mean))
 
 
 def overview(data: ReportData) -> Section:
@@ -121,7 +123,7 @@ def overview(data: ReportData) -> Section:
     run, ranked = data.run, data.ranked
     drawn = data.corners[data.corners["n_samples"] > 0]
     body = _pooled_board(data)
-    order = sorted(_competing(data), key=lambda name: -data.pooled[name].mean)
+    order = list(competing(data))
     if order:
         gaps = {key: data.board(*key, run.spec.headline)["mean"] for key in data.measured}
         shown = pd.DataFrame({key: gap - gap.get("random", math.nan) for key, gap in gaps.items()}).reindex(order)
