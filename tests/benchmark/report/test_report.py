@@ -405,7 +405,7 @@ def folded(html):
 def test_the_first_screen_says_the_verdict_and_folds_the_rest(run, html):
     book = ReportData(run)
     first = html.split("</header>")[0]
-    for sentence in judge_run(book.judgements, {n: e for n, e in book.pooled.items() if "oracle" not in n}, "f-syn"):
+    for sentence in judge_run(book.judgements, competing(book), "f-syn"):
         assert page.text(sentence) in first
     assert html.index('<div class="verdict">') < html.index("All models and datasets together</h2>")
     assert "Leaderboards</h2>" not in folded(html)
