@@ -225,7 +225,7 @@ lesson.quiz()
 # * *GridVQA-X*, arXiv 2606.14740. A faithful explainer must tell a model that reasons from one that takes a shortcut.
 # * J. R. Ky, S. Ghamizi, M. Cordy, *Measuring Cross-Modal Synergy*, arXiv 2605.22168, 2026.
 #
-# **That was the course.** Teachers find a project and its rubric in `notebooks/TEACHING.md`.
+# **Next** lesson 09 asks what a score per player cannot show, whoever computes it.
 
 # %% tags=["recap"]
 interaction = "total interaction of picture and words"

@@ -33,7 +33,7 @@ def test_marks_count_what_is_solved_and_right(tmp_path):
     assert problems == []
     rows = table.set_index(["learner", "lesson"])
     assert rows.loc[("ada", "00")].to_dict() == {"solved": 1, "exercises": 1, "right": 1, "questions": len(QUESTIONS)}
-    assert rows.loc["ada"][["solved", "exercises"]].sum().tolist() == [1, 17]
+    assert rows.loc["ada"][["solved", "exercises"]].sum().tolist() == [1, 19]
     assert rows.loc["bob"][["solved", "right"]].sum().tolist() == [0, 0]
 
 
@@ -69,7 +69,7 @@ def test_the_handout_holds_lessons_and_wheels_and_no_solution(tmp_path, others, 
 
 
 def test_a_handout_without_its_wheel_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="found 9 and 0; make handout builds both"):
+    with pytest.raises(FileNotFoundError, match="found 10 and 0; make handout builds both"):
         handout(NOTEBOOKS, tmp_path, tmp_path / "class.zip")
 
 

@@ -11,6 +11,8 @@ from support.fakes import paper_vlm
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from toolkit.audit.explainers.pair_recovery import recovery
+from toolkit.audit.shipped_studies import load
 from toolkit.benchmark.run.presets import preset
 from toolkit.cli import app
 from toolkit.course import ExerciseError, Quiz, experiments
@@ -19,12 +21,15 @@ from toolkit.course import lesson_03 as third
 from toolkit.course import lesson_04 as fourth
 from toolkit.course import lesson_07 as seventh
 from toolkit.course import lesson_08 as eighth
+from toolkit.course import lesson_09 as ninth
 from toolkit.datasets.sample import Corners
+from toolkit.games.interactions import harsanyi_dividends
+from toolkit.games.order_profile import order_profile
 from toolkit.measuring import measure
 from toolkit.redundancy.gates import gate_of
 from toolkit.testing import fake_sample
 
-LESSONS = [importlib.import_module(f"toolkit.course.lesson_0{number}") for number in range(9)]
+LESSONS = [importlib.import_module(f"toolkit.course.lesson_{number:02d}") for number in range(10)]
 SAMPLES = [fake_sample(number) for number in range(4)]
 
 MISTAKES = {
@@ -63,6 +68,16 @@ MISTAKES = {
     "check_verdict": [
         lambda low, high: "better" if low + high > 0 else "worse",
         lambda low, high: "better" if low > 0 else "worse" if high <= 0 else "not separated",
+    ],
+    "check_pair_interaction": [
+        lambda by_size: np.mean([d for found in by_size for d in found]),  # Banzhaf's
+        lambda by_size: by_size[0][0],
+        lambda by_size: (by_size[0][0] + by_size[-1][0]) / 2,
+    ],
+    "check_cancellation": [
+        lambda d: 1 - sum(d) / np.abs(d).sum(),
+        lambda d: abs(sum(d)) / np.abs(d).sum(),
+        lambda d: 1 - abs(sum(d)),
     ],
 }
 CHECKERS = {name: getattr(lesson, name) for lesson in LESSONS for name in vars(lesson) if name.startswith("check_")}
@@ -175,3 +190,28 @@ def test_the_report_card_passes_what_is_right_and_separates_nothing_on_a_blind_m
     assert blind["metric: oracle above random"].verdict == "not separated"
     with pytest.raises(KeyError, match="no line"):
         card["who won"]
+
+
+def test_the_two_games_of_lesson_09_differ_in_pairs_only_and_their_products_know_nothing():
+    games = ninth.two_games()
+    scores, pairs = ([of(game) for game in games.values()] for of in (ninth.first_order, ninth.pair_table))
+    assert scores[0].equals(scores[1])
+    assert pairs[0].to_numpy().tolist() == [[1, 0], [0, 1]]
+    assert pairs[1].to_numpy().tolist() == [[0, 1], [1, 0]]
+    shapley = scores[0]["Shapley"].to_numpy()
+    assert recovery(np.outer(shapley[:2], shapley[2:]), pairs[0].to_numpy() > 0)[0] == 0.5
+
+
+def test_xor_of_three_has_no_pair_and_one_dividend_of_three():
+    game = ninth.three_way_xor()
+    assert ninth.pair_table(game).to_numpy().tolist() == [[0, 0]]
+    assert harsanyi_dividends(game)[-1] == 4
+    assert order_profile(game).cancellation == 1
+
+
+def test_shares_of_orders_add_up_to_one_for_every_model():
+    study = load("orders")
+    shares = ninth.order_shares(study)
+    assert shares.sum().to_numpy() == pytest.approx(np.ones(shares.shape[1]))
+    pairs = 1 - study.table().set_index("model")["beyond_pairs"]
+    assert shares.loc[2].to_dict() == pytest.approx(pairs.to_dict(), abs=1e-5)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from toolkit.course.my_answers import FILE, AnswersError, key, load
 
-N_LESSONS = 9
+N_LESSONS = 10
 
 
 def _lesson(number: int) -> tuple[set[str], dict[str, str]]:
