@@ -13,7 +13,7 @@ SIDE_BY_SIDE := -n $(PROCESSES) --maxprocesses 4 --dist loadfile
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks site handout badges findings fieldnotes clean
+.PHONY: help setup demo test test-floor test-newest test-slow test-browser lab check bench stress mutate maps validate sanity notebooks gifs site handout badges findings fieldnotes clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -93,8 +93,14 @@ sanity: $(READY) ## See which maps notice that the model was destroyed; the demo
 notebooks: $(READY) ## Rebuild the student notebooks and their solutions from the sources
 	$(OFFLINE) $(BIN)/python -m toolkit.course build
 
-site: $(FULL) ## Build the site in dist/site; lessons are executed once, in minutes, and again when their text changes or dist/ is gone
-	$(OFFLINE) $(BIN)/python -m sphinx -q -W --keep-going -c notebooks/site -d dist/site-cache notebooks dist/site
+gifs: $(FULL) ## Record three widgets in Chromium for README and the site
+	$(OFFLINE) PYTHONPATH=tests $(BIN)/python tests/browser/record_widgets.py notebooks/images
+
+$(RESULTS)/demo/report.html:
+	$(MAKE) demo
+
+site: $(FULL) $(RESULTS)/demo/report.html ## Build the site in dist/site; the demo and the lessons are run once, in a quarter of an hour
+	$(OFFLINE) REPORT=$(RESULTS)/demo/report.html $(BIN)/python -m sphinx -q -W --keep-going -c notebooks/site -d dist/site-cache notebooks dist/site
 
 handout: $(READY) ## One zip for a class in dist/: lessons without solutions, and wheels; WHEELS=1 adds all that an offline machine needs
 	rm -rf dist/handout

@@ -1,5 +1,6 @@
 """The site: ``make site``. Sphinx reads the lessons, the pages of this folder and the docstrings."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -17,6 +18,10 @@ html_theme = "furo"
 html_title = project
 html_copy_source = False
 html_static_path: list[str] = []
+
+# The demo's report, where it was made, stands beside the pages as report.html.
+REPORT = ROOT / os.environ.get("REPORT", "results/demo/report.html")
+html_extra_path = [str(REPORT)] if REPORT.is_file() else []
 
 # Lessons run as a learner first meets them; widgets stand there as their figures and tables.
 nb_execution_mode = "cache"
@@ -45,6 +50,8 @@ def _block(self, node: nodes.math_block) -> None:
 
 def setup(app) -> None:
     """Formulas are MathML, which needs no script and no network."""
+    if html_extra_path:
+        app.tags.add("report")
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
 
 

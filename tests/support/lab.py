@@ -1,0 +1,181 @@
+"""JupyterLab on localhost, driven as a learner would in a real Chromium."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+MINUTES = 15
+SETTLE = 5
+"""Seconds without anything running after which the cells are asked for again."""
+
+SETTINGS = {
+    "notebook-extension/tracker": '{"windowingMode": "none"}',
+    "apputils-extension/notification": '{"fetchNews": "false"}',
+}
+"""All cells are in the page, and no question about news lies on top of the figures."""
+
+HARMLESS = ("Failed to load resource", "favicon", "WebGL", "GPU")
+"""What the browser itself complains about in a headless machine; nothing of ours."""
+
+REPLACED = ("Could not restore the debugger state", "Error during WebSocket handshake")
+"""What JupyterLab 4.6 says when it closes a kernel that it has replaced; the cells' results are looked at anyway."""
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Lab(NamedTuple):
+    """Where JupyterLab answers, and the folder that it shows."""
+
+    url: str
+    home: Path
+
+
+@contextmanager
+def open_lab(home: Path):
+    """JupyterLab on localhost over the lessons in an empty folder."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, home)
+    for name, text in SETTINGS.items():
+        path = home / ".settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    port = free_port()
+    environment = os.environ | {
+        "JUPYTERLAB_SETTINGS_DIR": str(home / ".settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / ".workspaces"),
+        "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    options = [f"--port={port}", "--ServerApp.token=course", f"--ServerApp.root_dir={home}", "--no-browser"]
+    log = (home / "lab.log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", *options, "--allow-root"],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+    )
+    try:
+        wait_for_server(port, server, home)
+        yield Lab(f"http://127.0.0.1:{port}", home)
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def wait_for_server(port, server, home):
+    for _ in range(240):
+        if server.poll() is not None:
+            raise RuntimeError((home / "lab.log").read_text())
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=course", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.5)
+    raise RuntimeError("JupyterLab did not start")
+
+
+def start_kernel(lab, notebook):
+    """Start the notebook's kernel before its page is opened, which then need not ask for one."""
+    session = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}}
+    headers = {"Authorization": "token course", "Content-Type": "application/json"}
+    asked = urllib.request.Request(f"{lab.url}/api/sessions", json.dumps(session).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert answer.status == 201, answer.read()
+
+
+class Learner:
+    """A page with one notebook, and everything that went wrong on it."""
+
+    def __init__(self, browser, lab, notebook):
+        self.errors = []
+        start_kernel(lab, notebook)
+        self.page = browser.new_page(viewport={"width": 1360, "height": 1000})
+        self.page.set_default_timeout(60_000)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self.listen)
+        self.page.goto(f"{lab.url}/lab/tree/{notebook}?token=course&reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES * 60_000)
+
+    def listen(self, message):
+        if message.type == "error" and not any(word in message.text for word in HARMLESS + REPLACED):
+            self.errors.append(message.text)
+
+    def prompts(self):
+        return self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_text_contents()
+
+    def run_all(self, n_cells=6):
+        """Run all cells, at least so many; a JupyterLab whose kernel has just started may drop some, so ask again."""
+        idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+        deadline = time.monotonic() + MINUTES * 60
+        quiet = SETTLE
+        while time.monotonic() < deadline:
+            prompts = self.prompts()
+            if len(prompts) >= n_cells and all(re.fullmatch(r"\[\d+\]:", prompt) for prompt in prompts):
+                return
+            busy = "[*]:" in prompts or not self.page.locator(idle).count()
+            quiet = 0 if busy else quiet + 1
+            self.answer_dialog()
+            if quiet > SETTLE:
+                self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+                self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
+                quiet = -SETTLE
+            time.sleep(1)
+        raise AssertionError(f"the cells did not finish: {self.prompts()}")
+
+    def answer_dialog(self):
+        """JupyterLab may ask which kernel to take before it has read their list, and ask again: the preselected one.
+
+        Whoever waits for the cells comes here every second, so a question that stays or returns is answered again.
+        """
+        from playwright.sync_api import TimeoutError as GoneError
+
+        for dialog in self.page.locator("dialog.jp-Dialog").all():
+            try:
+                asked = dialog.inner_text(timeout=2_000)
+            except GoneError:  # it has closed meanwhile
+                continue
+            assert asked.startswith("Select Kernel"), f"JupyterLab asks: {asked}"
+            assert "Python 3 (ipykernel)" in asked, f"no Python kernel to select: {asked}"
+            with suppress(GoneError):
+                dialog.locator("button.jp-mod-accept").last.click(timeout=5_000)
+
+    def failures(self):
+        return self.page.locator('.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"]').all_text_contents()
+
+
+def wait_for_change(locator, before, seconds=30, act=None):
+    """The pixels of an element once they differ from what they were, after an action if one is given."""
+    if act is not None:
+        act()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        after = locator.screenshot()
+        if after != before:
+            return after
+        time.sleep(0.2)
+    raise AssertionError("the figure did not change")
+
+
+def turn(page, label, key="ArrowRight"):
+    """Press a key on the handle of the slider with this label."""
+    handle = page.locator(f'.widget-slider:has(.widget-label:text-is("{label}")) .noUi-handle').first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    page.keyboard.press(key)
