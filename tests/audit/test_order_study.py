@@ -39,6 +39,19 @@ def test_the_rule_that_was_written_before(beyond: float, cancellation: float, sa
     assert study(beyond, cancellation).verdict() == said
 
 
+def test_a_family_is_tabled_over_the_architectures_of_a_twin() -> None:
+    rows = pd.DataFrame({
+        "model": ["tiny-a-biased", "tiny-b-biased", "tiny-a-shortcut"], "family": "colour", "image_id": 0,
+        "beyond_pairs": [0.2, 0.4, 0.9], "cancellation": 0.5,
+    })  # fmt: skip
+    table = OrderStudy(rows).by_family()
+    assert table[["twin", "family", "n_samples"]].to_numpy().tolist() == [
+        ["biased", "colour", 2],
+        ["shortcut", "colour", 1],
+    ]
+    assert table["beyond_pairs"].tolist() == pytest.approx([0.3, 0.9])
+
+
 def test_a_stopped_study_goes_on_and_another_one_is_refused(tmp_path: Path) -> None:
     vlm, samples = toolkit.load_vlm("tiny-llava-grounded", device="cpu"), localised_samples(2)
     whole = order_study([vlm], samples, tmp_path / "a", n_cells=3, n_words=2).rows
@@ -46,10 +59,18 @@ def test_a_stopped_study_goes_on_and_another_one_is_refused(tmp_path: Path) -> N
     path = tmp_path / "b" / "orders.jsonl"
     path.write_text(path.read_text() + '{"model": "tiny-lla')  # killed while writing
     done = order_study([vlm], samples, tmp_path / "b", n_cells=3, n_words=2).rows
-    pd.testing.assert_frame_equal(done.drop(columns="seconds"), whole.drop(columns="seconds"))
+    cost = ["seconds", "cpu_seconds"]
+    assert (whole[cost] > 0).all(axis=None)
+    pd.testing.assert_frame_equal(done.drop(columns=cost), whole.drop(columns=cost))
     assert (whole["n_evaluations"] == 2**5).all()
     with pytest.raises(ValueError, match="holds another study"):
         order_study([vlm], samples, tmp_path / "b", n_cells=4, n_words=2)
+
+
+def test_a_study_that_is_stopped_has_as_many_samples_of_each_model(tmp_path: Path) -> None:
+    grounded, shortcut = (toolkit.load_vlm(f"tiny-llava-{twin}", device="cpu") for twin in ("grounded", "shortcut"))
+    rows = order_study([grounded, shortcut], localised_samples(2), tmp_path, n_cells=2, n_words=1).rows
+    assert rows["model"].tolist() == [grounded.name, shortcut.name] * 2
 
 
 def test_the_commands_write_their_pages(tmp_path: Path) -> None:

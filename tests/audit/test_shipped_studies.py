@@ -38,7 +38,8 @@ def test_a_run_that_is_kept_changes_the_page(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "orders"
     run.mkdir(parents=True)
     (run / "orders.jsonl").write_text('{"study": "orders", "models": ["tiny-llava-grounded"]}\n{}\n{}\n')
-    rows = {"model": "m", "sample": [0, 1], "image_id": [0, 1], "beyond_pairs": [0.9, 0.8], "cancellation": [0.1, 0.2]}
+    rows = {"model": "m", "family": "f", "sample": [0, 1], "image_id": [0, 1], "beyond_pairs": [0.9, 0.8],
+            "cancellation": [0.1, 0.2], "cpu_seconds": 60}  # fmt: skip
     pd.DataFrame(rows).to_csv(run / "orders.csv", index=False)
     kept = shipped.adopt(tmp_path / "runs", tmp_path / "kept")
     before = f"# Title\n\n{shipped.start('orders')}\nold\n{shipped.END}\n\nafter {shipped.END}\n"
@@ -46,7 +47,7 @@ def test_a_run_that_is_kept_changes_the_page(tmp_path: Path) -> None:
     assert page.startswith("# Title")
     assert page.endswith(f"after {shipped.END}\n")
     assert "old" not in page
-    assert "*Found* on 2 samples. m: undecided (85 %); undecided (15 %)." in page
+    assert "*Found* on 2 samples, 2 minutes of one core. m: undecided (85 %); undecided (15 %)." in page
     assert "| m | 0.85 [0.80, 0.90] | 0.15 [0.10, 0.20] | 2 |" in page
     with pytest.raises(FileNotFoundError, match="holds no study"):
         shipped.adopt(tmp_path, tmp_path / "kept")

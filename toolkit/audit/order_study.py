@@ -30,15 +30,20 @@ class OrderStudy:
     """Order profiles of samples of several models.
 
     Attributes:
-        rows: ``model, sample, image_id, family, gate, total, cancellation, beyond_pairs, seconds, n_evaluations`` and
-            one column ``gross 2``, ``gross 3``, ... per order.
+        rows: ``model, sample, image_id, family, gate, total, cancellation, beyond_pairs, n_evaluations, seconds,
+            cpu_seconds`` (of this process) and one column ``gross 2``, ``gross 3``, ... per order.
     """
 
     rows: pd.DataFrame
 
-    def table(self, by: str = "model") -> pd.DataFrame:
-        """Mean of both shares with intervals clustered by picture, per model or another column."""
-        return mean_table(self.rows, [by], ["beyond_pairs", "cancellation"])
+    def table(self, *by: str) -> pd.DataFrame:
+        """Mean of both shares with intervals clustered by image, per model or other columns."""
+        return mean_table(self.rows, by or ["model"], ["beyond_pairs", "cancellation"])
+
+    def by_family(self) -> pd.DataFrame:
+        """The table per twin (the end of a model's name) and family of question."""
+        twins = self.rows.assign(twin=self.rows["model"].str.rpartition("-")[2])
+        return OrderStudy(twins).table("twin", "family")
 
     def verdict(self) -> str:
         """The rule, applied to every model."""
@@ -66,6 +71,8 @@ def order_study(
 ) -> OrderStudy:
     """Order profile of every sample of every model, kept in a folder so that a stopped study goes on.
 
+    All models are asked about a sample before the next one, so a study that is stopped has as many samples of each.
+
     Args:
         vlms: The models.
         samples: The samples.
@@ -80,14 +87,14 @@ def order_study(
     head = {"study": "orders", "models": [vlm.name for vlm in vlms], "n_cells": n_cells, "n_words": n_words}
     units = {
         f"{vlm.name}/{sample.id}": partial(_measure, vlm, sample, n_cells, n_words)
-        for vlm in vlms
         for sample in samples
+        for vlm in vlms
     }
     return OrderStudy(study_rows(folder / "orders.jsonl", head, units, watch))
 
 
 def _measure(vlm: VLM, sample: Sample, n_cells: int, n_words: int) -> list[dict[str, Any]]:
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     game = vlm.game(sample)
     profile = order_profile(
         game,
@@ -99,5 +106,6 @@ def _measure(vlm: VLM, sample: Sample, n_cells: int, n_words: int) -> list[dict[
         "family": sample.truth.family if sample.truth else "", "gate": sample.truth.gate if sample.truth else "",
         "total": profile.total, "cancellation": profile.cancellation, "beyond_pairs": profile.beyond_pairs,
         "n_evaluations": profile.n_evaluations, "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu,
     }  # fmt: skip
     return [row | {f"gross {k}": float(g) for k, g in zip(profile.orders, profile.gross, strict=True)}]

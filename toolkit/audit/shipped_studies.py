@@ -74,8 +74,11 @@ def section(name: str, folder: Path | None = None) -> str:
     study = load(name, folder)
     rows = study.rows
     tables = [study.fills(), study.wide()] if isinstance(study, MaskingStudy) else [study.table()]
-    n = rows["sample"].nunique()
-    minutes = f", {rows['seconds'].sum() / 60:.0f} minutes" if "seconds" in rows else ""
+    tables += [study.by_family()] if isinstance(study, OrderStudy) else []
+    n, time = rows["sample"].nunique(), "cpu_seconds" if "cpu_seconds" in rows else "seconds"
+    minutes = (
+        f", {rows[time].sum() / 60:.0f} minutes" + " of one core" * (time == "cpu_seconds") if time in rows else ""
+    )
     parts = [f"*Found* on {n} samples{minutes}. {study.verdict()}", *map(_markdown, tables)]
     return "\n\n".join([start(name), *parts, END])
 

@@ -64,7 +64,9 @@ def pairs(
 @with_model_options
 def orders(
     out: Path = typer.Option(Path("results/orders"), help="Folder of the study; it goes on where it stopped."),
-    model: str = typer.Option("tiny-llava-grounded,tiny-llava-biased", help="Models, separated by commas."),
+    model: str = typer.Option(
+        "tiny-llava-grounded,tiny-llava-biased,tiny-llava-shortcut", help="Models, separated by commas."
+    ),
     samples: int = typer.Option(20, min=2, help="Generated samples per model."),
     cells: int = typer.Option(10, min=2, help="Image groups: single cells and the background."),
     words: int = typer.Option(4, min=1, help="Text groups."),

@@ -45,7 +45,7 @@ def orders_page(study: OrderStudy) -> str:
             "1 &minus; |D| / that sum. Question and rule were fixed before the study was run."
         ),
         frame_table(with_intervals(study.table()), caption="Intervals: 95 %, bootstrap over pictures."),
-        "<h2>By family of question</h2>", frame_table(with_intervals(study.table("family"))),
+        "<h2>By twin and family of question</h2>", frame_table(with_intervals(study.by_family())),
         "<h2>By size of the coalition</h2>", frame_table(_by_order(study), digits=3),
     ]  # fmt: skip
     return page("At which order do image and text work together?", _lead(study.verdict()), body="\n".join(body))
