@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import shapiq.approximator  # noqa: F401  # its import draws from Python's random numbers
 import torch
+from support.extras import runnable
 
 from toolkit.explainers import EXPLAINERS, check_explainer
 from toolkit.games.analytic import SumOfUnanimityGames, xor_gate
@@ -52,7 +53,7 @@ def test_evaluations_and_questions_are_counted_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in EXPLAINERS if EXPLAINERS[name]().needs <= {"game", "gradients", "truth"}]
+    "name", runnable(name for name in EXPLAINERS if EXPLAINERS[name]().needs <= {"game", "gradients", "truth"})
 )
 def test_explainers_without_attention_pass_their_checks_on_it(name: str) -> None:
     assert [check.name for check in check_explainer(name, FakeVLM(game()), SAMPLE) if not check.passed] == []

@@ -108,13 +108,21 @@ def shapley_values(game: Game, *, progress: Progress | None = None, cancelled: C
 
     Reference: Shapley, A value for n-person games, 1953.
     """
-    values = all_values(game, progress=progress, cancelled=cancelled)
-    n = game.players.n
-    weights = _weights(n - 1) if n else np.empty(0)
-    shapley = np.empty(n)
+    return shapley_of_table(all_values(game, progress=progress, cancelled=cancelled))
+
+
+def shapley_of_table(values: Values) -> Values:
+    """Shapley values (n, ...) from the table (2^n, ...) of all values of one game, or of several side by side.
+
+    Example:
+        >>> shapley_of_table(np.array([0.0, 1.0, 0.0, 3.0])).tolist()
+        [2.0, 1.0]
+    """
+    n = len(values).bit_length() - 1
+    weights, shapley = _weights(n - 1) if n else np.empty(0), np.empty((n, *values.shape[1:]))
     for i in range(n):
-        pairs = values.reshape(-1, 2, 1 << i)
-        shapley[i] = (pairs[:, 1] - pairs[:, 0]).reshape(-1) @ weights
+        pairs = values.reshape(-1, 2, 1 << i, *values.shape[1:])
+        shapley[i] = np.tensordot(weights, (pairs[:, 1] - pairs[:, 0]).reshape(-1, *values.shape[1:]), axes=1)
     return shapley
 
 

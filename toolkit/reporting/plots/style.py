@@ -57,7 +57,7 @@ EXPLAINERS = (
     "integrated-gradients", "attn-lrp", "rollout", "occlusion", "grad-cam", "tam", "grad-rollout", "llava-cam",
     "input-x-gradient", "smoothgrad", "attention-last", "kernel-shap", "shapley-interaction", "banzhaf-interaction",
     "faith-shapley-interaction", "gradient-interaction", "eagle", "optimised-mask", "atman", "attention-sinks",
-    "attention-no-sinks",
+    "attention-no-sinks", "word-to-cell-interaction", "cell-to-word-interaction", "proxyspex-interaction",
 )  # fmt: skip
 _FIXED = {
     **{name: Look(PALETTE[i % 8], MARKERS[i % 12], "-" if i < 8 else "--") for i, name in enumerate(EXPLAINERS)},
