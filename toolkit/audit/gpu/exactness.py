@@ -28,14 +28,10 @@ def difference_row(vlm: LoadedVLM, sample: Sample, n: int, *, target: str | None
     fast, plain = game(chosen), plain_values(game, chosen)
     difference = np.abs(fast - plain)
     return {
-        "model": vlm.name,
-        "dtype": str(vlm.model.dtype).removeprefix("torch."),
-        "coalitions": n,
-        "median": float(np.median(difference)),
-        "p90": float(np.quantile(difference, 0.9)),
-        "max": float(difference.max()),
-        "max_log": float(np.abs(np.log(fast) - np.log(plain)).max()),
-    }
+        "model": vlm.name, "dtype": str(vlm.model.dtype).removeprefix("torch."), "coalitions": n,
+        "median": float(np.median(difference)), "p90": float(np.quantile(difference, 0.9)),
+        "max": float(difference.max()), "max_log": float(np.abs(np.log(fast) - np.log(plain)).max()),
+    }  # fmt: skip
 
 
 def both_precisions(vlm: LoadedVLM, sample: Sample, n: int) -> list[dict[str, Any]]:

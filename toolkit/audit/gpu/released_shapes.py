@@ -11,6 +11,7 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 
+from toolkit.scenes.training.tiny import INTERNVL_TOKENS, QWEN_TOKENS
 from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.adapters.internvl import InternVLProcessor
 from toolkit.vlm.adapters.qwen2_5_vl import Qwen2_5_VLProcessor
@@ -29,6 +30,9 @@ _USER = (
     "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
     "{% else %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
+
+
+_START = {"start_token": "<|im_start|>"}
 
 
 @dataclass(frozen=True)
@@ -67,144 +71,84 @@ def _llava_processor(small: bool) -> Any:
     processor_class: Any = hf.LlavaProcessor
     return processor_class(
         hf.CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side}),
-        _tokenizer({"image_token": "<image>"}, bos="<s>"),
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        chat_template=_USER,
-        num_additional_image_tokens=1,
-    )
+        _tokenizer({"image_token": "<image>"}, bos="<s>"), patch_size=14, vision_feature_select_strategy="default",
+        chat_template=_USER, num_additional_image_tokens=1,
+    )  # fmt: skip
 
 
 def _qwen_processor(small: bool) -> Any:
-    special = {
-        "vision_start_token": "<|vision_start|>",
-        "vision_end_token": "<|vision_end|>",
-        "image_token": "<|image_pad|>",
-        "video_token": "<|video_pad|>",
-        "start_token": "<|im_start|>",
-    }
     size = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * (16 if small else 1280)}
     template = _TURNS.format(image="<|vision_start|><|image_pad|><|vision_end|>")
+    tokenizer = _tokenizer({**QWEN_TOKENS, **_START})
     processor_class: Any = Qwen2_5_VLProcessor
-    return processor_class(hf.Qwen2VLImageProcessorPil(size=size), _tokenizer(special), chat_template=template)
+    return processor_class(hf.Qwen2VLImageProcessorPil(size=size), tokenizer, chat_template=template)
 
 
 def _internvl_processor(small: bool) -> Any:
-    special = {
-        "start_image_token": "<img>",
-        "end_image_token": "</img>",
-        "context_image_token": "<IMG_CONTEXT>",
-        "video_token": "<video>",
-        "start_token": "<|im_start|>",
-    }
     side = 56 if small else 448
     pixels = hf.GotOcr2ImageProcessorPil(size={"height": side, "width": side}, max_patches=2 if small else 12)
+    tokenizer = _tokenizer({**INTERNVL_TOKENS, **_START})
     template = _TURNS.format(image="<IMG_CONTEXT>\n")
-    length = (side // 28) ** 2
-    return InternVLProcessor(pixels, _tokenizer(special), image_seq_length=length, chat_template=template)
+    return InternVLProcessor(pixels, tokenizer, image_seq_length=(side // 28) ** 2, chat_template=template)
 
 
-def _text(ids: dict[str, int], **real: int) -> dict[str, Any]:
-    """Settings that all text configurations share."""
+def _sized(small: bool, **sizes: tuple[Any, Any]) -> dict[str, Any]:
+    """Settings, each given as (small, released)."""
+    return {name: values[not small] for name, values in sizes.items()}
+
+
+def _text(ids: dict[str, int], small: bool, vocabulary: int, width: int, inner: int, *layers_heads: int) -> Any:
+    """Settings that all text configurations have: of this released size, or small."""
+    n_layers, n_heads, n_key_value_heads = layers_heads
     end = ids["<|im_end|>"]
-    special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": ids["<pad>"]}
-    return {**real, "max_position_embeddings": 32768, **special}
-
-
-_SMALL = {
-    "vocab_size": 700,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
+    sizes = _sized(
+        small, vocab_size=(700, vocabulary), hidden_size=(64, width), intermediate_size=(96, inner),
+        num_hidden_layers=(2, n_layers), num_attention_heads=(4, n_heads), num_key_value_heads=(2, n_key_value_heads),
+    )  # fmt: skip
+    return {**sizes, "max_position_embeddings": 32768, "bos_token_id": end, "eos_token_id": end,
+            "pad_token_id": ids["<pad>"]}  # fmt: skip
 
 
 def _llava(ids: dict[str, int], small: bool) -> Any:
-    vision = hf.CLIPVisionConfig(
-        hidden_size=32 if small else 1024,
-        intermediate_size=64 if small else 4096,
-        num_hidden_layers=2 if small else 24,
-        num_attention_heads=2 if small else 16,
-        image_size=56 if small else 336,
-        patch_size=14,
-    )
-    real = {
-        "vocab_size": 32064,
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-    }
-    text = hf.LlamaConfig(**_text(ids, **(_SMALL if small else real)))
+    vision = _sized(
+        small, hidden_size=(32, 1024), intermediate_size=(64, 4096), num_hidden_layers=(2, 24),
+        num_attention_heads=(2, 16), image_size=(56, 336),
+    )  # fmt: skip
     return hf.LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=ids["<image>"],
-        vision_feature_layer=-2,
-        tie_word_embeddings=False,
-    )
+        vision_config=hf.CLIPVisionConfig(**vision, patch_size=14),
+        text_config=hf.LlamaConfig(**_text(ids, small, 32064, 4096, 11008, 32, 32, 32)),
+        image_token_index=ids["<image>"], vision_feature_layer=-2, tie_word_embeddings=False,
+    )  # fmt: skip
 
 
 def _qwen(ids: dict[str, int], small: bool) -> Any:
-    vision = Qwen2_5_VLVisionConfig(
-        depth=2 if small else 32,
-        hidden_size=32 if small else 1280,
-        intermediate_size=64 if small else 3420,
-        num_heads=2 if small else 16,
-        out_hidden_size=64 if small else 2048,
-        fullatt_block_indexes=(1,) if small else (7, 15, 23, 31),
-    )
-    real = {
-        "vocab_size": 151936,
-        "hidden_size": 2048,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 2,
-    }
+    vision = _sized(
+        small, depth=(2, 32), hidden_size=(32, 1280), intermediate_size=(64, 3420), num_heads=(2, 16),
+        out_hidden_size=(64, 2048), fullatt_block_indexes=((1,), (7, 15, 23, 31)),
+    )  # fmt: skip
     sections = [2, 3, 3] if small else [16, 24, 24]
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections}
-    text = Qwen2_5_VLTextConfig(**_text(ids, **(_SMALL if small else real)), rope_parameters=rope)
+    text = _text(ids, small, 151936, 2048, 11008, 36, 16, 2)
     return hf.Qwen2_5_VLConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
+        vision_config=Qwen2_5_VLVisionConfig(**vision), text_config=Qwen2_5_VLTextConfig(**text, rope_parameters=rope),
+        image_token_id=ids["<|image_pad|>"], video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"], vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
-    )
+    )  # fmt: skip
 
 
 def _internvl(ids: dict[str, int], small: bool) -> Any:
     side = 56 if small else 448
-    vision = hf.InternVLVisionConfig(
-        hidden_size=32 if small else 1024,
-        num_hidden_layers=2 if small else 24,
-        num_attention_heads=2 if small else 16,
-        intermediate_size=64 if small else 4096,
-        attention_bias=True,
-        image_size=(side, side),
-    )
-    real = {
-        "vocab_size": 151936,
-        "hidden_size": 2048,
-        "intermediate_size": 6144,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-    }
-    text = hf.Qwen3Config(**_text(ids, **(_SMALL if small else real)), head_dim=16 if small else 128)
+    vision = _sized(
+        small, hidden_size=(32, 1024), num_hidden_layers=(2, 24), num_attention_heads=(2, 16),
+        intermediate_size=(64, 4096),
+    )  # fmt: skip
+    text = _text(ids, small, 151936, 2048, 6144, 28, 16, 8)
     return hf.InternVLConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_id=ids["<IMG_CONTEXT>"],
-        image_seq_length=(side // 28) ** 2,
-        tie_word_embeddings=False,
-    )
+        vision_config=hf.InternVLVisionConfig(**vision, attention_bias=True, image_size=(side, side)),
+        text_config=hf.Qwen3Config(**text, head_dim=16 if small else 128), image_token_id=ids["<IMG_CONTEXT>"],
+        image_seq_length=(side // 28) ** 2, tie_word_embeddings=False,
+    )  # fmt: skip
 
 
 SHAPES: dict[str, Shape] = {
