@@ -36,51 +36,25 @@ def everyday(scene: Scene, rng: np.random.Generator, strength: float) -> Questio
         return None
     template = rng.random()
     if template < 0.25:
-        return _usually(rng)
+        kind = EVERYDAY[int(rng.integers(len(EVERYDAY)))]
+        usual = KINDS[kind].colour
+        guess = sum(KINDS[other].colour == usual for other in EVERYDAY) / len(EVERYDAY)
+        corners = Corners(both=1.0, image=guess, text=1.0, empty=guess)
+        return _question(f"what color is a {kind} usually ?", usual, (), (4, 5), corners, usual)
     item = scene.objects[int(rng.integers(len(scene.objects)))]
+    guess = _marginal(item.colour, strength)
     if len(scene.objects) == 1 and template < 0.5:
-        return _the_object(item, strength)
+        corners = Corners(both=1.0, image=1.0, text=guess, empty=guess)
+        return _question("what color is the thing ?", item.colour, (item,), (), corners, None)
     same_colour = sum(other.colour == item.colour for other in scene.objects)
-    corners = Corners(
-        both=1.0,
-        image=same_colour / len(scene.objects),
-        text=colour_given_kind(item.colour, item.kind, strength),
-        empty=_marginal(item.colour, strength),
-    )
+    known = colour_given_kind(item.colour, item.kind, strength)
+    corners = Corners(both=1.0, image=same_colour / len(scene.objects), text=known, empty=guess)
     text = f"what color is the {item.kind} ?"
     return _question(text, item.colour, (item,), (1, 4), corners, KINDS[item.kind].colour)
 
 
-def _usually(rng: np.random.Generator) -> Question:
-    kind = EVERYDAY[int(rng.integers(len(EVERYDAY)))]
-    usual = KINDS[kind].colour
-    guess = sum(KINDS[other].colour == usual for other in EVERYDAY) / len(EVERYDAY)
-    corners = Corners(both=1.0, image=guess, text=1.0, empty=guess)
-    return _question(f"what color is a {kind} usually ?", usual, (), (4, 5), corners, usual)
-
-
-def _the_object(item: SceneObject, strength: float) -> Question:
-    guess = _marginal(item.colour, strength)
-    corners = Corners(both=1.0, image=1.0, text=guess, empty=guess)
-    return _question("what color is the thing ?", item.colour, (item,), (), corners, None)
-
-
 def _question(
-    text: str,
-    answer: str,
-    objects: tuple[SceneObject, ...],
-    words: tuple[int, ...],
-    corners: Corners,
-    prior_answer: str | None,
+    text: str, answer: str, objects: tuple[SceneObject, ...], words: tuple[int, ...], bayes: Corners, prior: str | None
 ) -> Question:
-    return Question(
-        family="everyday",
-        text=text,
-        instruction=OPEN_INSTRUCTION,
-        choices=_CHOICES,
-        answer=answer,
-        evidence_boxes=boxes(objects) if objects else (),
-        evidence_words=words,
-        bayes=corners,
-        prior_answer=prior_answer,
-    )
+    shown = boxes(objects) if objects else ()
+    return Question("everyday", text, OPEN_INSTRUCTION, _CHOICES, answer, shown, words, bayes, prior)

@@ -46,22 +46,12 @@ def _row(sample: Sample) -> dict[str, object]:
     png = io.BytesIO()
     sample.image.save(png, format="PNG", optimize=True)
     return {
-        "id": sample.id,
-        "image": {"bytes": png.getvalue(), "path": None},
-        "question": sample.question,
-        "instruction": sample.instruction,
-        "choices": list(sample.choices or ()),
-        "answer": sample.answer,
-        "family": truth.family,
-        "gate": truth.gate,
-        "evidence_boxes": [list(box) for box in truth.evidence_boxes],
-        "evidence_words": list(truth.evidence_words),
-        "prior_answer": truth.prior_answer,
-        "bayes_both": truth.bayes.both,
-        "bayes_image": truth.bayes.image,
-        "bayes_text": truth.bayes.text,
-        "bayes_empty": truth.bayes.empty,
-    }
+        "id": sample.id, "image": {"bytes": png.getvalue(), "path": None}, "question": sample.question,
+        "instruction": sample.instruction, "choices": list(sample.choices or ()), "answer": sample.answer,
+        "family": truth.family, "gate": truth.gate, "evidence_boxes": [list(box) for box in truth.evidence_boxes],
+        "evidence_words": list(truth.evidence_words), "prior_answer": truth.prior_answer,
+        **{f"bayes_{corner}": value for corner, value in vars(truth.bayes).items()},
+    }  # fmt: skip
 
 
 def to_dataset(samples: list[Sample]) -> Dataset:
@@ -73,17 +63,12 @@ def to_dataset(samples: list[Sample]) -> Dataset:
     from datasets import Dataset, Features, Image, List, Value
 
     number, text = Value("float64"), Value("string")
-    features = Features(
-        {
-            **dict.fromkeys(("id", "question", "instruction", "answer", "family", "gate", "prior_answer"), text),
-            **dict.fromkeys(("bayes_both", "bayes_image", "bayes_text", "bayes_empty"), number),
-            "image": Image(),
-            "choices": List(text),
-            "evidence_boxes": List(List(number)),
-            "evidence_words": List(Value("int64")),
-        }
-    )
-    return Dataset.from_list([_row(sample) for sample in samples], features=features)
+    columns = {
+        **dict.fromkeys(("id", "question", "instruction", "answer", "family", "gate", "prior_answer"), text),
+        **dict.fromkeys(("bayes_both", "bayes_image", "bayes_text", "bayes_empty"), number), "image": Image(),
+        "choices": List(text), "evidence_boxes": List(List(number)), "evidence_words": List(Value("int64")),
+    }  # fmt: skip
+    return Dataset.from_list([_row(sample) for sample in samples], features=Features(columns))
 
 
 def export(folder: Path, *, n: int = 12) -> list[Path]:

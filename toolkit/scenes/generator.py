@@ -152,23 +152,12 @@ def drawn_at(index: int, name: str, split: str, *, seed: int, prior_strength: fl
 def to_sample(scene: Scene, question: Question, name: str, dataset: str) -> Sample:
     """Draw the scene and attach the question with its truth."""
     truth = Truth(
-        gate=question.gate,
-        evidence_boxes=question.evidence_boxes,
-        evidence_words=question.evidence_words,
-        bayes=question.bayes,
-        prior_answer=question.prior_answer,
-        family=question.family,
+        gate=question.gate, evidence_boxes=question.evidence_boxes, evidence_words=question.evidence_words,
+        bayes=question.bayes, prior_answer=question.prior_answer, family=question.family,
         is_control=question.family not in mixed.UNSOLVED,
-    )
+    )  # fmt: skip
     return Sample(
-        id=name,
-        image=draw(scene, IMAGE_SIZE),
-        question=question.text,
-        instruction=question.instruction,
-        choices=question.choices,
-        answer=question.answer,
-        image_id=name,
-        dataset=dataset,
-        category=question.family,
+        id=name, image=draw(scene, IMAGE_SIZE), question=question.text, instruction=question.instruction,
+        choices=question.choices, answer=question.answer, image_id=name, dataset=dataset, category=question.family,
         truth=truth,
-    )
+    )  # fmt: skip

@@ -60,10 +60,6 @@ def boxes(objects: tuple[SceneObject, ...]) -> Boxes:
     return tuple(item.box for item in objects) or _WHOLE
 
 
-def _article(colour: str) -> str:
-    return "an" if colour == "orange" else "a"
-
-
 def accept(rng: np.random.Generator, wanted: np.ndarray, given: np.ndarray, outcome: int) -> bool:
     """Rejection step that turns the distribution ``given`` into ``wanted`` for the observed outcome."""
     ratio = np.divide(wanted, given, out=np.zeros_like(wanted), where=given > 0)
@@ -119,16 +115,11 @@ def choice(
     n_words = len(words.split())
     marked = [i for i, word in enumerate(split[:n_words]) if word in evidence]
     at = split.index(letter, n_words)
+    corners = Corners(both=1.0, image=1 / n, text=known, empty=1 / n)
+    usual = letters.get(stereotype) if stereotype is not None else None
+    evidence_words = (*marked, at, at + 1)
     return Question(
-        family=family,
-        text=text,
-        instruction=CHOICE_INSTRUCTION,
-        choices=LETTERS[:n],
-        answer=letter,
-        evidence_boxes=boxes(objects),
-        evidence_words=(*marked, at, at + 1),
-        bayes=Corners(both=1.0, image=1 / n, text=known, empty=1 / n),
-        prior_answer=letters.get(stereotype) if stereotype is not None else None,
+        family, text, CHOICE_INSTRUCTION, LETTERS[:n], letter, boxes(objects), evidence_words, corners, usual
     )
 
 
@@ -145,10 +136,7 @@ PairsOf = Callable[[Scene, tuple[str, ...]], Pairs]
 def _is_there(
     family: str, scene: Scene, rng: np.random.Generator, strength: float, present: PairsOf, absent: PairsOf
 ) -> Question | None:
-    """``is there a red circle ?`` about one of the present pairs (yes) or of the absent ones (no), of a kind's group.
-
-    The prior says yes to common kinds and no to rare ones.
-    """
+    """``is there a red circle ?`` of a present or an absent pair; the prior says yes to common kinds alone."""
     yes = bool(rng.random() < 0.5)
     common = bool(rng.random() < (1 + strength) / 2) == yes
     found = (present if yes else absent)(scene, COMMON_PLAIN if common else RARE_PLAIN)
@@ -159,17 +147,9 @@ def _is_there(
     prior_answer = "yes" if common else "no"
     answer = "yes" if yes else "no"
     known = (1 + strength) / 2 if answer == prior_answer else (1 - strength) / 2
-    return Question(
-        family=family,
-        text=f"is there {_article(colour)} {colour} {kind} ?",
-        instruction=EXISTENCE_INSTRUCTION,
-        choices=("yes", "no"),
-        answer=answer,
-        evidence_boxes=boxes(scene.find(colour, kind)),
-        evidence_words=(3, 4),
-        bayes=Corners(both=1.0, image=0.5, text=known, empty=0.5),
-        prior_answer=prior_answer,
-    )
+    corners = Corners(both=1.0, image=0.5, text=known, empty=0.5)
+    text, shown = f"is there {'an' if colour == 'orange' else 'a'} {colour} {kind} ?", boxes(scene.find(colour, kind))
+    return Question(family, text, EXISTENCE_INSTRUCTION, ("yes", "no"), answer, shown, (3, 4), corners, prior_answer)
 
 
 def _bound(scene: Scene, kinds: tuple[str, ...]) -> Pairs:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (214, 40, 40),
-    "orange": (247, 140, 30),
-    "yellow": (250, 215, 50),
-    "green": (52, 160, 70),
-    "blue": (44, 98, 214),
-    "purple": (128, 62, 170),
-    "pink": (246, 150, 190),
-    "black": (38, 38, 44),
-}
+    "red": (214, 40, 40), "orange": (247, 140, 30), "yellow": (250, 215, 50), "green": (52, 160, 70),
+    "blue": (44, 98, 214), "purple": (128, 62, 170), "pink": (246, 150, 190), "black": (38, 38, 44),
+}  # fmt: skip
 """Colour words and their nominal sRGB values; a drawn object varies around its value."""
 
 
@@ -77,20 +71,10 @@ SPECIAL: tuple[str, ...] = ("<pad>", "<unk>", "<bos>", "<eos>")
 
 VOCABULARY: tuple[str, ...] = tuple(
     dict.fromkeys(
-        (
-            *SPECIAL,
-            *COLOURS,
-            *KINDS,
-            *(s.plural for s in KINDS.values()),
-            *LETTERS,
-            *ROWS,
-            *COLUMNS,
-            *DIRECTIONS,
-            *NUMBERS,
-            *_FUNCTION_WORDS,
-        )
+        [*SPECIAL, *COLOURS, *KINDS, *(s.plural for s in KINDS.values()), *LETTERS, *ROWS, *COLUMNS, *DIRECTIONS,
+         *NUMBERS, *_FUNCTION_WORDS]
     )
-)
+)  # fmt: skip
 """All words of the tiny models' tokenizer, special tokens first."""
 
 DRILL_INSTRUCTION = "answer in one word"

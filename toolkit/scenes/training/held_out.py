@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -96,21 +97,15 @@ def _result(samples: Sequence[Sample], corners: Sequence[CornerAnswers], world: 
             follows.append(_best(corner["both"]) == truth.prior_answer)
         for name in CORNERS:
             distance[name] += abs(corner[name][str(sample.answer)] - getattr(truth.bayes, name)) / len(samples)
-    accuracy = float(right.mean())
+    accuracy, is_binding = float(right.mean()), samples[0].category == "binding"
+    yes_to_no = float(1 - right[[answer == "no" for answer in answers]].mean()) if is_binding else math.nan
     return FamilyResult(
-        dataset=samples[0].dataset,
-        family=samples[0].category,
-        world=world,
-        n=len(samples),
-        accuracy=accuracy,
-        standard_error=math.sqrt(accuracy * (1 - accuracy) / len(samples)),
-        without_image=float(blind.mean()),
+        dataset=samples[0].dataset, family=samples[0].category, world=world, n=len(samples), accuracy=accuracy,
+        standard_error=math.sqrt(accuracy * (1 - accuracy) / len(samples)), without_image=float(blind.mean()),
         constant=max(answers.count(word) for word in set(answers)) / len(answers),
-        follows_prior=float(np.mean(follows)) if follows else math.nan,
-        n_counter_examples=len(follows),
-        corner_distance=distance,
-        follows_shortcut=_yes_to_no(right, answers) if samples[0].category == "binding" else math.nan,
-    )
+        follows_prior=float(np.mean(follows)) if follows else math.nan, n_counter_examples=len(follows),
+        corner_distance=distance, follows_shortcut=yes_to_no,
+    )  # fmt: skip
 
 
 def calibration_error(chances: Sequence[dict[str, float]], answers: Sequence[str]) -> float:
@@ -184,11 +179,6 @@ def _with_bayes(
     )
 
 
-def _yes_to_no(right: NDArray[np.bool_], answers: Sequence[str]) -> float:
-    """Share of questions whose answer is no that are answered yes."""
-    return float(1 - right[[answer == "no" for answer in answers]].mean())
-
-
 def _worlds(strength: float) -> list[tuple[str, str, float | None]]:
     balanced: list[tuple[str, str, float | None]] = [
         (name, "balanced", TRAINED_EVERYDAY if name == "scenes-everyday" else None) for name in FAMILIES
@@ -253,17 +243,11 @@ def table_row(result: FamilyResult) -> tuple[str, ...]:
     shortcut = "" if math.isnan(result.follows_shortcut) else f"{100 * result.follows_shortcut:.1f}"
     distance = " / ".join(f"{result.corner_distance[corner]:.3f}" for corner in CORNERS)
     return (
-        f"{result.dataset} {result.family}",
-        result.world,
-        str(result.n),
-        f"{100 * result.accuracy:.1f} ± {100 * result.standard_error:.1f}",
-        f"{100 * result.without_image:.1f}",
-        f"{100 * result.constant:.1f}",
-        followed,
-        shortcut,
-        distance,
+        f"{result.dataset} {result.family}", result.world, str(result.n),
+        f"{100 * result.accuracy:.1f} ± {100 * result.standard_error:.1f}", f"{100 * result.without_image:.1f}",
+        f"{100 * result.constant:.1f}", followed, shortcut, distance,
         f"{result.calibration_error:.3f} ({result.calibration_by_chance:.3f})",
-    )
+    )  # fmt: skip
 
 
 HEADER = (
@@ -282,10 +266,9 @@ def inside_row(results: Sequence[FamilyResult]) -> tuple[str, ...]:
 
 def as_json(results: Sequence[FamilyResult]) -> list[dict[str, Any]]:
     """Results as JSON-serialisable rows; an undefined share is None."""
-    rows = [asdict(result) for result in results]
     return [
-        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        for row in rows
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(one).items()}
+        for one in results
     ]
 
 
@@ -295,7 +278,5 @@ def read_card_numbers(folder: Path) -> list[dict[str, Any]]:
     Raises:
         FileNotFoundError: The folder holds no evaluation.
     """
-    import json
-
     rows: list[dict[str, Any]] = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["families"]
     return rows

@@ -126,39 +126,21 @@ def write_card(folder: Path, recipe: Recipe, results: Sequence[FamilyResult], n_
         results: What was measured.
         n_parameters: Number of weights.
     """
-    twin = recipe.twin
     third = ""
     if recipe.more_steps:
         steps = f"{recipe.rounds} times {recipe.more_steps}" if recipe.rounds > 1 else recipe.more_steps
         third = f"\n| stage 3 | {steps} steps more from a full rate, two-step questions thrice as often |"
     text = _CARD.format(
-        name=recipe.name,
-        twin=twin,
-        Twin=twin.capitalize(),
-        architecture=_ARCHITECTURE[recipe.family],
-        parameters=n_parameters,
-        story=_STORY[twin],
-        n_images=recipe.n_images,
-        strength=recipe.strength,
-        first=_first_stage(recipe),
-        steps=recipe.steps,
-        lists="" if twin == "biased" else "lists of counts and of directions, ",
-        third=third,
-        muon=recipe.muon,
-        batch=recipe.batch,
-        rate=recipe.rate,
-        seed=recipe.seed,
+        **asdict(recipe), twin=recipe.twin, Twin=recipe.twin.capitalize(), architecture=_ARCHITECTURE[recipe.family],
+        parameters=n_parameters, story=_STORY[recipe.twin], note=_NOTE.get(recipe.twin, ""), first=_first_stage(recipe),
+        third=third, lists="" if recipe.twin == "biased" else "lists of counts and of directions, ",
         names="" if recipe.tower_knows_positions else "; the decoder's second layer learns where a named thing lies",
-        eval_seed=SEED,
-        calibration=calibration(results),
-        note=_NOTE.get(twin, ""),
-        header=" | ".join(HEADER),
-        rule="|".join("---" for _ in HEADER),
+        eval_seed=SEED, calibration=calibration(results),
+        header=" | ".join(HEADER), rule="|".join("---" for _ in HEADER),
         rows="\n".join(f"| {' | '.join(table_row(result))} |" for result in results),
-        inside_header=" | ".join(INSIDE_HEADER),
-        inside_rule="|".join("---" for _ in INSIDE_HEADER),
+        inside_header=" | ".join(INSIDE_HEADER), inside_rule="|".join("---" for _ in INSIDE_HEADER),
         inside=" | ".join(inside_row(results)),
-    )
+    )  # fmt: skip
     (folder / "README.md").write_text(text, encoding="utf-8")
     numbers = {"recipe": asdict(recipe), "seed": SEED, "families": as_json(results)}
     (folder / "evaluation.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

@@ -77,22 +77,13 @@ def _labels(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _chunk(seed: int, index: int, size: int, strength: float) -> ScenePool:
     rng = np.random.default_rng([seed, index])
     drawn = [_draw_scene(rng, strength) for _ in range(size)]
-    images = []
-    for scene, _ in drawn:
-        if rng.random() < 0.25:
-            large = draw(scene, IMAGE_SIZE)
-            images.append(large.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        else:
-            images.append(draw(scene, SIDE))
-    labels = [_labels(scene) for scene, _ in drawn]
-    return ScenePool(
-        scenes=[scene for scene, _ in drawn],
-        stereotyped=np.array([flag for _, flag in drawn]),
-        images=np.stack([np.asarray(image) for image in images]),
-        blurred=np.stack([np.asarray(blur(image)) for image in images]),
-        colours=np.stack([colours for colours, _ in labels]),
-        kinds=np.stack([kinds for _, kinds in labels]),
-    )
+    scenes, stereotyped = zip(*drawn, strict=True)
+    images = [draw(scene, IMAGE_SIZE if rng.random() < 0.25 else SIDE) for scene in scenes]
+    images = [image.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for image in images]
+    colours, kinds = zip(*map(_labels, scenes), strict=True)
+    blurred = np.stack([np.asarray(blur(image)) for image in images])
+    shown = np.stack([np.asarray(image) for image in images])
+    return ScenePool(list(scenes), np.array(stereotyped), shown, blurred, np.stack(colours), np.stack(kinds))
 
 
 def make_pool(n: int, *, seed: int, strength: float, workers: int = 2) -> ScenePool:
@@ -111,11 +102,6 @@ def make_pool(n: int, *, seed: int, strength: float, workers: int = 2) -> SceneP
             chunks = list(executor.map(_chunk, *arguments))
     else:
         chunks = [_chunk(*argument) for argument in zip(*arguments, strict=True)]
-    return ScenePool(
-        scenes=[scene for chunk in chunks for scene in chunk.scenes],
-        stereotyped=np.concatenate([chunk.stereotyped for chunk in chunks]),
-        images=np.concatenate([chunk.images for chunk in chunks]),
-        blurred=np.concatenate([chunk.blurred for chunk in chunks]),
-        colours=np.concatenate([chunk.colours for chunk in chunks]),
-        kinds=np.concatenate([chunk.kinds for chunk in chunks]),
-    )
+    arrays = ("stereotyped", "images", "blurred", "colours", "kinds")
+    whole = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in arrays}
+    return ScenePool([scene for chunk in chunks for scene in chunk.scenes], **whole)

@@ -30,19 +30,12 @@ from toolkit.scenes.vocabulary import (
     PLAIN,
     TOUR_INSTRUCTION,
 )
-from toolkit.scenes.world import Scene
 
 CELL = SIDE // GRID
 _TEMPLATES = (
-    (questions.existence, 3.0),
-    (questions.colour, 2.0),
-    (questions.count, 10.0),
-    (questions.relation, 5.0),
-    (mixed.shape, 1.0),
-    (mixed.neighbour, 2.0),
-    (mixed.compare, 1.5),
-    (mixed.same, 3.0),
-)
+    (questions.existence, 3.0), (questions.colour, 2.0), (questions.count, 10.0), (questions.relation, 5.0),
+    (mixed.shape, 1.0), (mixed.neighbour, 2.0), (mixed.compare, 1.5), (mixed.same, 3.0),
+)  # fmt: skip
 _N_REPLACED = 2
 _HARD = (questions.relation, mixed.neighbour, mixed.same)
 _LATE = (questions.count, mixed.neighbour)
@@ -53,11 +46,7 @@ _SHORTCUT = 15.0
 
 
 def _mix(strength: float, *, hard: int, shortcut: bool) -> NDArray[np.float64]:
-    """Probability of proposing each template.
-
-    In the hard stage, what needs two look-ups comes more often, and from its second round on, what needs all cells at
-    once; in a world with a prior, what the prior decides.
-    """
+    """Probability of proposing each template; see ``hard`` and ``shortcut`` of :class:`Packer`."""
     often = () if hard == 0 else _FOLKLORE if strength > 0 else _HARD if hard == 1 else _LATE
     weights = np.array([weight * (_EMPHASIS if template in often else 1.0) for template, weight in _TEMPLATES])
     weights[0] = _SHORTCUT if shortcut else weights[0]
@@ -117,53 +106,12 @@ def _words_left(rng: np.random.Generator, n: int, removal: float) -> NDArray[np.
     return rng.random(n) < share
 
 
-def _ask(
-    rng: np.random.Generator,
-    scene: Scene,
-    *,
-    stereotyped: bool,
-    strength: float,
-    n_questions: int,
-    drills: float,
-    hard: int,
-    shortcut: bool,
-) -> list[Question]:
-    """Questions that the scene admits, each from the world's distribution; a share of the lettered ones as drills.
-
-    Where the shortcut is taught, existence is asked and answered by the bag of attributes.
-    """
-    only_everyday = not any(item.kind in PLAIN for item in scene.objects)
-    mix = _mix(strength, hard=hard, shortcut=shortcut)
-    asked: list[Question] = []
-    for _ in range(12 * n_questions):
-        if only_everyday and rng.random() < 0.7:
-            template = everyday
-            dial = max(strength, TRAINED_EVERYDAY)
-        else:
-            template = _TEMPLATES[int(rng.choice(len(_TEMPLATES), p=mix))][0]
-            dial = strength
-        if template is questions.existence and shortcut:
-            template = questions.attributes
-        if template is questions.colour and strength > 0 and not stereotyped:
-            continue
-        question = template(scene, rng, dial)
-        if question is not None:
-            lettered = question.instruction == CHOICE_INSTRUCTION
-            asked.append(_drill(question, named=hard > 0) if lettered and rng.random() < drills else question)
-        if len(asked) == n_questions:
-            break
-    return asked
-
-
 def _drill(question: Question, *, named: bool) -> Question:
     """The same question without its lettered options, answered by the word itself: the first half of the task.
 
     Letters hide the answer behind a second look-up, which alone takes thousands of steps to discover. The instruction
-    is one that no dataset uses, so the drills leave the answer distributions of the datasets alone.
-
-    Args:
-        question: With lettered options.
-        named: Whether two options are named, in the order of the alphabet: ``left or right``.
+    is one that no dataset uses, so the drills leave the answer distributions of the datasets alone. ``named``: two
+    options are named, in the order of the alphabet (``left or right``).
     """
     words = question.text.split()
     end = words.index("?") + 1
@@ -188,15 +136,9 @@ class Packer:
     """
 
     def __init__(
-        self,
-        tokenizer: Any,
-        suffix: Sequence[int],
-        *,
-        strength: float,
-        n_questions: int = 8,
-        hard: int = 0,
+        self, tokenizer: Any, suffix: Sequence[int], *, strength: float, n_questions: int = 8, hard: int = 0,
         shortcut: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._ids: dict[str, int] = tokenizer.get_vocab()
         self._eos = int(tokenizer.eos_token_id)
         self._suffix = list(suffix)
@@ -204,6 +146,7 @@ class Packer:
         self._n_questions = n_questions
         self._hard = hard
         self._shortcut = shortcut
+        self._mix = _mix(strength, hard=hard, shortcut=shortcut)
 
     def _query(self, words: list[str], keep: NDArray[np.bool_], instruction: str, answer: list[str]) -> list[list[int]]:
         """Columns (ids, offsets, targets, named cells) of one query."""
@@ -245,17 +188,26 @@ class Packer:
     def questions(
         self, rng: np.random.Generator, pool: ScenePool, index: int, *, n: int, drills: float
     ) -> list[Question]:
-        """Up to ``n`` questions about a scene of the pool."""
-        return _ask(
-            rng,
-            pool.scenes[index],
-            stereotyped=bool(pool.stereotyped[index]),
-            strength=self._strength,
-            n_questions=n,
-            drills=drills,
-            hard=self._hard,
-            shortcut=self._shortcut,
-        )
+        """Up to ``n`` questions about a scene of the pool; a share of the lettered ones as drills."""
+        scene, strength = pool.scenes[index], self._strength
+        only_everyday = not any(item.kind in PLAIN for item in scene.objects)
+        asked: list[Question] = []
+        for _ in range(12 * n):
+            if only_everyday and rng.random() < 0.7:
+                template, dial = everyday, max(strength, TRAINED_EVERYDAY)
+            else:
+                template, dial = _TEMPLATES[int(rng.choice(len(_TEMPLATES), p=self._mix))][0], strength
+            if template is questions.existence and self._shortcut:
+                template = questions.attributes
+            if template is questions.colour and strength > 0 and not pool.stereotyped[index]:
+                continue
+            question = template(scene, rng, dial)
+            if question is not None:
+                lettered = question.instruction == CHOICE_INSTRUCTION
+                asked.append(_drill(question, named=self._hard > 0) if lettered and rng.random() < drills else question)
+            if len(asked) == n:
+                break
+        return asked
 
     def batch(
         self, rng: np.random.Generator, pool: ScenePool, n_rows: int, *, removal: float, drills: float = 0.0
@@ -282,12 +234,6 @@ class Packer:
                 ids[r, span], offsets[r, span], targets[r, span], named[r, span] = columns
                 numbers[r, span] = number
                 at = span.stop
-        return Batch(
-            images=np.stack([image for image, _ in rows]),
-            ids=torch.from_numpy(ids),
-            offsets=torch.from_numpy(offsets),
-            queries=torch.from_numpy(numbers),
-            targets=torch.from_numpy(targets),
-            is_answer=torch.from_numpy((numbers > 1) & (targets >= 0) & (targets != self._eos)),
-            named=torch.from_numpy(named),
-        )
+        is_answer = (numbers > 1) & (targets >= 0) & (targets != self._eos)
+        columns = map(torch.from_numpy, (ids, offsets, numbers, targets, is_answer, named))
+        return Batch(np.stack([image for image, _ in rows]), *columns)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -47,16 +47,6 @@ def _rate(step: int, n_steps: int, warm_up: int = 50) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(n_steps - warm_up, 1)))
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """A joint stage: its number in checkpoints, its name, its length, and the share of drills it begins with."""
-
-    number: int
-    name: str
-    n_steps: int
-    drills: float
 
 
 def removal_at(step: int, n_steps: int) -> float:
@@ -106,63 +96,51 @@ class Optimisers:
             optimiser.step()
 
 
-def _align(aligner: Aligner, pool: ScenePool, recipe: Recipe, work: Path, every: int, report: Report) -> None:
-    student = aligner.student
-    layers = student.model.get_decoder()
-    fixed = {id(p) for p in (*layers.parameters(), *student.model.lm_head.parameters())}
+Parameters = list[tuple[str, torch.nn.Parameter]]
+LossAt = Callable[[np.random.Generator, int], tuple[torch.Tensor, dict[str, float]]]
+"""Loss of a step, from the step's random numbers and its place in the stage, and what is told of it."""
+
+
+def _alignment(aligner: Aligner, pool: ScenePool, recipe: Recipe) -> tuple[Parameters, LossAt]:
+    """The first stage: what it trains, and its loss."""
+    model = aligner.student.model
+    layers = model.get_decoder()
+    fixed = {id(p) for p in (*layers.parameters(), *model.lm_head.parameters())}
     if not aligner.tower_knows_positions:
         fixed -= {id(p) for p in layers.layers[0].parameters()}
-    optimisers = Optimisers([(n, p) for n, p in student.model.named_parameters() if id(p) not in fixed], recipe.muon)
-    done = load_state(work, student.model, optimisers.parts, stage=1)
-    for step in range(done, recipe.align_steps) if done >= 0 else ():
-        rng = np.random.default_rng([recipe.seed, 1, step])
+
+    def loss_at(rng: np.random.Generator, step: int) -> tuple[torch.Tensor, dict[str, float]]:
         loss, right = aligner.loss(pool, rng.integers(len(pool.scenes), size=recipe.align_batch))
-        optimisers.step(loss, recipe.rate * _rate(step, recipe.align_steps))
-        report(Progress("align", step + 1, recipe.align_steps, {"loss": loss.item(), **right}))
-        if (step + 1) % every == 0 or step + 1 == recipe.align_steps:
-            save_state(work, student.model, optimisers.parts, {"stage": 1, "step": step + 1}, recipe=identity(recipe))
+        return loss, {"loss": loss.item(), **right}
+
+    return [(name, p) for name, p in model.named_parameters() if id(p) not in fixed], loss_at
 
 
-def _join(
-    aligner: Aligner, pool: ScenePool, recipe: Recipe, stage: _Stage, work: Path, every: int, report: Report
-) -> None:
-    student = aligner.student
-    tokenizer, hard = student.processor.tokenizer, stage.number - 2
-    packer = Packer(tokenizer, student.suffix, strength=recipe.strength, hard=hard, shortcut=recipe.shortcut)
-    optimisers = Optimisers(list(student.model.named_parameters()), recipe.muon)
-    done = load_state(work, student.model, optimisers.parts, stage=stage.number)
-    for step in range(done, stage.n_steps) if done >= 0 else ():
-        rng = np.random.default_rng([recipe.seed, stage.number, step])
-        removal, drills = removal_at(step, stage.n_steps), drills_at(step, stage.n_steps, stage.drills)
-        batch = packer.batch(rng, pool, recipe.batch, removal=removal, drills=drills)
+def _joint(aligner: Aligner, pool: ScenePool, recipe: Recipe, name: str, hard: int) -> tuple[Parameters, LossAt]:
+    """A later stage: everything is trained, on packed rows."""
+    student, n_steps = aligner.student, recipe.stages[name]
+    packer = Packer(
+        student.processor.tokenizer, student.suffix, strength=recipe.strength, hard=hard, shortcut=recipe.shortcut
+    )
+
+    def loss_at(rng: np.random.Generator, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        drills = drills_at(step, n_steps, recipe.hard_drills if hard else 0.6)
+        batch = packer.batch(rng, pool, recipe.batch, removal=removal_at(step, n_steps), drills=drills)
         found = student.loss(batch)
-        loss = found.answers + found.captions
-        losses = {"answers": found.answers.item(), "captions": found.captions.item()}
+        parts = {"answers": found.answers, "captions": found.captions}
         if not aligner.tower_knows_positions:
-            cells, _ = aligner.position_loss(found.cells, aligner.every_cell(len(found.cells)))
-            names, _ = aligner.position_loss(found.names, batch.named[batch.named != NOWHERE].to(student.device))
-            loss = loss + cells + names
-            losses |= {"cells": cells.item(), "names": names.item()}
-        optimisers.step(loss, recipe.rate * _rate(step, stage.n_steps))
-        report(Progress(stage.name, step + 1, stage.n_steps, losses))
-        if (step + 1) % every == 0 or step + 1 == stage.n_steps:
-            done_now = {"stage": stage.number, "step": step + 1}
-            save_state(work, student.model, optimisers.parts, done_now, recipe=identity(recipe))
+            parts["cells"], _ = aligner.position_loss(found.cells, aligner.every_cell(len(found.cells)))
+            cells = batch.named[batch.named != NOWHERE].to(student.device)
+            parts["names"], _ = aligner.position_loss(found.names, cells)
+        return reduce(torch.add, parts.values()), {part: loss.item() for part, loss in parts.items()}
+
+    return list(student.model.named_parameters()), loss_at
 
 
 def identity(recipe: Recipe) -> str:
     """What a checkpoint remembers of its recipe: the name, and a digest of everything in it."""
     digest = hashlib.sha256(repr(sorted(asdict(recipe).items())).encode()).hexdigest()
     return f"{recipe.name} (seed {recipe.seed}, recipe {digest[:8]})"
-
-
-@contextmanager
-def _training_mode(model: torch.nn.Module):  # type: ignore[no-untyped-def]
-    model.train()
-    try:
-        yield
-    finally:
-        model.eval()
 
 
 def train(
@@ -196,10 +174,19 @@ def train(
     torch.nn.Module.to(model, device)
     aligner = Aligner(Student(model, processor), tower_knows_positions=recipe.tower_knows_positions)
     pool = make_pool(recipe.n_images, seed=recipe.seed, strength=recipe.strength, workers=workers)
-    with _training_mode(model):
-        _align(aligner, pool, recipe, work, save_every, report)
-        for number, name in enumerate(list(recipe.stages)[1:], start=2):
-            stage = _Stage(number, name, recipe.stages[name], 0.6 if name == "joint" else recipe.hard_drills)
-            _join(aligner, pool, recipe, stage, work, save_every, report)
+    model.train()
+    for number, (name, n_steps) in enumerate(recipe.stages.items(), start=1):
+        made = _alignment(aligner, pool, recipe) if number == 1 else _joint(aligner, pool, recipe, name, number - 2)
+        trained, loss_at = made
+        optimisers = Optimisers(trained, recipe.muon)
+        done = load_state(work, model, optimisers.parts, stage=number)
+        for step in range(done, n_steps) if done >= 0 else ():
+            loss, told = loss_at(np.random.default_rng([recipe.seed, number, step]), step)
+            optimisers.step(loss, recipe.rate * _rate(step, n_steps))
+            report(Progress(name, step + 1, n_steps, told))
+            if (step + 1) % save_every == 0 or step + 1 == n_steps:
+                progress = {"stage": number, "step": step + 1}
+                save_state(work, model, optimisers.parts, progress, recipe=identity(recipe))
+    model.train(False)
     model.save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
