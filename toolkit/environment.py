@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -86,11 +87,12 @@ class Diagnosis:
 
 def _hanging(start: str, words: str, width: int | None) -> list[str]:
     """Lines of a text behind a start, with a hanging indent."""
-    if width is None or len(start) + len(words) <= width:
+    if width is None:
         return [start + words]
-    room = max(20, width - len(start))
-    wrapped = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False)
-    return [start + wrapped[0], *(" " * len(start) + line for line in wrapped[1:])]
+    return textwrap.wrap(
+        words, max(width, len(start) + 20), initial_indent=start, subsequent_indent=" " * len(start),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def doctor() -> Diagnosis:
@@ -101,20 +103,8 @@ def doctor() -> Diagnosis:
         >>> {check.name for check in toolkit.doctor().checks} >= {"python", "device", "memory"}
         True
     """
-    return Diagnosis(
-        (
-            check_python(),
-            *check_versions(),
-            check_torchvision(),
-            check_device(),
-            check_memory(),
-            check_offline(),
-            check_cache(),
-            check_store(),
-            check_widgets(),
-            *check_models(),
-        )
-    )
+    machine = (check_torchvision(), check_device(), check_memory(), check_offline(), check_cache(), check_store())
+    return Diagnosis((check_python(), *check_versions(), *machine, check_widgets(), *check_models()))
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
@@ -137,24 +127,17 @@ def check_versions(
         except metadata.PackageNotFoundError:
             fix = "run pip install --no-deps -e . in the checkout"
             return (Check("versions", "problem", f"{DISTRIBUTION} is not installed", fix),)
+    core = [requirement for requirement in map(Requirement, requirements) if requirement.marker is None]
     wrong = []
-    n = 0
-    for requirement in map(Requirement, requirements):
-        if requirement.marker is not None:
-            continue
-        n += 1
-        try:
+    for requirement in core:
+        state = "not installed"
+        with suppress(metadata.PackageNotFoundError):
             found = lookup(requirement.name)
-        except metadata.PackageNotFoundError:
-            fix = f'pip install "{requirement}"'
-            wrong.append(Check(requirement.name, "problem", "not installed", fix))
-            continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            fix = f'pip install "{requirement}"'
-            wrong.append(Check(requirement.name, "problem", f"{found}, supported is {requirement.specifier}", fix))
-    if wrong:
-        return tuple(wrong)
-    return (Check("versions", "ok", f"{n} core packages in their supported range"),)
+            is_right = requirement.specifier.contains(found, prereleases=True)
+            state = "" if is_right else f"{found}, supported is {requirement.specifier}"
+        if state:
+            wrong.append(Check(requirement.name, "problem", state, f'pip install "{requirement}"'))
+    return tuple(wrong) or (Check("versions", "ok", f"{len(core)} core packages in their supported range"),)
 
 
 def version_advice(checks: tuple[Check, ...] | None = None) -> str:
@@ -177,12 +160,9 @@ def check_torchvision(
     try:
         load("torchvision")
     except Exception as error:
-        return Check(
-            "torchvision",
-            "problem",
-            f"installed but does not import ({type(error).__name__}: {error}); every image processor fails with it",
-            "pip uninstall -y torchvision (the toolkit does not use it), or install the build that matches your torch",
-        )
+        found = f"installed but does not import ({type(error).__name__}: {error}); every image processor fails with it"
+        fix = "pip uninstall -y torchvision (the toolkit does not use it), or install the build that matches your torch"
+        return Check("torchvision", "problem", found, fix)
     return Check("torchvision", "ok", "imports; the toolkit does not use it")
 
 
@@ -287,11 +267,12 @@ def check_models(folder: Path | None = None, names: tuple[str, ...] | None = Non
         return (Check("models", "problem", str(error), fix),)
     reasons = {name: reason for name in names if (reason := check_model(folder / name)) is not None}
     reasons |= {name: f"there is no folder {name} among the models" for name in names if not (folder / name).is_dir()}
-    if len(reasons) == 1:
-        ((name, reason),) = reasons.items()
-        return (Check(name, "problem", reason, fix.replace("NAME", name)),)
-    if reasons:
-        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        found = f"{len(reasons)} of {len(names)} embedded models cannot be used: {told}"
-        return (Check("models", "problem", found, fix.replace("NAME", next(iter(reasons)))),)
-    return (Check("models", "ok", f"{len(names)} embedded models, intact"),)
+    if not reasons:
+        return (Check("models", "ok", f"{len(names)} embedded models, intact"),)
+    first, *others = reasons
+    fix = fix.replace("NAME", first)
+    if not others:
+        return (Check(first, "problem", reasons[first], fix),)
+    told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    found = f"{len(reasons)} of {len(names)} embedded models cannot be used: {told}"
+    return (Check("models", "problem", found, fix),)

@@ -112,12 +112,10 @@ def save(result: Result, path: Path | str) -> Path:
         [0.5, -0.25, 0.125]
     """
     path = _checked(path)
-    kind = next((name for name, (made, _, _) in _KINDS.items() if isinstance(result, made)), None)
-    if kind is None:
-        raise TypeError(f"expected an Attribution, GameValues or Score, got {type(result).__name__}")
+    kind = _kind_of(result)
     import toolkit
 
-    fields, arrays = _KINDS[kind][1](result)
+    fields, arrays = _taken_apart(result)
     head = {"file": _MARK, "schema": SCHEMA, "toolkit": toolkit.__version__, "kind": kind, "fields": fields}
     if path.suffix == ".json":
         whole = {**head, "arrays": {k: _as_json(v) for k, v in arrays.items()}}
@@ -164,7 +162,7 @@ def load(path: Path | str) -> Any:
             f"it ({head.get('toolkit')}), or compute it anew"
         )
     try:
-        return _KINDS[head["kind"]][2](head["fields"], arrays)
+        return _put_together(head["kind"], head["fields"], arrays)
     except (LookupError, TypeError, ValueError) as error:
         raise ResultFileError(f"{path} is damaged: {type(error).__name__}: {error}; write it again") from error
 
@@ -187,6 +185,7 @@ def to_frame(result: Result) -> pd.DataFrame:
     """
     import pandas as pd
 
+    _kind_of(result)
     if isinstance(result, Attribution):
         found = pd.DataFrame(
             {"player": result.players.labels, "modality": result.players.modality, "score": result.scores}
@@ -194,46 +193,16 @@ def to_frame(result: Result) -> pd.DataFrame:
     elif isinstance(result, GameValues):
         labels = [f"{i} {label}" for i, label in enumerate(result.players.labels)]
         found = pd.DataFrame(result.coalitions, columns=labels).assign(value=result.values)
-    elif isinstance(result, Score):
+    else:
         found = pd.DataFrame({"fraction": result.fractions, "value": result.curve})
         if isinstance(result, CurveScore):
             found = found.assign(insertion=result.insertion, deletion=result.deletion)
-    else:
-        raise TypeError(f"expected an Attribution, GameValues or Score, got {type(result).__name__}")
-    kind = next(name for name, (made, _, _) in _KINDS.items() if isinstance(result, made))
-    found.attrs = {name: value for name, value in _KINDS[kind][1](result)[0].items() if name != "players"}
+    found.attrs = {name: value for name, value in _taken_apart(result)[0].items() if name != "players"}
     return found
 
 
 Fields: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
-
-
-def _players(players: Players) -> dict[str, list[str]]:
-    return {"labels": list(players.labels), "modality": list(players.modality)}
-
-
-def _read_players(stored: Mapping[str, Any]) -> Players:
-    return Players(tuple(stored["labels"]), tuple(stored["modality"]))
-
-
-def _of_attribution(found: Attribution) -> tuple[Fields, Arrays]:
-    names = ("explainer", "target", "n_evaluations", "n_gradients", "seconds", "convergence_delta", "details")
-    fields = {name: getattr(found, name) for name in names}
-    return {"players": _players(found.players), **fields}, {"scores": found.scores}
-
-
-def _to_attribution(fields: Fields, arrays: Arrays) -> Attribution:
-    return Attribution(arrays["scores"], **{**fields, "players": _read_players(fields["players"])})
-
-
-def _of_values(found: GameValues) -> tuple[Fields, Arrays]:
-    fields = {"players": _players(found.players), "target": found.target}
-    return fields, {"coalitions": found.coalitions, "values": found.values}
-
-
-def _to_values(fields: Fields, arrays: Arrays) -> GameValues:
-    return GameValues(_read_players(fields["players"]), arrays["coalitions"], arrays["values"], fields["target"])
 
 
 def _of_score(found: Score) -> tuple[Fields, Arrays]:
@@ -261,23 +230,45 @@ def _to_score(fields: Fields, arrays: Arrays) -> Score:
 _SCORES: tuple[type[Score], ...] = (Score, CurveScore, SynergyScore, GainScore, RecoveredScore)
 
 
-def _of_pairs(found: InteractionAttribution) -> tuple[Fields, Arrays]:
-    fields, arrays = _of_attribution(found)
-    return fields, {**arrays, "pairs": found.pairs}
-
-
-def _to_pairs(fields: Fields, arrays: Arrays) -> InteractionAttribution:
-    players = _read_players(fields["players"])
-    return InteractionAttribution(arrays["scores"], **{**fields, "players": players, "pairs": arrays["pairs"]})
-
-
-_KINDS: dict[str, tuple[type, Callable[[Any], tuple[Fields, Arrays]], Callable[[Fields, Arrays], Result]]] = {
-    "interaction attribution": (InteractionAttribution, _of_pairs, _to_pairs),
-    "attribution": (Attribution, _of_attribution, _to_attribution),
-    "game values": (GameValues, _of_values, _to_values),
-    "score": (Score, _of_score, _to_score),
+_ATTRIBUTION = (
+    "players", "explainer", "target", "n_evaluations", "n_gradients", "seconds", "convergence_delta", "details",
+)  # fmt: skip
+_KINDS: dict[str, tuple[type, tuple[str, ...], tuple[str, ...]]] = {
+    "interaction attribution": (InteractionAttribution, _ATTRIBUTION, ("scores", "pairs")),
+    "attribution": (Attribution, _ATTRIBUTION, ("scores",)),
+    "game values": (GameValues, ("players", "target"), ("coalitions", "values")),
+    "score": (Score, (), ()),
 }
-"""Name of a kind -> its class, how it is taken apart and how it is put together."""
+"""Name of a kind -> its class, its fields and its arrays; a score knows them itself."""
+
+
+def _kind_of(result: Result) -> str:
+    """The name of a result's kind.
+
+    Raises:
+        TypeError: It is no result.
+    """
+    kind = next((name for name, (made, _, _) in _KINDS.items() if isinstance(result, made)), None)
+    if kind is None:
+        raise TypeError(f"expected an Attribution, GameValues or Score, got {type(result).__name__}")
+    return kind
+
+
+def _taken_apart(result: Result) -> tuple[Fields, Arrays]:
+    if isinstance(result, Score):
+        return _of_score(result)
+    _, names, arrays = _KINDS[_kind_of(result)]
+    fields = {name: getattr(result, name) for name in names}
+    fields["players"] = {"labels": list(result.players.labels), "modality": list(result.players.modality)}
+    return fields, {name: getattr(result, name) for name in arrays}
+
+
+def _put_together(kind: str, fields: Fields, arrays: Arrays) -> Any:
+    made, _, array_names = _KINDS[kind]
+    if made is Score:
+        return _to_score(fields, arrays)
+    players = Players(tuple(fields["players"]["labels"]), tuple(fields["players"]["modality"]))
+    return made(**{**fields, "players": players}, **{name: arrays[name] for name in array_names})
 
 
 def _plain(value: object) -> object:

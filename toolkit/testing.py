@@ -298,14 +298,10 @@ def _share(sample: Sample, target: str) -> tuple[float, float]:
 
 
 def fake_sample(
-    number: int = 0,
-    *,
-    grid: tuple[int, int] = (6, 6),
-    question: str = "is there a red square ?",
-    evidence: tuple[tuple[int, ...], tuple[int, ...]] = ((8,), (3, 4)),
-    answer: str = "yes",
+    number: int = 0, *, grid: tuple[int, int] = (6, 6), question: str = "is there a red square ?",
+    evidence: tuple[tuple[int, ...], tuple[int, ...]] = ((8,), (3, 4)), answer: str = "yes",
     choices: tuple[str, ...] = ("yes", "no"),
-) -> Sample:
+) -> Sample:  # fmt: skip
     """A grey image with a red square in each cell of evidence, 16 pixels wide, and its truth.
 
     Args:
@@ -329,14 +325,8 @@ def fake_sample(
         pixels[16 * row : 16 * row + 16, 16 * column : 16 * column + 16] = (220, 40, 40)
     pixels[:4, :4] = number % 256
     boxes = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in grid_regions(rows, columns)[list(cells)])
+    truth = Truth("synergy", boxes, words, Corners(1.0, 0.5, 0.5, 0.5), family="existence")
     return Sample(
-        id=f"fake-{number}",
-        image=Image.fromarray(pixels),
-        question=question,
-        choices=choices,
-        answer=answer,
-        image_id=f"fake-{number}",
-        dataset="fake",
-        category="existence",
-        truth=Truth("synergy", boxes, words, Corners(1.0, 0.5, 0.5, 0.5), family="existence"),
-    )
+        id=f"fake-{number}", image=Image.fromarray(pixels), question=question, choices=choices, answer=answer,
+        image_id=f"fake-{number}", dataset="fake", category="existence", truth=truth,
+    )  # fmt: skip

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from toolkit.audit.explainers.pair_metrics import HeldOut, pair_gain
+from toolkit.audit.explainers.plausibility import top_hits
 from toolkit.audit.study_rows import Watch, mean_table, study_rows
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
 from toolkit.games.attribution import Attribution, InteractionAttribution
-from toolkit.games.game import Game
 from toolkit.synergy import evaluate_all, total_interaction
 from toolkit.typing import PairScores
 from toolkit.vlm.protocol import VLM
@@ -84,10 +84,7 @@ def recovery(pairs: PairScores, truth: NDArray[np.bool_]) -> tuple[float, float]
         return math.nan, math.nan
     ranks = rankdata(scores)
     auc = (float(ranks[marked].sum()) - k * (k + 1) / 2) / (k * (marked.size - k))
-    threshold = np.sort(scores)[-k]
-    above, at = scores > threshold, scores == threshold
-    hits = float(marked[above].sum()) + float(marked[at].mean()) * (k - int(above.sum()))
-    return auc, hits / k
+    return auc, top_hits(scores, marked, k) / k
 
 
 @dataclass(frozen=True)
@@ -190,27 +187,18 @@ def _measure(vlm: VLM, sample: Sample, explainers: Sequence[ExplainerLike], seed
         return []
     maps = [explain(one, vlm, sample, target=game.target, seed=seed) for one in explainers]
     shuffled = np.random.default_rng(seed).permutation(pairs_of(maps[0]).ravel()).reshape(truth.shape)
-    controls = [
+    maps += [
         InteractionAttribution.from_pairs(pairs, game.players, name, game.target)
         for name, pairs in ((ORACLE, truth.astype(np.float64)), (SHUFFLED, shuffled))
     ]
-    kinds = [*map(gives, maps), "control", "control"]
-    who = {"sample": sample.id, "image_id": sample.image_id or sample.id}
-    scored = _scored(game, [*maps, *controls], truth, seed)
-    return [
-        {**who, "explainer": one.explainer, "gives": kind, **scores}
-        for one, kind, scores in zip([*maps, *controls], kinds, scored, strict=True)
-    ]
-
-
-def _scored(game: Game, maps: Sequence[Attribution], truth: NDArray[np.bool_], seed: int) -> list[dict[str, float]]:
     held_out, of_players = HeldOut(game, seed=seed), evaluate_all(game, maps, metrics=["f-syn"])
-    found = []
+    rows = []
     for one, by_metric in zip(maps, of_players, strict=True):
-        pairs = pairs_of(one)
+        pairs, kind = pairs_of(one), "control" if one.explainer in (ORACLE, SHUFFLED) else gives(one)
         scores = (*recovery(pairs, truth), pair_gain(game, pairs, seed=seed), held_out.added(pairs))
-        found.append(dict(zip(SCORES, (*scores, by_metric["f-syn"].value), strict=True)))
-    return found
+        who = {"sample": sample.id, "image_id": sample.image_id or sample.id, "explainer": one.explainer, "gives": kind}
+        rows.append({**who, **dict(zip(SCORES, (*scores, by_metric["f-syn"].value), strict=True))})
+    return rows
 
 
 def gives(attribution: Attribution) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
@@ -21,6 +22,13 @@ from toolkit.typing import Scores
 from toolkit.vlm.protocol import VLM
 
 
+def top_hits(scores: NDArray[np.float64], marked: NDArray[np.bool_], k: int) -> float:
+    """How many of the k highest scores are marked; those that tie at the threshold share the places left."""
+    threshold = np.sort(scores)[-k]
+    above, at = scores > threshold, scores == threshold
+    return float(marked[above].sum()) + float(marked[at].mean()) * (k - int(above.sum()))
+
+
 def pointing(scores: Scores, truth: Scores) -> float:
     """Pointing game: 1 if the highest score lies on evidence, else 0; ties share (expectation of a random choice).
 
@@ -29,7 +37,7 @@ def pointing(scores: Scores, truth: Scores) -> float:
     marked = truth >= 0.5
     if not marked.any() or marked.all():
         return math.nan
-    return float(marked[scores == scores.max()].mean())
+    return top_hits(scores, marked, 1)
 
 
 def overlap(scores: Scores, truth: Scores) -> float:
@@ -41,9 +49,7 @@ def overlap(scores: Scores, truth: Scores) -> float:
     m = int(marked.sum())
     if m == 0 or marked.all():
         return math.nan
-    threshold = np.sort(scores)[-m]
-    above, at = scores > threshold, scores == threshold
-    hits = float(marked[above].sum()) + float(marked[at].mean()) * (m - int(above.sum()))
+    hits = top_hits(scores, marked, m)
     return hits / (2 * m - hits)
 
 

@@ -5,7 +5,6 @@ Every section is a table of means with standard errors; nothing is summed up int
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.plugin import Check, check_explainer, format_error
 from toolkit.measuring import measure
-from toolkit.reporting.page import frame_table, page, table
+from toolkit.reporting.page import frame_table, page, table, text
 from toolkit.stats.rank_agreement import mean_and_error
 from toolkit.stats.verdict import CONTROLS, judge
 from toolkit.synergy.recovered import SURFACE_RECOVERED
@@ -93,20 +92,15 @@ class ReportCard:
 
     def to_html(self) -> str:
         """The page for a browser, in one file."""
-        checked = table(
-            ("", "check", ""),
-            [
-                ("kept" if c.passed else "<b>broken</b>", html.escape(c.name), html.escape(c.message))
-                for c in self.checks
-            ],
-        )
-        parts = [f"<h2>checks</h2><p>{_NOTES['checks']}</p>{checked}<p>{html.escape(self.without)}</p>"]
+        states = [("kept" if c.passed else "<b>broken</b>", text(c.name), text(c.message)) for c in self.checks]
+        checked = table(("", "check", ""), states)
+        parts = [f"<h2>checks</h2><p>{_NOTES['checks']}</p>{checked}<p>{text(self.without)}</p>"]
         for title, found in self.tables.items():
             own = {i: "own" for i, row in enumerate(found.itertuples(index=False)) if self.name in row}
-            note = f"<p>{html.escape(_NOTES.get(title, ''))}</p>"
-            parts.append(f"<h2>{html.escape(title)}</h2>{note}{frame_table(found, classes=own)}")
-        verdict = f'<div class="verdict"><p>{html.escape(self.verdict)}</p></div>' if self.verdict else ""
-        lead = f"{verdict}<p>{html.escape(self.about)}</p>"
+            note = f"<p>{text(_NOTES.get(title, ''))}</p>"
+            parts.append(f"<h2>{text(title)}</h2>{note}{frame_table(found, classes=own)}")
+        verdict = f'<div class="verdict"><p>{text(self.verdict)}</p></div>' if self.verdict else ""
+        lead = f"{verdict}<p>{text(self.about)}</p>"
         return page(f"Report card: {self.name}", lead, heading=self.name, body="".join(parts))
 
     def write(self, path: Path) -> Path:
@@ -199,7 +193,7 @@ def report_card(
         "faithfulness": faithfulness(measured),
         "plausibility": plausibility(explainers, grounded, samples, seed=seed),
         "weight randomisation": _last(sanity_checks.weight_randomisation(asked, grounded, few, seed=seed)),
-        "question": _if_two(asked, grounded, few, seed),
+        **({"question": sanity_checks.question_randomisation(asked, grounded, few, seed=seed)} if len(few) > 1 else {}),
         "seeds": sanity_checks.seed_stability([judged], grounded, few),
         "sensitivity-n": sensitivity(explainers, grounded, few, seed=seed),
         "cost": sanity_checks.cost(explainers, grounded, few, seed=seed),
@@ -215,12 +209,3 @@ def _last(found: pd.DataFrame) -> pd.DataFrame:
     positions = np.unique(found["position"])
     shown = {positions[0], positions[len(positions) // 2], positions[-1]}
     return found[found["position"].isin(shown)].drop(columns="position").reset_index(drop=True)
-
-
-def _if_two(explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], seed: int) -> pd.DataFrame:
-    """Question randomisation, or an empty table where there is only one sample."""
-    return (
-        sanity_checks.question_randomisation(explainers, vlm, samples, seed=seed)
-        if len(samples) > 1
-        else pd.DataFrame()
-    )

@@ -22,7 +22,6 @@ from torch import nn
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, draws, explain, get_explainer, resolve_target
 from toolkit.explainers.tam import grid_shape
-from toolkit.games.attribution import Attribution
 from toolkit.stats.rank_agreement import mean_and_error, rank_correlation, structural_similarity, text_share
 from toolkit.vlm.protocol import VLM, forget
 
@@ -51,7 +50,8 @@ def cascade(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:
     if not hasattr(model, "get_decoder"):
         return [("model", list(model.modules()))]
     parts = anatomy(model)
-    stages: list[tuple[str, list[nn.Module]]] = [("head", [*parts.head.modules(), *_modules(parts.decoder, "norm")])]
+    norm = getattr(parts.decoder, "norm", None)
+    stages = [("head", [*parts.head.modules(), *([] if norm is None else norm.modules())])]
     for index in reversed(range(len(parts.decoder_layers))):
         stages.append((f"decoder {index + 1}", list(parts.decoder_layers[index].modules())))
     names = {module: name for name, module in model.named_modules()}
@@ -63,11 +63,6 @@ def cascade(model: nn.Module) -> list[tuple[str, list[nn.Module]]]:
     taken = {module for _, modules in stages for module in modules}
     stages.append(("embeddings", [module for module in names if module not in taken]))
     return stages
-
-
-def _modules(parent: nn.Module, child: str) -> list[nn.Module]:
-    found = getattr(parent, child, None)
-    return [] if found is None else list(found.modules())
 
 
 def redraw(modules: Sequence[nn.Module], rng: np.random.Generator) -> int:
@@ -166,6 +161,12 @@ def label_randomisation(
     return pd.DataFrame(rows, columns=columns)
 
 
+def _rho_table(explainers: Sequence[ExplainerLike], rhos_of: Callable[[ExplainerLike], list[float]]) -> pd.DataFrame:
+    """Mean over samples of one correlation each, by explainer."""
+    rows = [(get_explainer(explainer).name, *mean_and_error(rhos_of(explainer))) for explainer in explainers]
+    return pd.DataFrame(rows, columns=["explainer", "rho", "rho_se", "n_samples"])
+
+
 def seed_stability(
     explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, n: int = 3
 ) -> pd.DataFrame:
@@ -174,15 +175,12 @@ def seed_stability(
     Returns:
         One row per explainer: ``explainer, rho, rho_se, n_samples``.
     """
-    rows = []
-    for explainer in explainers:
-        rhos = []
-        for sample in samples:
-            maps = draws(explainer, vlm, sample, n=n)
-            pairs = [rank_correlation(a.scores, b.scores) for a, b in itertools.combinations(maps, 2)]
-            rhos.append(mean_and_error(pairs)[0])
-        rows.append((get_explainer(explainer).name, *mean_and_error(rhos)))
-    return pd.DataFrame(rows, columns=["explainer", "rho", "rho_se", "n_samples"])
+
+    def rho(explainer: ExplainerLike, sample: Sample) -> float:
+        pairs = itertools.combinations(draws(explainer, vlm, sample, n=n), 2)
+        return mean_and_error([rank_correlation(a.scores, b.scores) for a, b in pairs])[0]
+
+    return _rho_table(explainers, lambda explainer: [rho(explainer, sample) for sample in samples])
 
 
 def partners(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
@@ -212,17 +210,16 @@ def question_randomisation(
     """
     if len(samples) < 2:
         raise ValueError(f"questions are exchanged between samples; expected at least 2, got {len(samples)}")
-    rows = []
-    for explainer in explainers:
-        rhos = []
-        for sample, other in partners(samples):
-            asked = dataclasses.replace(
-                other, id=f"{sample.id} asked {other.id}", image=sample.image, answer=None, truth=None
-            )
-            own, moved = explain(explainer, vlm, sample, seed=seed), explain(explainer, vlm, asked, seed=seed)
-            rhos.append(rank_correlation(own.of("image"), moved.of("image")))
-        rows.append((get_explainer(explainer).name, *mean_and_error(rhos)))
-    return pd.DataFrame(rows, columns=["explainer", "rho", "rho_se", "n_samples"])
+    asked = [
+        (own, dataclasses.replace(other, id=f"{own.id} asked {other.id}", image=own.image, answer=None, truth=None))
+        for own, other in partners(samples)
+    ]
+
+    def rho(explainer: ExplainerLike, pair: Sequence[Sample]) -> float:
+        own, moved = (explain(explainer, vlm, sample, seed=seed).of("image") for sample in pair)
+        return rank_correlation(own, moved)
+
+    return _rho_table(explainers, lambda explainer: [rho(explainer, pair) for pair in asked])
 
 
 def twins(
@@ -251,15 +248,14 @@ def twins(
 
 def cost(explainers: Sequence[ExplainerLike], vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> pd.DataFrame:
     """Mean cost per sample, nothing remembered: ``explainer, seconds, n_evaluations, n_gradients, n_samples``."""
-
-    def from_nothing(explainer: ExplainerLike, sample: Sample) -> Attribution:
-        forget(vlm)
-        target = vlm.answer(sample).text
-        return explain(explainer, vlm, sample, target=target, seed=seed)
-
+    counted = ("seconds", "n_evaluations", "n_gradients")
     rows = []
     for explainer in explainers:
-        maps = [from_nothing(explainer, sample) for sample in samples]
-        means = [float(np.mean([getattr(a, f) for a in maps])) for f in ("seconds", "n_evaluations", "n_gradients")]
+        maps = []
+        for sample in samples:
+            forget(vlm)
+            target = vlm.answer(sample).text
+            maps.append(explain(explainer, vlm, sample, target=target, seed=seed))
+        means = [float(np.mean([getattr(one, name) for one in maps])) for name in counted]
         rows.append((get_explainer(explainer).name, *means, len(samples)))
-    return pd.DataFrame(rows, columns=["explainer", "seconds", "n_evaluations", "n_gradients", "n_samples"])
+    return pd.DataFrame(rows, columns=["explainer", *counted, "n_samples"])

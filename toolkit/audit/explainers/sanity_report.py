@@ -7,7 +7,6 @@ map lies above 0.5. Surviving is a failure; not surviving is necessary and prove
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from toolkit.audit.explainers.plausibility import plausibility
 from toolkit.audit.explainers.shuffled_labels import Shuffled, shuffled_twin
 from toolkit.audit.explainers.stability import CHANGES, stability
 from toolkit.datasets.sample import Sample
-from toolkit.reporting.page import frame_table, page
+from toolkit.reporting.page import frame_table, page, paragraph, text
 from toolkit.vlm.protocol import VLM
 
 JUDGED = (
@@ -113,16 +112,15 @@ class SanityReport:
         summary = self.summary()
         summary.assign(model=self.model).to_csv(out / "sanity.csv")
         parts = [
-            f"<p>{html.escape(self.sentence())}</p>"
-            f"<p>A map survives if the 95 % interval of its mean rank correlation lies above {SURVIVES:g}: it then "
-            "does not depend on what was destroyed. Not to survive is necessary and proves nothing.</p>",
+            paragraph(text(self.sentence())) + paragraph(
+                f"A map survives if the 95 % interval of its mean rank correlation lies above {SURVIVES:g}: it then "
+                "does not depend on what was destroyed. Not to survive is necessary and proves nothing."
+            ),
             frame_table(summary.reset_index(), digits=2),
-        ]
+        ]  # fmt: skip
         for title, table in self.tables.items():
             table.to_csv(out / f"sanity-{title.replace(' ', '-')}.csv", index=False)
-            parts.append(
-                f"<h2>{html.escape(title)}</h2><p>{html.escape(_ABOUT[title])}</p>{frame_table(table, digits=2)}"
-            )
+            parts.append(f"<h2>{text(title)}</h2>{paragraph(text(_ABOUT[title]))}{frame_table(table, digits=2)}")
         path = out / "sanity.html"
         path.write_text(page(f"Sanity checks: {self.model}", body="\n".join(parts)), encoding="utf-8")
         return path

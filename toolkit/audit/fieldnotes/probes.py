@@ -7,7 +7,7 @@ note's error. Nothing here imports more of the toolkit than the families.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -118,10 +118,20 @@ def _word(given: dict[str, Any]) -> int:
     return int(given["input_ids"].shape[1]) - len(WORDS) + 2
 
 
-def _zeroed(given: dict[str, Any], where: int) -> dict[str, Any]:
-    mask = given["attention_mask"].clone()
+def _asked(family: Family, attention: str = "sdpa") -> tuple[TinyModel, dict[str, Any]]:
+    """A family's tiny model, and its prompt."""
+    tiny = build(family, attention=attention)
+    return tiny, tiny.prompt()
+
+
+def _masked(tiny: TinyModel, given: dict[str, Any], mask: torch.Tensor) -> torch.Tensor:
+    return tiny.logits(**{**given, "attention_mask": mask})
+
+
+def _zeroed(given: dict[str, Any], where: int) -> torch.Tensor:
+    mask: torch.Tensor = given["attention_mask"].clone()
     mask[0, where] = 0
-    return {**given, "attention_mask": mask}
+    return mask
 
 
 def _may_see(given: dict[str, Any], where: int | None = None) -> torch.Tensor:
@@ -148,8 +158,9 @@ def _generated(tiny: TinyModel, given: dict[str, Any]) -> torch.Tensor:
     return torch.as_tensor(tiny.model.generate(**given, **settings).logits[0][0]).float()
 
 
-def _hidden_as(tiny: TinyModel, given: dict[str, Any], where: int, seen: torch.Tensor, whole: torch.Tensor) -> Seen:
-    """Which way of hiding a word gives the logits that were seen."""
+def _hidden_as(tiny: TinyModel, given: dict[str, Any], seen: torch.Tensor) -> Seen:
+    """Which way of hiding the word gives the logits that were seen."""
+    where, whole = _word(given), tiny.logits(**given)
     keep = [i for i in range(given["input_ids"].shape[1]) if i != where]
     positions = _positions(tiny, given)[..., keep]
     short = _without({name: value for name, value in given.items() if name != "position_ids"}, where)
@@ -167,29 +178,23 @@ def _hidden_as(tiny: TinyModel, given: dict[str, Any], where: int, seen: torch.T
 @_behaviour(HIDDEN)
 def masked_word_in_forward(family: Family) -> Seen:
     """A 0 for a word in the middle of `attention_mask`, in the forward call."""
-    tiny = build(family)
-    given = tiny.prompt()
-    where = _word(given)
-    return _hidden_as(tiny, given, where, tiny.logits(**_zeroed(given, where)), tiny.logits(**given))
+    tiny, given = _asked(family)
+    return _hidden_as(tiny, given, _masked(tiny, given, _zeroed(given, _word(given))))
 
 
 @_behaviour(HIDDEN)
 def masked_word_in_generate(family: Family) -> Seen:
     """The same 0 in `generate`."""
-    tiny = build(family)
-    given = tiny.prompt()
-    where = _word(given)
-    return _hidden_as(tiny, given, where, _generated(tiny, _zeroed(given, where)), tiny.logits(**given))
+    tiny, given = _asked(family)
+    masked = {**given, "attention_mask": _zeroed(given, _word(given))}
+    return _hidden_as(tiny, given, _generated(tiny, masked))
 
 
 @_behaviour(HIDDEN)
 def word_hidden_by_a_4d_mask(family: Family) -> Seen:
     """The word hidden by a float mask of four dimensions, in the forward call."""
-    tiny = build(family)
-    given = tiny.prompt()
-    where = _word(given)
-    mask = _added(_may_see(given, where))
-    return _hidden_as(tiny, given, where, tiny.logits(**{**given, "attention_mask": mask}), tiny.logits(**given))
+    tiny, given = _asked(family)
+    return _hidden_as(tiny, given, _masked(tiny, given, _added(_may_see(given, _word(given)))))
 
 
 @_behaviour(HIDDEN)
@@ -197,9 +202,7 @@ def word_hidden_by_a_4d_mask_with_positions(family: Family) -> Seen:
     """The same with the positions given."""
     tiny = build(family)
     given = _placed(tiny)
-    where = _word(given)
-    mask = _added(_may_see(given, where))
-    return _hidden_as(tiny, given, where, tiny.logits(**{**given, "attention_mask": mask}), tiny.logits(**given))
+    return _hidden_as(tiny, given, _masked(tiny, given, _added(_may_see(given, _word(given)))))
 
 
 def _placed(tiny: TinyModel) -> dict[str, Any]:
@@ -212,8 +215,7 @@ def _bool_mask(family: Family, attention: str) -> Seen:
     tiny = build(family, attention=attention)
     given = _placed(tiny)
     allowed = _may_see(given, _word(given))
-    as_bool = tiny.logits(**{**given, "attention_mask": allowed})
-    return _exact_or_off(as_bool, tiny.logits(**{**given, "attention_mask": _added(allowed)}))
+    return _exact_or_off(_masked(tiny, given, allowed), _masked(tiny, given, _added(allowed)))
 
 
 @_behaviour(EXACT)
@@ -238,17 +240,13 @@ def bool_mask_under_eager(family: Family) -> Seen:
 )
 def mask_of_another_length(family: Family) -> Seen:
     """A mask of two dimensions with three entries more than there are tokens, and with three fewer."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     right = tiny.logits(**given)
-    n_tokens = given["input_ids"].shape[1]
     sizes = {}
-    for name, length in {"longer": n_tokens + 3, "shorter": n_tokens - 3}.items():
-        try:
-            mask = torch.ones(1, length, dtype=torch.long)
-            sizes[name] = _gap(tiny.logits(**{**given, "attention_mask": mask}), right)
-        except Exception:
-            continue
+    for name, more in {"longer": 3, "shorter": -3}.items():
+        mask = torch.ones(1, given["input_ids"].shape[1] + more, dtype=torch.long)
+        with suppress(Exception):
+            sizes[name] = _gap(_masked(tiny, given, mask), right)
     value = "both" if len(sizes) == 2 else next(iter(sizes), "refused")
     return value, max(sizes.values(), default=None)
 
@@ -262,11 +260,10 @@ def mask_of_another_length(family: Family) -> Seen:
 )
 def masked_image_token(family: Family) -> Seen:
     """A 0 for one token of the image in `attention_mask`, in the forward call."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     where = int((given["input_ids"][0] == IMAGE).nonzero()[0, 0])
-    seen = tiny.logits(**_zeroed(given, where))
-    size = _gap(seen, tiny.logits(**{**given, "attention_mask": _added(_may_see(given, where))}))
+    seen = _masked(tiny, given, _zeroed(given, where))
+    size = _gap(seen, _masked(tiny, given, _added(_may_see(given, where))))
     if _gap(seen, tiny.logits(**given)) < EQUAL:
         return "ignored", None
     return ("hidden", None) if size < EQUAL else ("otherwise", size)
@@ -275,8 +272,7 @@ def masked_image_token(family: Family) -> Seen:
 @torch.no_grad()
 def _continued(family: Family, between: Callable[[TinyModel], object]) -> Seen:
     """The prompt in two calls, image and first words from a cache, with something else in between."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     right = tiny.logits(**given)
     n_first = given["input_ids"].shape[1] - 4
     first = {name: value[:, :n_first] if name in PER_TOKEN else value for name, value in given.items()}
@@ -314,8 +310,7 @@ def eager_against_sdpa(family: Family) -> Seen:
 @_behaviour(EXACT)
 def padding_on_the_left(family: Family) -> Seen:
     """A prompt padded on the left against the same prompt alone, both in `generate`."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     return _exact_or_off(_generated(tiny, _padded(given)), _generated(tiny, given))
 
 
@@ -371,10 +366,9 @@ def hooks_left_by_hidden_states(family: Family) -> Seen:
 @_behaviour({"none": "every entry is its layer's input", "(numbers)": "these entries are something else"})
 def hidden_states_that_no_layer_receives(family: Family) -> Seen:
     """Entries of `hidden_states` that are not what the layer of that number receives."""
-    tiny = build(family)
+    tiny, given = _asked(family)
     layers = _text_part(tiny.model).layers
     received: dict[int, torch.Tensor] = {}
-    given = tiny.prompt()
     for number, layer in enumerate(layers):
         args, named = _sent_to(tiny, layer, given)[0]
         received[number] = args[0] if args else named["hidden_states"]
@@ -402,8 +396,7 @@ def hidden_states_and_a_hook(family: Family) -> Seen:
 
 @torch.no_grad()
 def _hook_is_shown(family: Family, asked_before: bool) -> bool:
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     if asked_before:
         tiny.model(**given, output_hidden_states=True)
 
@@ -436,13 +429,12 @@ def attentions_under_sdpa(family: Family) -> Seen:
 @_behaviour({"all tokens": "the whole prompt", "one token": "the last token alone"})
 def last_layer_in_generate(family: Family) -> Seen:
     """What a hook on the last layer sees of the prompt in `generate`."""
-    tiny = build(family)
+    tiny, given = _asked(family)
     lengths: list[int] = []
 
     def note(module: Any, args: Any, named: Any) -> None:
         lengths.append((args[0] if args else named["hidden_states"]).shape[1])
 
-    given = tiny.prompt()
     with _hook(_text_part(tiny.model).layers[-1], note, before=True):
         _generated(tiny, given)
     return ("all tokens" if lengths[0] == given["input_ids"].shape[1] else "one token"), None
@@ -458,8 +450,7 @@ def _changed_word(given: dict[str, Any], embeds: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def changed_embeddings(family: Family) -> Seen:
     """A word's changed embedding in `inputs_embeds` beside the image, against a hook's change."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     table = tiny.model.get_input_embeddings()
     with _hook(table, lambda module, args, named, out: _changed_word(given, out)):
         right = tiny.logits(**given)
@@ -471,8 +462,7 @@ def changed_embeddings(family: Family) -> Seen:
 @_behaviour(EXACT)
 def merged_embeddings(family: Family) -> Seen:
     """Words and image merged into `inputs_embeds`, the mask and nothing else, against the whole call."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     _, named = _sent_to(tiny, _text_part(tiny.model), given)[0]
     if named.get("inputs_embeds") is None:
         embeds = tiny.model.get_input_embeddings()(given["input_ids"])
@@ -527,8 +517,7 @@ def _sight(family: Family, *, types: bool) -> str:
 
 def _looks_ahead(family: Family, attention: str, types: bool) -> bool | None:
     """Whether a change of the last image token reaches the first behind any layer; None without image tokens."""
-    tiny = build(family, attention=attention)
-    given = tiny.prompt()
+    tiny, given = _asked(family, attention)
     places = (given["input_ids"][0] == IMAGE).nonzero()[:, 0].tolist()
     if len(places) < 2:
         return None
@@ -568,8 +557,8 @@ def windows_under_a_4d_mask(family: Family) -> Seen:
         return "no windows", None
     tiny, wide = build(family, window=True), build(family)
     given = _placed(tiny)
-    ready = {**given, "attention_mask": _added(_may_see(given))}
-    windowed, seen, without = tiny.logits(**given), tiny.logits(**ready), wide.logits(**ready)
+    mask = _added(_may_see(given))
+    windowed, seen, without = tiny.logits(**given), _masked(tiny, given, mask), _masked(wide, given, mask)
     if _gap(windowed, without) < EQUAL:
         return "no windows", None
     if _gap(seen, windowed) < EQUAL:
@@ -603,7 +592,6 @@ def left_out_of_quantisation(family: Family) -> Seen:
 @_behaviour({"accepted": "there is an answer"})
 def image_of_zeros(family: Family) -> Seen:
     """An image of exact zeros."""
-    tiny = build(family)
-    given = tiny.prompt()
+    tiny, given = _asked(family)
     tiny.logits(**{**given, "pixel_values": torch.zeros_like(given["pixel_values"])})
     return "accepted", None

@@ -57,11 +57,8 @@ class GpuCheck:
         """Header and rows of each table that has any."""
         for rows in (self.exactness, self.speed, self.left_out):
             if rows:
-                yield list(rows[0]), [[_shown(row[name]) for name in rows[0]] for row in rows]
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+                cells = [[row[name] for name in rows[0]] for row in rows]
+                yield list(rows[0]), [[f"{x:.3g}" if isinstance(x, float) else str(x) for x in row] for row in cells]
 
 
 def gpu_check(
@@ -139,13 +136,10 @@ def speed_row(vlm: LoadedVLM, sample: Sample, explainer: str) -> dict[str, Any]:
     evaluate_all(game, [attribution])
     on_gpu = vlm.model.device.type == "cuda"
     return {
-        "model": vlm.name,
-        "explainer": explainer,
-        "players": game.partition.name,
-        "explain s": explained - start,
-        "metrics s": time.perf_counter() - explained,
+        "model": vlm.name, "explainer": explainer, "players": game.partition.name,
+        "explain s": explained - start, "metrics s": time.perf_counter() - explained,
         "peak GiB": torch.cuda.max_memory_allocated(vlm.model.device) / 2**30 if on_gpu else "-",
-    }
+    }  # fmt: skip
 
 
 def photographs(n: int) -> list[Sample]:

@@ -9,17 +9,6 @@ from toolkit.reporting.plots.ranks import rank_shift
 from toolkit.reporting.plots.style import PALETTE, Look, looks
 
 __all__ = [
-    "PALETTE",
-    "Drawing",
-    "Look",
-    "attribution_map",
-    "critical_difference",
-    "curves",
-    "leaderboard",
-    "looks",
-    "overlay",
-    "rank_shift",
-    "ranked_players",
-    "tokens_html",
-    "tradeoff",
-]
+    "PALETTE", "Drawing", "Look", "attribution_map", "critical_difference", "curves", "leaderboard", "looks", "overlay",
+    "rank_shift", "ranked_players", "tokens_html", "tradeoff",
+]  # fmt: skip
