@@ -82,11 +82,9 @@ def passes(generations: Sequence[Generation]) -> list[Pass]:
         spec = generation.spec
         fresh, old = [], []
         for unit in plan_units(spec, generation.ids):
-            is_old = [record_key(unit, job, spec) in seen for job in unit.jobs]
-            fresh.append(
-                replace(unit, jobs=tuple(job for job, known in zip(unit.jobs, is_old, strict=True) if not known))
-            )
-            old.append(replace(unit, jobs=tuple(job for job, known in zip(unit.jobs, is_old, strict=True) if known)))
+            known = tuple(job for job in unit.jobs if record_key(unit, job, spec) in seen)
+            fresh.append(replace(unit, jobs=tuple(job for job in unit.jobs if job not in known)))
+            old.append(replace(unit, jobs=known))
         found.append(Pass(spec, [unit for unit in fresh if unit.jobs]))
         seen |= {record_key(unit, job, spec) for unit in fresh for job in unit.jobs}
         added = tuple(name for name in spec.metrics if name not in metrics)

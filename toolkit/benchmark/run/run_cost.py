@@ -163,7 +163,9 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
         memory = None if entry is None else entry.bytes_needed(BYTES[dtype])
         scoring = (*count_passes(spec, jobs, n_image, n_text), *_rows(spec, jobs, n_image + n_text, n_text))
         found.append(ModelCost(model, n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
-    return RunCost(spec, sizes, len(jobs), tuple(found), _unpinned(spec), other)
+    hub = [name for name in spec.models if name in CATALOGUE and CATALOGUE[name].source == "hub"]
+    unpinned = tuple(name for name in hub if CATALOGUE[name].revision is None and name not in spec.revisions)
+    return RunCost(spec, sizes, len(jobs), tuple(found), unpinned, other)
 
 
 def _rows(
@@ -188,11 +190,6 @@ def _rows(
     return forward, backward, tuple(silent), tuple(refused)
 
 
-def _unpinned(spec: BenchmarkSpec) -> tuple[str, ...]:
-    hub = [name for name in spec.models if name in CATALOGUE and CATALOGUE[name].source == "hub"]
-    return tuple(name for name in hub if CATALOGUE[name].revision is None and name not in spec.revisions)
-
-
 def _bytes(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
@@ -208,18 +205,13 @@ def count_passes(spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_tex
 
 
 def _size(dataset: str, wanted: int | None) -> int | None:
-    size = None if dataset.startswith("folder:") else DATASETS[dataset].size
-    if wanted is None or size is None:
-        return wanted if size is None and not dataset.startswith("folder:") else size
-    return min(wanted, size)
+    if dataset.startswith("folder:"):
+        return None
+    return min((n for n in (wanted, DATASETS[dataset].size) if n is not None), default=None)
 
 
 def _measured(spec: BenchmarkSpec, sizes: dict[str, int | None]) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Seconds per sample of each model from the folder ``out``, and how that run's settings differ from the plan's.
-
-    A dataset counts with the median of its own samples, or of all of the model's where it has none, in proportion to
-    its planned size.
-    """
+    """Seconds per sample of each model from the folder ``out``, and how that run's settings differ from the plan's."""
     if spec.out is None or not (spec.out / SPEC_FILE).is_file():
         return {}, ()
     found: dict[str, dict[str, list[float]]] = {}
@@ -228,6 +220,7 @@ def _measured(spec: BenchmarkSpec, sizes: dict[str, int | None]) -> tuple[dict[s
         if line["kind"] == "sample" and math.isfinite(seconds):
             found.setdefault(line["model"], {}).setdefault(line["dataset"], []).append(seconds)
     rates = {}
+    # A dataset counts with the median of its own samples (or of all the model's), in proportion to its planned size.
     weights = [1 if None in sizes.values() else size or 0 for size in sizes.values()]
     for model, times in found.items():
         every = [seconds for values in times.values() for seconds in values]

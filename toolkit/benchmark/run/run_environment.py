@@ -13,12 +13,16 @@ import toolkit
 PACKAGES = ("torch", "transformers", "tokenizers", "captum", "shapiq", "numpy", "scipy", "pandas", "pillow", "pyarrow")
 
 
+def _version(distribution: str, otherwise: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return otherwise
+
+
 def toolkit_version() -> str:
     """Version of the installed distribution, or of the source tree."""
-    try:
-        return metadata.version("vlm-synergy-toolkit")
-    except metadata.PackageNotFoundError:
-        return "source"
+    return _version("vlm-synergy-toolkit", "source")
 
 
 @cache
@@ -27,10 +31,8 @@ def git_state() -> str:
     root = Path(toolkit.__path__[0]).parent
 
     def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20, check=True
-        )  # fmt: skip
-        return done.stdout.strip()
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
@@ -41,23 +43,11 @@ def git_state() -> str:
         return "not a checkout"
 
 
-def versions() -> dict[str, str]:
-    """Version of every package that decides numbers; ``"absent"`` where it is not installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
-
-
+@cache
 def environment() -> dict[str, str]:
     """All of it, flat; what differs between two machines that may give different last digits."""
     return {
-        "toolkit": toolkit_version(),
-        "git": git_state(),
-        "python": platform.python_version(),
+        "toolkit": toolkit_version(), "git": git_state(), "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        **versions(),
-    }
+        **{name: _version(name, "absent") for name in PACKAGES},
+    }  # fmt: skip

@@ -94,25 +94,16 @@ def open_folder(
 
 
 def _write(folder: Path, generations: Sequence[Generation]) -> None:
-    *older, latest = [_stored(generation) for generation in generations]
+    *older, latest = [
+        {"spec": one.spec.model_dump(mode="json", exclude={"out"}), "samples": one.ids, "identities": one.identities}
+        for one in generations
+    ]
     stored = {"schema": RECORD_SCHEMA, "toolkit": toolkit_version(), **latest, "grown_from": older}
     write_atomically(folder / SPEC_FILE, (json.dumps(stored, indent=1) + "\n").encode())
 
 
-def _stored(generation: Generation) -> dict[str, Any]:
-    return {
-        "spec": generation.spec.model_dump(mode="json", exclude={"out"}),
-        "samples": {dataset: list(found) for dataset, found in generation.ids.items()},
-        "identities": dict(generation.identities),
-    }
-
-
 def _check_same(folder: Path, old: Generation, new: Generation) -> None:
-    """Refuse what neither is the run of the folder nor contains it.
-
-    Raises:
-        SpecError: With the difference.
-    """
+    """Refuse, with the difference, what neither is the run of the folder nor contains it."""
     toolkit = read_folder(folder).toolkit
     if toolkit != toolkit_version():
         raise SpecError(

@@ -119,9 +119,10 @@ def run_benchmark(spec: BenchmarkSpec, *, workspace: WorkspaceFactory | None = N
         units = plan_units(spec, now.ids)
         planned = [key for unit in units for key in unit_keys(unit, spec)]
         writer = _Writer(folder, spec, driver, read_folder(folder).owner)
+        how = {name: getattr(spec, name) for name in EXECUTION_FIELDS}  # of every pass, whatever it measures
         with terminable():
             for part in passes(generations):
-                writer.run(replace(part, spec=_carried_out_as(part.spec, spec)), workspace)
+                writer.run(replace(part, spec=part.spec.model_copy(update=how)), workspace)
         records = [line for line in compact(folder, planned, writer.owner) if line["kind"] == "record"]
     return _summary(records, spec, folder, planned=len(planned) - len(units), new=writer.new)
 
@@ -130,11 +131,6 @@ def _generation(spec: BenchmarkSpec, driver: Workspace) -> Generation:
     """What this specification is today."""
     ids = {dataset: list(driver.samples(dataset)) for dataset in spec.datasets}
     return Generation(spec, ids, dict(driver.identities()))
-
-
-def _carried_out_as(old: BenchmarkSpec, new: BenchmarkSpec) -> BenchmarkSpec:
-    """What the old specification measures, by the executor, workers and limits of the new one."""
-    return old.model_copy(update={name: getattr(new, name) for name in EXECUTION_FIELDS})
 
 
 @dataclass
@@ -152,7 +148,7 @@ class _Writer:
         if part.scoring:
             part = part.recalling({line["key"]: line for line in read_shards(self.folder, self.owner)})
         statuses = read_statuses(self.folder, self.owner)
-        done = {key for key, status in statuses.items() if not _again(status, self.spec)}
+        done = {key for key, status in statuses.items() if not (self.spec.retry_failed and status == "failed")}
         todo = [unit for unit in part.units if not done.issuperset(part.keys(unit))]
         if not todo:
             return
@@ -177,10 +173,6 @@ def _summary(records: list[Line], spec: BenchmarkSpec, folder: Path, *, planned:
         folder, planned, status["ok"], status["failed"], status["skipped"], new, spec.max_failed,
         tuple(reasons.most_common(_REASONS)),
     )  # fmt: skip
-
-
-def _again(status: str, spec: BenchmarkSpec) -> bool:
-    return spec.retry_failed and status == "failed"
 
 
 def _outcomes(

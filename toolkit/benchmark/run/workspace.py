@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -82,20 +81,13 @@ def check_spec(spec: BenchmarkSpec, *, pinned: bool = True) -> dict[str, Explain
 
 
 def _check_reach(spec: BenchmarkSpec, explainers: Mapping[str, Explainer]) -> None:
-    """Refuse for other processes what only this session knows.
-
-    Raises:
-        SpecError: An explainer or a metric was written in a notebook or script.
-    """
+    """Refuse for other processes an explainer or a metric that only this session knows: one of a notebook or script."""
     made: dict[str, object] = {name: getattr(found, "inner", found) for name, found in explainers.items()}
     made |= {name: METRICS[name].score for name in spec.metrics}
     here = [name for name, found in made.items() if _home(found) == "__main__"]
     if here and (spec.executor != "serial" or spec.time_limit is not None):
-        who = (
-            f"the workers of executor {spec.executor!r}"
-            if spec.time_limit is None
-            else "the worker that time_limit needs"
-        )
+        executor = f"the workers of executor {spec.executor!r}"
+        who = executor if spec.time_limit is None else "the worker that time_limit needs"
         raise SpecError(
             f"{', '.join(here)}: registered in this session, which {who} does not "
             "see; write it into a module and name it 'module:attribute', or list the module under plugins"
@@ -156,20 +148,15 @@ class ToolkitWorkspace:
             SpecError: Two samples have the same id.
         """
         if dataset not in self._samples:
-            store = SampleStore()
-
-            def unreadable(sample: str, reason: str) -> None:
-                store.add(Unreadable(sample, reason))
-
-            wanted = iter_samples(
-                dataset, self.spec.split, self.spec.samples, revision=self.spec.revisions.get(dataset),
-                source=self.spec.sources.get(dataset), instruction=self.spec.instruction, on_unreadable=unreadable,
-            )  # fmt: skip
-            for sample in wanted:
+            store, spec = SampleStore(), self.spec
+            for sample in iter_samples(
+                dataset, spec.split, spec.samples, revision=spec.revisions.get(dataset),
+                source=spec.sources.get(dataset), instruction=spec.instruction,
+                on_unreadable=lambda sample, reason: store.add(Unreadable(sample, reason)),
+            ):  # fmt: skip
                 store.add(sample)
-            large = [name for name, known in self._samples.items() if len(known) > MAX_DECODED]
-            for name in large:  # one large dataset at a time
-                del self._samples[name]
+            for name in [name for name, known in self._samples.items() if len(known) > MAX_DECODED]:
+                del self._samples[name]  # one large dataset at a time
             self._samples[dataset] = store
         return self._samples[dataset]
 
@@ -240,7 +227,7 @@ class ToolkitWorkspace:
         """Versions, git state, and the model's identity."""
         identity = self._model.identity() if self._model is not None else {}
         told = {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in identity.items()}
-        return {**_environment(), **{f"model_{name}": value for name, value in told.items()}}
+        return {**environment(), **{f"model_{name}": value for name, value in told.items()}}
 
     def origin(self, vlm: VLM, dataset: str) -> dict[str, str | None]:
         """Digests of the checkpoint's files and of the samples."""
@@ -251,8 +238,3 @@ class ToolkitWorkspace:
     def effort(self, vlm: VLM) -> dict[str, int | float | str]:
         """Batch sizes of the scoring engine and how often memory ran out."""
         return self._model.effort() if self._model is not None else {}
-
-
-@cache
-def _environment() -> dict[str, str]:
-    return environment()

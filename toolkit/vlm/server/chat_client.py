@@ -141,11 +141,9 @@ class ChatClient:
                     f"{address.host} answers with something that is no JSON; give its address up to the version, "
                     "such as http://localhost:8000/v1"
                 ) from None
-            except TimeoutError:
-                reason = f"no answer within {address.timeout} s; timeout=SECONDS in the name waits longer"
             except (OSError, HTTPException) as error:
                 reason = self._discreet(str(getattr(error, "reason", error)) or type(error).__name__)
-                if "timed out" in reason:
+                if isinstance(error, TimeoutError) or "timed out" in reason:
                     reason = f"no answer within {address.timeout} s; timeout=SECONDS in the name waits longer"
         raise ServerError(
             f"{address.host} did not answer in {address.tries} tries ({reason}); what it answered so far is kept: "

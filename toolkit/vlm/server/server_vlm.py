@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from functools import partial
 from math import exp, sqrt
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _FREE_ANSWER_TOKENS = 8
 _GAMES = 8
+Style = Callable[[str], str]
 
 
 class ServerVLM:
@@ -58,14 +59,9 @@ class ServerVLM:
     digest: str | None = None
 
     def __init__(
-        self,
-        name: str,
-        *,
-        players: str = "auto",
-        max_pixels: int | None = None,
-        yes: bool = False,
+        self, name: str, *, players: str = "auto", max_pixels: int | None = None, yes: bool = False,
         store: CoalitionStore | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.name = name
         self.address = parse_address(name)
         self.players_as = _check(players)
@@ -109,9 +105,9 @@ class ServerVLM:
     def asked(self, sample: Sample) -> Sample:
         """The sample with an instruction: its own, or where it leaves that to the model, LLaVA's."""
         check_asked(self, sample)
-        return sample if sample.instruction is not None else sample.with_instruction(
-            make_instruction("llava", sample.choices)
-        )  # fmt: skip
+        if sample.instruction is not None:
+            return sample
+        return sample.with_instruction(make_instruction("llava", sample.choices))
 
     def image(self, sample: Sample) -> Image.Image:
         """The image as it is sent.
@@ -134,14 +130,10 @@ class ServerVLM:
         image, question = self.image(sample), sample.question
         rows, columns = base_grid(self.players_as, image)
         return make_partition(
-            self.players_as if self.players_as != "auto" else f"grid:{rows}x{columns}",
-            question=question,
-            spans=[(i, i + 1) for i in range(len(question))],
-            rows=rows,
-            columns=columns,
-            regions=grid_regions(rows, columns),
-            image=image,
-        )
+            self.players_as if self.players_as != "auto" else f"grid:{rows}x{columns}", question=question,
+            spans=[(i, i + 1) for i in range(len(question))], rows=rows, columns=columns,
+            regions=grid_regions(rows, columns), image=image,
+        )  # fmt: skip
 
     def players(self, sample: Sample) -> Players:
         """Cells of the image, then words of the question."""
@@ -287,12 +279,8 @@ class ServerVLM:
             [(_, self._tops[key])] = self.client.top_tokens([whole])
         return self._tops[key]
 
-    def _style(self, sample: Sample, top: TopTokens, target: str | None = None) -> _Style:
-        """The way of writing the choices, or a free target, that is most probable in sum.
-
-        Raises:
-            ValueError: One choice begins another, so that their first tokens may be the same.
-        """
+    def _style(self, sample: Sample, top: TopTokens, target: str | None = None) -> Style:
+        """The way of writing the choices, or a free target, that is most probable in sum; no choice may begin another."""
         words = sample.choices or (target or "",)
         begins = [(a, b) for a in words for b in words if a != b and b.lower().startswith(a.lower())]
         if begins:
@@ -316,18 +304,13 @@ class ServerVLM:
         return Answer(text, exp(sum(one["logprob"] for one in tokens)), (), {}, "greedy", is_cut)
 
 
-class _Style:
-    """A way of writing an answer: as given, capitalised or in lower case, with or without a blank before it."""
-
-    def __init__(self, blank: str, case: str) -> None:
-        self._blank, self._case = blank, case
-
-    def __call__(self, word: str) -> str:
-        written = {"given": word, "capitalised": word[:1].upper() + word[1:], "lower": word.lower()}[self._case]
-        return self._blank + written
+def _written(blank: str, case: Style, word: str) -> str:
+    return blank + case(word)
 
 
-_STYLES = tuple(_Style(blank, case) for blank in ("", " ") for case in ("given", "capitalised", "lower"))
+_CASES: tuple[Style, ...] = (str, lambda word: word[:1].upper() + word[1:], str.lower)
+_STYLES: tuple[Style, ...] = tuple(partial(_written, blank, case) for blank in ("", " ") for case in _CASES)
+"""Ways of writing an answer: as given, capitalised or in lower case, with or without a blank before it."""
 
 
 def _check(players: str) -> str:
