@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, cast
+from typing import Any, TypeAlias, cast
 
 from toolkit.benchmark.run.attempt_unit import attempt_unit
 from toolkit.benchmark.run.outcomes import Outcome, UnitQueue, WorkerError, exit_words, overdue_reason
@@ -23,32 +24,17 @@ _GRACE = 5.0
 """Seconds that a worker has to end when it is asked to, before it is killed."""
 
 
-class Executor(Protocol):
-    """Runs units in any order and hands over each outcome as it comes."""
-
-    def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
-        """Yield one outcome per unit; closing the iterator stops the workers."""
-        ...
+Outcomes: TypeAlias = Generator[Outcome, None, None]
+Executor: TypeAlias = Callable[[Sequence[Unit]], Outcomes]
+"""Evaluates units in any order and hands over each outcome as it comes; closing the iterator stops the workers."""
 
 
-class SerialExecutor:
-    """Everything in this process: no copies of the model, all threads for one forward pass.
-
-    Args:
-        spec: How the units are evaluated.
-        workspace: This process's models and samples.
-        begin: Called right before each unit is evaluated.
-    """
-
-    def __init__(self, spec: BenchmarkSpec, workspace: Workspace, begin: Callable[[Unit], None]) -> None:
-        self.spec = spec
-        self.workspace = workspace
-        self.begin = begin
-
-    def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
-        """Evaluate in order."""
-        for unit in units:
-            yield Outcome(unit, "worker0", attempt_unit(unit, self.spec, self.workspace, partial(self.begin, unit)))
+def _serial(
+    spec: BenchmarkSpec, workspace: Workspace, begin: Callable[[Unit], None], units: Sequence[Unit]
+) -> Outcomes:
+    """Everything in this process: no copies of the model, all threads for one forward pass."""
+    for unit in units:
+        yield Outcome(unit, "worker0", attempt_unit(unit, spec, workspace, partial(begin, unit)))
 
 
 _BEGUN = "begun"
@@ -73,13 +59,9 @@ class _Telling:
 
 
 def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, variables: dict[str, str]) -> None:
-    """Main loop of a worker process: ends when the caller closes the pipe, dies, or sends None.
-
-    The fork server remembers the environment variables of its first caller; ``variables`` are those of now. The
-    arguments bring PyTorch with them before they are set, so its threads are set once more.
-    """
-    os.environ.update(variables)
-    if "torch" in sys.modules:
+    """Main loop of a worker process: ends when the caller closes the pipe, dies, or sends None."""
+    os.environ.update(variables)  # the fork server remembers those of its first caller
+    if "torch" in sys.modules:  # the arguments brought it along before the variables were set
         sys.modules["torch"].set_num_threads(int(variables["OMP_NUM_THREADS"]))
     try:
         workspace = cast(Workspace, _Telling(factory(spec), pipe.send))
@@ -139,7 +121,7 @@ class ProcessExecutor:
         theirs.close()
         return _Worker(name, process, ours)
 
-    def run(self, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
+    def run(self, units: Sequence[Unit]) -> Outcomes:
         """Hand out units in order to whoever is free."""
         queue = UnitQueue(units)
         workers = [self._start(f"worker{i}") for i in range(min(self.spec.workers, max(1, len(units))))]
@@ -147,7 +129,10 @@ class ProcessExecutor:
         try:
             while True:
                 for worker in workers:
-                    _give(worker, queue)
+                    if worker.unit is None and (unit := queue.take()) is not None:
+                        worker.unit, worker.job = unit, None
+                        with suppress(BrokenPipeError, ConnectionResetError):  # dead: reading from its pipe says so
+                            worker.pipe.send(unit)
                 busy: dict[Connection, _Worker] = {worker.pipe: worker for worker in workers if worker.unit is not None}
                 if not busy:
                     return
@@ -214,15 +199,6 @@ class ProcessExecutor:
         return Outcome(unit, worker.name, None, overdue_reason(limit))
 
 
-def _give(worker: _Worker, queue: UnitQueue) -> None:
-    if worker.unit is None and (unit := queue.take()) is not None:
-        worker.unit, worker.job = unit, None
-        try:
-            worker.pipe.send(unit)
-        except (BrokenPipeError, ConnectionResetError):
-            return  # the worker is dead; reading from its pipe says so and the unit is done again
-
-
 def make_executor(
     spec: BenchmarkSpec, factory: WorkspaceFactory, workspace: Workspace, begin: Callable[[Unit], None]
 ) -> Executor:
@@ -235,9 +211,9 @@ def make_executor(
         begin: Called right before this process evaluates a unit itself.
     """
     if spec.executor == "serial" and spec.time_limit is None:
-        return SerialExecutor(spec, workspace, begin)
+        return partial(_serial, spec, workspace, begin)
     if spec.executor != "ray":
-        return ProcessExecutor(spec, factory)
+        return ProcessExecutor(spec, factory).run
     from toolkit.benchmark.run.ray_executor import RayExecutor
 
-    return RayExecutor(spec, factory)
+    return RayExecutor(spec, factory).run

@@ -190,7 +190,7 @@ def _outcomes(
     executor = make_executor(spec, factory, driver, at_work.begin)
     with (
         tqdm(total=len(todo), desc=spec.name, unit="sample", disable=not spec.progress) as bar,
-        closing(executor.run(todo)) as outcomes,
+        closing(executor(todo)) as outcomes,
     ):
         for outcome in outcomes:
             lines = outcome.lines

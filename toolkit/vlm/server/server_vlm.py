@@ -280,7 +280,7 @@ class ServerVLM:
         return self._tops[key]
 
     def _style(self, sample: Sample, top: TopTokens, target: str | None = None) -> Style:
-        """The way of writing the choices, or a free target, that is most probable in sum; no choice may begin another."""
+        """The way of writing the choices, or a free target, most probable in sum; no choice may begin another."""
         words = sample.choices or (target or "",)
         begins = [(a, b) for a in words for b in words if a != b and b.lower().startswith(a.lower())]
         if begins:
