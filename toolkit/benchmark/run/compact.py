@@ -49,12 +49,7 @@ def recordable(line: Line) -> Line:
 
 
 def _check_columns(line: Line) -> None:
-    """Refuse now what a table could not hold later.
-
-    Raises:
-        TypeError: A cost is no number.
-        pyarrow.ArrowException: A column takes another type.
-    """
+    """Refuse now what a table could not hold later."""
     if line["kind"] == "sample":
         _samples_table([line])
         _column(list((line.get("environment") or {}).values()))
@@ -121,25 +116,21 @@ def _records_table(records: Sequence[Line], environments: dict[tuple[str, str, s
 def _samples_table(samples: Sequence[Line]) -> pa.Table:
     names = ("model", "dataset", "sample", *COMMON, "question", "instruction", "answer", "prior_answer")
     columns = {name: _column([sample.get(name) for sample in samples], TYPES.get(name)) for name in names}
-    columns["choices"] = _column([sample.get("choices") for sample in samples], pa.list_(pa.string()))
-    columns["labels"] = _column([sample.get("labels") for sample in samples], pa.list_(pa.string()))
+    for name in ("choices", "labels"):
+        columns[name] = _column([sample.get(name) for sample in samples], pa.list_(pa.string()))
     for name in ("by_choice", "bayes", "corners"):
         columns[name] = _column([json.dumps(sample.get(name), sort_keys=True) for sample in samples])
     images = [(sample.get("drawing") or {}).get("png") for sample in samples]
-    decoded = [None if png is None else base64.b64decode(png) for png in images]
-    columns["image_png"] = _column(decoded, pa.binary())
+    columns["image_png"] = _column([png and base64.b64decode(png) for png in images], pa.binary())
     return pa.table(columns)
 
 
 def _costs_table(lines: Sequence[Line]) -> pa.Table:
     costs = [line.get("cost") or {} for line in lines]
-    columns = {
-        name: _column([line.get(name) for line in lines], TYPES.get(name)) for name in ("kind", *IDENTITY)
-    }  # fmt: skip
-    for name in sorted({name for cost in costs for name in cost}):
+    columns = {name: _column([line.get(name) for line in lines], TYPES.get(name)) for name in ("kind", *IDENTITY)}
+    for name in _names(lines, "cost"):
         values = [cost.get(name) for cost in costs]
-        if any(isinstance(value, str) for value in values):
-            columns[name] = _column([None if value is None else str(value) for value in values])
-        else:
-            columns[name] = _column(values, pa.float64())
+        is_text = any(isinstance(value, str) for value in values)
+        texts = [None if value is None else str(value) for value in values]
+        columns[name] = _column(texts) if is_text else _column(values, pa.float64())
     return pa.table(columns)

@@ -82,7 +82,7 @@ def check_address(address: str | None) -> None:
 
 @dataclass(frozen=True)
 class _Work:
-    """An actor with its unit, what it will return, and since when it evaluates it."""
+    """An actor with its unit, what it will return, and since when it evaluates it; None while it loads."""
 
     actor: Any
     name: str
@@ -97,14 +97,13 @@ class _Workers:
 
     starting: dict[Any, tuple[Any, str]] = field(default_factory=dict)
     free: list[tuple[Any, str]] = field(default_factory=list)
-    loading: dict[Any, _Work] = field(default_factory=dict)
-    running: dict[Any, _Work] = field(default_factory=dict)
+    at_work: dict[Any, _Work] = field(default_factory=dict)
     failed_starts: int = 0
 
     def all(self) -> list[Any]:
         """Every actor."""
-        at_work = [(work.actor, work.name) for work in (*self.loading.values(), *self.running.values())]
-        return [actor for actor, _ in (*self.starting.values(), *self.free, *at_work)]
+        waiting = [actor for actor, _ in (*self.starting.values(), *self.free)]
+        return waiting + [work.actor for work in self.at_work.values()]
 
 
 class RayExecutor:
@@ -136,16 +135,12 @@ class RayExecutor:
         self.factory = factory
 
     def _connect(self) -> bool:
-        """Join or start a cluster; True where it is ours to shut down.
-
-        Without an address a cluster is started even where the variable RAY_ADDRESS names another one: that one was
-        not asked for, and nobody has looked at how it is protected.
-        """
+        """Join or start a cluster; True where it is ours to shut down."""
         if self.ray.is_initialized():
             return False
         if self.spec.ray_address is not None:
             self.ray.init(address=self.spec.ray_address, log_to_driver=False)
-        else:
+        else:  # even where RAY_ADDRESS names one: nobody asked for it, or looked at how it is protected
             cores = max(self.spec.workers, os.cpu_count() or 1)
             self.ray.init(
                 address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False,
@@ -187,13 +182,12 @@ class RayExecutor:
             while True:
                 while workers.free and (unit := queue.take()) is not None:
                     self._give(workers, unit)
-                if not (queue or workers.loading or workers.running):
+                if not (queue or workers.at_work):
                     return
-                at_work = [*workers.loading, *workers.running]
-                waiting = [*at_work, *(workers.starting if queue else ())]
-                tick = min(1.0, limit / 4) if limit is not None and workers.running else None
-                done, _ = self.ray.wait(waiting, num_returns=1, timeout=tick if at_work else START_SECONDS)
-                if not done and not at_work:
+                waiting = [*workers.at_work, *(workers.starting if queue else ())]
+                tick = START_SECONDS if not workers.at_work else None if limit is None else min(1.0, limit / 4)
+                done, _ = self.ray.wait(waiting, num_returns=1, timeout=tick)
+                if not done and not workers.at_work:
                     raise WorkerError(f"no worker could start within {START_SECONDS:g} s: {self._room()}")
                 outcomes = [self._collect(ref, workers, queue) for ref in done] + self._stop_overdue(workers, queue)
                 yield from (outcome for outcome in outcomes if outcome is not None)
@@ -207,16 +201,16 @@ class RayExecutor:
         """Have a free actor load and then evaluate a unit; an actor does one thing after the other."""
         actor, name = workers.free.pop()
         loaded = actor.load.remote(unit)
-        workers.loading[loaded] = _Work(actor, name, unit, actor.evaluate.remote(unit))
+        workers.at_work[loaded] = _Work(actor, name, unit, actor.evaluate.remote(unit))
 
     def _stop_overdue(self, workers: _Workers, queue: UnitQueue) -> list[Outcome | None]:
         limit, found = self.spec.time_limit, list[Outcome | None]()
-        for ref, work in list(workers.running.items()):
+        for ref, work in list(workers.at_work.items()):
             if limit is None or work.since is None or time.monotonic() - work.since <= limit:
                 continue
             if self.ray.wait([ref], num_returns=1, timeout=0)[0]:
                 continue  # it has just come in
-            del workers.running[ref]
+            del workers.at_work[ref]
             self.ray.kill(work.actor)
             self._start(work.name, workers)
             queue.done(work.unit)
@@ -228,8 +222,8 @@ class RayExecutor:
         if ref in workers.starting:
             self._started(ref, workers)
             return None
-        is_load = ref in workers.loading
-        work = (workers.loading if is_load else workers.running).pop(ref)
+        work = workers.at_work.pop(ref)
+        is_load = work.since is None
         try:
             answer = self.ray.get(ref)
         except self.ray.exceptions.RayError as error:  # its actor, process, node or memory is gone
@@ -243,7 +237,7 @@ class RayExecutor:
         if answer is not None:
             raise WorkerError(answer)
         queue.begun()
-        workers.running[work.lines] = replace(work, since=time.monotonic())
+        workers.at_work[work.lines] = replace(work, since=time.monotonic())
         return None
 
     def _started(self, ref: Any, workers: _Workers) -> None:

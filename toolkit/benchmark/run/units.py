@@ -144,17 +144,17 @@ def plan_units(spec: BenchmarkSpec, ids: Mapping[str, Sequence[str]]) -> list[Un
     ]
 
 
+_SETTINGS = ("split", "steps", "baseline", "instruction", "attention", "four_bit", "max_pixels", "max_tiles", "players",
+             "dtype", "device", "max_tokens")  # fmt: skip
+
+
 def record_key(unit: Unit, job: Job, spec: BenchmarkSpec) -> str:
     """Content key of one record: what was measured, not when, where or by which worker."""
     return content_key(
         {
             "model": unit.model, "revision": spec.revisions.get(unit.model), "dataset": unit.dataset,
-            "split": spec.split, "sample": unit.sample, "explainer": job[0], "seed": job[1],
-            "options": spec.options.get(job[0]), "steps": spec.steps, "baseline": spec.baseline,
-            "instruction": spec.instruction,
-            "attention": spec.attention, "four_bit": spec.four_bit, "max_pixels": spec.max_pixels,
-            "max_tiles": spec.max_tiles, "players": spec.players,
-            "dtype": spec.dtype, "device": spec.device, "max_tokens": spec.max_tokens,
+            "sample": unit.sample, "explainer": job[0], "seed": job[1], "options": spec.options.get(job[0]),
+            **{name: getattr(spec, name) for name in _SETTINGS},
         }
     )  # fmt: skip
 
