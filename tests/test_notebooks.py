@@ -96,6 +96,15 @@ def test_no_text_is_lost_in_a_code_cell(name):
         assert not re.search(r"^#", cell.source, flags=re.M), "a comment line; is a cell marker missing above it?"
 
 
+@pytest.mark.parametrize("name", LESSONS)
+def test_what_a_cell_shows_is_its_last_line(name):
+    for cell in code(read(name, solution=True)):
+        if "colab" not in cell.metadata.get("tags", []):
+            earlier = [node.value for node in ast.parse(cell.source).body[:-1] if isinstance(node, ast.Expr)]
+            lost = [call for call in earlier if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)]
+            assert not [call for call in lost if call.func.id != "print"], f"never shown:\n{cell.source}"
+
+
 def test_the_front_page_and_the_guide_state_the_minutes_and_exercises_of_the_notebooks():
     readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
     guide = (NOTEBOOKS / "TEACHING.md").read_text(encoding="utf-8")

@@ -25,10 +25,12 @@
 # Three things are yours to replace: `vlm`, `samples` and `my_explainer`. Everything below works on them.
 
 # %%
+import textwrap
+
 import toolkit
 from toolkit.course import lesson_08 as lesson
 from toolkit.course import predict, show
-from toolkit.widgets import CurveExplorer, ImageUpload
+from toolkit.widgets import CurveExplorer, DrawingPad, ImageUpload
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
 samples = toolkit.load_samples("scenes-existence", split="test", n=12)
@@ -62,8 +64,18 @@ CurveExplorer({"grounded": vlm}, [mine], ["occlusion", "integrated-gradients", "
 # %% [markdown]
 # **Explain.** Your own sample has no ground truth, so there is no oracle to compare with. You can still look at the
 # curves and at the corners. A picture that is unlike the training pictures may get a sure answer all the same:
-# sureness is no proof of sight. Try an empty page with the same question: save one from a paint program, and upload it
-# here. What you have asked last is `yours.sample`, which every cell of this notebook takes in the place of `mine`.
+# sureness is no proof of sight.
+#
+# Paint your own. On the pad below there is something red, and there is a circle. What does it take to turn the answer?
+# Then clear the pad and ask again: how sure is the model of an empty page?
+
+# %% tags=["widget"]
+painted = DrawingPad(vlm, "is there a red circle ?")
+painted
+
+# %% [markdown]
+# Or upload an image. What you have asked last is `painted.sample` and `yours.sample`; every cell of this notebook takes
+# them in the place of `mine`.
 
 # %% tags=["widget"]
 yours = ImageUpload(vlm, "is there a red circle ?")
@@ -193,8 +205,8 @@ predict(
 )
 
 # %%
+print(textwrap.fill(patched.warned, 100))
 show({"before": patched.before, "patched": patched.during, "undone": patched.after}, name="class", value="p")
-print(patched.warned)
 
 # %% [markdown]
 # **Explain.** Libraries that explain models by patching do this, some without undoing it. A map that you draw after

@@ -5,6 +5,7 @@ from toolkit.widgets.base_widget import BaseWidget
 from toolkit.widgets.beat import BeatTheExplainer
 from toolkit.widgets.bias_dial import BiasDial
 from toolkit.widgets.curve_explorer import CurveExplorer
+from toolkit.widgets.drawing_pad import DrawingPad
 from toolkit.widgets.gate_explorer import GateExplorer
 from toolkit.widgets.leaderboard_explorer import LeaderboardExplorer
 from toolkit.widgets.pair_explorer import PairExplorer
@@ -21,6 +22,7 @@ __all__ = [
     "BiasDial",
     "CoalitionPlayground",
     "CurveExplorer",
+    "DrawingPad",
     "GateExplorer",
     "ImageUpload",
     "LeaderboardExplorer",

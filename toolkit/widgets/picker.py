@@ -28,13 +28,13 @@ STYLE = f"""<style>
 .toolkit-stack {{ position: relative; height: {SIDE}px; width: {SIDE}px; flex: 0 0 auto; }}
 .toolkit-stack > .toolkit-under, .toolkit-stack > .toolkit-over {{ position: absolute; left: 0; top: 0; margin: 0; }}
 .toolkit-over {{ padding: 0; overflow: visible; grid-gap: 0; }}
-.toolkit-over .widget-toggle-button {{ background: transparent !important; color: transparent !important;
+.toolkit-over .jupyter-button {{ background: transparent !important; color: transparent !important;
   box-shadow: none !important; margin: 0; border: 1px solid rgba(90, 94, 104, .28); }}
-.toolkit-over .widget-toggle-button:hover, .toolkit-over .widget-toggle-button:focus {{
+.toolkit-over .jupyter-button:hover, .toolkit-over .jupyter-button:focus {{
   color: #1f2430 !important; text-shadow: 0 0 3px #fff, 0 0 3px #fff; outline: 3px solid #0072B2;
   outline-offset: -3px; }}
-.toolkit-veil .widget-toggle-button:not(.mod-info) {{ background: rgba(255, 255, 255, .8) !important; }}
-.toolkit-frame .widget-toggle-button.mod-info {{
+.toolkit-veil .jupyter-button:not(.mod-info) {{ background: rgba(255, 255, 255, .8) !important; }}
+.toolkit-frame .jupyter-button.mod-info {{
   box-shadow: inset 0 0 0 3px #1f2430, inset 0 0 0 5px #fff !important; }}
 </style>"""
 """Puts the buttons on top of the picture. Where a front end drops it, the picture stands above its buttons."""
