@@ -23,7 +23,7 @@ from toolkit.reporting.plots import (
     tradeoff,
 )
 from toolkit.reporting.plots.critical_difference import groups_within
-from toolkit.reporting.plots.curve_charts import curve_charts
+from toolkit.reporting.plots.curves import curve_charts
 from toolkit.reporting.plots.drawing import image_html
 from toolkit.reporting.plots.redundancy_figure import _COLOURS as GATE_COLOURS
 from toolkit.reporting.plots.style import CONTROLS, DIVERGING, EXPLAINERS, MEANINGS, new_figure

@@ -22,7 +22,7 @@ from toolkit.reporting.page import (
     text,
 )
 from toolkit.reporting.plots import looks, tradeoff
-from toolkit.reporting.plots.curve_charts import curve_charts
+from toolkit.reporting.plots.curves import curve_charts
 from toolkit.reporting.plots.run_overview import MARKS
 from toolkit.stats.verdict import name_boards
 from toolkit.synergy.recovered import SURFACE_RECOVERED

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import INK, looks, new_figure, styled
+from toolkit.reporting.plots.style import INK, looks, one_chart
 
 
 def groups_within(mean_ranks: Sequence[float], critical: float) -> list[tuple[int, int]]:
@@ -26,12 +26,7 @@ def groups_within(mean_ranks: Sequence[float], critical: float) -> list[tuple[in
 
 
 def critical_difference(
-    names: Sequence[str],
-    mean_ranks: Sequence[float],
-    critical: float,
-    *,
-    title: str = "",
-    width: float = 4.6,
+    names: Sequence[str], mean_ranks: Sequence[float], critical: float, *, title: str = "", width: float = 4.6
 ) -> Drawing:
     """Explainers on an axis of mean ranks, best at the left; bars join those that the Nemenyi test cannot separate.
 
@@ -48,9 +43,7 @@ def critical_difference(
     ranked = np.argsort(ranks, kind="stable").tolist()
     bars = groups_within(mean_ranks, critical)
     style = looks(names)
-    with styled():
-        figure = new_figure(width, 1.1 + 0.24 * len(names) + 0.14 * len(bars))
-        axes = figure.add_subplot()
+    with one_chart(width, 1.1 + 0.24 * len(names) + 0.14 * len(bars), title) as (figure, axes):
         for place, i in enumerate(ranked):
             look, y = style[names[i]], -(len(bars) * 0.6 + place + 1.0)
             axes.plot([ranks[i], ranks[i]], [0, y], color=look.colour, linewidth=1.0, alpha=0.6)
@@ -71,7 +64,6 @@ def critical_difference(
         axes.set_yticks([])
         axes.grid(visible=False, axis="y")
         axes.spines[["left", "bottom"]].set_visible(False)
-        axes.set_title(title, loc="left")
     rows = "; ".join(f"{names[i]} {ranks[i]:.2f}" for i in ranked)
     joined = "; ".join(", ".join(names[ranked[i]] for i in range(a, b + 1)) for a, b in bars) or "none"
     return Drawing(

@@ -9,16 +9,11 @@ import numpy as np
 from toolkit.redundancy.word_origins import WordOrigin
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import DIVERGING, FAINT, INK, new_figure, styled
+from toolkit.reporting.plots.style import DIVERGING, FAINT, INK, one_chart
 
 
-def origins(found: Sequence[WordOrigin], *, title: str = "", width: float = 6.4) -> Drawing:
+def origins(found: Sequence[WordOrigin]) -> Drawing:
     """Bars from zero with the interval of the image's share, and a mark at the probability without image and question.
-
-    Args:
-        found: The words, in order.
-        title: Title above the axes.
-        width: Inches.
 
     Raises:
         ValueError: No words.
@@ -28,9 +23,7 @@ def origins(found: Sequence[WordOrigin], *, title: str = "", width: float = 6.4)
     words = [word.part.text for word in found]
     shares = np.array([word.image for word in found])
     places = np.arange(len(found))
-    with styled():
-        figure = new_figure(width, 1.1 + 0.27 * len(found))
-        axes = figure.add_subplot()
+    with one_chart(6.4, 1.1 + 0.27 * len(found)) as (figure, axes):
         colours = [DIVERGING(0.95 if share > 0 else 0.05) for share in shares]
         axes.barh(places, shares, height=0.6, color=colours)
         for word, place in zip(found, places, strict=True):
@@ -42,7 +35,6 @@ def origins(found: Sequence[WordOrigin], *, title: str = "", width: float = 6.4)
         axes.set_yticks(places, words)
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.set_xlabel("probability: bars are what the image adds (95 % interval)")
-        axes.set_title(title, loc="left")
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside lower center", ncols=2)
     said = "; ".join(

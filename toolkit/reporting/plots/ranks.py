@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import draw_line, looks, new_figure, styled
+from toolkit.reporting.plots.style import draw_line, looks, one_chart
 
 
 def rank_shift(
@@ -26,9 +26,7 @@ def rank_shift(
     names = list(ranks[metrics[0]]) if metrics else []
     if len(metrics) < 2 or any(set(column) != set(names) for column in ranks.values()):
         raise ValueError("a rank shift needs at least two metrics that rank the same explainers")
-    with styled():
-        figure = new_figure(width, 1.05 + 0.27 * len(names))
-        axes = figure.add_subplot()
+    with one_chart(width, 1.05 + 0.27 * len(names), title) as (figure, axes):
         for name, look in looks(names).items():
             places = [ranks[metric][name] for metric in metrics]
             draw_line(axes, range(len(metrics)), places, look, label=name, size=6)
@@ -41,7 +39,6 @@ def rank_shift(
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_title(title, loc="left")
         axes.set_xlabel(note)
     rows = "; ".join(f"{name} " + " to ".join(f"{ranks[m][name]:g}" for m in metrics) for name in names)
     return Drawing(figure, f"Slope chart{': ' + title if title else ''}. Ranks by {', '.join(metrics)}: {rows}. {note}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,16 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.style import FAINT, INK, new_figure, styled
+from toolkit.reporting.plots.style import FAINT, INK, new_figure, one_chart, styled
 from toolkit.stats.verdict import ABOVE, BELOW, Judgement
 
 RANDOM_MAP = LinearSegmentedColormap.from_list("below-above", ["#8C510A", "#F7F7F7", "#084594"])
 """Brown (below random) over white (random) to navy (above): not the colours of a map, which mean something else."""
+_WIDTH = 12.4
 MARKS = {ABOVE: "▲", BELOW: "▼"}
 
 
-def standings_map(
-    differences: pd.DataFrame, boards: Mapping[tuple[str, str], Judgement], *, metric: str, width: float = 12.4
-) -> Drawing:
+def standings_map(differences: pd.DataFrame, boards: Mapping[tuple[str, str], Judgement], *, metric: str) -> Drawing:
     """Mean difference to random of each explainer (rows) on each board (columns), on one scale.
 
     Args:
@@ -29,16 +28,13 @@ def standings_map(
         boards: Judgement of each column; a triangle marks what is separated from random, and a board whose control
             failed is grey.
         metric: Name of the metric.
-        width: Inches.
     """
     keys: list[Any] = list(differences.columns)
     values = differences.to_numpy(dtype=np.float64)
     shown = np.where([boards[key].may_rank for key in keys], values, np.nan)
     limit = float(np.nanmax(np.abs(shown))) if np.isfinite(shown).any() else 1.0
     rows, columns = values.shape
-    with styled():
-        figure = new_figure(width, 1.9 + 0.24 * rows)
-        axes = figure.add_subplot()
+    with one_chart(_WIDTH, 1.9 + 0.24 * rows) as (figure, axes):
         image = axes.imshow(shown, cmap=RANDOM_MAP, vmin=-limit, vmax=limit, aspect="auto")
         figure.colorbar(image, ax=axes, label=f"{metric} minus random's", pad=0.01, shrink=0.85)
         for x, key in enumerate(keys):
@@ -50,7 +46,8 @@ def standings_map(
                 axes.text(x, y, mark, ha="center", va="center", color=ink, fontsize=9)
         axes.set_xticks(range(columns), [dataset for _, dataset in keys], rotation=38, ha="right")
         axes.set_yticks(range(rows), [str(name) for name in differences.index])
-        for model, places in _groups([model for model, _ in keys]).items():
+        for model in dict.fromkeys(model for model, _ in keys):
+            places = [place for place, key in enumerate(keys) if key[0] == model]
             axes.text(places[0] - 0.45, -0.62, model, ha="left", va="bottom", fontsize=7.5)
             axes.axvline(places[-1] + 0.5, color="white", linewidth=4)
         axes.grid(visible=False)
@@ -66,21 +63,15 @@ def standings_map(
     return Drawing(figure, f"Heat map of {metric} minus random's, {rows} explainers. {'; '.join(told)}.{grey}")
 
 
-def _groups(names: Sequence[str]) -> dict[str, list[int]]:
-    """Places of each name, in order."""
-    return {name: [place for place, each in enumerate(names) if each == name] for name in dict.fromkeys(names)}
-
-
-def joint_part_chart(corners: pd.DataFrame, *, width: float = 12.4) -> Drawing:
+def joint_part_chart(corners: pd.DataFrame) -> Drawing:
     """Total interaction of every model (rows) on every dataset (panels), with intervals, on one scale.
 
     Args:
         corners: Columns model, dataset, total_interaction, low, high.
-        width: Inches.
     """
     models, datasets = (list(dict.fromkeys(corners[name])) for name in ("model", "dataset"))
     with styled():
-        figure = new_figure(width, 0.95 + 0.26 * len(models))
+        figure = new_figure(_WIDTH, 0.95 + 0.26 * len(models))
         panels = figure.subplots(1, len(datasets), sharex=True, sharey=True, squeeze=False)[0]
         for axes, dataset in zip(panels, datasets, strict=True):
             mine = corners[corners["dataset"] == dataset].set_index("model").reindex(models)

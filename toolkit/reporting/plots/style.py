@@ -94,6 +94,16 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+@contextmanager
+def one_chart(width: float, height: float, title: str = "") -> Iterator[tuple[Figure, Axes]]:
+    """A figure (inches) of one chart to draw in our style, with its title."""
+    with styled():
+        figure = new_figure(width, height)
+        axes = figure.add_subplot()
+        yield figure, axes
+        axes.set_title(title, loc="left")
+
+
 def draw_line(
     axes: Axes, x: ArrayLike, y: ArrayLike, look: Look, *, label: str, size: float, width: float = 1.6, every: int = 1
 ) -> None:
