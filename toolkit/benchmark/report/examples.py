@@ -34,17 +34,16 @@ def choose(run: FinishedRun, model: str) -> list[tuple[str, Line]]:
 
 def examples(run: FinishedRun) -> Section:
     """Maps of all explainers on the best and the worst sample of every model."""
-    parts = []
-    for model in run.spec.models:
-        for kind, sample in choose(run, model):
-            parts.append(_example(run, model, kind, sample))
+    chosen = [(model, *one) for model in run.spec.models for one in choose(run, model)]
     body = paragraph(
         f"For each model the samples with the highest and the lowest mean <code>{text(run.spec.headline)}</code> over "
         "explainers, among those whose picture was kept. Orange speaks for the answer, purple against it; a word's "
         "underline says the same (solid for, dotted against). Every map is scaled to its own largest score; the "
         "numbers stand under it."
     )
-    return Section("examples", "Best and worst samples", body + "".join(parts) if parts else body, folded=True)
+    return Section(
+        "examples", "Best and worst samples", body + "".join(_example(run, *one) for one in chosen), folded=True
+    )
 
 
 def _example(run: FinishedRun, model: str, kind: str, sample: Line) -> str:

@@ -15,7 +15,6 @@ from toolkit.benchmark.report.run_tables import FinishedRun
 from toolkit.benchmark.report.two_step import mixed_models
 from toolkit.reporting.plots.drawing import Drawing, image_html
 from toolkit.stats.estimates import Estimate
-from toolkit.stats.verdict import Judgement
 
 
 @dataclass(frozen=True)
@@ -37,40 +36,16 @@ class ReportData:
         width = round(drawing.figure.get_figwidth() * 96)
         return image_html(self.figures[name].encode(), "image/svg+xml", drawing.alt, width=width)
 
-    @cached_property
-    def leaderboards(self) -> pd.DataFrame:
-        """Means and intervals."""
-        return tables.leaderboards(self.run)
-
-    @cached_property
-    def taus(self) -> pd.DataFrame:
-        """Rank correlations of metrics."""
-        return tables.taus(self.run)
-
-    @cached_property
-    def rank_tests(self) -> pd.DataFrame:
-        """Friedman and Nemenyi."""
-        return tables.rank_tests(self.run)
-
-    @cached_property
-    def pairwise_tests(self) -> pd.DataFrame:
-        """Wilcoxon and Holm."""
-        return tables.pairwise_tests(self.run)
-
-    @cached_property
-    def mixed_models(self) -> pd.DataFrame:
-        """Mixed models with picture as group."""
-        return mixed_models(self.run)
-
-    @cached_property
-    def controls(self) -> pd.DataFrame:
-        """Known answers."""
-        return truths.controls(self.run)
-
-    @cached_property
-    def judgements(self) -> dict[tuple[str, str], Judgement]:
-        """The verdict on each board."""
-        return truths.judgements(self.run)
+    leaderboards = cached_property(lambda self: tables.leaderboards(self.run))
+    taus = cached_property(lambda self: tables.taus(self.run))
+    rank_tests = cached_property(lambda self: tables.rank_tests(self.run))
+    pairwise_tests = cached_property(lambda self: tables.pairwise_tests(self.run))
+    mixed_models = cached_property(lambda self: mixed_models(self.run))
+    controls = cached_property(lambda self: truths.controls(self.run))
+    judgements = cached_property(lambda self: truths.judgements(self.run))
+    corners = cached_property(lambda self: truths.corners(self.run))
+    costs = cached_property(lambda self: truths.costs(self.run))
+    failures = cached_property(lambda self: tables.failures(self.run))
 
     @cached_property
     def measured(self) -> list[tuple[str, str]]:
@@ -88,21 +63,6 @@ class ReportData:
     def pooled(self) -> dict[str, Estimate]:
         """Difference to random of each explainer over the ranked boards."""
         return truths.pooled(self.run, self.ranked)
-
-    @cached_property
-    def corners(self) -> pd.DataFrame:
-        """The four corner coalitions."""
-        return truths.corners(self.run)
-
-    @cached_property
-    def costs(self) -> pd.DataFrame:
-        """Seconds and passes."""
-        return truths.costs(self.run)
-
-    @cached_property
-    def failures(self) -> pd.DataFrame:
-        """What is not ok."""
-        return tables.failures(self.run)
 
     def board(self, model: str, dataset: str, metric: str) -> pd.DataFrame:
         """One leaderboard, best first, by explainer."""

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,7 @@ from toolkit.benchmark.run.run_folder import read_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Unit, plan_units, unit_keys
 from toolkit.stats.correlation import clustered_tau
-from toolkit.stats.estimates import (
-    Floats,
-    RankTest,
-    clustered_mean,
-    friedman_nemenyi,
-    holm,
-    paired_test,
-)
+from toolkit.stats.estimates import Floats, RankTest, clustered_mean, friedman_nemenyi, holm, paired_test
 
 CONTROLS = ("oracle", "anti-oracle")
 """Known answers, not competitors: they are shown, but take no part in ranks, tests and taus."""
@@ -211,15 +205,12 @@ def pairwise_tests(run: FinishedRun) -> pd.DataFrame:
         names = competitors(run)
         table = image_means(run, model, dataset, run.spec.headline, names)
         found = []
-        for i, first in enumerate(names):
-            for second in names[i + 1 :]:
-                test = paired_test(table[first].to_numpy(float), table[second].to_numpy(float))
-                found.append({"first": first, "second": second, **vars(test)})
+        for first, second in combinations(names, 2):
+            test = paired_test(table[first].to_numpy(float), table[second].to_numpy(float))
+            found.append({"first": first, "second": second, **vars(test)})
         adjusted = holm([row["p"] for row in found])
-        for row, p in zip(found, adjusted, strict=True):
-            rows.append(
-                {"model": model, "dataset": dataset, "metric": run.spec.headline, **row, "p_holm": float(p)}
-            )  # fmt: skip
+        common = {"model": model, "dataset": dataset, "metric": run.spec.headline}
+        rows += [{**common, **row, "p_holm": float(p)} for row, p in zip(found, adjusted, strict=True)]
     columns = ["model", "dataset", "metric", "first", "second", "difference", "p", "p_holm", "rank_biserial"]
     return pd.DataFrame(rows, columns=[*columns, "cohens_dz", "n_blocks"])
 
@@ -229,15 +220,14 @@ def taus(run: FinishedRun) -> pd.DataFrame:
     metrics = [name for name in run.spec.metrics if name != "total-interaction"]
     rows = []
     for model, dataset in leaderboard_keys(run):
-        for i, first in enumerate(metrics):
-            for second in metrics[i + 1 :]:
-                a = image_means(run, model, dataset, first, competitors(run))
-                b = image_means(run, model, dataset, second, competitors(run))
-                names = [name for name in a.columns if a[name].notna().any() and b[name].notna().any()]
-                both = pd.concat([a[names], b[names]], axis=1).dropna().to_numpy(dtype=np.float64)
-                row = {"model": model, "dataset": dataset, "first": first, "second": second}
-                found = _tau(run, both, len(names), row)
-                rows.append({**row, "n_explainers": len(names), "n_images": len(both), **found})
+        means = {metric: image_means(run, model, dataset, metric, competitors(run)) for metric in metrics}
+        for first, second in combinations(metrics, 2):
+            a, b = means[first], means[second]
+            names = [name for name in a.columns if a[name].notna().any() and b[name].notna().any()]
+            both = pd.concat([a[names], b[names]], axis=1).dropna().to_numpy(dtype=np.float64)
+            row = {"model": model, "dataset": dataset, "first": first, "second": second}
+            found = _tau(run, both, len(names), row)
+            rows.append({**row, "n_explainers": len(names), "n_images": len(both), **found})
     columns = ["model", "dataset", "first", "second", "n_explainers", "n_images", "tau", "p", "low", "high", "method"]
     return pd.DataFrame(rows, columns=[*columns, "concordant", "discordant"])
 

@@ -19,7 +19,8 @@ def tests(data: ReportData) -> Section:
             cards.append(card(title, paragraph(f"No test: {text(test.reason)} ({note}).", "none")))
             continue
         drawing = critical_difference(part.names, test.mean_ranks.tolist(), test.critical_difference)
-        said = paragraph(f"Friedman χ² = {test.statistic:.1f}, p {_equals(test.p)}; {note}.", "faint")
+        equals = p_value(test.p) if p_value(test.p).startswith("<") else f"= {p_value(test.p)}"
+        said = paragraph(f"Friedman χ² = {test.statistic:.1f}, p {equals}; {note}.", "faint")
         cards.append(card(title, data.draw("critical-difference", (model, dataset), drawing) + said))
     rows = [
         [
@@ -58,18 +59,12 @@ def _mixed(data: ReportData) -> str:
         for row in rows_of(found[found["note"].notna()])
     ]
     rows = [
-        [
-            text(r.model), text(r.dataset), text(r.explainer), number(r.effect, sign=True), number(r.se), p_value(r.p)
-        ]
+        [text(r.model), text(r.dataset), text(r.explainer), number(r.effect, sign=True), number(r.se), p_value(r.p)]
         for r in rows_of(fitted)
-    ]  # fmt: skip
+    ]
     said = "".join(paragraph(line, "none") for line in broken)
     if not rows:
         return said
     reference = text(fitted["reference"].iloc[0])
     head = ["model", "dataset", "explainer", f"difference to {reference}", "standard error", "p"]
     return table(head, rows, numeric=(3, 4, 5)) + said
-
-
-def _equals(p: float) -> str:
-    return p_value(p) if p_value(p).startswith("<") else f"= {p_value(p)}"

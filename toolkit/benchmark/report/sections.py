@@ -10,17 +10,7 @@ import pandas as pd
 from toolkit.benchmark.report import run_tables as tables
 from toolkit.benchmark.report.report_data import ReportData, limits_of, rows_of
 from toolkit.benchmark.report.run_tables import CONTROLS, FinishedRun
-from toolkit.reporting.page import (
-    Section,
-    card,
-    grid,
-    interval_bar,
-    number,
-    p_value,
-    paragraph,
-    table,
-    text,
-)
+from toolkit.reporting.page import Section, card, grid, interval_bar, number, p_value, paragraph, table, text
 from toolkit.reporting.plots import looks, tradeoff
 from toolkit.reporting.plots.curves import curve_charts
 from toolkit.reporting.plots.run_overview import MARKS
@@ -32,10 +22,6 @@ CURVES = (
     ("srg-text.insertion", "words inserted"), ("srg-text.deletion", "words deleted"),
     ("f-syn", "synergy, (ins + del) / 2"),
 )  # fmt: skip
-
-
-def _pick(frame: pd.DataFrame, model: str, dataset: str) -> pd.DataFrame:
-    return frame[(frame["model"] == model) & (frame["dataset"] == dataset)]
 
 
 def _interval(low: float, high: float, digits: int = 2) -> str:
@@ -148,8 +134,8 @@ def collapse(data: ReportData) -> Section:
             text(row.model), text(row.dataset), f"{text(row.first)} and {text(row.second)}",
             number(row.tau, 2, sign=True), _interval(row.low, row.high), p_value(row.p), text(row.method),
         ]
-        for key in data.measured for row in rows_of(_pick(data.taus, *key))
-        if row.first in wanted and row.second in wanted and math.isfinite(row.tau)
+        for key in data.measured for row in rows_of(data.taus)
+        if (row.model, row.dataset) == key and {row.first, row.second} <= set(wanted) and math.isfinite(row.tau)
     ]  # fmt: skip
     head = ["model", "dataset", "rankings by", "tau", "interval", "p", "p-value is"]
     body = paragraph(

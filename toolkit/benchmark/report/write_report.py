@@ -77,7 +77,11 @@ def report_html(data: ReportData) -> str:
     ]  # fmt: skip
     name = run.spec.name
     title = "Synergy benchmark" + ("" if name == BenchmarkSpec.model_fields["name"].default else f": {name}")
-    return page(title, _lead(data), parts, _footer(run))
+    footer = (
+        f"Synergy Toolkit {text(run.toolkit)}. Metrics after Ky, Ghamizi and Cordy, <em>Measuring Cross-Modal "
+        'Synergy</em>, arXiv <a href="https://arxiv.org/abs/2605.22168">2605.22168</a>; signed where the paper clips.'
+    )
+    return page(title, _lead(data), parts, footer)
 
 
 def _lead(data: ReportData) -> str:
@@ -95,21 +99,13 @@ def _lead(data: ReportData) -> str:
     judged = {key: data.judgements[key] for key in data.measured}
     verdict = judge_run(judged, competing(data), run.spec.headline)
     said = "".join(paragraph(text(sentence)) for sentence in verdict)
-    state = ""
-    if counts["missing"]:
-        state = paragraph(
-            f"<b>This run is not finished:</b> {counts['missing']} of {len(run.records)} planned records are missing.",
-            "bad",
-        )
-    return (
-        paragraph(
-            "How much of a vision-language model's answer comes from image and text <em>together</em>, whether an "
-            "explainer found that part, and whether the metric that says so can be trusted.",
-            "faint",
-        )
-        + state
-        + f'<div class="verdict">{said}</div><div class="chips">{chips}</div>'
+    about = (
+        "How much of a vision-language model's answer comes from image and text <em>together</em>, whether an "
+        "explainer found that part, and whether the metric that says so can be trusted."
     )
+    missing = f"{counts['missing']} of {len(run.records)} planned records are missing"
+    state = paragraph(f"<b>This run is not finished:</b> {missing}.", "bad") if counts["missing"] else ""
+    return f'{paragraph(about, "faint")}{state}<div class="verdict">{said}</div><div class="chips">{chips}</div>'
 
 
 def competing(data: ReportData) -> dict[str, Estimate]:
@@ -123,8 +119,7 @@ def overview(data: ReportData) -> Section:
     run, ranked = data.run, data.ranked
     drawn = data.corners[data.corners["n_samples"] > 0]
     body = _pooled_board(data)
-    order = list(competing(data))
-    if order:
+    if order := list(competing(data)):
         gaps = {key: data.board(*key, run.spec.headline)["mean"] for key in data.measured}
         shown = pd.DataFrame({key: gap - gap.get("random", math.nan) for key, gap in gaps.items()}).reindex(order)
         figure = standings_map(shown, data.judgements, metric=run.spec.headline)
@@ -177,34 +172,28 @@ def _plural(n: int, noun: str) -> str:
 def _published(data: ReportData) -> Section:
     known = load_reference()
     joined = beside(data.leaderboards, known)
-    if joined.empty:
-        body = paragraph(
-            "None of the published numbers is about a model of this run. They are listed with their source and "
-            "status; a run of the released models shows its own numbers beside them."
-        )
-    else:
-        body = paragraph("Published numbers beside ours, where both exist. They differ in more than seeds: see status.")
-        body += frame_table(joined)
-    return Section(
-        "published", "Published numbers", body + details("All published numbers", frame_table(known)), folded=True
+    absent = (
+        "None of the published numbers is about a model of this run. They are listed with their source and status; a "
+        "run of the released models shows its own numbers beside them."
     )
+    both = "Published numbers beside ours, where both exist. They differ in more than seeds: see status."
+    body = paragraph(absent) if joined.empty else paragraph(both) + frame_table(joined)
+    body += details("All published numbers", frame_table(known))
+    return Section("published", "Published numbers", body, folded=True)
 
 
 def _failures(data: ReportData) -> Section:
-    found = data.failures
-    if found.empty:
-        body = paragraph("Nothing: every planned record is there and ok.", "good")
-        return Section("failures", "What failed", body, folded=True)
-    body = paragraph("Nothing is dropped silently: each of these is counted in every table above.") + frame_table(found)
+    body = paragraph("Nothing: every planned record is there and ok.", "good")
+    if not data.failures.empty:
+        said = "Nothing is dropped silently: each of these is counted in every table above."
+        body = paragraph(said) + frame_table(data.failures)
     return Section("failures", "What failed", body, folded=True)
 
 
 def _provenance(run: FinishedRun) -> Section:
     environments = pd.DataFrame([sample["environment"] for sample in run.samples if sample.get("environment")])
     distinct = environments.drop(columns=["model_name"], errors="ignore").drop_duplicates()
-    rows = [
-        {"setting": name, "value": ", ".join(sorted(set(map(str, distinct[name]))))} for name in distinct.columns
-    ]  # fmt: skip
+    rows = [(name, ", ".join(sorted(set(map(str, distinct[name]))))) for name in distinct.columns]
     identities = pd.DataFrame(sorted(run.identities.items()), columns=["of", "commit, weights or content"])
     settings = json.dumps(run.spec.model_dump(mode="json", exclude={"out"}), indent=1)
     body = (
@@ -218,11 +207,3 @@ def _provenance(run: FinishedRun) -> Section:
         )
     )
     return Section("provenance", "Where these numbers come from", body, folded=True)
-
-
-def _footer(run: FinishedRun) -> str:
-    return (
-        f"Synergy Toolkit {text(run.toolkit)}. Metrics after Ky, Ghamizi and Cordy, <em>Measuring Cross-Modal "
-        "Synergy</em>, "
-        'arXiv <a href="https://arxiv.org/abs/2605.22168">2605.22168</a>; signed where the paper clips.'
-    )
