@@ -40,8 +40,8 @@ def test_it_finds_the_pairs_that_there_are_leaves_the_others_at_zero_and_repeats
     assert (found.pairs == 0).sum() >= 40
     assert found.n_evaluations == found.details["budget"] == 1024
     np.testing.assert_array_equal(explain(NAME, vlm, sample).pairs, found.pairs)
-    tuned = explain(ProxySpexInteraction(budget=256, tuned=True), vlm, sample)
-    assert np.abs(tuned.pairs - truth).max() < 0.2
+    searched = explain(ProxySpexInteraction(budget=256, search=True), vlm, sample)
+    assert np.abs(searched.pairs - truth).max() < 0.2
 
 
 def test_a_game_that_never_changes_has_no_pairs_and_two_players_are_too_few() -> None:

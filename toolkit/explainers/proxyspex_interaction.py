@@ -8,7 +8,7 @@ sum of squares, are left out, so most pairs are exactly 0, weak ones too. A pair
 
 Reference: Butler et al., 2025, ProxySPEX, arXiv 2505.17495; through shapiq, with LightGBM (extra ``trees``).
 Adapted for autoregressive VLMs: only cross-modal pairs are kept. The trees have one fixed size (depth 5, 500 rounds at
-rate .1, one of the eight that shapiq compares by cross-validation); ``tuned=True`` compares them, which takes six
+rate .1, one of the eight that shapiq compares by cross-validation); ``search=True`` compares them, which takes six
 times as long (50 players: 15 seconds).
 Cost: ``budget`` forward rows, at most 2^n; no gradients; seconds of a core for the trees.
 """
@@ -41,11 +41,11 @@ class ProxySpexInteraction:
 
     Attributes:
         budget: Coalitions to evaluate at most.
-        tuned: Whether the size of the trees is chosen by cross-validation.
+        search: Whether the size of the trees is chosen by cross-validation.
     """
 
     budget: int = 1024
-    tuned: bool = False
+    search: bool = False
 
     name: ClassVar[str] = "proxyspex-interaction"
     reference: ClassVar[str] = "Butler et al. 2025, arXiv 2505.17495"
@@ -61,7 +61,7 @@ class ProxySpexInteraction:
         from shapiq import ProxySPEX  # heavy: imported where it is used
 
         found = ProxySPEX(n=n, index="SII", max_order=2, random_state=seed)
-        if not self.tuned:
+        if not self.search:
             found.decoder_args = {"max_depth": [5], "max_iter": [500], "learning_rate": [0.1]}
         found.decoder_args = {**found.decoder_args, "min_child_samples": [max(1, min(20, rows // 20))]}
         return found

@@ -23,6 +23,14 @@ from toolkit.synergy.f_syn import (
 )
 from toolkit.synergy.gain import F_SYN_GAIN, F_SYN_RECOVERED, F_SYN_SHARE, GainScore, gain_coalitions, read_gain
 from toolkit.synergy.ordering import check_attribution
+from toolkit.synergy.pair_metrics import (
+    PAIR_GAIN,
+    PAIR_R2,
+    held_out_coalitions,
+    pair_gain_coalitions,
+    read_pair_gain,
+    read_pair_r2,
+)
 from toolkit.synergy.recovered import SURFACE_RECOVERED, read_recovered, recovered_coalitions, surface_steps
 from toolkit.synergy.score import MetricSpec, Score, ask_and_read
 from toolkit.synergy.srg import SRG, insertion_deletion_coalitions, read_insertion_deletion
@@ -152,5 +160,7 @@ for _metric in (
         SURFACE_RECOVERED, _recovered_coalitions, lambda values, _, steps: read_recovered(values, surface_steps(steps))
     ),
     Metric(TOTAL_INTERACTION, _corners, lambda values, _, steps: read_total(values)),
+    Metric(PAIR_GAIN, pair_gain_coalitions, read_pair_gain),
+    Metric(PAIR_R2, held_out_coalitions, read_pair_r2),
 ):
     METRICS.add(_metric.spec.name, _metric)

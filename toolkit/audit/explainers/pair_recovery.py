@@ -7,7 +7,6 @@ per player by the product of its scores, which is the baseline that explaining p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,17 +16,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from toolkit.audit.explainers.pair_metrics import HeldOut, pair_gain
-from toolkit.audit.explainers.plausibility import top_hits
 from toolkit.audit.study_rows import Watch, mean_table, study_rows
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.synergy import evaluate_all, total_interaction
-from toolkit.typing import PairScores
+from toolkit.synergy.pair_metrics import HeldOut, pair_gain
+from toolkit.synergy.pair_metrics import pairs_of as pairs_of
+from toolkit.synergy.pair_metrics import recovery as recovery
 from toolkit.vlm.protocol import VLM
 
 ORACLE, SHUFFLED = "pair oracle", "shuffled pairs"
@@ -49,42 +47,6 @@ def evidence_pairs(vlm: VLM, sample: Sample) -> NDArray[np.bool_]:
     found = evidence(vlm, sample) >= 0.5
     n_image = vlm.players(sample).n_image
     return np.asarray(np.outer(found[:n_image], found[n_image:]))
-
-
-def pairs_of(attribution: Attribution) -> PairScores:
-    """Signed pairs (n_image, n_text) of an attribution; of one that has none, the products of its scores.
-
-    The product of a cell's and a word's score is the only statement on pairs that scores of the first order make: it
-    ranks them as if every word lit the same cells.
-    """
-    if isinstance(attribution, InteractionAttribution):
-        return attribution.pairs
-    return np.outer(attribution.of("image"), attribution.of("text"))
-
-
-def recovery(pairs: PairScores, truth: NDArray[np.bool_]) -> tuple[float, float]:
-    """AUC and precision at k of pairs against the true ones, both in [0, 1]; ties share.
-
-    AUC is the chance that a true pair is ranked above another one (0.5 for no information), precision the share of
-    true pairs among the k highest, k being the number of true pairs. NaN where no pair or every pair is true.
-
-    Raises:
-        ValueError: The shapes differ.
-
-    Example:
-        >>> import numpy as np
-        >>> recovery(np.array([[0.9, 0.1], [0.2, 0.0]]), np.array([[True, False], [False, False]]))
-        (1.0, 1.0)
-    """
-    if pairs.shape != truth.shape:
-        raise ValueError(f"pairs of shape {pairs.shape} against a truth of shape {truth.shape}")
-    scores, marked = pairs.ravel(), truth.ravel()
-    k = int(marked.sum())
-    if k in (0, marked.size):
-        return math.nan, math.nan
-    ranks = rankdata(scores)
-    auc = (float(ranks[marked].sum()) - k * (k + 1) / 2) / (k * (marked.size - k))
-    return auc, top_hits(scores, marked, k) / k
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
 from toolkit.stats.estimates import clustered_mean
 from toolkit.stats.rank_agreement import mean_and_error
+from toolkit.synergy.pair_metrics import top_hits
 from toolkit.typing import Scores
 from toolkit.vlm.protocol import VLM
-
-
-def top_hits(scores: NDArray[np.float64], marked: NDArray[np.bool_], k: int) -> float:
-    """How many of the k highest scores are marked; those that tie at the threshold share the places left."""
-    threshold = np.sort(scores)[-k]
-    above, at = scores > threshold, scores == threshold
-    return float(marked[above].sum()) + float(marked[at].mean()) * (k - int(above.sum()))
 
 
 def pointing(scores: Scores, truth: Scores) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolkit.audit.explainers.pair_metrics import HeldOut, pair_coalitions, pair_gain
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate
+from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.game import Players
+from toolkit.synergy.evaluate import evaluate_all
+from toolkit.synergy.pair_metrics import HeldOut, pair_coalitions, pair_gain
 
 PLAYERS = Players.make(tuple("abc"), ("x", "y"))
 
@@ -40,3 +42,18 @@ def test_the_pairs_of_a_bilinear_game_explain_what_is_left_and_their_shuffle_doe
     additive = HeldOut(SumOfUnanimityGames(PLAYERS, {(0,): 0.7, (4,): 1.0}))
     assert additive.added(pairs) == pytest.approx(0, abs=1e-9)  # nothing is left to explain
     assert np.isnan(HeldOut(SumOfUnanimityGames(PLAYERS, {(): 1.0})).added(pairs))
+
+
+def test_the_metrics_read_pairs_and_products_where_there_are_none() -> None:
+    rng, pairs = np.random.default_rng(0), np.zeros((3, 2))
+    pairs[1, 1] = 1.0
+    game = SumOfUnanimityGames(PLAYERS, {(1, 4): 1.0, (0,): 0.3})
+    gives = InteractionAttribution.from_pairs(pairs, PLAYERS, "pairs", "yes")
+    product = Attribution([0.0, 1.0, 0.0, 0.0, 1.0], PLAYERS, "scores", "yes")
+    noise = Attribution(rng.normal(size=5), PLAYERS, "noise", "yes")
+    known, same, other = evaluate_all(game, [gives, product, noise], metrics=["pair-gain", "pair-r2"])
+    assert known["pair-gain"].value == same["pair-gain"].value == pair_gain(game, pairs) > other["pair-gain"].value
+    assert known["pair-r2"].value == pytest.approx(HeldOut(game).added(pairs), abs=1e-12)
+    assert known["pair-r2"].value == same["pair-r2"].value > other["pair-r2"].value
+    [still] = evaluate_all(SumOfUnanimityGames(PLAYERS, {(): 1.0}), [gives], metrics=["pair-r2"])
+    assert still["pair-r2"].reason == "the values of the held-out coalitions do not vary"
