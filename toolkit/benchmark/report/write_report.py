@@ -14,6 +14,7 @@ from toolkit.benchmark.report.examples import examples
 from toolkit.benchmark.report.published_numbers import beside, load_reference
 from toolkit.benchmark.report.report_data import ReportData, limits_of
 from toolkit.benchmark.report.run_tables import CONTROLS, STATUSES, FinishedRun, load_run
+from toolkit.benchmark.report.section_pairs import pairs
 from toolkit.benchmark.report.section_tests import tests
 from toolkit.benchmark.report.section_validity import validity
 from toolkit.benchmark.run.records import clean, make_folder, write_atomically
@@ -72,7 +73,7 @@ def report_html(data: ReportData) -> str:
     run = data.run
     parts = [
         overview(data), validity(data), sections.corners(data), sections.leaderboards(data), sections.collapse(data),
-        tests(data), sections.curves(data), examples(run), sections.speed(data), _published(data),
+        tests(data), *pairs(data), sections.curves(data), examples(run), sections.speed(data), _published(data),
         _failures(data), _provenance(run),
     ]  # fmt: skip
     name = run.spec.name

@@ -106,6 +106,8 @@ def _records_table(records: Sequence[Line], environments: dict[tuple[str, str, s
             values = [(record.get(field) or {}).get(name) for record in records]
             columns[f"{prefix}.{name}"] = _column(values, kind)
     columns["scores"] = _column([record.get("scores") for record in records], pa.list_(pa.float64()))
+    if any("pairs" in record for record in records):
+        columns["pairs"] = _column([record.get("pairs") for record in records], pa.list_(pa.float64()))
     columns["details"] = _column([json.dumps(record.get("details") or {}, sort_keys=True) for record in records])
     owners = [environments.get((r["model"], r["dataset"], r["sample"]), {}) for r in records]
     for name in sorted({name for owner in owners for name in owner}):

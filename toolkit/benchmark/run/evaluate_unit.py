@@ -16,7 +16,7 @@ from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines
 from toolkit.datasets.sample import Sample
-from toolkit.games.attribution import Attribution
+from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.measuring import explain_jobs, reason_of
 from toolkit.synergy.score import Score
 from toolkit.synergy.srg import CurveScore
@@ -84,6 +84,8 @@ def _explain_all(
             records[number] |= {"status": "skipped" if skipped else "failed", "reason": reason}
             continue
         found[number] = attribution = one.attribution
+        if isinstance(attribution, InteractionAttribution):
+            records[number]["pairs"] = attribution.pairs.ravel()
         records[number] |= {
             "scores": attribution.scores, "details": attribution.details,
             "convergence_delta": attribution.convergence_delta,

@@ -16,7 +16,7 @@ from toolkit.benchmark.run.records import Line, content_key
 from toolkit.benchmark.run.spec import BenchmarkSpec, changes
 from toolkit.benchmark.run.units import Unit, Workspace, plan_units, record_key, unit_keys
 from toolkit.datasets.sample import Sample
-from toolkit.games.attribution import Attribution
+from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.vlm.protocol import VLM
 
 SCORED = ("metrics", "unscored", "curves", "score_evaluations")
@@ -68,7 +68,9 @@ class Pass:
             found = {job: lines.get(record_key(unit, job, self.spec), {}) for job in unit.jobs}
             jobs = tuple(job for job, line in found.items() if line.get("status") == "ok")
             if jobs:
-                known = tuple(tuple(np.asarray(found[job]["scores"]).tolist()) for job in jobs)
+                known = tuple(
+                    (*np.asarray(found[job]["scores"]).tolist(), *found[job].get("pairs", ())) for job in jobs
+                )
                 units.append(replace(unit, jobs=jobs, known=known))
         return replace(self, units=units)
 
@@ -112,7 +114,11 @@ class Recalled:
 
     def explain(self, explainer: str, vlm: VLM, sample: Sample, *, target: str, seed: int) -> Attribution:
         """The attribution on record."""
-        return Attribution(np.array(self._known[explainer, seed]), vlm.players(sample), explainer, target)
+        players, known = vlm.players(sample), np.array(self._known[explainer, seed])
+        scores, pairs = np.split(known, [players.n])
+        if not pairs.size:
+            return Attribution(scores, players, explainer, target)
+        return InteractionAttribution(scores, players, explainer, target, pairs=pairs.reshape(players.n_image, -1))
 
 
 def recalled(workspace: Workspace, unit: Unit) -> Workspace:

@@ -33,7 +33,8 @@ class Unit:
         sample: Id of the sample.
         jobs: What explains it.
         keep_image: Keep what the report needs to draw it.
-        known: Scores per job, where the attributions are on record and only further metrics are computed.
+        known: Scores per job, then its pairs, if any, where the attributions are on record and only further metrics
+            are computed.
     """
 
     model: str
