@@ -10,7 +10,7 @@ import pandas as pd
 from toolkit.benchmark.report import run_tables as tables
 from toolkit.benchmark.report.report_data import ReportData
 from toolkit.benchmark.report.run_tables import CONTROLS, FinishedRun
-from toolkit.reporting.page import Section, card, grid, number, paragraph, table, text
+from toolkit.reporting.page import Section, card, number, paragraph, table, text
 from toolkit.stats.estimates import clustered_mean
 from toolkit.synergy.pair_metrics import PAIR_GAIN, PAIR_R2, recovery
 
@@ -50,9 +50,10 @@ def pairs(data: ReportData) -> list[Section]:
         "Of explainers that give signed pairs of cells and words these are judged; of the others the product of their "
         "scores, which is the baseline that pairs have to beat. Recovery AUC is the chance that a pair of evidence "
         "(oracle: a cell with a word) is ranked above another pair; 0.5 is no information. It needs the oracle in the "
-        "run. pair-gain is insertion minus deletion by pairs, pair-r2 what pairs add to a surrogate on held-out "
-        "coalitions; name them among the metrics of a run to have them. Oracle and random are the controls."
-    ) + grid(cards)
+        "run. <code>pair-gain</code> is insertion minus deletion by pairs, <code>pair-r2</code> what pairs add to a "
+        "surrogate on held-out coalitions; name them among the metrics of a run to have them. Oracle and random are "
+        "the controls."
+    ) + "".join(cards)
     return [Section("pairs", "Do explainers find what cells and words do together?", body, folded=True)]
 
 
