@@ -167,7 +167,7 @@ def run_executors(
 ) -> None:
     """Serial, processes and threads on the same units of the demonstration: which is fastest here."""
     from tests.speed.executors import executor_rows
-    from toolkit.benchmark.run.demo import demo_spec, embedded_models
+    from toolkit.benchmark.run.presets import demo_spec, embedded_models
 
     before = machine()
     tried = tuple(workers or [max(2, os.cpu_count() or 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
@@ -25,13 +26,22 @@ from tests.speed.measure import (
     timed,
 )
 from tests.speed.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, scene_samples
-from toolkit.audit.gpu.exactness import both_precisions
+from toolkit.audit.gpu.gpu_check import difference_row
+from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import explain, get_explainer
 from toolkit.games.target import Target
 from toolkit.vlm.model import LoadedVLM
 
 Rows = list[dict[str, Any]]
 Report = Callable[[str], None]
+
+
+def both_precisions(vlm: LoadedVLM, sample: Sample, n: int) -> list[dict[str, Any]]:
+    """The differences in the model's own precision, and those of a copy in bfloat16, for the same answer."""
+    target = vlm.answer(sample).text
+    model: Any = copy.deepcopy(vlm.model)
+    half = LoadedVLM(vlm.name, vlm.adapter, model.bfloat16())
+    return [difference_row(one, sample, n, target=target) for one in (vlm, half)]
 
 
 def bound(vlm: LoadedVLM, tasks: Sequence[Task], found: Comparison, passes: float) -> dict[str, float]:

@@ -12,8 +12,7 @@ from tests.speed.aims import GPU_AIMS, aim_rows
 from tests.speed.measure import bare_pass, median_run, peak_gib, plain_pass
 from tests.speed.workload import PLAIN_PASSES, Task, metric_tasks
 from toolkit.audit.gpu.deadline import within
-from toolkit.audit.gpu.exactness import difference_row
-from toolkit.audit.gpu.gpu_check import photographs
+from toolkit.audit.gpu.gpu_check import difference_row, photographs
 from toolkit.audit.gpu.released_shapes import SHAPES, build
 from toolkit.vlm.memory import is_out_of_memory, release
 from toolkit.vlm.model import LoadedVLM

@@ -124,7 +124,7 @@ def demo(
     samples: int | None = typer.Option(None, min=1, help="Samples per dataset, instead of the preset's."),
 ) -> None:
     """Evaluate the embedded models and write the report."""
-    from toolkit.benchmark.run.demo import demo_spec
+    from toolkit.benchmark.run.presets import demo_spec
 
     changes = {} if samples is None else {"samples": samples}
     _evaluate(demo_spec(out=out, **changes), dry_run=False)

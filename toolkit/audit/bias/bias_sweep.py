@@ -11,7 +11,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -121,28 +121,25 @@ def bias_sweep(
         ValueError: No samples with localised evidence.
     """
     plan = replace(StudySize(), ranking=len(samples), settings=0, surrogate=0, explainers=tuple(explainers))
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[float, str, float, float, float]] = []
     for strength, vlm in sorted(models.items()):
         if progress is not None:
             progress(vlm.name)
         report = diagnose(vlm, [*samples, *everyday], seed=seed)
-        rows += [_row(strength, name, report[name].value, report[name].low, report[name].high) for name in QUANTITIES]
+        rows += [(strength, name, report[name].value, report[name].low, report[name].high) for name in QUANTITIES]
         localised = eligible(vlm, samples, len(samples))
         if not localised:
             raise ValueError("no sample has localised evidence; the dial needs generated samples with their truth")
         table = frame(study_explainers(vlm, localised, _METRICS, plan, lambda message: None)[0])
         taus = collapse_table({vlm.name: table}, ("srg-image", "srg-text", "f-syn"), seed=seed)
         for tau in taus[taus["dataset"] == "all"].to_dict("records"):
-            rows.append(_row(strength, f"tau {tau['first']} / {tau['second']}", tau["tau"], tau["low"], tau["high"]))
+            rows.append((strength, f"tau {tau['first']} / {tau['second']}", tau["tau"], tau["low"], tau["high"]))
         for metric in ("f-syn-paper", "f-syn", "f-syn-recovered"):
             for explainer in ("oracle", "random"):
                 found = table[(table["metric"] == metric) & (table["explainer"] == explainer)]["value"].dropna()
                 error = 1.96 * float(found.std() / np.sqrt(len(found))) if len(found) > 1 else float("nan")
                 mean = float(found.mean())
-                rows.append(_row(strength, f"score {metric}, {explainer}", mean, mean - error, mean + error))
+                rows.append((strength, f"score {metric}, {explainer}", mean, mean - error, mean + error))
+    columns = ["strength", "quantity", "value", "low", "high"]
     counted = f"Redundancy over {len(samples) + len(everyday)} samples, rankings and scores over {len(samples)}"
-    return BiasSweep(pd.DataFrame(rows), f"{source} {counted}; ranked: {', '.join(explainers)}.")
-
-
-def _row(strength: float, quantity: str, value: float, low: float, high: float) -> dict[str, Any]:
-    return {"strength": strength, "quantity": quantity, "value": value, "low": low, "high": high}
+    return BiasSweep(pd.DataFrame(rows, columns=columns), f"{source} {counted}; ranked: {', '.join(explainers)}.")

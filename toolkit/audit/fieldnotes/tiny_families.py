@@ -53,10 +53,6 @@ class Family:
     type_of_image: int = 1
     window: dict[str, Any] | None = None
 
-    def with_window(self) -> dict[str, Any]:
-        """The configuration with windows of four tokens."""
-        return {**self.config, "text_config": {**self.config["text_config"], **(self.window or {})}}
-
 
 def _noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -289,7 +285,8 @@ def build(family: Family, *, attention: str = "sdpa", window: bool = False) -> T
     """
     import transformers
 
-    settings = family.with_window() if window else family.config
+    text = {**family.config["text_config"], **(family.window or {} if window else {})}
+    settings = {**family.config, "text_config": text}
     config = transformers.CONFIG_MAPPING[family.model_type](**settings)
     config.tie_word_embeddings = False
     makers: Any = transformers.AutoModelForImageTextToText

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 from toolkit.audit.gpu.deadline import within
-from toolkit.audit.gpu.exactness import difference_row
 from toolkit.audit.gpu.released_shapes import SHAPES, build
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import explain
@@ -26,6 +25,7 @@ from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.memory import is_out_of_memory, release
 from toolkit.vlm.model import LoadedVLM
+from toolkit.vlm.reference import plain_values
 
 MINUTES = 7.5
 """A check ends within eight minutes."""
@@ -125,6 +125,28 @@ def _hub(name: str, device: torch.device, found: GpuCheck) -> None:
     """One sample through the whole path: download or cache, checks at loading, answer, attribution, metrics."""
     vlm = load_vlm(name, device=device.type)
     found.speed.append(speed_row(vlm, photographs(1)[0], "attn-lrp"))
+
+
+def difference_row(vlm: LoadedVLM, sample: Sample, n: int, *, target: str | None = None) -> dict[str, Any]:
+    """Distribution of |engine - plain| over random coalitions of one sample, the picture whole in some of them.
+
+    Args:
+        vlm: The model.
+        sample: The sample.
+        n: Number of coalitions.
+        target: The scored answer; None takes the model's own.
+    """
+    game = vlm.game(sample, target=target)
+    rng = np.random.default_rng(0)
+    chosen = rng.random((n, game.players.n)) < rng.random((n, 1))
+    chosen[0], chosen[1:4, : game.players.n_image] = True, chosen[4 % n, : game.players.n_image]
+    fast, plain = game(chosen), plain_values(game, chosen)
+    difference = np.abs(fast - plain)
+    return {
+        "model": vlm.name, "dtype": str(vlm.model.dtype).removeprefix("torch."), "coalitions": n,
+        "median": float(np.median(difference)), "p90": float(np.quantile(difference, 0.9)),
+        "max": float(difference.max()), "max_log": float(np.abs(np.log(fast) - np.log(plain)).max()),
+    }  # fmt: skip
 
 
 def speed_row(vlm: LoadedVLM, sample: Sample, explainer: str) -> dict[str, Any]:
