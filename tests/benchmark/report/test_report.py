@@ -378,16 +378,10 @@ def test_a_comparison_says_what_differs_and_what_one_run_lacks(run, tmp_path, mo
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, "–"),
-        (math.nan, "–"),
-        (0.12345, "0.123"),
-        (-0.5, "−0.500"),
-        (3, "3"),
-        (np.float64(2), "2.000"),
-        (-0.0001, "0.000"),
-        (-0.0006, "−0.001"),
+        (None, "–"), (math.nan, "–"), (0.12345, "0.123"), (-0.5, "−0.500"), (3, "3"), (np.float64(2), "2.000"),
+        (-0.0001, "0.000"), (-0.0006, "−0.001"),
     ],
-)
+)  # fmt: skip
 def test_numbers_are_shown_with_a_real_minus_and_a_dash_for_nothing(value, shown):
     assert page.number(value) == shown
 

@@ -142,7 +142,5 @@ def test_memory_is_that_of_the_precision_which_the_run_will_have():
         ({"executor": "ray"}, "31.6 GiB for float32"),
         ({"device": "cuda", "four_bit": True}, "4.7 GiB for 4-bit weights"),
     ):
-        spec = make_spec(
-            {"models": ["llava-hf/llava-1.5-7b-hf"], "datasets": ["repope"], "explainers": ["tam"], **fields}
-        )
-        assert said in str(dry_run(spec))
+        one = {"models": ["llava-hf/llava-1.5-7b-hf"], "datasets": ["repope"], "explainers": ["tam"]}
+        assert said in str(dry_run(make_spec({**one, **fields})))

@@ -27,6 +27,14 @@ from toolkit.vlm.loading.checkpoint import CheckpointError, check_folder
 from toolkit.vlm.loading.digests import listed
 
 GOOD = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "explainers": ["random", "oracle"]}
+QUICK = {"steps": 2, "device": "cpu", "progress": False}
+
+
+def own_folder(folder, column="", value=""):
+    """The name of a dataset of one question about a red picture."""
+    Image.new("RGB", (96, 96), "red").save(folder / "a.png")
+    (folder / "questions.csv").write_text(f"image,question{column}\na.png,is there a red circle ?{value}\n")
+    return f"folder:{folder}"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +95,7 @@ def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
 
 
 def test_folders_are_identified_by_their_files_and_datasets_by_their_content(tmp_path):
-    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.png")
-    (tmp_path / "questions.csv").write_text("image,question\na.png,is there a red circle ?\n")
-    name = f"folder:{tmp_path}"
+    name = own_folder(tmp_path)
     spec = make_spec({**GOOD, "datasets": [name], "explainers": ["random"], "samples": None})
     before = ToolkitWorkspace(spec).identities()
     digests = check_folder(models_dir() / "tiny-llava-grounded").digests()
@@ -167,10 +173,7 @@ def test_a_precision_that_the_machine_chose_is_part_of_the_identity():
 
 
 def test_the_instruction_reaches_every_sample_and_every_record(tmp_path):
-    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
-    (tmp_path / "questions.csv").write_text("image,question\na.png,is there a red circle ?\n")
-    given = {**GOOD, "datasets": [f"folder:{tmp_path}"], "explainers": ["random"], "samples": None, "steps": 2,
-             "device": "cpu", "progress": False}  # fmt: skip
+    given = {**GOOD, **QUICK, "datasets": [own_folder(tmp_path)], "explainers": ["random"], "samples": None}
     told = {}
     for instruction in (None, "", "answer with one word"):
         wanted = make_spec({**given, "instruction": instruction, "out": tmp_path / f"run {instruction}"})
@@ -188,12 +191,8 @@ def test_an_oracle_without_truth_is_skipped():
 
 
 def test_a_real_run_skips_what_does_not_apply_and_still_succeeds(tmp_path):
-    Image.new("RGB", (96, 96), "red").save(tmp_path / "a.png")
-    (tmp_path / "questions.csv").write_text("image,question,answer\na.png,is there a red circle ?,no\n")
-    wanted = make_spec(
-        {**GOOD, "datasets": [f"folder:{tmp_path}"], "samples": None, "steps": 2, "out": tmp_path / "run",
-         "device": "cpu", "progress": False}
-    )  # fmt: skip
+    name = own_folder(tmp_path, ",answer", ",no")
+    wanted = make_spec({**GOOD, **QUICK, "datasets": [name], "samples": None, "out": tmp_path / "run"})
     summary = run_benchmark(wanted)
     assert (summary.planned, summary.ok, summary.skipped, summary.failed) == (2, 1, 1, 0)
     assert summary.exit_status == 0
@@ -225,10 +224,8 @@ def test_repeated_ids_are_refused(monkeypatch):
 def test_a_run_does_not_go_on_with_a_folder_that_was_edited_and_names_the_file(tmp_path):
     folder = shutil.copytree(models_dir() / "tiny-llava-grounded", tmp_path / "model")
     (folder / "SHA256SUMS").unlink()
-    wanted = make_spec(
-        {**GOOD, "models": [str(folder)], "explainers": ["random"], "samples": 1, "steps": 2, "out": tmp_path / "run",
-         "device": "cpu", "progress": False}
-    )  # fmt: skip
+    one = {"models": [str(folder)], "explainers": ["random"], "samples": 1, "out": tmp_path / "run"}
+    wanted = make_spec({**GOOD, **QUICK, **one})
     assert run_benchmark(wanted).ok == 1
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["rope_parameters"] = {"rope_type": "default", "rope_theta": 123.0}

@@ -81,10 +81,8 @@ def localised_samples(n: int = 12, *, seed: int = 0) -> list[Sample]:
     from toolkit.scenes import load
 
     per_set = -(-n // len(TURNS))
-    columns = []
-    for name in TURNS:
-        found = [s for s in load(name, "test", 6 * per_set, seed=seed) if _points_somewhere(s)]
-        columns.append(found[:per_set])
+    drawn = [load(name, "test", 6 * per_set, seed=seed) for name in TURNS]
+    columns = [[sample for sample in samples if _points_somewhere(sample)][:per_set] for samples in drawn]
     return [sample for turn in zip(*columns, strict=True) for sample in turn][:n]
 
 
@@ -96,6 +94,10 @@ def _points_somewhere(sample: Sample) -> bool:
     return area < 0.4 and 0 < len(truth.evidence_words) < len(sample.question.split())
 
 
+def _explainers_of(rows: Sequence[MapRow]) -> list[str]:
+    return list(dict.fromkeys(explainer for row in rows for explainer in (*row.maps, *row.failures)))
+
+
 def hits(rows: Sequence[MapRow]) -> pd.DataFrame:
     """Pointing game on the shown maps: share of maps whose highest cell (word) is evidence.
 
@@ -103,9 +105,8 @@ def hits(rows: Sequence[MapRow]) -> pd.DataFrame:
         One row each: ``explainer, image, image chance, text, text chance, n_samples``; NaN where no sample has a
         truth that points somewhere.
     """
-    explainers = list(dict.fromkeys(explainer for row in rows for explainer in (*row.maps, *row.failures)))
     found = []
-    for explainer in explainers:
+    for explainer in _explainers_of(rows):
         shown = [(row.maps[explainer], row.truth) for row in rows if explainer in row.maps and row.truth is not None]
         line: dict[str, float | int | str] = {"explainer": explainer}
         for modality in ("image", "text"):
@@ -144,7 +145,7 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
     """
     if not rows:
         raise ValueError("no samples to draw maps of")
-    explainers = list(dict.fromkeys(explainer for row in rows for explainer in (*row.maps, *row.failures)))
+    explainers = _explainers_of(rows)
     depths = [1 + _LINE * (1 + len(word_lines(row.sample.question, row.spans))) + _GAP for row in rows]
     columns = 1 + len(explainers)
     with styled():
@@ -154,14 +155,11 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
         axes.set_ylim(sum(depths), -0.45)
         axes.set_aspect("equal")
         axes.axis("off")
-        names = ["picture", *explainers]
-        for column, name in enumerate(names):
+        for column, name in enumerate(["picture", *explainers]):
             axes.text(column * (1 + _GAP), -0.06, name, fontsize=5.4 * width, fontweight="bold", va="bottom")
         axes.text(-_GAP, -0.28, title, fontsize=7.5 * width, fontweight="bold", va="bottom")
-        top = 0.0
-        for row, depth in zip(rows, depths, strict=True):
+        for row, top in zip(rows, np.cumsum([0.0, *depths[:-1]]).tolist(), strict=True):
             _draw_row(axes, row, explainers, top, width)
-            top += depth
     return Drawing(figure, _alt_text(rows, title))
 
 
@@ -212,18 +210,16 @@ def _words(axes: Axes, row: MapRow, scores: Scores | None, left: float, top: flo
                 colour = DIVERGING((values[index] + 1) / 2)
                 ink = ink_on(colour)
                 axes.add_patch(Rectangle((x, y), long, 0.82 * _LINE, color=colour, linewidth=0, zorder=1))
-            written = axes.text(x, y + 0.62 * _LINE, word, fontsize=4.3 * width, family="DejaVu Sans Mono", zorder=3)
-            written.set_color(ink)
+            font = {"fontsize": 4.3 * width, "family": "DejaVu Sans Mono", "color": ink}
+            axes.text(x, y + 0.62 * _LINE, word, zorder=3, **font)  # type: ignore[arg-type]
             if truth[index] > 0:
                 axes.plot([x, x + long], [y + 0.86 * _LINE] * 2, color=INK, linewidth=0.6, zorder=3)
             x += long + letter
 
 
 def _alt_text(rows: Sequence[MapRow], title: str) -> str:
-    said = []
-    for line in hits(rows).to_dict("records"):
-        if not np.isnan(line["image"]):
-            said.append(f"{line['explainer']} {line['image']:.0%} of pictures, {line['text']:.0%} of questions")
+    found = hits(rows).dropna(subset=["image"]).to_dict("records")
+    said = [f"{one['explainer']} {one['image']:.0%} of pictures, {one['text']:.0%} of questions" for one in found]
     failed = sorted({explainer for row in rows for explainer in row.failures})
     told = f"Maps of {len(rows)} samples by every explainer{': ' + title if title else ''}. "
     if said:

@@ -61,9 +61,8 @@ def _known(names: Iterable[str] | None, all_names: Iterable[str], kind: str) -> 
 
     known = list(all_names)
     wanted = known if names is None else [names] if isinstance(names, str) else list(names)
-    for name in wanted:
-        if name not in known:
-            raise UnknownNameError(kind, name, known)
+    if unknown := [name for name in wanted if name not in known]:
+        raise UnknownNameError(kind, unknown[0], known)
     return wanted
 
 
