@@ -14,7 +14,7 @@ from PIL import Image
 from toolkit.games.attribution import InteractionAttribution
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.maps import NOISE, centred, overlay, png_bytes
+from toolkit.reporting.plots.maps import NOISE, centred, overlay, png_bytes, spliced
 from toolkit.reporting.plots.style import DIVERGING, new_figure, styled
 from toolkit.typing import PairScores, Regions
 
@@ -51,8 +51,8 @@ def pair_map_html(
     players, pairs = found.players, found.pairs
     if (len(regions), len(spans)) != pairs.shape:
         raise ValueError(f"{len(regions)} regions and {len(spans)} spans for pairs of shape {pairs.shape}")
-    labels = np.array(players.labels, dtype=object)
-    cells, words = labels[players.of("image")].tolist(), [question[start:stop] for start, stop in spans]
+    cells = np.array(players.labels, dtype=object)[players.of("image")].tolist()
+    words = [question[start:stop] for start, stop in spans]
     of_cell, of_word = _colours(pairs, pairs.sum(axis=1)), _colours(pairs.T, pairs.sum(axis=0))
     width = SIDE
     height = max(1, round(SIDE * image.height / image.width))
@@ -62,16 +62,11 @@ def pair_map_html(
         f'height="{(y1 - y0) * height:.1f}"/>'
         for i, (x0, y0, x1, y1) in enumerate(regions.tolist())
     )
-    pieces, end = [], 0
-    for j in sorted(range(len(spans)), key=lambda at: spans[at]):
-        start, stop = spans[j]
-        heard = _strongest(words[j], cells, pairs[:, j])
-        pieces.append(
-            f'{html.escape(question[end:start])}<span class="word w{j}" tabindex="0" role="img" aria-label="{heard}" '
-            f'style="{of_word[j]}">{html.escape(question[start:stop])}</span>'
-        )
-        end = stop
-    pieces.append(html.escape(question[end:]))
+    pieces = [
+        f'<span class="word w{j}" tabindex="0" role="img" aria-label="{_strongest(word, cells, pairs[:, j])}" '
+        f'style="{of_word[j]}">{html.escape(word)}</span>'
+        for j, word in enumerate(words)
+    ]
     scope = f"pairs-{zlib.crc32(found.explainer.encode() + pairs.tobytes()):08x}"
     grey = image.convert("L").resize((width, height)).point(lambda level: 90 + level * 165 // 255)
     source = base64.b64encode(png_bytes(grey)).decode()
@@ -80,7 +75,7 @@ def pair_map_html(
         f'<svg viewBox="0 0 {width} {height}" width="{width}" style="max-width:100%;height:auto" '
         f'aria-label="Cells of the image; each says its strongest words">'
         f'<image href="data:image/png;base64,{source}" width="{width}" height="{height}"/>{rects}</svg>'
-        f'<p class="question">{"".join(pieces)}</p></div>'
+        f'<p class="question">{spliced(question, spans, pieces)}</p></div>'
     )
 
 

@@ -130,20 +130,18 @@ def test_an_empty_dataset_is_refused(tmp_path):
         run_benchmark(spec(tmp_path / "run", datasets=["toys", "empty"]), workspace=ToyBench)
 
 
-def test_other_settings_in_one_folder_are_refused(toy_spec):
+@pytest.mark.parametrize(
+    ("settings", "bench", "said"),
+    [
+        ({"steps": 6}, {}, "steps: 5 -> 6"),
+        ({}, {"samples": lambda self, name: {"x-1": toy_bench.make_sample("x", 1)}}, "the samples of toys"),
+        ({}, {"identities": lambda self: {"model": "weights 2"}}, 'model: "weights 1" -> "weights 2"'),
+    ],
+)
+def test_other_settings_samples_or_weights_in_one_folder_are_refused(toy_spec, settings, bench, said):
     run_benchmark(toy_spec, workspace=ToyBench)
-    with pytest.raises(SpecError, match=r"holds a run with other settings: steps: 5 -> 6"):
-        run_benchmark(toy_spec.model_copy(update={"steps": 6}), workspace=ToyBench)
-    other = type("Other", (ToyBench,), {"samples": lambda self, name: {"x-1": toy_bench.make_sample("x", 1)}})
-    with pytest.raises(SpecError, match="the samples of toys"):
-        run_benchmark(toy_spec, workspace=other)
-
-
-def test_other_weights_under_the_same_name_are_refused(toy_spec):
-    run_benchmark(toy_spec, workspace=ToyBench)
-    retrained = type("Retrained", (ToyBench,), {"identities": lambda self: {"model": "weights 2"}})
-    with pytest.raises(SpecError, match='holds a run with other settings: model: "weights 1" -> "weights 2"'):
-        run_benchmark(toy_spec, workspace=retrained)
+    with pytest.raises(SpecError, match=f"holds a run with other settings: {said}"):
+        run_benchmark(toy_spec.model_copy(update=settings), workspace=type("Other", (ToyBench,), bench))
 
 
 def test_a_damaged_specification_of_a_folder_is_told(toy_spec):

@@ -97,16 +97,16 @@ def _sized(small: bool, **sizes: tuple[Any, Any]) -> dict[str, Any]:
     return {name: values[not small] for name, values in sizes.items()}
 
 
-def _text(ids: dict[str, int], small: bool, vocabulary: int, width: int, inner: int, *layers_heads: int) -> Any:
-    """Settings that all text configurations have: of this released size, or small."""
-    n_layers, n_heads, n_key_value_heads = layers_heads
-    end = ids["<|im_end|>"]
-    sizes = _sized(
-        small, vocab_size=(700, vocabulary), hidden_size=(64, width), intermediate_size=(96, inner),
-        num_hidden_layers=(2, n_layers), num_attention_heads=(4, n_heads), num_key_value_heads=(2, n_key_value_heads),
-    )  # fmt: skip
-    return {**sizes, "max_position_embeddings": 32768, "bos_token_id": end, "eos_token_id": end,
-            "pad_token_id": ids["<pad>"]}  # fmt: skip
+_TEXT_SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+)  # fmt: skip
+
+
+def _text(ids: dict[str, int], small: bool, *released: int) -> dict[str, Any]:
+    """Settings that all text configurations have; the released sizes in the order of ``_TEXT_SIZES``."""
+    end, sizes = ids["<|im_end|>"], (700, 64, 96, 2, 4, 2) if small else released
+    special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": ids["<pad>"]}
+    return {**dict(zip(_TEXT_SIZES, sizes, strict=True)), "max_position_embeddings": 32768, **special}
 
 
 def _llava(ids: dict[str, int], small: bool) -> Any:

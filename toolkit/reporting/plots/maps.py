@@ -102,10 +102,8 @@ def tokens_html(
     values = centred(scores, largest)
     if len(spans) != len(values):
         raise ValueError(f"{len(spans)} spans for {len(values)} scores; expected one each")
-    raw = np.asarray(scores, dtype=np.float64)
-    pieces, end = [], 0
-    for (start, stop), value, score in sorted(zip(spans, values, raw, strict=True), key=lambda item: item[0]):
-        pieces.append(html.escape(question[end:start]))
+    pieces = []
+    for (start, stop), value, score in zip(spans, values, np.asarray(scores, dtype=np.float64), strict=True):
         red, green, blue = (int(255 * part) for part in np.asarray(DIVERGING((value + 1) / 2))[:3])
         ink = ink_on((red / 255, green / 255, blue / 255))
         line = "none" if abs(value) < FAINTEST else "solid" if value > 0 else "dotted"
@@ -114,8 +112,16 @@ def tokens_html(
             f'border-bottom:2px {line} {ink};padding:0 .2em;border-radius:3px">'
             f"{html.escape(question[start:stop])}</span>"
         )
+    return spliced(question, spans, pieces)
+
+
+def spliced(question: str, spans: Sequence[tuple[int, int]], pieces: Sequence[str]) -> str:
+    """The question as HTML, with a piece of HTML in the place of each span."""
+    parts, end = [], 0
+    for (start, stop), piece in sorted(zip(spans, pieces, strict=True), key=lambda item: item[0]):
+        parts += [html.escape(question[end:start]), piece]
         end = stop
-    return "".join([*pieces, html.escape(question[end:])])
+    return "".join([*parts, html.escape(question[end:])])
 
 
 def ranked_players(labels: Sequence[str], scores: ArrayLike, *, n: int = 5) -> list[tuple[str, float]]:

@@ -176,8 +176,9 @@ def train(
     pool = make_pool(recipe.n_images, seed=recipe.seed, strength=recipe.strength, workers=workers)
     model.train()
     for number, (name, n_steps) in enumerate(recipe.stages.items(), start=1):
-        made = _alignment(aligner, pool, recipe) if number == 1 else _joint(aligner, pool, recipe, name, number - 2)
-        trained, loss_at = made
+        trained, loss_at = (
+            _alignment(aligner, pool, recipe) if number == 1 else _joint(aligner, pool, recipe, name, number - 2)
+        )
         optimisers = Optimisers(trained, recipe.muon)
         done = load_state(work, model, optimisers.parts, stage=number)
         for step in range(done, n_steps) if done >= 0 else ():
