@@ -42,6 +42,9 @@ CPU_AIMS = (
         only=("dtype", "float32"),
     ),
     Aim("metrics: peak memory in GiB (1.5 GB)", "metrics", "peak_GiB", 1.5 / GB, at_least=False),
+    Aim("all 2^14 coalitions of a sample: times faster than one plain pass each", "orders", "speed_up", 20.0),
+    Aim("pairs by sampling: share of the rows of shapley-interaction", "pairs", "share", 0.5, at_least=False),
+    Aim("pairs by sampling: standard error", "pairs", "standard_error", 0.01, at_least=False),
     Aim("macro-game: peak memory in GiB (1.5 GB)", "macro_game", "peak_GiB", 1.5 / GB, at_least=False),
     Aim(
         "every token of a 20-word answer, explainers that ask the game: times one token",

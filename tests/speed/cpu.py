@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
+import toolkit
 from tests.speed.aims import CPU_AIMS, aim_rows
 from tests.speed.measure import (
     Comparison,
@@ -25,10 +26,10 @@ from tests.speed.measure import (
     run_engine,
     timed,
 )
-from tests.speed.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, scene_samples
+from tests.speed.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, order_task, scene_samples
 from toolkit.audit.gpu.gpu_check import difference_row
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.base import explain, get_explainer
+from toolkit.explainers.base import explain, get_explainer, passes_of
 from toolkit.games.target import Target
 from toolkit.vlm.model import LoadedVLM
 
@@ -87,7 +88,29 @@ def macro_row(vlm: LoadedVLM, *, turns: int, passes: int) -> dict[str, Any]:
     ``speed_up`` is over a pass for each of the 11 x 256 coalitions, ``speed_up_distinct`` over one for each distinct
     one.
     """
-    task = macro_game_task(vlm, scene_samples(3)[1])
+    return exact_row(vlm, macro_game_task(vlm, scene_samples(3)[1]), turns=turns, passes=passes)
+
+
+def pairs_row(vlm: LoadedVLM, *, n_samples: int) -> dict[str, Any]:
+    """The sampled pair matrix of ``banzhaf-interaction`` on samples of 42 players: its rows and standard error.
+
+    ``share`` is that of the rows of ``shapley-interaction``, ``standard_error`` the largest over the samples of the
+    root mean square over pairs.
+    """
+    found = [explain("banzhaf-interaction", vlm, s) for s in toolkit.load_samples("scenes-existence", n=n_samples)]
+    players = found[0].players
+    asked = passes_of("shapley-interaction", players.n)
+    assert asked is not None
+    rows = max(one.n_evaluations for one in found)
+    return {
+        "model": vlm.name, "players": players.n, "rows": rows, "shapley_interaction_rows": asked.forward,
+        "share": rows / asked.forward, "standard_error": max(float(one.details["error"]) for one in found),
+        "seconds": statistics.median(one.seconds for one in found),
+    }  # fmt: skip
+
+
+def exact_row(vlm: LoadedVLM, task: Task, *, turns: int, passes: int) -> dict[str, Any]:
+    """All coalitions of a game of few players: engine against one plain pass per coalition."""
     reset_peak(vlm)
     found = compare(vlm, [task], turns=turns, passes=passes)
     peak, run = peak_gib(vlm), found.run
@@ -230,7 +253,7 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
         report: Called with a line of text whenever something new begins.
     """
     n_samples, turns, passes = (2, 1, 20) if quick else (16, 3, PLAIN_PASSES)
-    metrics, macro, exactness, answers = [], [], [], []
+    metrics, macro, exactness, answers, orders, pairs = [], [], [], [], [], []
     for vlm in models:
         report(f"{vlm.name}: exactness")
         exactness += both_precisions(vlm, scene_samples(1)[0], 8 if quick else 48)
@@ -238,6 +261,11 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
         metrics.append(metrics_row(vlm, n_samples=n_samples, turns=turns, passes=passes))
         report(f"{vlm.name}: exact index of the macro-game")
         macro.append(macro_row(vlm, turns=1 if quick else 2, passes=passes))
+        report(f"{vlm.name}: all coalitions of the study of orders")
+        task = order_task(vlm, scene_samples(3)[1], n_cells=4 if quick else 10)
+        orders.append(exact_row(vlm, task, turns=1 if quick else 2, passes=passes))
+        report(f"{vlm.name}: pairs by sampling")
+        pairs.append(pairs_row(vlm, n_samples=1 if quick else 4))
         report(f"{vlm.name}: every token of an answer")
         answers += answer_rows(vlm, turns=turns)
     report(f"{models[0].name}: what each idea is worth")
@@ -245,5 +273,5 @@ def bench(models: Sequence[LoadedVLM], *, quick: bool, report: Report) -> dict[s
     report(f"{models[0].name}: scaling")
     scaling = scaling_rows(models[0], QUICK_SIZES if quick else SIZES)
     found = {"metrics": metrics, "macro_game": macro, "ideas": ideas, "scaling": scaling, "exactness": exactness}
-    found["answers"] = answers
+    found |= {"answers": answers, "orders": orders, "pairs": pairs}
     return {"aims": aim_rows(found, CPU_AIMS), **found}

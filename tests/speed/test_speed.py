@@ -140,7 +140,17 @@ def test_the_peak_is_of_this_measurement(vlm: LoadedVLM) -> None:
 def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     lines: list[str] = []
     found = cpu.bench([vlm], quick=True, report=lines.append)
-    assert set(found) == {"aims", "metrics", "macro_game", "ideas", "scaling", "exactness", "answers"}
+    assert set(found) == {
+        "aims",
+        "metrics",
+        "macro_game",
+        "ideas",
+        "scaling",
+        "exactness",
+        "answers",
+        "orders",
+        "pairs",
+    }
     assert next(iter(found)) == "aims"
     single, half = found["exactness"]
     assert (single["dtype"], half["dtype"]) == ("float32", "bfloat16")
@@ -148,6 +158,8 @@ def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     assert found["ideas"][-1]["speed_up"] > found["ideas"][1]["speed_up"] > 1
     assert found["metrics"][0]["speed_up"] > 2
     assert found["metrics"][0]["fewer_flops"] > found["macro_game"][0]["fewer_flops"] > 1
+    assert (found["orders"][0]["cells"], found["orders"][0]["images"]) == (2**8, 2**4)
+    assert (found["pairs"][0]["rows"], found["pairs"][0]["shapley_interaction_rows"]) == (1024, 2034)
     assert found["macro_game"][0]["speed_up"] > found["macro_game"][0]["speed_up_distinct"]
     paths = tables.write(tmp_path / "out", found, {"device": "here"})
     assert json.loads(paths[0].read_text())["tables"]["metrics"][0]["model"] == "tiny"

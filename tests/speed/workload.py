@@ -9,6 +9,7 @@ import numpy as np
 
 from toolkit.datasets.sample import Sample
 from toolkit.games.game import QuotientGame, all_coalitions
+from toolkit.games.order_profile import group_cells, group_words
 from toolkit.synergy.evaluate import plan_metrics
 from toolkit.synergy.macro_sii import background_groups
 from toolkit.synergy.ordering import curve_fractions, random_attributions, top_coalitions
@@ -63,6 +64,15 @@ def metric_tasks(vlm: LoadedVLM, samples: Sequence[Sample], n_explainers: int) -
         plan = plan_metrics(drawn, steps=STEPS)
         tasks.append(Task(sample, answer.text, plan.coalitions, plan.n_requested))
     return tasks
+
+
+def order_task(vlm: LoadedVLM, sample: Sample, *, n_cells: int = 10) -> Task:
+    """All coalitions of the study of orders: ten groups of cells and four of words are 2^14, of 2^10 images."""
+    game = vlm.game(sample)
+    cells = group_cells(np.asarray(sample.image), vlm.regions(sample), n_cells)
+    quotient = QuotientGame(game, [*cells, *group_words(game.players)])
+    wanted = quotient.expand(all_coalitions(quotient.players.n))
+    return Task(sample, game.target, wanted, len(wanted))
 
 
 def macro_game_task(vlm: LoadedVLM, sample: Sample) -> Task:
