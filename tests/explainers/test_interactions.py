@@ -16,10 +16,13 @@ from toolkit.explainers.gradient_interaction import GradientInteraction
 from toolkit.games.analytic import SumOfUnanimityGames
 from toolkit.games.attribution import InteractionAttribution
 from toolkit.games.enumerate import all_values
-from toolkit.games.game import Game, Players
+from toolkit.games.game import Game, Players, TableGame
 from toolkit.testing import FakeVLM, fake_sample
 
-GIVERS = ["shapley-interaction", "faith-shapley-interaction", "banzhaf-interaction", "gradient-interaction"]
+GIVERS = [
+    "shapley-interaction", "faith-shapley-interaction", "banzhaf-interaction", "gradient-interaction",
+    "word-to-cell-interaction", "cell-to-word-interaction",
+]  # fmt: skip
 
 
 def random_vlm(seed: int) -> FakeVLM:
@@ -103,6 +106,31 @@ def test_pairs_of_another_shape_are_refused() -> None:
         InteractionAttribution([0.0, 0.0, 0.0], players, "mine", "yes", pairs=np.zeros((1, 2)))
     with pytest.raises(ValueError, match="1 non-finite"):
         InteractionAttribution([0.0, 0.0, 0.0], players, "mine", "yes", pairs=np.array([[np.nan], [0.0]]))
+
+
+def test_a_matrix_over_all_players_is_refused_with_what_to_cut_out_and_an_asymmetric_one_with_its_other_half() -> None:
+    players, whole = Players.make(("a", "b"), ("x",)), np.eye(3)
+    with pytest.raises(ValueError, match=r"shape \(3, 3\).*pairs\[:n_image, n_image:\]$"):
+        InteractionAttribution.from_pairs(whole, players, "mine", "yes")
+    whole[0, 2] = 1.0
+    with pytest.raises(ValueError, match="not symmetric, so give its other half too"):
+        explain(
+            lambda vlm, sample: InteractionAttribution.from_pairs(whole, players, "mine", "yes"), ToyVLM(), toy_sample()
+        )
+    with pytest.raises(ValueError, match=r"shape \(1, 2\).*expected finite numbers of shape \(2, 1\)"):
+        InteractionAttribution.from_pairs(np.zeros((1, 2)), players, "mine", "yes")
+
+
+@pytest.mark.parametrize("name", [name for name in GIVERS if name != "gradient-interaction"])
+def test_a_game_with_missing_values_gives_no_pairs(name: str) -> None:
+    class Missing(FakeVLM):
+        def game(self, *args: object, **more: object) -> Game:
+            game = super().game(*args, **more)
+            return TableGame(game.players, np.where(np.bitwise_count(np.arange(2**7)) >= 4, np.nan, all_values(game)))
+
+    vlm = Missing(SumOfUnanimityGames(Players.make(tuple("abcd"), tuple("xyz")), {(0, 4): 1.0}))
+    with pytest.raises(ValueError, match=r"non-finite|NaN|infinit"):
+        explain(name, vlm, four_by_three(), target="yes")
 
 
 @pytest.mark.parametrize("ending", ["npz", "json"])

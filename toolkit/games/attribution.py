@@ -107,19 +107,30 @@ class InteractionAttribution(Attribution):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pairs = np.array(self.pairs, dtype=np.float64)
-        expected = (self.players.n_image, self.players.n_text)
-        if pairs.shape != expected or not np.isfinite(pairs).all():
-            raise ValueError(
-                f"pairs of {self.explainer!r} have shape {pairs.shape} and {int((~np.isfinite(pairs)).sum())} "
-                f"non-finite entries; expected finite numbers of shape {expected}: image players by text players"
-            )
+        pairs = _checked(self.pairs, self.players, self.explainer)
         pairs.setflags(write=False)
         object.__setattr__(self, "pairs", pairs)
 
     @classmethod
     def from_pairs(cls, pairs: ArrayLike, players: Players, explainer: str, target: str, **numbers: Any) -> Self:
         """The attribution of signed pairs (n_image, n_text); ``numbers`` are the other fields of an attribution."""
-        found = np.atleast_2d(np.asarray(pairs, dtype=np.float64))
+        found = _checked(pairs, players, explainer)
         scores = np.concatenate([found.sum(axis=1), found.sum(axis=0)])
         return cls(scores, players, explainer, target, pairs=found, **numbers)
+
+
+def _checked(given: ArrayLike, players: Players, explainer: str) -> PairScores:
+    """Pairs (n_image, n_text) as they are; anything else is refused."""
+    pairs = np.array(given, dtype=np.float64)
+    expected = (players.n_image, players.n_text)
+    if pairs.shape == expected and np.isfinite(pairs).all():
+        return pairs
+    mend = ""
+    if pairs.shape == (players.n, players.n):
+        mend = ". Of a matrix over all players give pairs[:n_image, n_image:]"
+        if not np.array_equal(pairs, pairs.T, equal_nan=True):
+            mend += "; this one is not symmetric, so give its other half too, as an explainer of the other direction"
+    raise ValueError(
+        f"pairs of {explainer!r} have shape {pairs.shape} and {int((~np.isfinite(pairs)).sum())} non-finite entries; "
+        f"expected finite numbers of shape {expected}: image players by text players{mend}"
+    )
