@@ -102,6 +102,15 @@ def test_sampled_orders_have_the_pairs_as_their_mean_say_their_error_and_still_a
     np.testing.assert_allclose(pairs.sum(axis=1), np.broadcast_to(exact.pairs.sum(axis=0), (120, 1)), atol=1e-9)
 
 
+def test_an_order_and_its_reverse_are_exact_where_no_three_of_those_who_join_act_together() -> None:
+    players = Players.make(tuple("abcdefgh"), ("x",))
+    fake = FakeVLM(SumOfUnanimityGames(players, {(0, 1, 8): 1.0, (1, 5, 8): -2.0, (3, 8): 0.5}))
+    sample = fake_sample(grid=(2, 4), question="one", evidence=((0,), (0,)))
+    found = explain(CellToWordInteraction(budget=72), fake, sample, target="yes")
+    np.testing.assert_allclose(found.pairs[:, 0], [0.5, -0.5, 0, 0.5, 0, -1, 0, 0], atol=1e-12)
+    assert (found.details["exact"], found.details["error"]) == (0, pytest.approx(0, abs=1e-12))
+
+
 def test_a_budget_that_holds_no_four_orders_is_refused_with_the_number_that_does() -> None:
     assert WordToCellInteraction().orders(6, 36) == 0
     assert CellToWordInteraction().orders(36, 6) == 14
