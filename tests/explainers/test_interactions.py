@@ -11,7 +11,7 @@ from support.fakes import PAIRS, ToyVLM, toy_sample
 
 import toolkit
 from toolkit.explainers import explain
-from toolkit.explainers.banzhaf_interaction import BanzhafInteraction, presence
+from toolkit.explainers.banzhaf_interaction import BanzhafInteraction, order_above, orthogonal_columns, presence
 from toolkit.explainers.gradient_interaction import GradientInteraction
 from toolkit.games.analytic import SumOfUnanimityGames
 from toolkit.games.attribution import InteractionAttribution
@@ -73,6 +73,52 @@ def test_an_orthogonal_design_shows_every_player_half_the_time_and_no_two_alike(
     there = presence(6, 8, 0.5, np.random.default_rng(0)).astype(float)
     assert (there.mean(axis=0) == 0.5).all()
     np.testing.assert_array_equal(np.corrcoef(there.T).round(9), np.eye(6))
+
+
+@pytest.mark.parametrize("m", [12, 20, 40, 44, 48, 64])
+def test_columns_of_a_hadamard_matrix_are_balanced_and_orthogonal(m: int) -> None:
+    signs = np.where(orthogonal_columns(m, np.random.default_rng(0)), 1, -1)
+    np.testing.assert_array_equal(signs.T @ signs, m * np.eye(m - 1))
+    assert (signs.sum(axis=0) == 0).all()
+    assert [order_above(n) for n in (3, 8, 36, 45)] == [4, 12, 40, 48]
+
+
+def test_mirrored_questions_are_exact_where_at_most_two_words_act_together_and_others_are_not() -> None:
+    players = Players.make(tuple("abcd"), tuple("xyz"))
+    vlm = FakeVLM(SumOfUnanimityGames(players, {(0, 4, 5): 1.0, (1, 4, 6): -0.5, (2, 6): 0.25}))
+    exact = banzhaf(vlm.game(four_by_three(), target="yes"), 0.5)
+    mirrored, plain = (
+        [explain(BanzhafInteraction(mirrored=m), vlm, four_by_three(), target="yes", seed=seed) for seed in range(8)]
+        for m in (True, False)
+    )
+    assert max(np.abs(one.pairs - exact).max() for one in mirrored) < 1e-12
+    assert max(np.abs(one.pairs - exact).max() for one in plain) > 0.05
+    assert mirrored[0].details["error"] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_mirrored_estimate_has_the_index_as_its_mean_and_says_its_error() -> None:
+    rng, players = np.random.default_rng(0), Players.make(tuple("abcdefghijklmnopqrst"), tuple("xyz"))
+    dividends: dict[tuple[int, ...], float] = {}
+    for cells, words in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1)] * 30:
+        drawn = rng.choice(20, cells, replace=False), 20 + rng.choice(3, words, replace=False)
+        dividends[tuple(sorted(map(int, np.concatenate(drawn))))] = float(rng.normal())
+    exact = np.array([
+        [sum(d / 2 ** (len(t) - 2) for t, d in dividends.items() if i in t and j in t) for j in range(20, 23)]
+        for i in range(20)
+    ])  # fmt: skip
+    game = SumOfUnanimityGames(players, dividends)
+    vlm, sample = FakeVLM(game), fake_sample(grid=(4, 5), question="one two three", evidence=((0,), (0,)))
+    draws = [explain(BanzhafInteraction(mirrored=True), vlm, sample, target="yes", seed=seed) for seed in range(150)]
+    pairs = np.stack([draw.pairs for draw in draws])
+    assert np.abs((pairs.mean(axis=0) - exact) / pairs.std(axis=0, ddof=1)).max() < 4 / np.sqrt(len(pairs))
+    told = np.sqrt(np.mean([draw.details["error"] ** 2 for draw in draws]))
+    assert told == pytest.approx(np.sqrt(pairs.var(axis=0, ddof=1).mean()), rel=0.2)
+    found = [BanzhafInteraction(mirrored=True).design(n, 6) for n in (1, 3, 36)]
+    assert found == [(4, 16, 1), (8, 16, 1), (48, 16, 1)]  # a column at least is left for the error
+    with pytest.raises(ValueError, match="a mirrored design needs 768"):
+        BanzhafInteraction(mirrored=True, budget=700).design(36, 6)
+    with pytest.raises(ValueError, match=r"need p = 0.5, got 0.3"):
+        BanzhafInteraction(mirrored=True, p=0.3)
 
 
 def test_a_budget_that_holds_no_two_designs_is_refused_with_the_number_that_does() -> None:

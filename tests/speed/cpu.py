@@ -29,6 +29,7 @@ from tests.speed.measure import (
 from tests.speed.workload import PLAIN_PASSES, Task, macro_game_task, metric_tasks, order_task, scene_samples
 from toolkit.audit.gpu.gpu_check import difference_row
 from toolkit.datasets.sample import Sample
+from toolkit.explainers.banzhaf_interaction import BanzhafInteraction
 from toolkit.explainers.base import explain, get_explainer, passes_of
 from toolkit.games.target import Target
 from toolkit.vlm.model import LoadedVLM
@@ -92,12 +93,13 @@ def macro_row(vlm: LoadedVLM, *, turns: int, passes: int) -> dict[str, Any]:
 
 
 def pairs_row(vlm: LoadedVLM, *, n_samples: int) -> dict[str, Any]:
-    """The sampled pair matrix of ``banzhaf-interaction`` on samples of 42 players: its rows and standard error.
+    """The sampled pair matrix of ``banzhaf-interaction``, mirrored, on samples of 42 players: rows and standard error.
 
     ``share`` is that of the rows of ``shapley-interaction``, ``standard_error`` the largest over the samples of the
     root mean square over pairs.
     """
-    found = [explain("banzhaf-interaction", vlm, s) for s in toolkit.load_samples("scenes-existence", n=n_samples)]
+    samples, mirrored = toolkit.load_samples("scenes-existence", n=n_samples), BanzhafInteraction(mirrored=True)
+    found = [explain(mirrored, vlm, sample) for sample in samples]
     players = found[0].players
     asked = passes_of("shapley-interaction", players.n)
     assert asked is not None

@@ -12,7 +12,7 @@ TITLES = {
     "metrics": "Metrics (image and text curves, F_syn; K = 10), seconds per (sample, explainer)",
     "macro_game": "Exact Shapley interaction index of the macro-game (8 players, 11 steps), seconds per sample",
     "orders": "All 2^14 coalitions of ten groups of cells and four of words, seconds per sample",
-    "pairs": "Pair matrix of banzhaf-interaction by sampling; its standard error is the largest of the samples",
+    "pairs": "Pair matrix of banzhaf-interaction, mirrored, by sampling; the largest standard error of the samples",
     "released": "At released token counts, narrow random layers; bound: 118 (V+P+S) / (20 (V+P) + 76 S), and for nine",
     "occlusion": "Occlusion on a grid and on every cell, with the images that each needs",
     "ideas": "What each idea is worth, seconds per (sample, explainer)",

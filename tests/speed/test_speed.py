@@ -159,7 +159,7 @@ def test_the_cpu_tables(vlm: LoadedVLM, tmp_path) -> None:
     assert found["metrics"][0]["speed_up"] > 2
     assert found["metrics"][0]["fewer_flops"] > found["macro_game"][0]["fewer_flops"] > 1
     assert (found["orders"][0]["cells"], found["orders"][0]["images"]) == (2**8, 2**4)
-    assert (found["pairs"][0]["rows"], found["pairs"][0]["shapley_interaction_rows"]) == (1024, 2034)
+    assert (found["pairs"][0]["rows"], found["pairs"][0]["shapley_interaction_rows"]) == (768, 2034)
     assert found["macro_game"][0]["speed_up"] > found["macro_game"][0]["speed_up_distinct"]
     paths = tables.write(tmp_path / "out", found, {"device": "here"})
     assert json.loads(paths[0].read_text())["tables"]["metrics"][0]["model"] == "tiny"
