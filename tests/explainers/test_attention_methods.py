@@ -357,7 +357,7 @@ def blind_to_one_cell(monkeypatch: pytest.MonkeyPatch) -> LoadedVLM:
 
 @pytest.mark.parametrize("method", ["input-x-gradient", "integrated-gradients", "smoothgrad", "attn-lrp"])
 def test_a_cell_that_cannot_matter_gets_zero_where_it_is_promised(method: str, blind_to_one_cell: LoadedVLM) -> None:
-    chosen = IntegratedGradients(max_steps=8) if method == "integrated-gradients" else method
+    chosen = IntegratedGradients(steps=8) if method == "integrated-gradients" else method
     scores = explain(chosen, blind_to_one_cell, tiny_sample(), target="yes").of("image")
     assert scores[14] == 0
     assert np.sort(np.abs(scores))[1] > 0

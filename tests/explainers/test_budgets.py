@@ -129,13 +129,12 @@ def test_where_the_words_are_not_counted_the_dearest_question_is_said(name: str)
     assert all(passes_of(name, 42, words).forward <= everything.forward for words in range(1, 31))
 
 
-def test_integrated_gradients_count_every_attempt() -> None:
-    """8 + 16 + ... + 256 = 504 rows, and two for the ends; one attempt of five steps is five and two."""
+def test_integrated_gradients_count_every_row() -> None:
+    """As many as are allowed, ends included; a fixed number of steps has the two ends beside them."""
     from toolkit.explainers.integrated_gradients import IntegratedGradients
 
-    assert passes_of("integrated-gradients", 600) == Passes(506, 504)
-    assert passes_of(IntegratedGradients(first_steps=5, max_steps=5), 600) == Passes(7, 5)
-    assert passes_of(IntegratedGradients(first_steps=5, max_steps=19), 600) == Passes(17, 15)
+    assert passes_of("integrated-gradients", 600) == Passes(256, 256)
+    assert passes_of(IntegratedGradients(steps=5), 600) == Passes(7, 5)
 
 
 def test_a_budget_is_set_where_there_is_one() -> None:

@@ -26,7 +26,7 @@ from toolkit.vlm.model import LoadedVLM
 
 ONE, OTHER = 8, 21
 METHODS = {
-    "integrated-gradients": IntegratedGradients(max_steps=8),
+    "integrated-gradients": IntegratedGradients(steps=8),
     "smoothgrad": SmoothGrad(samples=1, level=0.0),  # the noise of a cell does not move with it
     "llava-cam": LlavaCam(samples=1, level=0.0),
     "optimised-mask": OptimisedMask(steps=4),

@@ -2,7 +2,7 @@
 
     score_i = sum over the inputs j of player i of  x_j * d log P(target) / d x_j
 
-Reference: Shrikumar et al., "Not just a black box", 2016, arXiv 1605.01713; through captum.
+Reference: Shrikumar et al., "Not just a black box", 2016, arXiv 1605.01713.
 Adapted for autoregressive VLMs: the inputs are the pixels that enter the vision tower and the input embeddings of the
 question's tokens, in one backward pass; the output is the log-probability of the answer that the game scores.
 Cost: one forward and one backward pass; memory of one backward pass.
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from captum.attr import InputXGradient as CaptumInputXGradient
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
-from toolkit.explainers.internals.gradients import leaf, rows_that_fit, to_scores
+from toolkit.explainers.internals.gradients import gradients, rows_that_fit, to_scores
 from toolkit.games.attribution import Attribution
 from toolkit.vlm.protocol import VLM
 
@@ -40,7 +39,6 @@ class InputXGradient:
         """Explain log P(target); deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
-        pixels, question = leaf(box.pixels), leaf(box.question)
-        by_pixel, by_embedding = CaptumInputXGradient(box.score).attribute((pixels, question))
-        scores = to_scores(box, by_pixel, by_embedding)
+        by_pixel, by_embedding = gradients(box, box.pixels, box.question)
+        scores = to_scores(box, by_pixel * box.pixels, by_embedding * box.question)
         return Attribution(scores, box.players, self.name, target, n_evaluations=1, n_gradients=1)

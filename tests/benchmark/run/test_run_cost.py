@@ -125,7 +125,7 @@ def test_presets_are_valid_and_say_what_they_are():
     assert specs["paper"].headline == "f-syn-paper"
     assert specs["correct"].headline == "synergy-surface-recovered"
     assert {"f-syn", "f-syn-paper"} < set(specs["correct"].metrics)
-    assert specs["paper"].options["integrated-gradients"] == {"first_steps": 5, "max_steps": 5}
+    assert specs["paper"].options["integrated-gradients"] == {"steps": 5}
     assert {"oracle", "random", "anti-oracle"} < set(specs["demo"].explainers)
     assert specs["correct"].options["integrated-gradients"] == {"max_steps": 1024}
     assert preset("correct", explainers=["occlusion"]).options == {}

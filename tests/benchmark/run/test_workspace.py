@@ -53,8 +53,8 @@ def test_unknown_names_are_refused_with_a_suggestion(changed, message):
 
 
 def test_settings_reach_the_explainer():
-    found = configured("integrated-gradients", {"first_steps": 5, "max_steps": 5})
-    assert (found.first_steps, found.max_steps) == (5, 5)
+    found = configured("integrated-gradients", {"steps": 5, "max_steps": 9})
+    assert (found.steps, found.max_steps) == (5, 9)
     with pytest.raises(SpecError, match="has no setting 'max_step'; did you mean 'max_steps'"):
         configured("integrated-gradients", {"max_step": 5})
     with pytest.raises(SpecError, match=r"'occlusion' has no setting 'x'\. It has: none"):

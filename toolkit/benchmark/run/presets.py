@@ -65,7 +65,7 @@ def paper_spec(**changes: Any) -> BenchmarkSpec:
         "name": "paper", "models": MODELS, "datasets": DATASETS, "explainers": EXPLAINERS, "samples": None,
         "seeds": (0,), "steps": 10, "baseline": "blur", "headline": "f-syn-paper", "dtype": "bfloat16",
         "players": "tokens",
-        "options": {"integrated-gradients": {"first_steps": 5, "max_steps": 5}}, "max_failed": 0.01,
+        "options": {"integrated-gradients": {"steps": 5}}, "max_failed": 0.01,
     }  # fmt: skip
     return _changed(fields, changes)
 
