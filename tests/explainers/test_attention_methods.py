@@ -195,7 +195,7 @@ def test_grad_rollout_without_row_normalisation_is_the_rule_of_its_paper() -> No
 def test_grad_cam_is_the_derivative_along_a_players_activation(family: str) -> None:
     """n * score_p = d/de logit(A + e * A_p at every player): a finite difference that uses no gradient."""
     box = box_of(family)
-    scores = activation_map(box, box.pixels, DEPTH)
+    (scores,) = activation_map(box, box.pixels, DEPTH)
     for player in (0, 17, 40):
         slope = slope_along_activation(box, DEPTH, player)
         assert slope == pytest.approx(float(scores[player]), abs=2e-4 + 0.01 * abs(float(scores[player])))

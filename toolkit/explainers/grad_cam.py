@@ -59,7 +59,7 @@ class GradCam:
         """Explain the target's logit; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         rows_that_fit(box, wanted=1)
-        scores = activation_map(box, box.pixels, self.depth).cpu().numpy()
+        scores = activation_map(box, box.pixels, self.depth)[0].cpu().numpy()
         layer = layer_index(len(anatomy(box.model).decoder_layers), self.depth)
         scores = np.maximum(scores, 0) if self.rectify else scores
         details: Details = {"layer": layer}

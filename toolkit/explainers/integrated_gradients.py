@@ -134,7 +134,7 @@ def _along(box: WhiteBox, at: Floats, batch: int) -> tuple[Floats, Floats]:
     """What each player adds to the slope of P at points of the path, shape (n, n_players), and P there, shape (n,)."""
     steps = box.pixels - box.baseline_pixels, box.question - box.baseline_question
     slopes, values = [], []
-    for some in torch.from_numpy(at).split(batch):
+    for some in torch.split(torch.from_numpy(at), batch):
         pixels, question = (
             leaf(start + some.to(start).view(-1, *[1] * (start.dim() - 1)) * step)
             for start, step in zip((box.baseline_pixels, box.baseline_question), steps, strict=True)

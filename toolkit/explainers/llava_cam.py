@@ -5,7 +5,7 @@
 Reference: Zhang et al., 2024, arXiv 2406.06579 (which smooths Grad-CAM as SmoothGrad smooths a gradient).
 Adapted for autoregressive VLMs: same layer and same signed map as our Grad-CAM, so that the two differ by the noise
 alone; the question is not perturbed, but its map is averaged too. Noise comes from the explainer's own generator.
-Cost: ``samples`` forward and backward passes, one at a time; memory of one backward pass.
+Cost: ``samples`` forward and backward rows, in batches that fit in memory.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class LlavaCam:
     ) -> Attribution:
         """Explain the target's logit around the picture."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
-        rows_that_fit(box, wanted=1)
+        batch = rows_that_fit(box, wanted=self.samples)
         images = noisy(box.pixels, self.samples, self.level, rng)
-        maps = torch.stack([activation_map(box, image[None], self.depth) for image in images])
+        maps = torch.cat([activation_map(box, some, self.depth) for some in torch.split(images, batch)])
         scores = maps.mean(0).cpu().numpy()
         scores = np.maximum(scores, 0) if self.rectify else scores
         layer = layer_index(len(anatomy(box.model).decoder_layers), self.depth)

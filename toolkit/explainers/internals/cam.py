@@ -25,15 +25,16 @@ def layer_index(n_layers: int, depth: float) -> int:
 
 
 def channel_weights(gradient: Tensor) -> Tensor:
-    """Mean gradient (dim,) of each channel over the players, signed, of (n_players, dim)."""
-    return gradient.double().mean(0)
+    """Mean gradient (..., dim) of each channel over the players, signed, of (..., n_players, dim)."""
+    return gradient.double().mean(-2)
 
 
 def activation_map(box: WhiteBox, pixels: Tensor, depth: float) -> Tensor:
-    """Grad-CAM of the post-attention norm at a fraction of the decoder's depth, (n_players,), signed.
+    """Grad-CAM of the post-attention norm at a fraction of the decoder's depth, (B, n_players), signed.
 
-    With A (n_players, dim) the norm's output at the players' positions and G its gradient, alpha = mean of G over the
-    players and the map is A @ alpha. The gradient's graph begins at A, so nothing before it is kept.
+    Of each row of pixels (B, *pixel_shape): with A (n_players, dim) the norm's output at the players' positions and G
+    its gradient, alpha = mean of G over the players and the map is A @ alpha. The gradient's graph begins at A, so
+    nothing before it is kept.
     """
     layers = anatomy(box.model).decoder_layers
     layer = layers[layer_index(len(layers), depth)]
@@ -46,8 +47,9 @@ def activation_map(box: WhiteBox, pixels: Tensor, depth: float) -> Tensor:
     with torch.enable_grad(), hooks([]) as handles:
         norm = cast(nn.Module, layer.post_attention_layernorm)
         handles.append(norm.register_forward_hook(begin))
-        logit = box.logit(pixels.detach(), box.question.detach())
+        logit = box.logit(pixels.detach(), box.question.detach().expand(len(pixels), -1, -1))
         (activation,) = outputs
         (gradient,) = torch.autograd.grad(logit.sum(), activation)
     where = torch.cat([box.image_positions, box.text_positions])
-    return activation.detach()[0, where].double() @ channel_weights(gradient[0, where])
+    weights = channel_weights(gradient[:, where])
+    return torch.einsum("bpd,bd->bp", activation.detach()[:, where].double(), weights)
