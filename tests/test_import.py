@@ -42,3 +42,13 @@ def test_version_is_the_distribution_version() -> None:
     from importlib.metadata import version
 
     assert version("vlm-synergy-toolkit") == toolkit.__version__
+
+
+def test_an_explanation_imports_no_statistics_figures_or_data_sets() -> None:
+    """What only reports and rank tests need would cost every explanation half a second."""
+    code = (
+        "import sys, toolkit.reporting.explain_page, toolkit.synergy.metrics, toolkit.redundancy.gates;"
+        "print([name for name in ('scipy.stats', 'matplotlib.pyplot', 'seaborn', 'captum', 'shapiq', 'datasets') "
+        "if name in sys.modules])"
+    )
+    assert run_python(code).strip() == "[]"

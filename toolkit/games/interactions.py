@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from toolkit.arguments import check_list, check_whole
 from toolkit.games.enumerate import Cancelled, Progress, all_values
@@ -58,7 +58,7 @@ class InteractionIndex:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Student's interval of the estimate; the value twice where it is exact."""
-        reach = float(stats.t.ppf((1 + level) / 2, self.degrees_of_freedom)) * self.standard_error
+        reach = float(stdtrit(self.degrees_of_freedom, (1 + level) / 2)) * self.standard_error
         return self.value - reach, self.value + reach
 
     def __float__(self) -> float:

@@ -25,7 +25,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from toolkit.datasets.sample import Corners, Gate
 from toolkit.redundancy.corners import CornerRecord
@@ -86,7 +86,7 @@ def measure_noise(records: Sequence[CornerRecord], *, level: float = 0.05) -> No
     table = np.array([[(*astuple(parts(c)), c.total_interaction) for c in r.by_baseline.values()] for r in records])
     sd = np.sqrt(table.var(axis=1, ddof=1).mean(axis=0))
     n_samples, n_baselines, _ = table.shape
-    *threshold, interaction = (float(stats.t.ppf(1 - level / 2, n_samples * (n_baselines - 1))) * sd).tolist()
+    *threshold, interaction = (float(stdtrit(n_samples * (n_baselines - 1), 1 - level / 2)) * sd).tolist()
     return Noise(Parts(*sd[:-1].tolist()), Parts(*threshold), interaction, level, n_samples, n_baselines)
 
 

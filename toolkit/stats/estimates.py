@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def clustered_mean(
     if len(names) < FEW:
         away, free = sums - mean * counts, len(names) - 1
         se = math.sqrt(len(names) / free * float(away @ away)) / x.size
-        reach = float(stats.t.ppf((1 + level) / 2, free)) * se
+        reach = float(stdtrit(free, (1 + level) / 2)) * se
         low, high = max(mean - reach, float(x.min())), min(mean + reach, float(x.max()))
         return Estimate(mean, low, high, se, x.size, len(names))
     drawn = cluster_weights(len(names), n_resamples, rng)
@@ -149,6 +149,8 @@ def pooled_mean(
 
 def rank_rows(matrix: ArrayLike) -> Floats:
     """Ranks of the columns within each row, 1 for the largest; ties share their mean rank."""
+    from scipy import stats
+
     return np.asarray(stats.rankdata(-np.asarray(matrix, dtype=np.float64), axis=1), dtype=np.float64)
 
 
@@ -195,6 +197,8 @@ def friedman_nemenyi(matrix: ArrayLike, *, alpha: float = 0.05) -> RankTest:
         return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, reason)
     if np.ptp(x, axis=1).max() == 0:
         return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, "all methods are tied in every block")
+    from scipy import stats
+
     statistic, p = stats.friedmanchisquare(*x.T)
     spread = math.sqrt(k * (k + 1) / (12 * n))
     critical = float(stats.studentized_range.ppf(1 - alpha, k, np.inf)) * spread
@@ -246,6 +250,8 @@ def paired_test(first: ArrayLike, second: ArrayLike) -> PairedTest:
     moved = d[d != 0]
     if moved.size == 0:
         return PairedTest(float(d.mean()), math.nan, 0.0, dz, d.size)
+    from scipy import stats
+
     ranks = stats.rankdata(np.abs(moved))
     biserial = float((ranks * np.sign(moved)).sum() / ranks.sum())
     p = float(stats.wilcoxon(moved).pvalue)

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.game import Game, Players
@@ -66,6 +65,8 @@ def recovery(pairs: PairScores, truth: NDArray[np.bool_]) -> tuple[float, float]
     k = int(marked.sum())
     if k in (0, marked.size):
         return math.nan, math.nan
+    from scipy.stats import rankdata
+
     ranks = rankdata(scores)
     auc = (float(ranks[marked].sum()) - k * (k + 1) / 2) / (k * (marked.size - k))
     return auc, top_hits(scores, marked, k) / k
