@@ -40,7 +40,9 @@ def test_of_logarithms_only_what_needs_a_probability_is_unscored(case, target) -
             assert plain[name].reason is None or "share" in name
         else:
             assert score.value == plain[name].value or score.reason == plain[name].reason
-            assert (score.metric.unit, score.metric.range) == ("nats", (-math.inf, math.inf))
+            of_its_own = METRICS[name].spec.unit not in ("probability", "nats")
+            expected = METRICS[name].spec.unit if of_its_own else "nats"
+            assert (score.metric.unit, score.metric.range) == (expected, (-math.inf, math.inf))
             assert plain[name].metric == METRICS[name].spec
 
 
