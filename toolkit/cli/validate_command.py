@@ -16,7 +16,7 @@ def validate(
         None, help="Metrics to judge, separated by commas; default: the paper's and ours."
     ),
     models: str | None = typer.Option(None, help="Embedded models, separated by commas; default: those installed."),
-    samples: int = typer.Option(80, min=4, help="Samples per grounded model for the controls."),
+    samples: int = typer.Option(90, min=4, help="Samples per grounded model for the controls."),
     seed: int = typer.Option(0, min=0, help="Seed of the samples."),
     workers: int = typer.Option(2, min=1, help="Processes."),
 ) -> None:

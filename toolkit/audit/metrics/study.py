@@ -5,6 +5,7 @@ A row is one metric of one attribution of one sample under one setting. Judging 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from toolkit.audit.metrics.controls import control, half_right_floor, localised
 from toolkit.audit.metrics.fills import UNTRAINED
+from toolkit.audit.metrics.rules import rule_of
 from toolkit.audit.metrics.salience import SALIENCE, salience
 from toolkit.audit.metrics.two_player_macro import compare_with_exact
 from toolkit.datasets.sample import Sample
@@ -42,12 +44,20 @@ SETTINGS = (*FILLS, "K 5", "K 20", "3 x 3 cells")
 N_ORDERS, FLOOR = 8, "half-right floor"
 """Orders of what a map ties, which it is compared with; what F_syn's steps leave half-right maps."""
 
+SPARE = 1.5
+"""Planned samples per sample that a rule needs: a metric may leave one of three unscored and is still judged."""
+
 Step: TypeAlias = Callable[[str], None]
+
+
+def planned(*checks: str) -> int:
+    """How many samples a part is planned with, so that its rules find enough that a metric scores."""
+    return math.ceil(SPARE * max(rule_of(check).n_min for check in checks))
 
 
 @dataclass(frozen=True)
 class StudySize:
-    """How many samples each part of a study looks at.
+    """How many samples each part of a study looks at; of parts that rules judge, ``SPARE`` times what these need.
 
     Attributes:
         controls: Samples with localised evidence for oracle, random and anti-oracle.
@@ -64,12 +74,12 @@ class StudySize:
         explainers: Names of the ranked explainers.
     """
 
-    controls: int = 80
-    halves: int = 20
-    weights: int = 15
-    redundant: int = 20
-    ranking: int = 20
-    settings: int = 10
+    controls: int = planned("controls", "scored")
+    halves: int = planned("half right, models", "constant map", "image-only map")
+    weights: int = planned("random weights")
+    redundant: int = planned("redundant controls", "constant map", "image-only map")
+    ranking: int = planned("seeds")
+    settings: int = planned("fills", "steps", "granularity")
     diagnosis: int = 30
     surrogate: int = 20
     flaws: int = 3
@@ -96,8 +106,8 @@ class StudySize:
     def for_biased(self) -> StudySize:
         """What a biased twin is asked: enough for the twin rule and for its own rankings, under the default setting."""
         return replace(
-            self, controls=min(self.controls, 36), ranking=min(self.ranking, 10), halves=0, weights=0, redundant=0,
-            settings=0, surrogate=0, flaws=0,
+            self, controls=min(self.controls, planned("twins")), ranking=min(self.ranking, 10), halves=0, weights=0,
+            redundant=0, settings=0, surrogate=0, flaws=0,
         )  # fmt: skip
 
 
