@@ -37,19 +37,44 @@ def test_marks_count_what_is_solved_and_right(tmp_path):
     assert rows.loc["bob"][["solved", "right"]].sum().tolist() == [0, 0]
 
 
-def test_a_broken_file_is_named_and_the_others_are_marked(tmp_path):
-    (tmp_path / "bob.json").write_text(answers(), encoding="utf-8")
-    (tmp_path / "eve.json").write_text("{", encoding="utf-8")
+BROKEN = {
+    "cut off": (b"{", "cannot be read"),
+    "empty": (b"", "cannot be read"),
+    "of another encoding": (b"\xff\xfe{\x00}\x00", "cannot be read"),
+    "too deep": (b"[" * 100_000, "cannot be read"),
+    "foreign": (b'{"name": "package", "version": "1.0.0"}', "is no file of answers: expected exercises, quiz"),
+    "a list": (b"[1, 2]", "is no file of answers"),
+    "with bare entries": (answers(exercises={"00 accuracy": True}).encode(), "is no file of answers"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_named_once_and_the_others_are_marked(tmp_path, kind):
+    content, problem = BROKEN[kind]
+    (tmp_path / "bob.json").write_text(answers(exercises={"00 accuracy": {"solved": True}}), encoding="utf-8")
+    (tmp_path / "eve.json").write_bytes(content)
     done = CliRunner().invoke(app, ["mark", str(tmp_path)])
     assert done.exit_code == 1
-    assert "eve.json cannot be read" in done.output
-    assert "bob" in (tmp_path / "marks.csv").read_text(encoding="utf-8")
+    errors = [line for line in done.output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "eve.json" in errors[0]
+    assert problem in errors[0]
+    assert errors[0].endswith("eve was not marked")
+    assert "bob,00,1,1,0," in (tmp_path / "marks.csv").read_text(encoding="utf-8")
 
 
-def test_an_empty_folder_is_refused(tmp_path):
-    done = CliRunner().invoke(app, ["mark", str(tmp_path)])
-    assert done.exit_code == 2
-    assert "put NAME/my_answers.json or NAME.json into it" in done.output
+def test_a_folder_without_answers_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "ada.json").write_text(answers(), encoding="utf-8")
+    (tmp_path / "a.txt").write_text("nothing", encoding="utf-8")
+    for given, problem in (
+        (tmp_path, "holds no my_answers.json; put NAME/my_answers.json or NAME.json into it"),
+        (tmp_path / "missing", "there is no folder"),
+        (tmp_path / "a.txt", "a.txt is a file; give the folder that it is in"),
+    ):
+        done = CliRunner().invoke(app, ["mark", str(given)])
+        assert (done.exit_code, done.output.count("\n")) == (2, 1)
+        assert problem in done.output
 
 
 @pytest.mark.parametrize(("others", "network"), [(["numpy-2.whl"], "No network is needed"), ([], "needs a network")])

@@ -21,7 +21,7 @@ def one_line_errors() -> Iterator[None]:
     """Report wrong input in one line, without a traceback."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
 
@@ -74,7 +74,7 @@ def mark(folder: Annotated[Path, typer.Argument(help="NAME/my_answers.json or NA
 
     with one_line_errors():
         table, problems = marks(folder)
-    table.to_csv(folder / "marks.csv", index=False)
+        table.to_csv(folder / "marks.csv", index=False)
     sums = table.groupby("learner")[["solved", "exercises", "right", "questions"]].sum()
     typer.echo(sums.to_string() if len(table) else "nothing could be marked")
     typer.echo(f"lesson by lesson: {folder / 'marks.csv'}")

@@ -46,16 +46,23 @@ def mark(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         One row per learner and lesson, and one sentence per file that cannot be read.
 
     Raises:
-        FileNotFoundError: No file of answers is there.
+        FileNotFoundError: There is no such folder, or no file of answers in it.
+        NotADirectoryError: It is a file.
     """
-    found = sorted(folder.rglob("*.json"))
+    wanted = f"put NAME/{FILE} or NAME.json into it, one per learner"
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}; make it, and {wanted}")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; give the folder that it is in")
+    inside = (path for path in folder.rglob("*.json") if not any(p[0] == "." for p in path.relative_to(folder).parts))
+    found = sorted(inside)
     if not found:
-        raise FileNotFoundError(f"{folder} holds no {FILE}; put NAME/{FILE} or NAME.json into it, one per learner")
+        raise FileNotFoundError(f"{folder} holds no {FILE}; {wanted}")
     rows, problems = [], []
     for path in found:
         learner = path.parent.resolve().name if path.name == FILE else path.stem
         try:
             rows += [{"learner": learner, **row} for row in marks(load(path))]
         except AnswersError as error:
-            problems.append(str(error))
+            problems.append(f"{error}; {learner} was not marked")
     return pd.DataFrame(rows, columns=["learner", "lesson", "solved", "exercises", "right", "questions"]), problems

@@ -31,11 +31,12 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AnswersError(f"{path} cannot be read ({error}); move it away and answer again") from error
-    if not isinstance(found, dict) or not all(isinstance(found.get(kind), dict) for kind in KINDS):
-        raise AnswersError(f"{path} must hold {', '.join(KINDS)}, each by name; move it away and answer again")
-    return found
+    kinds = [found.get(kind) for kind in KINDS] if isinstance(found, dict) else [None]
+    if not all(isinstance(named, dict) and all(isinstance(entry, dict) for entry in named.values()) for named in kinds):
+        raise AnswersError(f"{path} is no file of answers: expected {', '.join(KINDS)}, each by name; move it away")
+    return dict(found)
 
 
 def keep(kind: str, name: str, entry: dict[str, Any], *, first: bool = False) -> str:

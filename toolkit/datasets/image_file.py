@@ -104,7 +104,8 @@ def _decode(source: Path | io.BytesIO, name: str) -> Image.Image:
             Image.init()
             image = Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
-        if isinstance(source, Path) and source.stat().st_size == 0:
+        size = source.stat().st_size if isinstance(source, Path) else source.getbuffer().nbytes
+        if size == 0:
             raise ImageError(f"{name} is an empty file; save or download it again") from error
         raise ImageError(f"{name} is not a picture of a known format; give a {_NAMED} file") from error
     except DecompressionBombError as error:

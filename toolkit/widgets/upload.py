@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
 
+from toolkit.datasets.image_file import decode_image
 from toolkit.datasets.own_question import load_image_question
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.protocol import VLM
@@ -53,14 +53,9 @@ class ImageUpload(BaseWidget):
         if found is None:
             raise ValueError("choose an image first: PNG, JPEG or another format that Pillow reads")
         name, content = found
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_bytes(content)
-            try:
-                self.sample = load_image_question(path, self.question.value)
-            except ValueError as error:
-                raise ValueError(str(error).replace(str(path), name)) from error
-        self.reply.value = self._shown(self.sample)
+        sample = load_image_question(decode_image(content, repr(name)), self.question.value)
+        self.reply.value = self._shown(sample)
+        self.sample = sample
 
     def _shown(self, sample: Sample) -> str:
         answer = self.vlm.answer(sample)
