@@ -112,7 +112,7 @@ def short_repr(value: Any) -> str:
         first = ", ".join(map(short_repr, value.ravel()[:3].tolist()))
         return f"array of shape {value.shape} that begins with {first}"
     if isinstance(value, np.ndarray):
-        return f"array {np.array2string(value, precision=6)} of shape {value.shape}"
+        return f"array {' '.join(np.array2string(value, precision=6).split())} of shape {value.shape}"
     if hasattr(value, "players"):
         return f"a game of the players {', '.join(value.players.labels)}"
     if isinstance(value, float | np.floating):
