@@ -24,17 +24,17 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.11 make ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,dev]"
 	touch $(READY)
 
 $(FULL): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[lab,stats,dev,cluster,browser,site]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,dev,cluster,browser,site]"
 	touch $(FULL)
 
 $(FLOOR): pyproject.toml tests/floor.py
 	test -x .venv-floor/bin/python || $(PYTHON) -m venv .venv-floor
 	$(PYTHON) tests/floor.py > .venv-floor/floor.txt
-	.venv-floor/bin/python -m pip install --quiet -c .venv-floor/floor.txt torch -e ".[lab,stats,dev]"
+	.venv-floor/bin/python -m pip install --quiet -c .venv-floor/floor.txt torch -e ".[all,dev]"
 	touch $(FLOOR)
 
 demo: $(READY) ## Evaluate the embedded models and write results/demo/report.html
@@ -57,7 +57,7 @@ test-newest: $(READY) ## Run the same tests on the newest transformers, whatever
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	grep -ivE '^(transformers|tokenizers|huggingface-hub|hf-xet|accelerate)==' constraints.txt > .venv-newest/constraints.txt
 	.venv-newest/bin/python -m pip install --quiet -c .venv-newest/constraints.txt "torch==2.13.0"
-	.venv-newest/bin/python -m pip install --quiet --upgrade -c .venv-newest/constraints.txt -e ".[lab,stats,dev]"
+	.venv-newest/bin/python -m pip install --quiet --upgrade -c .venv-newest/constraints.txt -e ".[all,dev]"
 	$(OFFLINE) OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -o filterwarnings= -m "not slow and not gpu and not browser" \
 		$(SIDE_BY_SIDE) $(FLOOR_TESTS)
 
@@ -106,7 +106,7 @@ handout: $(READY) ## One zip for a class in dist/: lessons without solutions, an
 	rm -rf dist/handout
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist/handout .
 	if [ -n "$(WHEELS)" ]; then for wheel in dist/handout/*.whl; do \
-	  $(BIN)/python -m pip download --quiet -c constraints.txt -d dist/handout "$$wheel[lab,stats]"; done; fi
+	  $(BIN)/python -m pip download --quiet -c constraints.txt -d dist/handout "$$wheel[all]"; done; fi
 	$(BIN)/python -m toolkit.course handout --wheels dist/handout --out dist/synergy-toolkit-course.zip
 
 badges: $(READY) ## Point the badges at a repository: make badges REPO=owner/name

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from toolkit.extras import PACKAGES, USED_BY, missing
 from toolkit.paths import models_dir
 from toolkit.vlm.loading.integrity import check_model
 
@@ -104,7 +105,7 @@ def doctor() -> Diagnosis:
         True
     """
     machine = (check_torchvision(), check_device(), check_memory(), check_offline(), check_cache(), check_store())
-    return Diagnosis((check_python(), *check_versions(), *machine, check_widgets(), *check_models()))
+    return Diagnosis((check_python(), *check_versions(), check_extras(), *machine, check_widgets(), *check_models()))
 
 
 def check_python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Check:
@@ -138,6 +139,16 @@ def check_versions(
         if state:
             wrong.append(Check(requirement.name, "problem", state, f'pip install "{requirement}"'))
     return tuple(wrong) or (Check("versions", "ok", f"{len(core)} core packages in their supported range"),)
+
+
+def check_extras(gone: Callable[[str], tuple[str, ...]] = missing) -> Check:
+    """Which extras of ``toolkit.extras`` are installed; without one, what needs it is refused by name."""
+    without = [extra for extra in PACKAGES if gone(extra)]
+    if not without:
+        return Check("extras", "ok", f"{', '.join(PACKAGES)} are installed")
+    told = "; ".join(f"{extra} ({USED_BY[extra]})" for extra in without)
+    fix = f"pip install 'vlm-synergy-toolkit[{','.join(without)}]', if you want these"
+    return Check("extras", "note", f"not installed: {told}", fix)
 
 
 def version_advice(checks: tuple[Check, ...] | None = None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from support.fakes import ToyVLM, toy_sample
 
 from toolkit.explainers import explain
-from toolkit.explainers import proxyspex_interaction as module
 from toolkit.explainers.proxyspex_interaction import ProxySpexInteraction
 from toolkit.games.analytic import SumOfUnanimityGames
 from toolkit.games.game import Players
@@ -23,7 +24,7 @@ def sparse() -> tuple[FakeVLM, dict[tuple[int, int], float]]:
 
 
 def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(ModuleNotFoundError, match=r"vlm-synergy-toolkit\[trees\]"):
         explain(NAME, ToyVLM(), toy_sample())
 

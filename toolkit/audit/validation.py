@@ -31,6 +31,7 @@ from toolkit.audit.panel_run import PanelRun, Study
 from toolkit.audit.paper.ablation import ablate
 from toolkit.audit.validity_report import ValidityReport
 from toolkit.datasets.sample import Sample
+from toolkit.extras import need
 from toolkit.synergy.metrics import METRICS, Metric
 from toolkit.synergy.recovered import SURFACE_RECOVERED
 from toolkit.vlm.protocol import VLM
@@ -162,6 +163,8 @@ def run_panel(
     folder: Path | None = None,
 ) -> PanelRun:
     """Judge metrics by every rule, on games and on the installed embedded models; a folder keeps the studies."""
+    if folder is not None:
+        need("benchmark", "a validation that keeps its studies")
     start = time.perf_counter()
     plan = StudySize() if plan is None else plan
     step = progress if progress is not None else lambda message: None

@@ -48,7 +48,7 @@ def handout(notebooks: Path, wheels: Path, out: Path) -> Path:
             f"found {len(lessons)} and {len(own)}; make handout builds both"
         )
     offline = "--no-index --find-links wheels " if len(found) > 1 else ""
-    options = f'{offline}-c constraints.txt "wheels/{own[0].name}[lab,stats]"'
+    options = f'{offline}-c constraints.txt "wheels/{own[0].name}[all]"'
     network = "No network is needed." if offline else "The installation needs a network, nothing else does."
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from toolkit.datasets.image_file import ImageError, decode_image, open_image
 from toolkit.datasets.load import DATASETS, DatasetRequest, OnUnreadable
+from toolkit.extras import need
 
 Row = Mapping[str, Any]
 
@@ -35,8 +36,10 @@ def rows(request: DatasetRequest, columns: tuple[str, ...], keep: Callable[[Row]
 
     Raises:
         DatasetUnavailableError: Neither cached nor reachable, or the local copy has no parquet file.
+        ModuleNotFoundError: The library datasets is not installed (extra ``datasets``).
         ValueError: A column is missing, or more samples are asked for than there are.
     """
+    need("datasets", f"the dataset {request.name}")
     from datasets import Image as ImageFeature
     from datasets import load_dataset
 

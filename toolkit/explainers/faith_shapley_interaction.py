@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from toolkit.explainers.shapley_interaction import ShapleyInteraction
+from toolkit.extras import need
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,12 @@ class FaithShapleyInteraction(ShapleyInteraction):
     reference: ClassVar[str] = "Tsai et al. 2023, arXiv 2203.00870"
 
     def approximator(self, n: int, seed: int) -> Any:
-        """What estimates the index."""
+        """What estimates the index.
+
+        Raises:
+            ModuleNotFoundError: shapiq is not installed (extra ``shapley``).
+        """
+        need("shapley", self.name, otherwise="take banzhaf-interaction, which needs no more than the toolkit")
         from shapiq.approximator import RegressionFSII  # heavy: imported where it is used
 
         return RegressionFSII(n, max_order=2, pairing_trick=True, random_state=seed)

@@ -28,6 +28,7 @@ from scipy.linalg import helmert
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, resolve_target
+from toolkit.extras import need
 from toolkit.games.attribution import Attribution, Details
 from toolkit.games.game import Game, all_coalitions
 from toolkit.typing import Coalitions, Scores
@@ -130,6 +131,7 @@ def _drawn(n: int, n_pairs: int, rng: np.random.Generator) -> tuple[Coalitions, 
     Sizes of which few coalitions exist are enumerated, the others drawn, always with the complement: what two players
     do together cancels in a pair, so the regression of a game of pairs is exact.
     """
+    need("shapley", "kernel-shap", otherwise="take fewer players, whose coalitions are all asked, or occlusion")
     from shapiq.approximator.sampling import CoalitionSampler  # heavy: imported where it is used
 
     sizes = np.arange(1, n)

@@ -18,7 +18,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, resolve_target
+from toolkit.extras import need
 from toolkit.games.attribution import Details, InteractionAttribution
 from toolkit.games.game import Game
 from toolkit.typing import Values
@@ -72,14 +72,10 @@ class ProxySpexInteraction:
         """Explain what cells and words do together, as the proxy has it.
 
         Raises:
-            ModuleNotFoundError: LightGBM is not installed (extra ``trees``).
+            ModuleNotFoundError: LightGBM or shapiq is not installed (extra ``trees``).
             ValueError: Fewer than three players.
         """
-        if find_spec("lightgbm") is None:
-            raise ModuleNotFoundError(
-                f"{self.name} needs LightGBM, which is not installed: pip install 'vlm-synergy-toolkit[trees]', or "
-                "take banzhaf-interaction, which needs no more than the toolkit"
-            )
+        need("trees", self.name, otherwise="take banzhaf-interaction, which needs no more than the toolkit")
         target = resolve_target(vlm, sample, target)
         game = vlm.game(sample, target=target, baseline=baseline)
         n, n_image = game.players.n, game.players.n_image

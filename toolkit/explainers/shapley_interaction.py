@@ -23,6 +23,7 @@ import numpy as np
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, resolve_target
+from toolkit.extras import need
 from toolkit.games.attribution import Details, InteractionAttribution
 from toolkit.vlm.protocol import VLM
 
@@ -65,7 +66,12 @@ class ShapleyInteraction:
         return Passes(self.rows(n))
 
     def approximator(self, n: int, seed: int) -> Any:
-        """What estimates the index."""
+        """What estimates the index.
+
+        Raises:
+            ModuleNotFoundError: shapiq is not installed (extra ``shapley``).
+        """
+        need("shapley", self.name, otherwise="take banzhaf-interaction, which needs no more than the toolkit")
         from shapiq.approximator import KernelSHAPIQ  # heavy: imported where it is used
 
         return KernelSHAPIQ(n, max_order=2, index="SII", pairing_trick=True, random_state=seed)

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.extras import need
 from toolkit.games.enumerate import Cancelled, CancelledError, Progress, evaluate
 from toolkit.games.game import Game
 
@@ -29,6 +30,7 @@ def estimate_pair_index(
     Raises:
         ValueError: An unknown estimator, or a budget too small for it.
         CancelledError: ``cancelled`` returned True.
+        ModuleNotFoundError: shapiq is asked for and not installed (extra ``shapley``).
     """
     if estimator == "shapiq":
         return _shapiq(game, budget, rng, progress, cancelled)
@@ -63,6 +65,7 @@ def _shapiq(
     game: Game, budget: int, rng: np.random.Generator, progress: Progress | None, cancelled: Cancelled | None
 ) -> tuple[float, float]:
     """Mean of eight independent SHAP-IQ runs; their spread gives the standard error."""
+    need("shapley", "the estimator 'shapiq'", otherwise="take estimator='pairs'")
     import shapiq
 
     n = game.players.n

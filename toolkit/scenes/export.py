@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.datasets.sample import Sample
+from toolkit.extras import need
 from toolkit.scenes.generator import FAMILIES, default_strength, load
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def to_dataset(samples: list[Sample]) -> Dataset:
 
     Raises:
         ValueError: A sample has no ground truth.
+        ModuleNotFoundError: The library datasets is not installed (extra ``datasets``).
     """
+    need("datasets", "a table of the embedded world")
     from datasets import Dataset, Features, Image, List, Value
 
     number, text = Value("float64"), Value("string")

@@ -11,21 +11,22 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from toolkit.benchmark.run.growth import add_scores
 from toolkit.benchmark.run.records import Line, Owner, encode, jsonable, plain_text, read_shards, write_atomically
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 IDENTITY = ("model", "dataset", "sample", "explainer", "seed")
 COMMON = ("image_id", "category", "gate", "family", "status", "reason", "target", "probability", "correct", "revision")
 CORNERS = ("both", "image", "text", "empty")
-TYPES: dict[str, pa.DataType] = {
-    "seed": pa.int64(), "probability": pa.float64(), "correct": pa.bool_(), "convergence_delta": pa.float64(),
-    "n_image": pa.int64(), "n_text": pa.int64(),
+TYPES = {
+    "seed": "int64", "probability": "double", "correct": "bool", "convergence_delta": "double", "n_image": "int64",
+    "n_text": "int64",
 }  # fmt: skip
+"""Arrow types of the columns that are not text, as Arrow writes them; a trailing ``[]`` makes a list."""
 
 
 def in_order(lines: Sequence[Line], planned: Sequence[str]) -> list[Line]:
@@ -77,13 +78,25 @@ def compact(folder: Path, planned: Sequence[str], owner: Owner | None = None) ->
 
 
 def _write(path: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     write_atomically(path, buffer.getvalue())
 
 
-def _column(values: list[Any], kind: pa.DataType | None = None) -> pa.Array:
-    return pa.array(values, type=kind or pa.string())
+def _column(values: list[Any], kind: str | None = None) -> pa.Array:
+    import pyarrow as pa
+
+    kind = kind or "string"
+    of = pa.type_for_alias(kind.removesuffix("[]"))
+    return pa.array(values, type=pa.list_(of) if kind.endswith("[]") else of)
+
+
+def _table(columns: dict[str, pa.Array]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(columns)
 
 
 def _names(records: Sequence[Line], field: str) -> list[str]:
@@ -97,34 +110,34 @@ def _records_table(records: Sequence[Line], environments: dict[tuple[str, str, s
     }
     for corner in CORNERS:
         values = [(record.get("corners") or {}).get(corner) for record in records]
-        columns[f"corner.{corner}"] = _column(values, pa.float64())
+        columns[f"corner.{corner}"] = _column(values, "double")
     for field, prefix, kind in (
-        ("metrics", "metric", pa.float64()), ("unscored", "unscored", pa.string()),
-        ("curves", "curve", pa.list_(pa.float64())), ("score_evaluations", "n_evaluations", pa.int64()),
+        ("metrics", "metric", "double"), ("unscored", "unscored", "string"),
+        ("curves", "curve", "double[]"), ("score_evaluations", "n_evaluations", "int64"),
     ):  # fmt: skip
         for name in _names(records, field):
             values = [(record.get(field) or {}).get(name) for record in records]
             columns[f"{prefix}.{name}"] = _column(values, kind)
-    columns["scores"] = _column([record.get("scores") for record in records], pa.list_(pa.float64()))
+    columns["scores"] = _column([record.get("scores") for record in records], "double[]")
     if any("pairs" in record for record in records):
-        columns["pairs"] = _column([record.get("pairs") for record in records], pa.list_(pa.float64()))
+        columns["pairs"] = _column([record.get("pairs") for record in records], "double[]")
     columns["details"] = _column([json.dumps(record.get("details") or {}, sort_keys=True) for record in records])
     owners = [environments.get((r["model"], r["dataset"], r["sample"]), {}) for r in records]
     for name in sorted({name for owner in owners for name in owner}):
         columns[f"environment.{name}"] = _column([owner.get(name) for owner in owners])
-    return pa.table(columns)
+    return _table(columns)
 
 
 def _samples_table(samples: Sequence[Line]) -> pa.Table:
     names = ("model", "dataset", "sample", *COMMON, "question", "instruction", "answer", "prior_answer")
     columns = {name: _column([sample.get(name) for sample in samples], TYPES.get(name)) for name in names}
     for name in ("choices", "labels"):
-        columns[name] = _column([sample.get(name) for sample in samples], pa.list_(pa.string()))
+        columns[name] = _column([sample.get(name) for sample in samples], "string[]")
     for name in ("by_choice", "bayes", "corners"):
         columns[name] = _column([json.dumps(sample.get(name), sort_keys=True) for sample in samples])
     images = [(sample.get("drawing") or {}).get("png") for sample in samples]
-    columns["image_png"] = _column([png and base64.b64decode(png) for png in images], pa.binary())
-    return pa.table(columns)
+    columns["image_png"] = _column([png and base64.b64decode(png) for png in images], "binary")
+    return _table(columns)
 
 
 def _costs_table(lines: Sequence[Line]) -> pa.Table:
@@ -134,5 +147,5 @@ def _costs_table(lines: Sequence[Line]) -> pa.Table:
         values = [cost.get(name) for cost in costs]
         is_text = any(isinstance(value, str) for value in values)
         texts = [None if value is None else str(value) for value in values]
-        columns[name] = _column(texts) if is_text else _column(values, pa.float64())
-    return pa.table(columns)
+        columns[name] = _column(texts) if is_text else _column(values, "double")
+    return _table(columns)

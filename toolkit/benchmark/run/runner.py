@@ -22,6 +22,7 @@ from toolkit.benchmark.run.records import Line, Owner, Shard, read_shards, read_
 from toolkit.benchmark.run.run_folder import locked, open_folder, read_folder
 from toolkit.benchmark.run.spec import EXECUTION_FIELDS, BenchmarkSpec
 from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory, failed_lines, plan_units, unit_keys
+from toolkit.extras import need
 
 _REASONS = 3
 """So many reasons of failures are told at the end of a run; the report has them all."""
@@ -98,6 +99,7 @@ def run_benchmark(spec: BenchmarkSpec, *, workspace: WorkspaceFactory | None = N
         SpecError: An empty dataset, or a folder that holds a run with other settings, samples or weights.
         FolderError: The folder cannot be written, the disk is full, or another run holds it.
         WorkerError: A worker cannot load its model.
+        ModuleNotFoundError: pyarrow is not installed (extra ``benchmark``).
 
     Example:
         >>> import tempfile, toolkit
@@ -110,6 +112,7 @@ def run_benchmark(spec: BenchmarkSpec, *, workspace: WorkspaceFactory | None = N
     """
     if not isinstance(spec, BenchmarkSpec):
         raise TypeError(f"expected a BenchmarkSpec, got {type(spec).__name__}; read a YAML file with load_spec")
+    need("benchmark", "a benchmark run, which writes parquet tables,")
     folder = default_folder(spec) if spec.out is None else spec.out
     workspace = workspace or toolkit_workspace()
     driver = workspace(spec)
