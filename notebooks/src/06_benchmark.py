@@ -191,13 +191,14 @@ show(pd.DataFrame(controls), digits=3, name="control")
 # controls here, in a world where evidence is small and sharp, it still says nothing about photographs. If it does not,
 # you have seen the problem with your own eyes. Either way, look at the intervals above before you believe a gap.
 #
-# A report with all tables and figures is one call away. It ends up beside the records.
+# A report with all tables and figures is one call away. It opens with its verdict; the rest is folded. Find in it what
+# you have just read off the table.
 
 # %%
 from toolkit.benchmark import write_report
+from toolkit.course.report_beside import beside
 
-report = write_report(folder)
-print(report.name, round(report.stat().st_size / 1000), "kB")
+beside(write_report(folder))
 
 # %% [markdown]
 # ### Exercise 3, open (6 minutes)

@@ -139,6 +139,10 @@ def compare_metrics(page):
     before = picture.screenshot()
     page.locator('.widget-dropdown:has(.widget-label:text-is("Metric")) select').select_option("srg-image")
     wait_for_change(picture, before)
+    report = page.frame_locator('iframe[title="The report"]')
+    report.locator('a[href="#provenance"]').first.click()
+    assert report.locator("h1").count() == 1, "the link left the report"
+    assert page.locator('.jp-DirListing-itemText:text-is("my_report.html")').count() == 1
 
 
 OTHERS = {
