@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import toolkit.explainers
 from toolkit.reporting.plots import (
@@ -68,8 +69,27 @@ def test_every_explainer_has_one_look_by_its_name():
 def test_explainers_of_others_get_looks_of_their_own():
     names = [f"m{i}" for i in range(16)]
     found = looks([*names, *registered])
-    assert len({(look.colour, look.marker, look.style) for look in found.values()}) == len(found)
+    assert len({(look.colour, look.marker) for look in found.values()}) == len(found)
     assert looks(["a", "random"])["a"] == looks(["a"])["a"] == looks(["b", "a"])["a"]
+
+
+def pixels_of(drawing, colour):
+    """How many pixels of a drawing have nearly this colour."""
+    figure = drawing.figure
+    FigureCanvasAgg(figure).draw()
+    wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return int((np.abs(np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int) - wanted).max(axis=-1) < 12).sum())
+
+
+def test_equal_lines_are_all_seen():
+    names = ["occlusion", "rollout", "attn-lrp"]
+    apart = curves(K, {name: K / (2 + i) for i, name in enumerate(names)})
+    equal = curves(K, dict.fromkeys(names, K))
+    for name, look in looks(names).items():
+        assert pixels_of(equal, look.colour) > 0.2 * pixels_of(apart, look.colour) > 0, name
+    lines = equal.figure.axes[0].get_lines()
+    assert [line.get_markerfacecolor() == "none" for line in lines] == [False, True, True]
+    assert [line.get_markerfacecolor() == "none" for line in apart.figure.axes[0].get_lines()] == [False] * 3
 
 
 def test_one_meaning_per_colour():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from toolkit.stats.estimates import Estimate, pooled_mean
 from toolkit.stats.verdict import (
@@ -111,18 +112,45 @@ def test_mostly_needs_more_than_half() -> None:
     assert (share_word(0.51), share_word(0.5)) == ("mostly", "most often")
 
 
-def test_pooling_weighs_boards_alike_and_draws_shared_images_once() -> None:
+def test_pooling_weighs_boards_alike_and_counts_shared_images_once() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=40)
-    one = pooled_mean([x], [np.arange(40)], ["a"], rng=np.random.default_rng(1))
+    one = pooled_mean([x], [np.arange(40)], ["a"])
     assert one.mean == pytest.approx(x.mean())
-    assert one.se == pytest.approx(x.std() / 40**0.5, rel=0.1)
-    uneven = pooled_mean([np.ones(30), np.zeros(3)], [range(30), range(3)], ["a", "b"], rng=rng)
+    assert one.se == pytest.approx(x.std(ddof=1) / 40**0.5, rel=1e-12)
+    assert one.high - one.mean == pytest.approx(stats.t.ppf(0.975, 39) * one.se, rel=1e-12)
+    uneven = pooled_mean([np.ones(30), np.zeros(3)], [range(30), range(3)], ["a", "b"])
     assert uneven.mean == 0.5
-    shared = pooled_mean([x, x], [range(40), range(40)], ["a", "a"], rng=np.random.default_rng(1))
-    apart = pooled_mean([x, x], [range(40), range(40)], ["a", "b"], rng=np.random.default_rng(1))
-    assert shared.se == pytest.approx(one.se, rel=0.1)  # the same 40 images once more say nothing new
-    assert apart.se < 0.95 * shared.se
-    empty = pooled_mean([[], x], [[], range(40)], ["a", "b"], rng=rng)
+    shared = pooled_mean([x, x], [range(40), range(40)], ["a", "a"])
+    apart = pooled_mean([x, x], [range(40), range(40)], ["a", "b"])
+    assert shared.se == pytest.approx(one.se, rel=1e-12)  # the same 40 images once more say nothing new
+    assert apart.se == pytest.approx(one.se / 2**0.5, rel=1e-12)
+    empty = pooled_mean([[], x], [[], range(40)], ["a", "b"])
     assert (empty.n, empty.n_clusters) == (40, 40)
-    assert np.isnan(pooled_mean([], [], [], rng=rng).mean)
+    assert np.isnan(pooled_mean([], [], []).mean)
+
+
+def test_boards_without_noise_have_the_interval_of_their_means_and_never_leave_them() -> None:
+    boards = [np.full(5, mean) for mean in (1.0, 2.0, 4.0, 5.0)]
+    found = pooled_mean(boards, [range(5)] * 4, ["a"] * 4, level=0.5)
+    se = np.std([1, 2, 4, 5], ddof=1) / 2
+    assert found.se == pytest.approx(se, rel=1e-12)
+    assert found.high == pytest.approx(3 + stats.t.ppf(0.75, 3) * se, rel=1e-12)
+    two = pooled_mean(boards[:2], [range(5)] * 2, ["a"] * 2)
+    assert (two.low, two.high) == (1.0, 2.0)
+    same = pooled_mean([np.ones(5)] * 3, [range(5)] * 3, ["a"] * 3)
+    assert (same.low, same.high, same.se) == (1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("n_boards", [3, 6, 9])
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_the_pooled_interval_covers_what_it_says_with_few_boards_of_few_images(n_boards: int, spread: float) -> None:
+    """Boards of two datasets (one for three boards) share their six images, and differ by ``spread``."""
+    rng, n_images, hits, runs = np.random.default_rng(n_boards), 6, 0, 1000
+    sources = [str(board % 2 if n_boards > 3 else 0) for board in range(n_boards)]
+    for _ in range(runs):
+        of_images = {source: 0.5 * rng.normal(size=n_images) for source in dict.fromkeys(sources)}
+        values = [spread * rng.normal() + of_images[source] + 0.5 * rng.normal(size=n_images) for source in sources]
+        found = pooled_mean(values, [range(n_images)] * n_boards, sources)
+        hits += found.low <= 0 <= found.high
+    assert 0.92 <= hits / runs <= 0.98

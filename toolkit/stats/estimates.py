@@ -91,60 +91,71 @@ def clustered_mean(
 
 
 def pooled_mean(
-    values: Sequence[ArrayLike], images: Sequence[ArrayLike], sources: Sequence[str], *, rng: np.random.Generator,
-    n_resamples: int = 2000, level: float = 0.95,
-) -> Estimate:  # fmt: skip
-    """Mean over boards of each board's mean, with a hierarchical percentile bootstrap: boards, then images in them.
+    values: Sequence[ArrayLike], images: Sequence[ArrayLike], sources: Sequence[str], *, level: float = 0.95
+) -> Estimate:
+    """Mean over boards of each board's mean, with Student's interval for other boards and other images like these.
 
-    Boards that ask about the same images (two models, one dataset) get the same draw of images.
+        se^2 = V + max(0, A - (G V_alone - V) / (G - 1)),   A = variance of the G board means / G
+
+    V is the variance over images where boards that share images move together, V_alone what it were if they did not;
+    A holds V_alone less what is shared, so no part counts twice. The degrees of freedom are Satterthwaite's, G - 1
+    where boards differ by more than their images say. The interval never leaves the range of the values. A percentile
+    bootstrap of boards, then images, covers 80 % where two boards of nine images differ and 89 % of one board.
 
     Args:
         values: Per board its finite values, one per image, shape (n_images,).
         images: Per board the images they belong to.
-        sources: Per board where its images come from; equal names share draws.
-        rng: Draws the resamples.
-        n_resamples: Number of bootstrap resamples.
+        sources: Per board where its images come from; boards of equal names share images.
         level: Coverage, in (0, 1).
 
     Returns:
-        The estimate; ``n`` counts values and ``n_clusters`` images. A single board is resampled over images alone.
+        The estimate; ``n`` counts values and ``n_clusters`` images. A single board varies over its images alone.
 
-    Reference: Davison and Hinkley, Bootstrap Methods and Their Application, 1997, section 3.8.
+    Reference: Satterthwaite, An approximate distribution of estimates of variance components, 1946.
 
     Example:
         >>> import numpy as np
         >>> from toolkit.stats.estimates import pooled_mean
         >>> images = np.arange(9)
-        >>> found = pooled_mean([images * 0 + 1.0, images * 0 + 3.0], [images, images], ["a", "a"],
-        ...                     rng=np.random.default_rng(0))
+        >>> found = pooled_mean([images * 0 + 1.0, images * 0 + 3.0], [images, images], ["a", "a"])
         >>> found.mean, found.low, found.high
         (2.0, 1.0, 3.0)
     """
-    boards = [(np.asarray(x, dtype=np.float64), np.asarray(i, dtype=str)) for x, i in zip(values, images, strict=True)]
-    boards, names = [b for b in boards if b[0].size], [s for s, b in zip(sources, boards, strict=True) if b[0].size]
+    boards = [
+        (np.asarray(x, dtype=np.float64), np.asarray(i, dtype=str), source)
+        for x, i, source in zip(values, images, sources, strict=True)
+        if np.size(x)
+    ]
     if not boards:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0, 0)
-    drawn = {}
-    for source in dict.fromkeys(names):
-        known = np.unique(np.concatenate([b[1] for b, name in zip(boards, names, strict=True) if name == source]))
-        drawn[source] = known, cluster_weights(len(known), n_resamples, rng)
-    means = np.empty((n_resamples, len(boards)))
-    for column, ((x, own), source) in enumerate(zip(boards, names, strict=True)):
-        known, weights = drawn[source]
-        mine = weights[:, np.searchsorted(known, own)]
-        with np.errstate(invalid="ignore"):
-            means[:, column] = mine @ x / mine.sum(axis=1)
-    chosen = cluster_weights(len(boards), n_resamples, rng)
-    chosen[np.isnan(means)] = 0.0
-    with np.errstate(invalid="ignore"):
-        pooled = (chosen * np.nan_to_num(means)).sum(axis=1) / chosen.sum(axis=1)
-    pooled = pooled[np.isfinite(pooled)]
-    n_images = sum(len(known) for known, _ in drawn.values())
-    mean, n = float(np.mean([x.mean() for x, _ in boards])), sum(x.size for x, _ in boards)
+    n_boards, means = len(boards), np.array([x.mean() for x, _, _ in boards])
+    mean, n = float(means.mean()), sum(x.size for x, _, _ in boards)
+    shared, alone, free, n_images = 0.0, 0.0, 0.0, 0
+    for source in dict.fromkeys(source for _, _, source in boards):
+        own = [(x, i) for x, i, name in boards if name == source]
+        known = np.unique(np.concatenate([i for _, i in own]))
+        n_images += len(known)
+        if len(known) < 2:
+            continue
+        away = np.zeros((len(own), len(known)))
+        for row, (x, i) in zip(away, own, strict=True):
+            np.add.at(row, np.searchsorted(known, i), (x - x.mean()) / (x.size * n_boards))
+        lost = len(known) / (len(known) - 1)
+        variance = lost * float(np.square(away.sum(axis=0)).sum())
+        shared, alone = shared + variance, alone + lost * float(np.square(away).sum())
+        free += variance**2 / (len(known) - 1)
     if n_images < 2:
         return Estimate(mean, math.nan, math.nan, math.nan, n, n_images)
-    low, high = np.quantile(pooled, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(mean, float(low), float(high), float(pooled.std(ddof=1)), n, n_images)
+    between = float(means.var(ddof=1)) / n_boards if n_boards > 1 else 0.0
+    excess = between - (n_boards * alone - shared) / (n_boards - 1) if n_boards > 1 else 0.0
+    square = shared + max(0.0, excess)
+    if square == 0:
+        return Estimate(mean, mean, mean, 0.0, n, n_images)
+    by_board = between**2 / (n_boards - 1) if n_boards > 1 else 0.0
+    by_image = (square - between) ** 2 * free / shared**2 if shared > 0 else 0.0
+    reach = float(stdtrit(square**2 / (by_board + by_image), (1 + level) / 2)) * math.sqrt(square)
+    low, high = (float(end([x.min() if end is min else x.max() for x, _, _ in boards])) for end in (min, max))
+    return Estimate(mean, max(mean - reach, low), min(mean + reach, high), math.sqrt(square), n, n_images)
 
 
 def rank_rows(matrix: ArrayLike) -> Floats:

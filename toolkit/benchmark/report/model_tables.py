@@ -55,7 +55,8 @@ def judgements(run: FinishedRun) -> dict[tuple[str, str], Judgement]:
 def pooled(run: FinishedRun, keys: list[tuple[str, str]]) -> dict[str, Estimate]:
     """Per explainer its difference to random by the headline metric, pooled over boards.
 
-    Hierarchical intervals, see :func:`toolkit.stats.estimates.pooled_mean`; empty where random did not take part.
+    Intervals over boards and images, see :func:`toolkit.stats.estimates.pooled_mean`; empty where random did not
+    take part.
     """
     boards = {key: image_means(run, *key, run.spec.headline, run.spec.explainers) for key in keys}
     found = {}
@@ -63,8 +64,7 @@ def pooled(run: FinishedRun, keys: list[tuple[str, str]]) -> dict[str, Estimate]
         gaps = {key: (table[name] - table["random"]).dropna() for key, table in boards.items()}
         estimate = pooled_mean(
             [gap.to_numpy(float) for gap in gaps.values()], [gap.index.astype(str) for gap in gaps.values()],
-            [dataset for _, dataset in gaps], rng=seeded(name, "pooled"), n_resamples=run.spec.bootstrap,
-            level=run.spec.level,
+            [dataset for _, dataset in gaps], level=run.spec.level,
         )  # fmt: skip
         if estimate.n:
             found[name] = estimate

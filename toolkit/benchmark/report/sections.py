@@ -65,7 +65,7 @@ def leaderboards(data: ReportData) -> Section:
     cards = [_board(data, key, limits) for key in measured]
     absent = [key for key in tables.leaderboard_keys(data.run) if key not in measured]
     body = paragraph(
-        f"Ranked by <code>{text(spec.headline)}</code>, every bar on the same scale. Intervals resample pictures, not "
+        f"Ranked by <code>{text(spec.headline)}</code>, every bar on the same scale. Intervals are over pictures, not "
         "questions, because questions about one picture are not independent. The column beside the score is its "
         "difference to random; ▲ and ▼ are separated from it (Wilcoxon over pictures, Holm within the board). "
         "Controls in italics are not ranked, except random, which is the floor. n counts samples; what failed, was "

@@ -159,8 +159,8 @@ def _pooled_board(data: ReportData) -> str:
     classes = {i: "control" for i, name in enumerate(order) if name in CONTROLS}
     note = (
         f"{text(run.spec.headline)} minus random's on the same pictures, mean over the {n} of {len(data.measured)} "
-        "measured boards whose control did not fail; ▲ above random, ▼ below. Intervals resample boards, then the "
-        "pictures in them, with one draw of pictures for all models."
+        "measured boards whose control did not fail; ▲ above random, ▼ below. Intervals are Student's, for other "
+        "boards and other pictures like these; models that saw the same pictures share them."
     )
     shown = table(head, rows, numeric=(0, 3, 4, 5, 6), wide=(4, 6), classes=classes)
     return shown + paragraph(note, "faint")

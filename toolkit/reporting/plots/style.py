@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 PALETTE = ("#0072B2", "#B3123F", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#8C6D31")
 """Mostly Okabe and Ito's colours, distinguishable with every common colour vision deficiency; none means anything by
@@ -66,7 +67,8 @@ _FIXED = {
     "deletion": Look(MEANINGS["deletion"], "v"), "deletion side": Look(MEANINGS["deletion"], "v", ":"),
     "signed F_syn": Look(MEANINGS["both"], "o"),
 }  # fmt: skip
-_OTHERS = tuple(Look(PALETTE[i % 8], MARKERS[i % 12], "-.") for i in range(24))
+_OTHERS = tuple(Look(PALETTE[i % 8], MARKERS[(i + 1) % 12], "-.") for i in range(24))
+"""Other pairs of colour and marker than those of ``EXPLAINERS``, since a dot has no line style."""
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -107,8 +109,24 @@ def one_chart(width: float, height: float, title: str = "") -> Iterator[tuple[Fi
 def draw_line(
     axes: Axes, x: ArrayLike, y: ArrayLike, look: Look, *, label: str, size: float, width: float = 1.6, every: int = 1
 ) -> None:
-    """One explainer's line with a marker at every so many points; it may turn back in x."""
+    """One explainer's line with a marker at every so many points; it may turn back in x.
+
+    A line that lies on earlier ones is broken and its markers are rings, wider for each of them: all can be seen.
+    """
+    under = _lines_below(axes, np.column_stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)]))
+    ring = {"markerfacecolor": "none", "linestyle": (0, (2, 2 * under))} if under else {"linestyle": look.style}
     axes.plot(
-        x, y, label=label, color=look.colour, marker=look.marker, markersize=size, linewidth=width,
-        linestyle=look.style, markeredgecolor=look.colour, markeredgewidth=0.75, markevery=every,
+        x, y, label=label, color=look.colour, marker=look.marker, markersize=size + 3 * under, linewidth=width,
+        markeredgecolor=look.colour, markeredgewidth=1.2 if under else 0.75, markevery=every, **ring,
     )  # fmt: skip
+
+
+def _lines_below(axes: Axes, points: NDArray[np.float64]) -> int:
+    """How many lines of the axes share at least half the segments between these points (n, 2)."""
+    found = 0
+    for line in axes.get_lines():
+        drawn = np.asarray(line.get_xydata(), dtype=np.float64)
+        if len(drawn) == len(points) > 1:
+            equal = np.all(np.isclose(drawn, points, rtol=1e-6, atol=1e-9), axis=1)
+            found += int(np.mean(np.logical_and(equal[1:], equal[:-1])) >= 0.5)
+    return found
