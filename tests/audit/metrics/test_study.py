@@ -119,6 +119,24 @@ def test_maps_with_ties_are_compared_with_orders_of_what_they_tie(tables, cells)
     assert after - before == pytest.approx(0.3 / (oracle - random))
 
 
+def test_samples_that_ask_the_same_question_share_the_luck_of_its_orders():
+    scores = {"constant": (0.1, 0.2, 0.3), "constant, ordered": (0.0,) * 3, "oracle": (1.0,) * 3, "random": (0.0,) * 3}
+    rows = [
+        {"part": "controls", "metric": "m", "sample": f"{number:02d}", "explainer": name, "value": luck[number % 3]}
+        for number in range(24)
+        for name, luck in scores.items()
+    ]
+    table = pd.DataFrame(rows)
+    alone, shared = (
+        tied_entry(table.assign(question=asked), "m", "subject", "constant", "controls")
+        for asked in (table["sample"], table["sample"].astype(int) % 3)
+    )
+    assert alone.value == shared.value == pytest.approx(0.2)
+    assert (alone.n, shared.n) == (24, 24)
+    assert shared.high - shared.low > 2 * (alone.high - alone.low)
+    assert (alone.note.split(", ")[1], shared.note.split(", ")[1]) == ("24 questions", "3 questions")
+
+
 def test_redundant_samples_are_chosen_by_their_construction():
     samples = [known_sample(i) for i in range(4)]
     other = replace(samples[2], truth=replace(samples[2].truth, gate="redundancy"))

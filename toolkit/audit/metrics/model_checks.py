@@ -14,7 +14,7 @@ from scipy import stats
 from toolkit.audit.metrics.controls import gap_between, kept_share
 from toolkit.audit.metrics.study import FILLS, FLOOR, values
 from toolkit.audit.metrics.validity_panel import JudgedEntry, judge
-from toolkit.stats.estimates import FEW, paired_test
+from toolkit.stats.estimates import FEW, clustered_mean, paired_test
 
 N_RESAMPLES = 1000
 
@@ -51,10 +51,15 @@ def _corrected(levels: Floats, drawn: Floats, value: float, without: Floats) -> 
     return np.asarray(stats.norm.cdf(shift + z / (1 - speed * z)), dtype=np.float64)
 
 
+def _wide(table: pd.DataFrame, metric: str, kinds: Sequence[str], part: str) -> pd.DataFrame:
+    """Values of several explainers, one row per sample that all of them scored; means over an explainer's maps."""
+    rows = table[(table["metric"] == metric) & (table["part"] == part) & table["explainer"].isin(kinds)]
+    return rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="mean").dropna()
+
+
 def _paired(table: pd.DataFrame, metric: str, kinds: Sequence[str], part: str = "controls") -> list[Floats]:
     """Values of several explainers on the samples that all of them scored; means over an explainer's several maps."""
-    rows = table[(table["metric"] == metric) & (table["part"] == part) & table["explainer"].isin(kinds)]
-    wide = rows.pivot_table(index="sample", columns="explainer", values="value", aggfunc="mean").dropna()
+    wide = _wide(table, metric, kinds, part)
     return [wide[kind].to_numpy(dtype=np.float64) if kind in wide else np.empty(0) for kind in kinds]
 
 
@@ -99,21 +104,32 @@ def scored_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
 
 
 def tied_entry(table: pd.DataFrame, metric: str, model: str, kind: str, part: str) -> JudgedEntry:
-    """A map with ties against its mean over explicit orders, as a share of the size of oracle - random."""
+    """A map with ties against its mean over explicit orders, as a share of the size of oracle - random.
+
+    Orders are keyed by the players' labels, so samples that ask the same question share them, and their luck: the
+    interval resamples questions.
+    """
     check, subject = f"{kind} map", model if part == "controls" else f"{model}, redundant"
-    tied, ordered, oracle, random = _paired(table, metric, (kind, f"{kind}, ordered", "oracle", "random"), part)
-    n = tied.size
+    kinds = (kind, f"{kind}, ordered", "oracle", "random")
+    wide = _wide(table, metric, kinds, part)
+    n = len(wide)
     if n < 2:
         return judge(metric, check, subject, math.nan, math.nan, math.nan, n, "no scored samples")
-    away = tied - ordered
+    tied, ordered, oracle, random = (wide[name].to_numpy(dtype=np.float64) for name in kinds)
+    away, gap = tied - ordered, oracle - random
+    known = table.dropna(subset=["question"]).drop_duplicates("sample").set_index("sample")
+    asked = known["question"].reindex(wide.index)
+    groups = [np.flatnonzero(asked == question) for question in asked.unique()]
 
     def of(index: NDArray[np.int64]) -> float:
-        scale = abs(float((oracle[index] - random[index]).mean()))
-        return float(away[index].mean()) / scale if scale else math.nan
+        drawn = np.concatenate([groups[i] for i in index])
+        scale = abs(float(gap[drawn].mean()))
+        return float(away[drawn].mean()) / scale if scale else math.nan
 
-    value = of(np.arange(n))
-    note = f"mean difference {away.mean():+.4f} ± {away.std(ddof=1) / math.sqrt(n):.4f}"
-    return judge(metric, check, subject, value, *interval(of, n), n, note)
+    value = of(np.arange(len(groups)))
+    error = clustered_mean(away, asked, rng=np.random.default_rng(0)).se
+    note = f"mean difference {away.mean():+.4f} ± {error:.4f}, {len(groups)} questions"
+    return judge(metric, check, subject, value, *interval(of, len(groups)), n, note)
 
 
 def halves_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:

@@ -118,6 +118,7 @@ def _rows(
     setting_of = {
         "part": part, "setting": setting,
         "family": sample.truth.family if sample.truth else "", "gate": sample.truth.gate if sample.truth else "",
+        "question": sample.question,
     }  # fmt: skip
     return (row | setting_of for row in rows_of(vlm, sample, attributions, scores, seeds=seed))
 
@@ -270,7 +271,7 @@ def shared_samples(plan: StudySize, *, seed: int = 0) -> list[Sample]:
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:
     """Rows as a table with fixed columns, also where there are none."""
-    return pd.DataFrame(rows, columns=["part", "setting", "family", "gate", *COLUMNS])
+    return pd.DataFrame(rows, columns=["part", "setting", "family", "gate", "question", *COLUMNS])
 
 
 def values(
