@@ -121,8 +121,12 @@ class FakeWhiteBox(WhiteBox):
         self.question = torch.zeros(1, players.n_text, 3, dtype=torch.float64)
         self.question[..., 0] = 1
         self.baseline_pixels, self.baseline_question = torch.zeros_like(pixels), torch.zeros_like(self.question)
-        self.grid = (pixels.shape[-2] // 2, pixels.shape[-1] // 2)
         self.target_ids = (0,)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        return self.pixels.shape[-2] // 2, self.pixels.shape[-1] // 2
 
     def logit(self, pixels: Tensor, question: Tensor) -> Tensor:
         """P(target), shape (B,)."""

@@ -57,7 +57,9 @@ def forced_logs(vlm: LoadedVLM, form: tuple[int, ...]) -> np.ndarray:
     """Log-probability of every token of a forced answer, from one call of transformers on the whole sequence."""
     view = vlm.view(free())
     ids = torch.tensor([[*view.prompt.ids, *form]])
-    image = vlm.adapter.processor.image_processor(view.image, return_tensors="pt", **vlm.adapter.image_settings())
+    image = vlm.adapter.processor.image_processor(
+        view.images[0].image, return_tensors="pt", **vlm.adapter.image_settings()
+    )
     inputs = vlm.adapter.pixel_inputs(vlm.adapter.pixels(image)[None], view.geometry) | vlm.adapter.text_inputs(ids)
     if "qwen" in vlm.name:  # counts its own positions, of the places of the image
         inputs["mm_token_type_ids"] = torch.zeros_like(ids)

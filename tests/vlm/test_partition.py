@@ -10,7 +10,7 @@ from PIL import Image
 
 import toolkit
 from toolkit.vlm.adapters.adapter_base import grid_regions
-from toolkit.vlm.partition import PlayersError, check_players, make_partition, segments_of, words_of
+from toolkit.vlm.partition import ImageGrid, PlayersError, check_players, make_partition, segments_of, words_of
 
 QUESTION = "Is a red circle there?"
 SPANS = [(0, 2), (2, 4), (4, 8), (8, 11), (11, 15), (15, 21), (21, 22)]
@@ -18,9 +18,11 @@ SPANS = [(0, 2), (2, 4), (4, 8), (8, 11), (11, 15), (15, 21), (21, 22)]
 
 def partition(name: str, rows: int = 24, columns: int = 24, image: Image.Image | None = None):
     return make_partition(
-        name, question=QUESTION, spans=SPANS, rows=rows, columns=columns, regions=grid_regions(rows, columns),
-        image=image or Image.new("RGB", (60, 40)),
-    )  # fmt: skip
+        name,
+        question=QUESTION,
+        spans=SPANS,
+        images=[ImageGrid(rows, columns, grid_regions(rows, columns), image or Image.new("RGB", (60, 40)))],
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,9 +163,11 @@ def test_the_embedded_models_tokens_are_words_and_their_cells_a_grid() -> None:
         for sample in toolkit.load_samples(name, n=20):
             view = vlm.view(sample)
             found = make_partition(
-                "auto", question=sample.question, spans=view.prompt.spans, rows=6, columns=6,
-                regions=view.geometry.regions, image=view.image,
-            )  # fmt: skip
+                "auto",
+                question=sample.question,
+                spans=view.prompt.spans,
+                images=[ImageGrid(6, 6, view.geometry.regions, sample.image)],
+            )
             assert found.is_trivial
             assert found.players == view.players
     assert check_players("auto") == "auto"

@@ -15,7 +15,7 @@ from toolkit.games.game import QuotientGame
 from toolkit.vlm import CoalitionStore, score_games
 from toolkit.vlm.adapters.adapter_base import grid_regions
 from toolkit.vlm.model import LoadedVLM
-from toolkit.vlm.partition import PlayersError, make_partition
+from toolkit.vlm.partition import ImageGrid, PlayersError, make_partition
 from toolkit.vlm.reference import plain_values
 
 NAMES = ("tiny-llava-grounded", "tiny-qwen2.5-vl-grounded", "tiny-internvl-grounded")
@@ -60,7 +60,7 @@ def test_a_word_of_one_token_is_named_without_its_blank() -> None:
     """Tokens of a byte-level tokenizer carry the blank before them; attributions get the players' own names."""
     spans, image = [(0, 2), (2, 5)], Image.new("RGB", (4, 4))
     regions = grid_regions(1, 1)
-    found = make_partition("auto", question="is it", spans=spans, rows=1, columns=1, regions=regions, image=image)
+    found = make_partition("auto", question="is it", spans=spans, images=[ImageGrid(1, 1, regions, image)])
     tokens = toolkit.Players.make(("row 1, column 1",), ("is", " it"))
     attribution = toolkit.Attribution(np.arange(3.0), tokens, "mine", "yes")
     merged = over_players(attribution, SimpleNamespace(partition=lambda sample: found), None)  # type: ignore[arg-type]

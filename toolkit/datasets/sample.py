@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from PIL import Image
 
 from toolkit.arguments import check_text
+from toolkit.datasets.sheet import sheet_of
 
 Gate: TypeAlias = Literal["synergy", "redundancy", "text-only", "image-only", "interference", "neither"]
 
@@ -60,7 +61,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture and a question about it.
+    """A picture, or several, and a question about it.
 
     Question, choices and answer are kept in Unicode's composed form (NFC) and without blanks at their ends, which is
     what tokenizers and templates make of them, so that every character that is kept can belong to a player.
@@ -76,6 +77,16 @@ class Sample:
         image_id: Identifies the picture, for clustering.
         dataset: Registry name of the dataset.
         category: Sub-task or subset, for stratified tables.
+        truth: What is known of a generated sample; None where there are several images.
+        further_images: RGB pictures that stand behind ``image`` in the prompt, in this order and all of them before the
+            question. Each has cells of its own, whose players are called ``image 2: row 1, column 3``.
+
+    Example:
+        >>> from PIL import Image
+        >>> red, blue = (Image.new("RGB", (32, 32), colour) for colour in ("red", "blue"))
+        >>> sample = Sample("pair", red, "are they alike ?", choices=("yes", "no"), further_images=(blue,))
+        >>> [image.getpixel((0, 0)) for image in sample.images]
+        [(255, 0, 0), (0, 0, 255)]
     """
 
     id: str
@@ -88,6 +99,7 @@ class Sample:
     dataset: str = ""
     category: str = ""
     truth: Truth | None = None
+    further_images: tuple[Image.Image, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for what in ("id", "image_id", "dataset", "category"):
@@ -98,6 +110,9 @@ class Sample:
             )
         if not (self.truth is None or isinstance(self.truth, Truth)):
             raise ValueError(f"the truth must be a Truth or None, got {short(self.truth)}")
+        object.__setattr__(self, "further_images", _images(self.further_images))
+        if self.truth is not None and self.further_images:
+            raise ValueError("a truth is about one image; leave it out, or further_images")
         object.__setattr__(self, "question", _text("question", self.question))
         if self.instruction is not None and not isinstance(self.instruction, str):
             raise ValueError(f"the instruction must be text or None, got {self.instruction!r}")
@@ -116,31 +131,60 @@ class Sample:
             )
 
     @property
+    def images(self) -> tuple[Image.Image, ...]:
+        """All images, in the order of the prompt."""
+        return (self.image, *self.further_images)
+
+    @property
+    def sheet(self) -> Image.Image:
+        """All images side by side, each under its number, to draw on; the image itself where it is the only one."""
+        return sheet_of(self.images)
+
+    @property
     def image_digest(self) -> str:
-        """SHA-256 of the image's mode, size and pixels, computed once.
+        """SHA-256 of the image's mode, size and pixels, computed once; of several images, of all their digests.
 
         The sample then holds a copy of its own, so that whoever draws on the image that it was made of does not change
         what was asked; one that is drawn on itself is read again each time.
         """
-        known = vars(self).get("_hashed")
-        if known is None or known[0] is not self.image:
-            own = self.image.copy()
-            own.readonly = 1  # Pillow copies such pixels before it changes them in place, and says so here
-            object.__setattr__(self, "image", own)
-        elif self.image.readonly:
-            return str(known[1])
-        digest = hashlib.sha256(f"{self.image.mode} {self.image.size}".encode() + self.image.tobytes()).hexdigest()
-        vars(self)["_hashed"] = (self.image, digest)
-        return digest
+        known = vars(self).get("_hashed", ())
+        found = [_hashed(image, *known[i : i + 1]) for i, image in enumerate(self.images)]
+        vars(self)["_hashed"] = found
+        own, digests = zip(*found, strict=True)
+        if self.image is not own[0]:
+            object.__setattr__(self, "image", own[0])
+        object.__setattr__(self, "further_images", own[1:])
+        return str(digests[0]) if len(digests) == 1 else hashlib.sha256(repr(digests).encode()).hexdigest()
 
     def with_instruction(self, instruction: str | None) -> Sample:
         """The same sample, asked with another instruction."""
         other = replace(self, instruction=instruction)
-        vars(other)["_hashed"] = vars(self).get("_hashed")
+        vars(other)["_hashed"] = vars(self).get("_hashed", ())
         return other
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_hashed"}
+
+
+def _images(images: Any) -> tuple[Image.Image, ...]:
+    """Further images as a tuple; one alone would be no list."""
+    is_list = isinstance(images, list | tuple)
+    if not is_list or not all(isinstance(image, Image.Image) for image in images):
+        raise ValueError(
+            f"further_images must be a list or a tuple of PIL images, got {short(images)}; "
+            "toolkit.load_image_question opens others"
+        )
+    return tuple(images)
+
+
+def _hashed(image: Image.Image, known: tuple[Image.Image, str] | None = None) -> tuple[Image.Image, str]:
+    """A copy of one's own of the image, and its digest; where both are known and unchanged, these."""
+    if known is None or known[0] is not image:
+        image = image.copy()
+        image.readonly = 1  # Pillow copies such pixels before it changes them in place, and says so here
+    elif image.readonly:
+        return known
+    return image, hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def _texts(choices: object) -> tuple[str, ...]:

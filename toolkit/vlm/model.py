@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
+from toolkit.datasets.sheet import sheet_of
 from toolkit.games.game import Players
 from toolkit.games.target import Contrast, Sentence, Target, TargetError, Token, read_target
 from toolkit.typing import Coalitions, Regions
@@ -329,7 +330,7 @@ class LoadedVLM:
         return self.partition(sample).players
 
     def regions(self, sample: Sample) -> Regions:
-        """Where each image player lies in the original picture: the smallest box around it."""
+        """Where each image player lies: the smallest box around it, in fractions of ``sample.sheet``."""
         return self.partition(sample).regions
 
     def text_spans(self, sample: Sample) -> tuple[tuple[int, int], ...]:
@@ -501,7 +502,7 @@ class LoadedVLM:
         return SampleWhiteBox(self.game(sample, target=target, baseline=baseline))
 
     def masked_image(self, sample: Sample, coalition: Coalitions, *, baseline: str = "blur") -> Image.Image:
-        """The masked picture as the model sees it, for one coalition (n_players,).
+        """The masked image as the model sees it, for one coalition (n_players,); several are put on one sheet.
 
         Raises:
             ValueError: The coalition has another length.
@@ -511,7 +512,8 @@ class LoadedVLM:
         if coalition.shape != (partition.players.n,):
             raise ValueError(f"the coalition has shape {coalition.shape}, expected ({partition.players.n},)")
         pixels = view.masked(self.adapter, baseline, partition.expand(coalition[None])[:, : view.players.n_image])[0]
-        return self.adapter.to_image(pixels, view.geometry)
+        parts = zip(view.images, view.split(pixels[None]), strict=True)
+        return sheet_of([self.adapter.to_image(part[0], image.geometry) for image, part in parts])
 
 
 def _listed(found: Sequence[str]) -> str:

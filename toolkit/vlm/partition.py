@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from toolkit.datasets.sheet import onto_sheet
 from toolkit.games.game import Players
 from toolkit.typing import Coalitions, PairScores, Regions, Scores
 
@@ -49,9 +50,10 @@ class Partition:
         name: As it is written, with the numbers that were taken.
         players: The players, image before text.
         player_of: Shape (n_tokens,): the player of each image token and then of each question token.
-        regions: Shape (n_image, 4): the smallest box around each image player.
+        regions: Shape (n_image, 4): the smallest box around each image player, in fractions of ``Sample.sheet``, which
+            is the image itself where there is one.
         spans: Character span in the question of each text player.
-        token_regions: Shape (n_image_tokens, 4): where each image token lies.
+        token_regions: Shape (n_image_tokens, 4): where each image token lies there.
     """
 
     name: str
@@ -118,28 +120,55 @@ def n_players_of(name: str, n_tokens: int) -> int:
     return min(wanted, n_tokens)
 
 
-def make_partition(
-    name: str, *, question: str, spans: Sequence[Span], rows: int, columns: int, regions: Regions, image: Image.Image
-) -> Partition:
+@dataclass(frozen=True)
+class ImageGrid:
+    """The tokens of one image, each of them a cell, before they are grouped.
+
+    Attributes:
+        rows: Rows of image tokens.
+        columns: Columns of image tokens.
+        regions: Shape (rows * columns, 4): where each of them lies in the image.
+        image: The image.
+        box: Shape (4,): where the image lies on the sheet of all images.
+    """
+
+    rows: int
+    columns: int
+    regions: Regions = field(repr=False)
+    image: Image.Image = field(repr=False)
+    box: Regions = field(default_factory=lambda: np.array([0.0, 0.0, 1.0, 1.0]), repr=False)
+
+    @property
+    def largest_grid(self) -> str:
+        """The players of its cells where nobody chooses."""
+        return f"grid:{min(self.rows, LARGEST_GRID)}x{min(self.columns, LARGEST_GRID)}"
+
+
+def make_partition(name: str, *, question: str, spans: Sequence[Span], images: Sequence[ImageGrid]) -> Partition:
     """Group the tokens of one sample.
+
+    Of several images each has its own players: a grid or segments of its own.
 
     Args:
         name: How; ``"auto"`` takes whole words and a grid of at most 12 x 12.
         question: The question.
         spans: Character span in it of each question token.
-        rows: Rows of image tokens.
-        columns: Columns of image tokens.
-        regions: Shape (rows * columns, 4): where each of them lies in the image.
-        image: The image.
+        images: The images' cells.
 
     Raises:
         PlayersError: No such way, a grid finer than the tokens, or more segments than the image has.
         ImportError: Segments without the extra ``segments``.
     """
     check_players(name)
-    if name == "auto":
-        name = f"grid:{min(rows, LARGEST_GRID)}x{min(columns, LARGEST_GRID)}"
-    cell, labels = _cells(name, rows, columns, regions, image)
+    names = [image.largest_grid if name == "auto" else name for image in images]
+    cells: list[NDArray[np.int64]] = []
+    labels: list[str] = []
+    for i, (image, own) in enumerate(zip(images, names, strict=True)):
+        cell, found = _cells(own, image, i, len(images))
+        cells.append(cell + len(labels))
+        labels += found
+    cell = np.concatenate(cells)
+    regions = np.concatenate([onto_sheet(image.regions, image.box) for image in images])
     word = np.arange(len(spans)) if name == "tokens" else words_of(question, spans)
     boxes = np.concatenate([regions[:, :2], -regions[:, 2:]], axis=1)
     merged = np.stack([boxes[cell == i].min(axis=0) for i in range(len(labels))])
@@ -147,7 +176,7 @@ def make_partition(
     members = [[spans[int(i)] for i in np.flatnonzero(word == w)] for w in range(int(word.max()) + 1)]
     parts = list(spans) if name == "tokens" else [_trimmed(question, found) for found in members]
     return Partition(
-        name=name,
+        name=", ".join(dict.fromkeys(names)),
         players=Players.make(tuple(labels), tuple(question[a:b] for a, b in parts)),
         player_of=np.concatenate([cell, word + len(labels)]),
         regions=merged,
@@ -156,22 +185,35 @@ def make_partition(
     )
 
 
-def _cells(
-    name: str, rows: int, columns: int, regions: Regions, image: Image.Image
-) -> tuple[NDArray[np.int64], list[str]]:
-    """The image player of each cell, and the players' names."""
+def grid_labels(rows: int, columns: int, number: int = 0, n_images: int = 1) -> list[str]:
+    """Names of the cells of one image, row by row; of several images each says which.
+
+    Example:
+        >>> grid_labels(1, 2), grid_labels(1, 2, 1, 2)[1]
+        (['row 1, column 1', 'row 1, column 2'], 'image 2: row 1, column 2')
+    """
+    which = _of_image(number, n_images)
+    return [f"{which}row {r + 1}, column {c + 1}" for r in range(rows) for c in range(columns)]
+
+
+def _of_image(number: int, n_images: int) -> str:
+    return f"image {number + 1}: " if n_images > 1 else ""
+
+
+def _cells(name: str, image: ImageGrid, number: int, n_images: int) -> tuple[NDArray[np.int64], list[str]]:
+    """The image player of each cell of one image, and the players' names."""
     if found := _SEGMENTS.fullmatch(name):
-        cell = segments_of(image, regions, int(found[1]))
-        return cell, [f"segment {i + 1}" for i in range(int(cell.max()) + 1)]
-    grid = _GRID.fullmatch(name)
+        cell, which = segments_of(image.image, image.regions, int(found[1])), _of_image(number, n_images)
+        return cell, [f"{which}segment {i + 1}" for i in range(int(cell.max()) + 1)]
+    grid, rows, columns = _GRID.fullmatch(name), image.rows, image.columns
     down, across = map(int, grid.groups()) if grid else (rows, columns)
     if down > rows or across > columns:
+        whose = f"{number + 1}. image's" if n_images > 1 else "image's"
         raise PlayersError(
-            f"players {name!r}: finer than the image's {rows} x {columns} tokens; at most 'grid:{rows}x{columns}'"
+            f"players {name!r}: finer than the {whose} {rows} x {columns} tokens; at most 'grid:{rows}x{columns}'"
         )
     row, column = np.divmod(np.arange(rows * columns), columns)
-    labels = [f"row {r + 1}, column {c + 1}" for r in range(down) for c in range(across)]
-    return (row * down // rows) * across + column * across // columns, labels
+    return (row * down // rows) * across + column * across // columns, grid_labels(down, across, number, n_images)
 
 
 def segments_of(image: Image.Image, regions: Regions, n: int) -> NDArray[np.int64]:

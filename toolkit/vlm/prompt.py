@@ -6,7 +6,7 @@ import difflib
 import html
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -73,18 +73,25 @@ def render(adapter: Adapter, sample: Sample) -> tuple[str, int]:
 
     Raises:
         ValueError: The chat template changes the words, leaves them out or writes them more than once; it says which.
+            Or it has not one place for each of several images.
     """
     sample = as_asked(adapter, sample)
     whole, start = put_together(sample.question, sample.instruction or "")
     words = whole.strip()  # templates do so too
     start -= len(whole) - len(whole.lstrip())
-    marked = apply_template(adapter.processor, _MARK)
+    n_images = len(sample.images)
+    marked = apply_template(adapter.processor, _MARK, n_images)
     if marked.count(_MARK) != 1:
         n = marked.count(_MARK)
         what = f"writes the question {n} times" if n else "leaves the question out"
     else:
         before, after = marked.split(_MARK)
-        text = apply_template(adapter.processor, words)
+        text = apply_template(adapter.processor, words, n_images)
+        if n_images > 1 and marked.count(adapter.mark()) != n_images:
+            raise ValueError(
+                f"the chat template of {adapter.family} has {marked.count(adapter.mark())} places for the sample's "
+                f"{n_images} images; give the checkpoint a template that writes one for each"
+            )
         if text == before + words + after:
             return text, len(before) + start
         is_around = text.startswith(before) and text.endswith(after)
@@ -110,12 +117,12 @@ def _change(words: str, written: str) -> str:
     return changes.get(written, "changes the question's text")
 
 
-def apply_template(processor: Any, words: str) -> str:
-    """The chat-template text of one picture and some words, up to the place where the answer begins.
+def apply_template(processor: Any, words: str, n_images: int = 1) -> str:
+    """The chat-template text of some images and some words, up to the place where the answer begins.
 
     A first token that the template writes and the tokenizer adds too is left to the tokenizer, as in transformers.
     """
-    content = [{"type": "image"}, {"type": "text", "text": words}]
+    content = [*({"type": "image"} for _ in range(n_images)), {"type": "text", "text": words}]
     text = str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
     first = processor.tokenizer.bos_token
     is_added = first and processor.tokenizer("")["input_ids"][:1] == [processor.tokenizer.bos_token_id]
@@ -142,7 +149,9 @@ def check_template(processor: Any, where: str) -> None:
         ) from error
 
 
-def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor], geometry: Geometry) -> Prompt:
+def build_prompt(
+    adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor], geometries: Sequence[Geometry]
+) -> Prompt:
     """Tokenise a sample's prompt and find its players.
 
     Text players are the tokens that overlap the question's characters; template, special and instruction tokens are
@@ -151,16 +160,17 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
     Args:
         adapter: The model's family.
         sample: The sample.
-        inputs: The processor's own output for the sample's text and picture; its ids must be ours.
-        geometry: The picture's geometry.
+        inputs: The processor's own output for the sample's text and images; its ids must be ours.
+        geometries: The images' geometries, in the order of the prompt.
 
     Raises:
         ValueError: The processor tokenised the prompt differently, or no token overlaps the question.
     """
     text, start = render(adapter, sample)
-    expansion = adapter.expansion(geometry)
-    text = text.replace(adapter.mark(), expansion, 1)
-    start += len(expansion) - len(adapter.mark())
+    expansions = [adapter.expansion(geometry) for geometry in geometries]
+    before, *after = text.split(adapter.mark(), len(geometries))
+    text = before + "".join(expansion + rest for expansion, rest in zip(expansions, after, strict=False))
+    start += sum(map(len, expansions)) - len(expansions) * len(adapter.mark())
     encoded = _with_offsets(adapter.processor.tokenizer, text)
     ids = tuple(encoded["input_ids"])
     if ids != tuple(inputs["input_ids"][0].tolist()):
@@ -169,8 +179,8 @@ def build_prompt(adapter: Adapter, sample: Sample, inputs: Mapping[str, Tensor],
             f"{len(ids)}, or different ones; the adapter does not describe this checkpoint's processor"
         )
     image_id = adapter.processor.tokenizer.convert_tokens_to_ids(adapter.placeholder())
-    whole, before = put_together(sample.question, as_asked(adapter, sample).instruction or "")
-    first = start - before + len(whole) - len(whole.lstrip())
+    whole, offset = put_together(sample.question, as_asked(adapter, sample).instruction or "")
+    first = start - offset + len(whole) - len(whole.lstrip())
 
     def between(start: int, end: int) -> tuple[int, ...]:
         return tuple(i for i, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start and a < b)

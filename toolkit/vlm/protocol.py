@@ -73,7 +73,6 @@ class WhiteBox(Protocol):
         baseline_pixels: Same shape, all image players removed.
         question: Shape (1, n_text, dim): input embeddings of the text players.
         baseline_question: Same shape: the padding token's embedding at every text player.
-        grid: Rows and columns of the image tokens.
         target_ids: The scored answer tokens; the first is predicted at position ``-len(target_ids)``.
         model: The transformers model, for hooks; never modified.
     """
@@ -83,9 +82,13 @@ class WhiteBox(Protocol):
     baseline_pixels: Tensor
     question: Tensor
     baseline_question: Tensor
-    grid: tuple[int, int]
     target_ids: tuple[int, ...]
     model: torch.nn.Module
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the image tokens; of one image."""
+        ...
 
     def score(self, pixels: Tensor, question: Tensor) -> Tensor:
         """Differentiable log-probability (B,) of the target, of pixels (B, ...) and question (B, n_text, dim).

@@ -102,7 +102,7 @@ def plain_batch(
         position_ids=position_ids if len(positions) > 1 else position_ids[0],
         use_cache=False,
         **last_logits(vlm.model, 1 + len(continuation)),
-        **vlm.adapter.pixel_inputs(pixels, view.geometry),
+        **view.pixel_inputs(vlm.adapter, pixels),
         **vlm.adapter.text_inputs(ids),
     )
     logits: Tensor = output.logits[:, -1 - len(continuation) :].float()

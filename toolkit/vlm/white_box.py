@@ -38,7 +38,6 @@ class SampleWhiteBox:
         self.model: nn.Module = game.vlm.model
         self._hf = game.vlm.model
         self.players: Players = view.players
-        self.grid = (view.geometry.rows, view.geometry.columns)
         scoring = game.scoring
         stops = [max(np.flatnonzero(w)) + 1 for w in _by_form(scoring)]
         self._forced = [form[:stop] for form, stop in zip(scoring.forms, stops, strict=True)]
@@ -60,6 +59,16 @@ class SampleWhiteBox:
         self._image_slots = torch.tensor(view.prompt.image_positions, device=device)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the image tokens.
+
+        Raises:
+            ValueError: There are several images.
+        """
+        geometry = self._game.view.geometry
+        return geometry.rows, geometry.columns
+
+    @property
     def length(self) -> int:
         """Tokens that enter the decoder."""
         return max(template.shape[1] for template in self._templates)
@@ -67,7 +76,7 @@ class SampleWhiteBox:
     @property
     def image_positions(self) -> Tensor:
         """Sequence positions (n_image,) in the decoder input, in player order."""
-        slots = np.array(self._game.view.prompt.image_positions)[self._game.view.geometry.token_of_player]
+        slots = np.array(self._game.view.prompt.image_positions)[self._game.view.token_of_player]
         return torch.from_numpy(slots).to(self._hf.device)
 
     @property
@@ -84,7 +93,7 @@ class SampleWhiteBox:
         """Logits (B, n_forced, vocabulary) at the positions that predict the tokens of one forced answer."""
         batch = len(pixels)
         adapter = self._game.vlm.adapter
-        inputs = adapter.pixel_inputs(pixels, self._game.view.geometry)
+        inputs = self._game.view.pixel_inputs(adapter, pixels)
         features = decoder.encode_images(self._hf, inputs, batch, adapter.n_layer_features(self._hf.config))
         rows = torch.arange(batch, device=pixels.device).repeat_interleave(len(self._image_slots))
         where = (rows, self._image_slots.repeat(batch))

@@ -191,7 +191,7 @@ def test_a_removed_cell_is_its_pixels_its_place_and_its_token(vlm, size: str) ->
         assert differs[mine].mean() > 0.9
         moved = (tokens[i] - tokens[-1]).norm(dim=-1)[torch.from_numpy(g.token_of_player)]
         assert int(moved.argmax()) == player
-        painted = paint(view.image, g.regions[player])
+        painted = paint(view.images[0].image, g.regions[player])
         again = vlm.adapter.processor.image_processor(painted, return_tensors="pt", **vlm.adapter.image_settings())
         change = (vlm.adapter.pixels(again) - view.pixels).abs().numpy()
         assert owner(change, g.player_of_pixel, g.n_players) == player

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.subjects import RANDOM_TINY, make_subject, sample
 
-from toolkit.vlm.engine.request import masked_images
+from toolkit.vlm.engine.request import masked_prefixes
 from toolkit.vlm.engine.row_packing import RowBatch, rows_of, split_paths, tree_of
 from toolkit.vlm.reference import plain_values
 from toolkit.vlm.sample_game import score_games
@@ -70,7 +70,7 @@ def test_words_that_variants_begin_with_are_run_once(name: str) -> None:
     chosen = np.ones((n + 1, game.players.n), dtype=bool)
     chosen[np.arange(n), game.players.n_image + np.arange(n)] = False
     request, _ = game.request(chosen)
-    (picture,) = masked_images(request, 0)
+    (picture,) = masked_prefixes(request, 0)
     (tokens,) = vlm.engine.encode([picture])
     (shared,) = rows_of(picture, tokens, None)
     (whole,) = rows_of(picture, tokens, None, is_shared=False)
@@ -106,7 +106,7 @@ def test_a_batch_writes_each_row_where_it_belongs() -> None:
     rows = []
     for game in games:
         request, _ = game.request(np.ones((1, game.players.n), dtype=bool))
-        (picture,) = masked_images(request, 0)
+        (picture,) = masked_prefixes(request, 0)
         rows += rows_of(picture, vlm.engine.encode([picture])[0], None)
     batch = RowBatch(rows, multiple=16)
     assert batch.ids.shape[1] % 16 == 0

@@ -11,8 +11,8 @@ import pytest
 import torch
 from support.subjects import make_subject, sample
 
+from toolkit.datasets.baselines import BASELINES
 from toolkit.vlm import forced_answer as answer_module
-from toolkit.vlm import view
 from toolkit.vlm.engine import fingerprint
 from toolkit.vlm.engine.store import CoalitionStore, default_store
 from toolkit.vlm.model import LoadedVLM
@@ -221,7 +221,7 @@ def test_a_baseline_of_other_pixels_is_another_game(tmp_path, one: LoadedVLM, mo
     """Under the same name: what was removed looks otherwise, for example by another version of Pillow."""
     store = CoalitionStore(tmp_path)
     play(one, store)
-    monkeypatch.setitem(view.BASELINES._entries, "blur", view.BASELINES["mean"])
+    monkeypatch.setitem(BASELINES._entries, "blur", BASELINES["mean"])
     assert play(one, store)[1] == 20
 
 

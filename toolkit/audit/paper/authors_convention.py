@@ -133,7 +133,7 @@ class _Passes:
         game = vlm.with_players("tokens").game(sample, target=target)
         self.view, self.target = game.view, game.token_ids
         self.unit, self.cell = _units(self.view, convention)
-        image = self.view.image
+        image = self.view.only.image
         blurred = image.filter(ImageFilter.GaussianBlur(RADIUS)) if convention.radius else BASELINES["blur"](image)
         adapter = vlm.adapter
         inputs = adapter.processor.image_processor(blurred, return_tensors="pt", **adapter.image_settings())

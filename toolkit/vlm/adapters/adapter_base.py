@@ -157,6 +157,8 @@ class Adapter(ABC):
         model_class: Name of the transformers class.
         processor_class: Class of its processor, which needs no torchvision; see :class:`WithoutVideo`.
         bounds: Which of ``max_pixels`` and ``max_tiles`` the family has.
+        several_images: Whether a sample may have several images: its processor makes of each what it makes of it alone,
+            and pixel tensors of several are one behind the other along their first axis.
         both_ways: Whether image tokens attend to each other in both directions; all else is causal.
         shares_prefix: Whether the tokens before the question are the same whatever is asked. Where they are not, every
             coalition is an ordinary forward pass of its own, and there is no white box.
@@ -167,6 +169,7 @@ class Adapter(ABC):
     model_class: ClassVar[str]
     processor_class: ClassVar[Any]
     bounds: ClassVar[tuple[str, ...]] = ()
+    several_images: ClassVar[bool] = False
     both_ways: ClassVar[bool] = False
     shares_prefix: ClassVar[bool] = True
 

@@ -54,6 +54,12 @@ def adapter_class(model_type: str) -> type[Adapter]:
     return cast(type[Adapter], import_plugin(found)) if isinstance(found, str) else found
 
 
+def families_of_several() -> list[str]:
+    """Names of the families whose samples may have several images."""
+    found = [adapter_class(model_type) for model_type in FAMILIES]
+    return list(dict.fromkeys(adapter.family for adapter in found if adapter.several_images))
+
+
 def family(model_type: str) -> Callable[[A], A]:
     """Register an adapter: written above the class, with the ``model_type`` of its checkpoints' ``config.json``.
 

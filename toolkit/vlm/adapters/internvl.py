@@ -30,6 +30,7 @@ class InternVL(Adapter):
     model_class = "InternVLForConditionalGeneration"
     processor_class = InternVLProcessor
     bounds = ("max_tiles",)
+    several_images = True
 
     @classmethod
     def bound(cls, processor: Any, limits: ImageLimits) -> None:

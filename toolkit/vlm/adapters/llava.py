@@ -25,6 +25,7 @@ class Llava(Adapter):
     model_type = "llava"
     model_class = "LlavaForConditionalGeneration"
     processor_class = LlavaProcessor
+    several_images = True
 
     def reconcile(self, config: Any) -> None:
         """Patch size, feature strategy, tokens besides the patches, and image size.

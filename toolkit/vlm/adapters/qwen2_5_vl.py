@@ -29,6 +29,7 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
     model_type = "qwen2_5_vl"
     model_class = "Qwen2_5_VLForConditionalGeneration"
     bounds = ("max_pixels",)
+    several_images = True
     processor_class: ClassVar[Any] = Qwen2_5_VLProcessor
 
     @classmethod

@@ -26,7 +26,7 @@ from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.autocast import without_autocast
 from toolkit.vlm.engine.fingerprint import state
-from toolkit.vlm.engine.request import MaskedImage, Request, masked_images
+from toolkit.vlm.engine.request import MaskedPrefix, Request, masked_prefixes
 from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of
 from toolkit.vlm.engine.vision_cache import ImageEncoder
 from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory
@@ -132,14 +132,14 @@ class Engine:
         self._look_again()
         offsets = np.cumsum([0, *(sum(b.n_values for b in r.queries) for r in requests)])
         values = np.zeros(int(offsets[-1]))
-        images = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in masked_images(r, int(start))]
-        for chunk in self._chunks(images):
+        found = [p for r, start in zip(requests, offsets[:-1], strict=True) for p in masked_prefixes(r, int(start))]
+        for chunk in self._chunks(found):
             encoded = zip(chunk, self.encode(chunk), strict=True)
             self._score([row for p, tokens in encoded for row in self._rows(p, tokens)], values)
         return [values[a:b] for a, b in pairwise(offsets)]
 
-    def _rows(self, image: MaskedImage, tokens: Tensor) -> Iterator[Row]:
-        return rows_of(image, tokens, self._query_tokens, is_shared=self._by_words)
+    def _rows(self, prefix: MaskedPrefix, tokens: Tensor) -> Iterator[Row]:
+        return rows_of(prefix, tokens, self._query_tokens, is_shared=self._by_words)
 
     def _look_again(self) -> None:
         """Drop the image tokens of a model that has been changed in place."""
@@ -148,19 +148,19 @@ class Engine:
             self._state = now
             self.forget()
 
-    def _chunks(self, images: Sequence[MaskedImage]) -> Iterator[list[MaskedImage]]:
-        """Pictures in groups whose image tokens fit the cache together."""
-        chunk: list[MaskedImage] = []
+    def _chunks(self, prefixes: Sequence[MaskedPrefix]) -> Iterator[list[MaskedPrefix]]:
+        """Prefixes in groups whose image tokens fit the cache together."""
+        chunk: list[MaskedPrefix] = []
         held = 0
         config = self.model.config
         width = (1 + self.adapter.n_layer_features(config)) * config.get_text_config().hidden_size
         width *= self.model.dtype.itemsize
-        for image in images:
-            size = image.request.view.geometry.n_tokens * width
+        for prefix in prefixes:
+            size = prefix.request.view.n_image_tokens * width
             if chunk and held + size > self._feature_bytes:
                 yield chunk
                 chunk, held = [], 0
-            chunk.append(image)
+            chunk.append(prefix)
             held += size
         if chunk:
             yield chunk

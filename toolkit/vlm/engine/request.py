@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.typing import Coalitions
 from toolkit.vlm.adapters.adapter_base import Adapter
+from toolkit.vlm.image_view import ImageView
 from toolkit.vlm.view import View
 
 
@@ -54,9 +55,28 @@ class Request:
     queries: Sequence[Query]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MaskedImage:
-    """One masked picture of a request and the queries about it.
+    """One image with some of its cells removed.
+
+    Attributes:
+        view: The image.
+        baseline: Name of the baseline.
+        keep: Shape (n_cells,): which of its cells are present.
+    """
+
+    view: ImageView
+    baseline: str
+    keep: NDArray[np.bool_]
+
+    def key(self, adapter: Adapter) -> tuple[str, bytes]:
+        """What its image tokens depend on, within one model: neither the question nor another image."""
+        return self.view.digest(adapter, self.baseline), np.packbits(self.keep).tobytes()
+
+
+@dataclass(frozen=True)
+class MaskedPrefix:
+    """The masked images of a request, as many as the sample has, and the queries about them.
 
     Attributes:
         request: The request.
@@ -68,16 +88,17 @@ class MaskedImage:
     index: int
     queries: Sequence[tuple[Query, int]]
 
-    def key(self, adapter: Adapter) -> tuple[str, bytes]:
-        """What its image tokens depend on, within one model: not the question."""
-        digest = self.request.view.image_digest(adapter, self.request.baseline)
-        return digest, np.packbits(self.request.images[self.index]).tobytes()
+    def images(self) -> list[MaskedImage]:
+        """The images, in the order of the prompt."""
+        view, baseline = self.request.view, self.request.baseline
+        keep = view.by_image(self.request.images[self.index])
+        return [MaskedImage(image, baseline, some) for image, some in zip(view.images, keep, strict=True)]
 
 
-def masked_images(request: Request, start: int) -> list[MaskedImage]:
-    """The request's pictures with their queries, values numbered from ``start``."""
+def masked_prefixes(request: Request, start: int) -> list[MaskedPrefix]:
+    """The request's masked images with their queries, values numbered from ``start``."""
     queries: list[list[tuple[Query, int]]] = [[] for _ in request.images]
     for query in request.queries:
         queries[query.image].append((query, start))
         start += query.n_values
-    return [MaskedImage(request, index, some) for index, some in enumerate(queries)]
+    return [MaskedPrefix(request, index, some) for index, some in enumerate(queries)]

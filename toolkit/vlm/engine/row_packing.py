@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.vlm.engine.request import MaskedImage, Query
+from toolkit.vlm.engine.request import MaskedPrefix, Query
 from toolkit.vlm.view import View
 
 _ANSWER = 1 << 40
@@ -111,18 +111,18 @@ class Row:
         return self.view.prompt.prefix_length + len(self.tree.steps)
 
 
-def rows_of(image: MaskedImage, features: Tensor, limit: int | None, *, is_shared: bool = True) -> Iterator[Row]:
-    """Rows of one picture: all its queries behind one prefix, split where they grow too long.
+def rows_of(prefix: MaskedPrefix, features: Tensor, limit: int | None, *, is_shared: bool = True) -> Iterator[Row]:
+    """Rows of one prefix: all its queries behind it, split where they grow too long.
 
     Args:
-        image: The picture.
-        features: Its image tokens.
+        prefix: The masked images and their queries.
+        features: Their image tokens.
         limit: Query tokens per row; None allows about as many as the prefix has, and at least 256: beyond, attention
             within the row costs more than another prefix.
         is_shared: Whether queries that begin with the same words share them.
     """
-    view = image.request.view
-    entries = sorted(((_path(view, query), query, at) for query, at in image.queries), key=lambda entry: entry[0])
+    view = prefix.request.view
+    entries = sorted(((_path(view, query), query, at) for query, at in prefix.queries), key=lambda entry: entry[0])
     paths = [path for path, _, _ in entries]
     limit = max(256, view.prompt.prefix_length) if limit is None else limit
     for run in split_paths(paths, limit, is_shared=is_shared):

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.engine import decoder
-from toolkit.vlm.engine.request import MaskedImage
+from toolkit.vlm.engine.request import MaskedImage, MaskedPrefix
 from toolkit.vlm.memory import Backoff
 
 _Key = tuple[str, bytes]
@@ -41,14 +43,24 @@ class ImageEncoder:
         self._kept: OrderedDict[_Key, Tensor] = OrderedDict()
         self._held = 0
 
-    def __call__(self, images: Sequence[MaskedImage]) -> list[Tensor]:
-        """Image tokens (n_tokens, dim) of each masked picture."""
+    def __call__(self, prefixes: Sequence[MaskedPrefix]) -> list[Tensor]:
+        """Image tokens (n_tokens, dim) of each prefix: those of its images, one behind the other."""
+        images = [prefix.images() for prefix in prefixes]
+        places = sorted((i, k) for k, some in enumerate(images) for i in range(len(some)))  # all first ones first
+        tokens = self.encode([images[k][i] for i, k in places])
+        found: list[list[Tensor]] = [[] for _ in images]
+        for (_, k), own in zip(places, tokens, strict=True):
+            found[k].append(own)
+        return [own[0] if len(own) == 1 else torch.cat(own) for own in found]
+
+    def encode(self, images: Sequence[MaskedImage]) -> list[Tensor]:
+        """Image tokens (n_tokens, dim) of each masked image, which other images and the question do not change."""
         keys = [image.key(self._adapter) for image in images]
         found = {key: self._kept[key] for key in keys if key in self._kept}
         missing = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
         by_shape: dict[tuple[Any, ...], list[_Key]] = {}
         for key, image in missing.items():
-            view = image.request.view
+            view = image.view
             geometry = view.geometry
             by_shape.setdefault((*view.pixels.shape, geometry.rows, geometry.columns, geometry.size), []).append(key)
         for alike in by_shape.values():
@@ -65,7 +77,7 @@ class ImageEncoder:
     def _encode(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         """Encode masked pictures whose pixel tensors have one shape."""
         encoded: list[Tensor] = []
-        size = images[0].request.view.pixels.numel()
+        size = images[0].view.pixels.numel()
         while len(encoded) < len(images):
             waiting = images[len(encoded) :]
             encoded += self.entries.run(
@@ -76,22 +88,21 @@ class ImageEncoder:
         return encoded
 
     def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
-        inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].request.view.geometry)
+        inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].view.geometry)
         with self._adapter.fast_vision(self._model):
             n_layers = self._adapter.n_layer_features(self._model.config)
             return list(decoder.encode_images(self._model, inputs, len(images), n_layers))
 
     def _pixels(self, images: Sequence[MaskedImage]) -> Tensor:
         """Pixel tensors of all pictures, (n, *pixel_shape)."""
-        shape = images[0].request.view.pixels.shape
-        pixels = images[0].request.view.pixels.new_empty(len(images), *shape)
+        shape = images[0].view.pixels.shape
+        pixels = images[0].view.pixels.new_empty(len(images), *shape)
         done = 0
-        for _, group in groupby(images, key=lambda image: id(image.request)):
+        for (_, baseline), group in groupby(images, key=lambda image: (id(image.view), image.baseline)):
             members = list(group)
-            request = members[0].request
-            keep = request.images[[image.index for image in members]]
+            keep = np.stack([image.keep for image in members])
             out = pixels[done : done + len(members)]
-            request.view.masked(self._adapter, request.baseline, keep, out)
+            members[0].view.masked(self._adapter, baseline, keep, out)
             done += len(members)
         return pixels
 

@@ -19,7 +19,7 @@ from toolkit.games.game import Players, UnscoredError
 from toolkit.games.target import Target, TargetError, read_target
 from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.adapters.adapter_base import check_image, grid_regions
-from toolkit.vlm.partition import Partition, PlayersError, Span, check_players, make_partition
+from toolkit.vlm.partition import ImageGrid, Partition, PlayersError, Span, check_players, make_partition
 from toolkit.vlm.protocol import Answer, check_asked
 from toolkit.vlm.server.address import parse_address
 from toolkit.vlm.server.chat_client import Body, ChatClient, NotConfirmedError, TopTokens
@@ -113,8 +113,13 @@ class ServerVLM:
         """The image as it is sent.
 
         Raises:
-            ValueError: It is far longer than wide.
+            ValueError: It is far longer than wide, or one of several.
         """
+        if sample.further_images:
+            raise ValueError(
+                f"sample {sample.id!r} has {len(sample.images)} images, and a server is asked about one here; load the "
+                "model itself, for example Qwen/Qwen2.5-VL-3B-Instruct"
+            )
         image = check_image(sample.image)
         if self.max_pixels is not None and image.width * image.height > self.max_pixels:
             scale = sqrt(self.max_pixels / (image.width * image.height))
@@ -131,8 +136,8 @@ class ServerVLM:
         rows, columns = base_grid(self.players_as, image)
         return make_partition(
             self.players_as if self.players_as != "auto" else f"grid:{rows}x{columns}", question=question,
-            spans=[(i, i + 1) for i in range(len(question))], rows=rows, columns=columns,
-            regions=grid_regions(rows, columns), image=image,
+            spans=[(i, i + 1) for i in range(len(question))],
+            images=[ImageGrid(rows, columns, grid_regions(rows, columns), image)],
         )  # fmt: skip
 
     def players(self, sample: Sample) -> Players:
