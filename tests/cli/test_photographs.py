@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,31 @@ def test_a_photograph_on_its_side_is_the_upright_one(model: Path, drawn: Image.I
              ("upright.png", "side.png")]  # fmt: skip
     assert found[0] == found[1]
     assert found[0][0] == 0
+
+
+@pytest.mark.parametrize("explainer", ["occlusion", "shapley-interaction"])
+def test_two_photographs_make_one_page(model: Path, drawn: Image.Image, tmp_path: Path, explainer: str) -> None:
+    drawn.save(tmp_path / "a.png")
+    drawn.crop((0, 0, 60, 60)).save(tmp_path / "b.png")
+    drawn.rotate(180).save(tmp_path / "b, c.png")
+    known = ("--model", str(model), "--explainer", explainer, "--players", "grid:1x2", "--choices", "yes,no")
+
+    def named(*files: str) -> tuple[int, str, str]:
+        page, joined = tmp_path / "page.html", ",".join(str(tmp_path / file) for file in files)
+        fixed = ("--out", str(page), "--force", "--device", "cpu", "--steps", "2", "--random", "2", "--no-cache")
+        result = CliRunner().invoke(app, ["explain", joined, QUESTION, *fixed, *known])
+        return result.exit_code, page.read_text() if page.exists() else "", result.stderr
+
+    code, text, error = named("a.png", "b.png")
+    assert code == 0, error
+    assert "pictures 1 to 2, 4 cells together" in text
+    assert "image 2: row 1, column 2" in text
+    code, text, error = named("b, c.png")  # a comma in a name that is there
+    assert code == 0, error
+    assert "picture, 1 x 2 cells" in text
+    code, _, error = named("a.png", "missing.png")
+    assert code != 0
+    assert re.search(r"image 2 of 2: there is no picture '.*missing\.png'", error)
 
 
 BAD = {

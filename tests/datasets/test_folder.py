@@ -37,6 +37,40 @@ def test_csv(folder: Path) -> None:
     assert first.image_id != second.image_id
 
 
+def test_further_images(folder: Path) -> None:
+    Image.new("RGB", (9, 3), "green").save(folder / "c.png")
+    header = "image,further_images,question"
+    csv(folder, "a.png,b.png|c.png,are they alike ?", "a.png,,is it red ?", header=header)
+    several, one = load(folder)
+    assert [image.size for image in several.images] == [(5, 4), (5, 4), (9, 3)]
+    assert [image.getpixel((0, 0)) for image in several.images] == [(255, 0, 0), (0, 0, 255), (0, 128, 0)]
+    assert one.further_images == ()
+    assert several.image_id != one.image_id
+    (folder / "questions.csv").unlink()
+    entry = {"image": "b.png", "further_images": ["a.png"], "question": "<image>\n<image> are they alike ?"}
+    (folder / "questions.jsonl").write_text(json.dumps(entry))
+    (listed,) = load(folder)
+    assert listed.question == "are they alike ?"
+    assert [image.getpixel((0, 0)) for image in listed.images] == [(0, 0, 255), (255, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("further", "question", "message"),
+    [
+        (["c.png"], "is it ?", r"line 1: image 2 of 2: there is no picture '.*c\.png'"),
+        (["../a.png"], "is it ?", r"line 1: the image '../a\.png' lies outside the folder"),
+        ([3], "is it ?", r"line 1: further_images must be a list of texts, got \[3\]"),
+        (["b.png"], "<image> is it ?", "line 1: the question has 1 <image> and there are 2 images; write one for each"),
+        (["b.png"], "<image> or <image> ?", "line 1: words stand between or before the <image> of the question"),
+    ],
+)
+def test_further_images_that_do_not_fit_say_why(folder: Path, further: list, question: str, message: str) -> None:
+    entry = {"image": "a.png", "further_images": further, "question": question}
+    (folder / "questions.jsonl").write_text(json.dumps(entry))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load(folder)
+
+
 def test_csv_of_a_spreadsheet_with_byte_order_mark(folder: Path) -> None:
     (folder / "questions.csv").write_text("image,question\na.png,is it red ?\n", encoding="utf-8-sig")
     assert load(folder)[0].question == "is it red ?"

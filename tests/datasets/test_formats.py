@@ -99,12 +99,27 @@ def test_conversations(folder: Path, form: str) -> None:
     assert sample.id == ("x1" if form == "llava" else "1")
 
 
+def test_a_conversation_about_several_images(folder: Path) -> None:
+    turns = [{"from": "human", "value": "<image>\n<image>\nAre they alike?"}, {"from": "gpt", "value": "Yes."}]
+    entry = {"id": "x1", "images": ["a.png", "images/7.png"], "conversations": turns}
+    (folder / "data.json").write_text(json.dumps([entry]))
+    [sample] = load(folder)
+    assert (sample.question, sample.answer, len(sample.images)) == ("Are they alike?", "yes", 2)
+    turns[0]["value"] = "<image> is it like <image>?"
+    (folder / "data.json").write_text(json.dumps([entry]))
+    with pytest.raises(ValueError, match="entry 1: words stand between"):
+        load(folder)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"a": 1}, "expected a list, got dict"),
         ([{"image": "a.png"}], "entry 1: expected an object with conversations"),
-        ([{"conversations": [{"from": "human", "value": "what?"}]}], "entry 1: it has 0 images, expected one"),
+        (
+            [{"conversations": [{"from": "human", "value": "what?"}]}],
+            "entry 1: it has 0 images, expected paths of one or several",
+        ),
         ([{"image": "a.png", "conversations": [{"from": "gpt", "value": "red"}]}], "entry 1: nobody asks"),
         ([{"image": "../a.png", "conversations": [{"from": "human", "value": "what?"}]}], "lies outside the folder"),
         ([{"image": "b.png", "conversations": [{"from": "human", "value": "what?"}]}], "there is no picture"),

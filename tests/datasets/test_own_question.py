@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import toolkit
 from toolkit.datasets.letters import LETTERS
@@ -19,6 +20,31 @@ def test_sample_of_a_yes_no_question() -> None:
     assert sample.question == "is there a red circle ?"
     assert (sample.choices, sample.answer, sample.instruction) == (("yes", "no"), "no", None)
     assert (sample.image.mode, sample.image.size, sample.dataset) == ("RGB", (4, 4), "own")
+
+
+def test_a_list_makes_a_sample_of_several_images(tmp_path) -> None:
+    Image.new("RGB", (9, 3), "green").save(tmp_path / "b.png")
+    sample = toolkit.load_image_question([PICTURE, tmp_path / "b.png"], "<image>\n<image> are they alike ?")
+    assert [image.size for image in sample.images] == [(4, 4), (9, 3)]
+    assert (sample.question, sample.choices) == ("are they alike ?", ("yes", "no"))
+    swapped = toolkit.load_image_question([tmp_path / "b.png", PICTURE], "are they alike ?")
+    one = toolkit.load_image_question([PICTURE], "are they alike ?")
+    assert len({sample.id, swapped.id, one.id}) == 3
+    assert one.id == toolkit.load_image_question(PICTURE, "are they alike ?").id
+
+
+@pytest.mark.parametrize(
+    ("images", "question", "message"),
+    [
+        ([], "is it ?", "the list of images is empty; give one image at least"),
+        ([PICTURE, 3], "is it ?", "image 2 of 2: expected a path, a PIL image or a numpy array, got int"),
+        ([PICTURE] * 2, "<image> is it ?", "the question has 1 <image> and there are 2 images; write one for each"),
+        ([PICTURE] * 2, "is <image> like <image> ?", "words stand between or before the <image> of the question"),
+    ],
+)
+def test_a_list_that_does_not_fit_its_question_is_refused(images, question: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toolkit.load_image_question(images, question)
 
 
 def test_identity_follows_picture_and_question() -> None:

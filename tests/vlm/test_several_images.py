@@ -319,3 +319,20 @@ def test_shapley_interaction_is_that_of_all_coalitions() -> None:
 def test_an_explainer_that_needs_one_grid_refuses_by_a_sentence() -> None:
     with pytest.raises(ValueError, match="cells that lie in one grid .* the sample has 2 images; take another explain"):
         toolkit.explain("tam", tiny_vlm("llava"), sample(2), target="yes")
+
+
+def test_what_is_saved_of_several_images_is_what_was_found(tmp_path) -> None:
+    vlm, s = tiny_vlm("internvl").with_players("grid:1x2"), sample(2)
+    found = toolkit.explain("occlusion", vlm, s, target="yes")
+    toolkit.save(found, tmp_path / "found.npz")
+    again = toolkit.load(tmp_path / "found.npz")
+    assert again.players == found.players
+    np.testing.assert_array_equal(again.scores, found.scores)
+    assert toolkit.synergistic_faithfulness(vlm.game(s, target="yes"), again).value is not None
+
+
+def test_measure_scores_samples_of_one_and_of_several_images() -> None:
+    vlm = tiny_vlm("llava").with_players("grid:1x2")
+    rows = toolkit.measure(vlm, [replace(sample(1), id="one"), sample(2)], ["occlusion"], ["f-syn"])
+    assert rows["value"].notna().all()
+    assert list(rows["sample"]) == ["one", "s"]

@@ -98,7 +98,7 @@ def _measure(vlm: VLM, sample: Sample, n_cells: int, n_words: int) -> list[dict[
     game = vlm.game(sample)
     profile = order_profile(
         game,
-        image_groups=group_cells(np.asarray(sample.image), vlm.regions(sample), n_cells),
+        image_groups=group_cells(np.asarray(sample.sheet), vlm.regions(sample), n_cells),
         text_groups=group_words(game.players, n_words),
     )
     row = {

@@ -26,7 +26,7 @@ ENOUGH = 19
 
 @with_model_options
 def explain(
-    image: str = typer.Argument(help="A picture file."),
+    image: str = typer.Argument(help="A picture file; several for one question, separated by commas."),
     question: str = typer.Argument(help='A question about it, for example "Is there a red circle?".'),
     model: str = typer.Option(
         "tiny-llava-grounded", help="Name, local folder or hub id of the model; two, separated by a comma, to compare."
@@ -88,7 +88,7 @@ def explain(
         raise ValueError("--given goes with --per; --per takes one model, one explainer and no --target")
     listed = None if choices is None else [choice.strip() for choice in choices.split(",")]
     sample = toolkit.load_image_question(
-        image, question, choices=listed, answer=answer, instruction=options.instruction
+        image_files(image), question, choices=listed, answer=answer, instruction=options.instruction
     )
     loaded = options.load(*models, verify=verify, store=None if no_cache else default_store())
     from toolkit.reporting.explain_page import explain_page
@@ -135,6 +135,7 @@ def _ask(
     import numpy as np
 
     import toolkit
+    from toolkit.datasets.sheet import boxes_on_sheet
     from toolkit.reporting.explain_page import Asked, Explained, partition_of, reading_notes
     from toolkit.synergy import METRICS
     from toolkit.vlm.model import FREE_ANSWER_TOKENS
@@ -167,12 +168,24 @@ def _ask(
             replace(one, moved=moves(explainer, vlm, sample, one.attribution, baseline=baseline, seed=seed))
             for explainer, one in zip(explainers, judged, strict=True)
         )
-    later = reading_notes(said, vlm.regions(sample), partition_of(vlm, sample))
+    later = reading_notes(said, vlm.regions(sample), partition_of(vlm, sample), boxes=boxes_on_sheet(sample.images))
     if n < ENOUGH:
         later.append(f"{n} random orderings are too few to tell at one in twenty; --random {ENOUGH} can")
     for note in later:
         typer.echo(f"note: {note}", err=True)
     return Asked(vlm, sample, said, judged, random, (*notes, *later))
+
+
+def image_files(named: str) -> str | list[str]:
+    """The files that are named: one, whose name may have commas, or several between commas.
+
+    Example:
+        >>> image_files("a.png, b.png")
+        ['a.png', 'b.png']
+    """
+    if "," not in named or Path(named).is_file():
+        return named
+    return [name.strip() for name in named.split(",")]
 
 
 def is_embedded(vlm: LoadedVLM) -> bool:
@@ -196,7 +209,12 @@ def in_world(sample: Sample) -> tuple[Sample, list[str]]:
 
     question = in_world_spelling(sample.question)
     notes = []
-    if not looks_like_a_scene(sample.image):
+    if sample.further_images:
+        notes.append(
+            "this model has learnt from questions about one picture; its answer about several says nothing about what "
+            "it knows"
+        )
+    if not all(map(looks_like_a_scene, sample.images)):
         notes.append(
             "this picture is outside the small world of this model, which knows coloured things on a light background "
             "and nothing else: its answer and its map mean nothing here; for photographs take a released model, for "

@@ -1,7 +1,8 @@
 """Your own pictures and questions: a folder with ``questions.csv`` or ``questions.jsonl``.
 
 Columns: ``image`` (path inside the folder) and ``question``; optional ``choices`` (a list in JSONL, ``red|blue`` in
-CSV), ``answer``, ``id`` and ``category``; all of them texts. Or one question file of another tool, see
+CSV), ``answer``, ``id``, ``category`` and ``further_images`` (paths of the images that stand behind the first, a list
+in JSONL, ``b.png|c.png`` in CSV); all of them texts. Or one question file of another tool, see
 ``toolkit.datasets.formats``; ``folder:`` may name that file itself.
 """
 
@@ -18,13 +19,13 @@ from PIL import Image
 from toolkit.arguments import as_path
 from toolkit.datasets.formats import Entry, reader_of
 from toolkit.datasets.hub import subset
-from toolkit.datasets.image_file import ImageError, decode_image
+from toolkit.datasets.image_file import ImageError, ImageSource, decode_image
 from toolkit.datasets.load import DatasetRequest
 from toolkit.datasets.own_question import load_image_question
 from toolkit.datasets.sample import Sample
 
 REQUIRED = ("image", "question")
-OPTIONAL = ("choices", "answer", "id", "category")
+OPTIONAL = ("choices", "answer", "id", "category", "further_images")
 _FILES = ("questions.csv", "questions.jsonl")
 _OTHERS = ("metadata.csv", "*.tsv", "*.json", "*.jsonl")
 """Names of other tools' files, which are looked for where there is none of ours."""
@@ -179,16 +180,13 @@ def _id(entry: Entry, number: int) -> str:
 
 
 def _sample(folder: Path, entry: Entry, number: int, name: str) -> Sample:
-    image = _image(folder, entry)
-    choices = entry.get("choices")
-    if isinstance(choices, str):
-        choices = [choice.strip() for choice in choices.split("|")]
-    if choices is not None and not (isinstance(choices, list) and all(isinstance(choice, str) for choice in choices)):
-        raise ValueError(f"choices must be a list of texts, got {choices!r}")
+    images: list[ImageSource] = [_image(folder, entry.get("image", ""))]
+    images += [_image(folder, path) for path in _texts_of(entry, "further_images") or ()]
+    choices = _texts_of(entry, "choices")
     for choice in choices or ():
         _check_characters(choice, "a choice")
     asked = load_image_question(
-        image,
+        images if len(images) > 1 else images[0],
         str(entry.get("question", "")),
         choices=choices,
         answer=None if entry.get("answer") is None else str(entry["answer"]).strip(),
@@ -196,6 +194,7 @@ def _sample(folder: Path, entry: Entry, number: int, name: str) -> Sample:
     return Sample(
         id=_id(entry, number),
         image=asked.image,
+        further_images=asked.further_images,
         question=asked.question,
         instruction=asked.instruction,
         choices=asked.choices,
@@ -206,9 +205,18 @@ def _sample(folder: Path, entry: Entry, number: int, name: str) -> Sample:
     )
 
 
-def _image(folder: Path, entry: Entry) -> Path | Image.Image:
+def _texts_of(entry: Entry, column: str) -> list[str] | None:
+    """A list of texts, which CSV divides by ``|``."""
+    found = entry.get(column)
+    if isinstance(found, str):
+        found = [text.strip() for text in found.split("|")]
+    if found is not None and not (isinstance(found, list) and all(isinstance(text, str) for text in found)):
+        raise ValueError(f"{column} must be a list of texts, got {found!r}")
+    return found
+
+
+def _image(folder: Path, image: object) -> Path | Image.Image:
     """The image's path, or the image itself where its bytes stand in the question file."""
-    image = entry.get("image", "")
     if isinstance(image, bytes):
         return decode_image(image, "the image")
     path = folder / str(image)

@@ -25,12 +25,11 @@ import pandas as pd
 
 from toolkit.datasets.choices import parse_answer
 from toolkit.datasets.letters import LETTERS
-from toolkit.datasets.own_question import read_choices
+from toolkit.datasets.own_question import PLACEHOLDER, read_choices, without_placeholders
 
 Entry: TypeAlias = Mapping[str, object]
 """One question in our own columns; ``image`` is a path inside the folder, or the bytes of an encoded image."""
 
-_PLACEHOLDER = "<image>"
 _SHORT = 64
 """VLMEvalKit takes a shorter text in the column ``image`` for the index of another row."""
 
@@ -95,14 +94,19 @@ def _conversations(listing: Path) -> Iterator[tuple[int, Entry]]:
         answered = [text for who, text in said if who in ("gpt", "assistant")]
         images = entry.get("image") or entry.get("images") or []
         images = [images] if isinstance(images, str) else images
-        if len(images) != 1:
-            raise ValueError(f"{where}: it has {len(images)} images, expected one; remove it, or make an entry of each")
+        if not images or not all(isinstance(image, str) for image in images):
+            raise ValueError(f"{where}: it has {len(images)} images, expected paths of one or several; remove it")
         if not asked or not isinstance(asked[0], str):
             raise ValueError(f"{where}: nobody asks; expected a turn of 'human' or 'user'")
-        question = asked[0].replace(_PLACEHOLDER, " ").strip()
+        question = asked[0].replace(PLACEHOLDER, " ").strip()
+        if len(images) > 1:
+            try:
+                question = without_placeholders(asked[0], len(images))
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
         answer = _matched(answered[0], question) if answered else ""
         yield number, _ours({"id": str(entry.get("id", number)), "image": images[0], "question": question,
-                             "answer": answer})  # fmt: skip
+                             "answer": answer, "further_images": list(images[1:])})  # fmt: skip
 
 
 def _lmms_eval(listing: Path) -> Iterator[tuple[int, Entry]]:
@@ -116,7 +120,7 @@ def _lmms_eval(listing: Path) -> Iterator[tuple[int, Entry]]:
         question = doc.get("question") or entry.get("input")
         if not isinstance(question, str):
             raise ValueError(f"{where}: it has no question; expected input, or doc with question")
-        question = question.replace(_PLACEHOLDER, " ").strip()
+        question = question.replace(PLACEHOLDER, " ").strip()
         found = [f"images/{entry['doc_id']}{end}" for end in (".png", ".jpg", ".jpeg", ".webp")]
         image = next((name for name in found if (listing.parent / name).is_file()), found[0])
         yield number, _ours({"id": str(entry["doc_id"]), "image": image, "question": question,
@@ -125,7 +129,7 @@ def _lmms_eval(listing: Path) -> Iterator[tuple[int, Entry]]:
 
 def _ours(entry: Mapping[str, Any]) -> dict[str, object]:
     """Our own columns of an entry, those that are not empty."""
-    known = ("image", "question", "choices", "answer", "id", "category")
+    known = ("image", "question", "choices", "answer", "id", "category", "further_images")
     return {name: entry[name] for name in known if entry.get(name)}
 
 

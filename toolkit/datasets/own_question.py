@@ -7,8 +7,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from reprlib import repr as short
+from typing import cast
 
-from toolkit.datasets.image_file import ImageSource, open_image
+from PIL import Image
+
+from toolkit.datasets.image_file import ImageError, ImageSource, open_image
 from toolkit.datasets.instructions import BY_MODEL, YES_NO, make_instruction
 from toolkit.datasets.letters import read_letters
 from toolkit.datasets.sample import Sample
@@ -18,13 +21,16 @@ MAX_WORDS = 500
 
 MAX_CHARACTERS = 5_000
 
+PLACEHOLDER = "<image>"
+"""What stands for an image in other tools' questions."""
+
 _BE, _DO, _HAVE = ("is", "are", "was", "were"), ("do", "does", "did"), ("has", "have", "had")
 _AUXILIARIES = {*_BE, *_DO, *_HAVE, "can", "could", "will", "would", "should", "may", "might", "must"}
 _BIDIRECTIONAL = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 
 
 def load_image_question(
-    image: ImageSource,
+    image: ImageSource | Sequence[ImageSource],
     question: str,
     *,
     choices: Sequence[str] | None = None,
@@ -37,8 +43,9 @@ def load_image_question(
     where it begins with an auxiliary verb, else none, which means a free answer.
 
     Args:
-        image: A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1].
-        question: One question; options may stand in it.
+        image: A path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4), uint8 or float in [0, 1]; or a list of
+            such, of any sizes, for a question about several images.
+        question: One question; options may stand in it. With a list, one ``<image>`` for each may stand before it.
         choices: Allowed answers, at least two; None reads them off the question.
         answer: The right answer where it is known; one of the choices.
         instruction: How to answer, never removed: a style's name or a text of two words and more, see
@@ -47,7 +54,8 @@ def load_image_question(
     Raises:
         ImageError: The picture cannot be used.
         FileNotFoundError: There is no such picture.
-        ValueError: The question is empty, too long or has control characters; the answer is not among the choices.
+        ValueError: The question is empty, too long or has control characters; the answer is not among the choices. Or
+            the list is empty, or the question has another number of ``<image>``, or has them elsewhere than before it.
         UnknownNameError: An instruction of one word that names no style.
 
     Example:
@@ -56,14 +64,17 @@ def load_image_question(
         ('yes', 'no')
     """
     question = unicodedata.normalize("NFC", question) if isinstance(question, str) else question
+    opened = _opened(image)
+    if isinstance(image, list | tuple) and isinstance(question, str):
+        question = without_placeholders(question, len(opened))
     check_question(question)
     allowed = read_choices(question) if choices is None else _given(choices)
-    opened = open_image(image)
-    digest = hashlib.sha256(opened.tobytes() + repr(opened.size).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(b"".join(one.tobytes() + repr(one.size).encode() for one in opened)).hexdigest()[:12]
     asked = hashlib.sha256(question.encode()).hexdigest()[:8]
     return Sample(
         id=f"{digest}-{asked}",
-        image=opened,
+        image=opened[0],
+        further_images=tuple(opened[1:]),
         question=question.strip(),
         instruction=make_instruction(BY_MODEL if instruction is None else instruction, allowed),
         choices=allowed,
@@ -71,6 +82,47 @@ def load_image_question(
         image_id=digest,
         dataset="own",
     )
+
+
+def _opened(image: ImageSource | Sequence[ImageSource]) -> list[Image.Image]:
+    """The images of a list, or the only one; an error names the one that it is about."""
+    if not isinstance(image, list | tuple):
+        return [open_image(cast(ImageSource, image))]
+    if not image:
+        raise ValueError("the list of images is empty; give one image at least")
+    opened = []
+    for number, one in enumerate(image, start=1):
+        try:
+            opened.append(open_image(one))
+        except (ImageError, FileNotFoundError) as error:
+            raise type(error)(f"image {number} of {len(image)}: {error}") from error
+    return opened
+
+
+def without_placeholders(question: str, n_images: int) -> str:
+    """The question without the ``<image>`` that stand before it, one for each image; without any, as it is.
+
+    Raises:
+        ValueError: There is another number of them, or words stand between them or before.
+
+    Example:
+        >>> without_placeholders("<image> <image> are they alike ?", 2)
+        'are they alike ?'
+    """
+    n_places = question.count(PLACEHOLDER)
+    if not n_places:
+        return question
+    if n_places != n_images:
+        raise ValueError(
+            f"the question has {n_places} {PLACEHOLDER} and there are {n_images} images; write one for each, or none"
+        )
+    *between, rest = question.split(PLACEHOLDER)
+    if any(part.strip() for part in between):
+        raise ValueError(
+            f"words stand between or before the {PLACEHOLDER} of the question; all images stand before the words here: "
+            "put them first, and name the images in words, for example 'in the second image'"
+        )
+    return rest.strip()
 
 
 def check_question(question: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit.datasets.sample import Sample
+from toolkit.datasets.sheet import boxes_on_sheet
 from toolkit.reporting.explain_page import reading_notes
 from toolkit.reporting.explained_answer import ExplainedPart, clickable, parts_table
 from toolkit.reporting.numbers import format_number
@@ -53,7 +54,10 @@ def answer_page(
     whole, *words = found
     n_tokens = whole.part.tokens[1]
     told = f" Told: &ldquo;{text(sample.instruction)}&rdquo;." if sample.instruction else ""
-    notes = [*notes, *(() if answer is None else reading_notes(answer, vlm.regions(sample)))]
+    notes = [
+        *notes,
+        *(() if answer is None else reading_notes(answer, vlm.regions(sample), boxes=boxes_on_sheet(sample.images))),
+    ]
     lead = (
         f'<p class="answer">{text(vlm.name)}: <b>{text(whole.part.text)}</b></p>'
         f'<p class="note">The answer is {how_it_was_made(answer, n_tokens)}. Mean log-probability per token '

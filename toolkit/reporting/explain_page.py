@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from toolkit.datasets.sample import Sample
+from toolkit.datasets.sheet import boxes_on_sheet
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.target import unit_of
 from toolkit.reporting.numbers import format_number
@@ -29,6 +30,9 @@ from toolkit.vlm.partition import Partition
 from toolkit.vlm.protocol import VLM, Answer
 
 SIDE = 384
+ONE_IMAGE: Regions = np.array([[0.0, 0.0, 1.0, 1.0]])
+"""Where the image lies that is the only one."""
+
 MAX_LINED = 256
 """With more players than this the lines between them would hide the map."""
 
@@ -163,18 +167,35 @@ def fitted(image: Image.Image, side: int = SIDE) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def seen_share(regions: Regions) -> float:
-    """Share of the picture that lies in any cell, in [0, 1]; below 1 where a model crops."""
+def canvas(sample: Sample, side: int = SIDE) -> Image.Image:
+    """What maps are drawn on: the image, or all images side by side and twice as wide together."""
+    return fitted(sample.sheet, side * min(2, len(sample.images)))
+
+
+def seen_share(regions: Regions, boxes: Regions = ONE_IMAGE) -> float:
+    """Share of the images that lies in any cell, in [0, 1]; below 1 where a model crops.
+
+    Args:
+        regions: Shape (n_cells, 4), fractions of the sheet of all images.
+        boxes: Shape (n_images, 4): where the images lie on it.
+    """
+    return _area(regions) / _area(boxes)
+
+
+def _area(regions: Regions) -> float:
     widths, heights = regions[:, 2] - regions[:, 0], regions[:, 3] - regions[:, 1]
     return float((widths * heights).sum())
 
 
-def reading_notes(answer: Answer, regions: Regions, partition: Partition | None = None) -> list[str]:
+def reading_notes(
+    answer: Answer, regions: Regions, partition: Partition | None = None, *, boxes: Regions = ONE_IMAGE
+) -> list[str]:
     """What a reader must know before trusting the page, one sentence each without a full stop; usually nothing."""
     notes = []
-    share, total = seen_share(regions), sum(answer.by_choice.values())
+    share, total = seen_share(regions, boxes), sum(answer.by_choice.values())
     if share < 0.99:
-        notes.append(f"the model sees only the middle {100 * share:.0f} % of this picture, the rest is cropped away")
+        which = "this picture" if len(boxes) == 1 else "these pictures"
+        notes.append(f"the model sees only the middle {100 * share:.0f} % of {which}, the rest is cropped away")
     if answer.by_choice and total < 0.5:
         notes.append(
             f"the allowed answers together have a probability of {format_number(total)}; left alone, the model would "
@@ -197,6 +218,7 @@ def cells_map(
     largest: float | None = None,
     owners: NDArray[np.int64] | None = None,
     named: Sequence[int] = (),
+    boxes: Regions = ONE_IMAGE,
 ) -> Image.Image:
     """The map over a picture in its own shape: players outlined, and a frame where the model sees only a part.
 
@@ -207,6 +229,7 @@ def cells_map(
         largest: The size of the strongest colour; None takes the largest of these scores.
         owners: Shape (n_cells,): the player of each cell; None where each is a player of its own.
         named: Players whose number, from 1, is written on them.
+        boxes: Shape (n_images, 4): where the images lie, if the picture is a sheet of several.
     """
     owners = np.arange(len(regions)) if owners is None else owners
     square = overlay(image, scores, regions, side=max(image.size), largest=largest)
@@ -216,13 +239,23 @@ def cells_map(
     edges = np.rint(regions * [*image.size, *image.size]).astype(int)
     if len(np.unique(owners)) <= MAX_LINED:
         lines.paste((60, 66, 80, 90), mask=Image.fromarray(_borders(image.size, edges, owners)))
-    if seen_share(regions) < 0.99:
-        (x0, y0), (x1, y1) = edges[:, :2].min(axis=0).tolist(), (edges[:, 2:].max(axis=0) - 1).tolist()
-        pen.rectangle((x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=(31, 36, 48, 255), width=2)
+    for box, inside in zip(boxes, _of_boxes(regions, boxes), strict=True):
+        if seen_share(regions[inside], box[None]) < 0.99:
+            (x0, y0), (x1, y1) = edges[inside, :2].min(axis=0).tolist(), (edges[inside, 2:].max(axis=0) - 1).tolist()
+            pen.rectangle((x0 - 2, y0 - 2, x1 + 2, y1 + 2), outline=(31, 36, 48, 255), width=2)
     for player in named:
         x, y = _middle(edges[owners == player])
         pen.text((x, y), str(player + 1), "#1f2430", anchor="mm", font_size=15, stroke_width=2, stroke_fill="white")
     return Image.alpha_composite(painted, lines).convert("RGB")
+
+
+def _of_boxes(regions: Regions, boxes: Regions) -> NDArray[np.bool_]:
+    """Which cells lie in which image, shape (n_images, n_cells)."""
+    if len(boxes) == 1:
+        return np.ones((1, len(regions)), dtype=np.bool_)
+    middles = (regions[:, :2] + regions[:, 2:]) / 2
+    is_in = (middles >= boxes[:, None, :2]) & (middles <= boxes[:, None, 2:])
+    return np.asarray(is_in.all(axis=-1), dtype=np.bool_)
 
 
 def _borders(size: tuple[int, int], edges: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -245,9 +278,13 @@ def _picture(each: Asked) -> str:
     regions = each.vlm.regions(each.sample)
     rows, columns = (len(np.unique(regions[:, side].round(9))) for side in (1, 0))
     kinds = f"{len(regions)} segments" if _segments(each) else f"{rows} x {columns} cells"
-    caption = f"picture, {kinds}" + (", framed" if seen_share(regions) < 0.99 else "")
-    alt = f"The picture: {each.sample.question}"
-    return f"<div>{image_html(png_bytes(fitted(each.sample.image)), 'image/png', alt, caption=caption)}</div>"
+    n, boxes = len(each.sample.images), boxes_on_sheet(each.sample.images)
+    which = "picture"
+    if n > 1:
+        which, kinds = f"pictures 1 to {n}", kinds if _segments(each) else f"{len(regions)} cells together"
+    caption = f"{which}, {kinds}" + (", framed" if seen_share(regions, boxes) < 0.99 else "")
+    alt = f"The {which}: {each.sample.question}"
+    return f"<div>{image_html(png_bytes(canvas(each.sample)), 'image/png', alt, caption=caption)}</div>"
 
 
 def partition_of(vlm: VLM, sample: Sample) -> Partition | None:
@@ -265,14 +302,14 @@ def _explainer(each: Asked, one: Explained, scales: Mapping[str, float]) -> str:
     """The map and the words of one explainer, on its one scale."""
     sample, attribution = each.sample, one.attribution
     name, scores = attribution.explainer, attribution.of("image")
-    image, segments, largest = fitted(sample.image), _segments(each), scales[attribution.explainer]
-    labels = _labels(attribution, "image")
+    image, segments, largest = canvas(sample), _segments(each), scales[attribution.explainer]
+    labels, boxes = _labels(attribution, "image"), boxes_on_sheet(sample.images)
     if segments is None:
-        drawn = cells_map(image, scores, each.vlm.regions(sample), largest=largest)
+        drawn = cells_map(image, scores, each.vlm.regions(sample), largest=largest, boxes=boxes)
     else:
         owners = segments.player_of[: len(segments.token_regions)]
         named = [labels.index(label) for label, _ in ranked_players(labels, scores, n=N_RANKED)]
-        drawn = cells_map(image, *segments.painted(scores), largest=largest, owners=owners, named=named)
+        drawn = cells_map(image, *segments.painted(scores), largest=largest, owners=owners, named=named, boxes=boxes)
     best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores))
     control = one is each.random[0] and all(
         one.attribution.explainer != e.attribution.explainer for e in each.explained
@@ -323,7 +360,7 @@ def _pairs(each: Asked, found: Attribution) -> str:
     if not isinstance(found, InteractionAttribution) or _segments(each):
         return ""
     sample, regions, spans = each.sample, each.vlm.regions(each.sample), each.vlm.text_spans(each.sample)
-    where = (fitted(sample.image), found, regions, sample.question, spans)
+    where = (canvas(sample), found, regions, sample.question, spans)
     note = (
         "Point at a word, or reach it with the Tab key, to see its cells, and at a cell to see its words. Orange: both "
         "together speak for the answer more than each alone; purple: less."

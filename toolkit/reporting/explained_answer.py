@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.datasets.sample import Sample
+from toolkit.datasets.sheet import boxes_on_sheet
 from toolkit.explainers.base import ExplainerLike, explain
 from toolkit.games.attribution import Attribution
 from toolkit.games.target import unit_of
 from toolkit.redundancy.word_origins import WordOrigin, word_origins
-from toolkit.reporting.explain_page import cells_map, fitted
+from toolkit.reporting.explain_page import canvas, cells_map
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.page import table, text
 from toolkit.reporting.plots.drawing import image_html
@@ -95,7 +96,7 @@ def lit(one: ExplainedPart, sample: Sample, vlm: LoadedVLM, *, side: int = SIDE)
     """What lights up for one part: the map as PNG, what it shows in words, and the coloured question as HTML."""
     scores = one.attribution.of("image")
     painted, places = vlm.partition(sample).painted(scores)
-    drawn = cells_map(fitted(sample.image, side), painted, places)
+    drawn = cells_map(canvas(sample, side), painted, places, boxes=boxes_on_sheet(sample.images))
     labels = [name for name, own in zip(one.attribution.players.labels, one.attribution.players.of("image"),
                                         strict=True) if own]  # fmt: skip
     best = ", ".join(f"{name} {value:+.3g}" for name, value in ranked_players(labels, scores, n=3))

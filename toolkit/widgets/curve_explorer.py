@@ -80,7 +80,7 @@ class Pane:
         n_image = found.attribution.players.n_image
         regions = self.models[self.model.value].regions(found.sample)
         line = self.caption(removal, step)
-        self.image.show(png(masked_image(found.sample.image, regions, kept[:n_image], side=SIDE)), line)
+        self.image.show(png(masked_image(found.sample.sheet, regions, kept[:n_image], side=SIDE)), line)
         self.words.value = words_html(found.attribution.players.labels[n_image:], kept[n_image:])
         self.probability.value = bar_html(f"P({found.attribution.target}) now", found.value(removal, step), width=SIDE)
         self.note.value = status_html(html.escape(line))

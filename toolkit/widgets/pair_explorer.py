@@ -36,7 +36,7 @@ class PairExplorer(BaseWidget):
                 f"{found.explainer!r} gives one score per player and no pairs; take banzhaf-interaction, "
                 "gradient-interaction, shapley-interaction or faith-shapley-interaction"
             )
-        self._where = (sample.image, found, vlm.regions(sample), sample.question, vlm.text_spans(sample))
+        self._where = (sample.sheet, found, vlm.regions(sample), sample.question, vlm.text_spans(sample))
         self.pairs = w.HTML(pair_map_html(*self._where))
         note = f"{html.escape(found.explainer)}, explained answer: {html.escape(found.target)}"
         self.note = w.HTML(status_html(f"{note}. Point at a word or a cell, or reach it with the Tab key."))

@@ -66,6 +66,11 @@ class Picker:
 
     def show(self, vlm: VLM, sample: Sample) -> None:
         """Make buttons for a sample, over the part of the image that the model sees; everything is off."""
+        if sample.further_images:
+            raise ValueError(
+                f"sample {sample.id!r} has {len(sample.images)} images, and cells to click on are laid out for one; "
+                "look at its map with python -m toolkit explain, or ask about one image"
+            )
         image, regions = _seen(sample.image, vlm.regions(sample))
         players, groups = vlm.players(sample), cell_groups(regions)
         columns, rows = (_sizes(groups, regions, axis) for axis in (0, 1))

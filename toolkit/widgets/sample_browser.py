@@ -32,7 +32,7 @@ DATASETS = ("scenes-existence", "scenes-choice", "scenes-mixed", "scenes-everyda
 
 def marked_image(sample: Sample, *, side: int = SIDE, evidence: bool = True) -> Image.Image:
     """The picture, with a frame around each region that decides the answer."""
-    shown = sample.image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    shown = sample.sheet.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
     if evidence and sample.truth is not None:
         pen = ImageDraw.Draw(shown)
         for box in sample.truth.evidence_boxes:

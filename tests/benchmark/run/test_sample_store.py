@@ -1,5 +1,7 @@
 """Packing pictures changes no pixel and keeps each picture once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,3 +35,18 @@ def test_unreadable_rows_keep_their_place_and_ids_are_unique():
     assert store["a-1"].reason == "truncated"
     with pytest.raises(SpecError, match="'a-0' more than once"):
         store.add(make_sample("a", 0))
+
+
+def test_all_images_of_a_sample_are_packed_and_counted(monkeypatch):
+    monkeypatch.setattr(samples_module, "MAX_DECODED", 0)
+    images = [Image.new("RGB", (4, 4 + number), (number, 0, 0)) for number in range(3)]
+
+    def store_of(*further):
+        store, sample = SampleStore(), make_sample("a", 0)
+        store.add(replace(sample, image=images[0], further_images=further, truth=None))
+        return store
+
+    store = store_of(images[1], images[2])
+    assert [image.tobytes() for image in store["a-0"].images] == [image.tobytes() for image in images]
+    found = [store_of(*further).digest for further in ((), (images[1],), (images[2], images[1]))]
+    assert len({store.digest, *found}) == 4

@@ -164,7 +164,7 @@ def map_grid(rows: Sequence[MapRow], *, title: str = "", width: float = 1.15) ->
 
 
 def _draw_row(axes: Axes, row: MapRow, explainers: Sequence[str], top: float, width: float) -> None:
-    image = np.asarray(row.sample.image.convert("RGB").resize((192, 192)))
+    image = np.asarray(row.sample.sheet.convert("RGB").resize((192, 192)))
     _place(axes, image, 0.0, top)
     _frames(axes, row, 0.0, top, FAINT)
     _words(axes, row, None, 0.0, top, width)
@@ -177,7 +177,7 @@ def _draw_row(axes: Axes, row: MapRow, explainers: Sequence[str], top: float, wi
             axes.text(left + 0.05, top + 0.5, row.failures[explainer][:24], fontsize=4 * width, color=FAINT)
             continue
         attribution = row.maps[explainer]
-        _place(axes, np.asarray(overlay(row.sample.image, attribution.of("image"), row.regions)), left, top)
+        _place(axes, np.asarray(overlay(row.sample.sheet, attribution.of("image"), row.regions)), left, top)
         _frames(axes, row, left, top, INK)
         _words(axes, row, attribution.of("text"), left, top, width)
 

@@ -211,7 +211,17 @@ def question_randomisation(
     if len(samples) < 2:
         raise ValueError(f"questions are exchanged between samples; expected at least 2, got {len(samples)}")
     asked = [
-        (own, dataclasses.replace(other, id=f"{own.id} asked {other.id}", image=own.image, answer=None, truth=None))
+        (
+            own,
+            dataclasses.replace(
+                other,
+                id=f"{own.id} asked {other.id}",
+                image=own.image,
+                answer=None,
+                truth=None,
+                further_images=own.further_images,
+            ),
+        )
         for own, other in partners(samples)
     ]
 

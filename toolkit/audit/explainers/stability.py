@@ -65,11 +65,15 @@ def paraphrase(sample: Sample) -> Sample | None:
 
 
 def shifted(sample: Sample) -> Sample:
-    """The sample with its image moved to the right by ``SHIFT`` of its width, the left border repeated."""
-    pixels = np.asarray(sample.image)
+    """The sample with its images moved to the right by ``SHIFT`` of their width, the left border repeated."""
+    first, *further = (_moved(image) for image in sample.images)
+    return dataclasses.replace(sample, id=f"{sample.id} shifted", image=first, further_images=tuple(further))
+
+
+def _moved(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image)
     by = max(1, round(SHIFT * pixels.shape[1]))
-    moved = np.concatenate([np.repeat(pixels[:, :1], by, axis=1), pixels[:, :-by]], axis=1)
-    return dataclasses.replace(sample, id=f"{sample.id} shifted", image=Image.fromarray(moved))
+    return Image.fromarray(np.concatenate([np.repeat(pixels[:, :1], by, axis=1), pixels[:, :-by]], axis=1))
 
 
 def changed(

@@ -27,7 +27,7 @@ SALIENCE = MetricSpec(
 
 def contrast(sample: Sample, regions: Regions) -> NDArray[np.float64]:
     """Mean absolute difference of each cell's pixels to the picture's median colour, (n_cells,), in [0, 1]."""
-    pixels = np.asarray(sample.image.convert("RGB"), dtype=np.float64) / 255
+    pixels = np.asarray(sample.sheet.convert("RGB"), dtype=np.float64) / 255
     stands_out = np.abs(pixels - np.median(pixels, axis=(0, 1))).mean(axis=2)
     height, width = stands_out.shape
     edges = np.rint(regions * [width, height, width, height]).astype(int)

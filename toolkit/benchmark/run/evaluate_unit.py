@@ -33,7 +33,8 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
     vlm = workspace.model(unit.model)
     start = time.perf_counter()
     try:
-        sample.image.load()
+        for image in sample.images:
+            image.load()
         answer = vlm.answer(sample)
         game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
         before = game.n_evaluations
@@ -132,8 +133,8 @@ def _curves(scores: Mapping[str, Score]) -> dict[str, NDArray[np.float64]]:
 
 
 def _drawing(vlm: VLM, sample: Sample) -> dict[str, Any]:
-    """What the report needs to draw a map: the picture, where its cells lie, and the tokens' spans."""
-    image = sample.image.convert("RGB")
+    """What the report needs to draw a map: the sheet of images, where its cells lie, and the tokens' spans."""
+    image = sample.sheet.convert("RGB")
     image.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")

@@ -23,8 +23,8 @@ _NOTHING = Image.new("RGB", (1, 1))
 def _content(sample: Sample | Unreadable) -> tuple[object, ...]:
     if isinstance(sample, Unreadable):
         return sample.id, sample.reason
-    image = xxhash.xxh3_128(sample.image.tobytes()).hexdigest(), sample.image.size, sample.image.mode
-    return *image, sample.id, sample.image_id, sample.question, sample.instruction, sample.choices, sample.answer
+    images = [part for i in sample.images for part in (xxhash.xxh3_128(i.tobytes()).hexdigest(), i.size, i.mode)]
+    return *images, sample.id, sample.image_id, sample.question, sample.instruction, sample.choices, sample.answer
 
 
 class SampleStore(Mapping[str, Sample | Unreadable]):
@@ -32,7 +32,7 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
 
     def __init__(self) -> None:
         self._samples: dict[str, Sample | Unreadable] = {}
-        self._digests: dict[str, str] = {}
+        self._digests: dict[str, list[str]] = {}
         self._packed: dict[str, bytes] = {}
         self._content = hashlib.sha256()
 
@@ -46,15 +46,22 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
             raise SpecError(f"the dataset has the id {sample.id!r} more than once; ids must be unique")
         self._content.update(repr(_content(sample)).encode())
         if isinstance(sample, Sample) and len(self._samples) >= MAX_DECODED:
-            image = sample.image.convert("RGB")
-            digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
-            if digest not in self._packed:
-                buffer = io.BytesIO()
-                image.save(buffer, format="PNG", compress_level=1)
-                self._packed[digest] = buffer.getvalue()
-            self._digests[sample.id] = digest
-            sample = replace(sample, image=_NOTHING)
+            self._digests[sample.id] = [self._pack(image.convert("RGB")) for image in sample.images]
+            sample = replace(sample, image=_NOTHING, further_images=())
         self._samples[sample.id] = sample
+
+    def _pack(self, image: Image.Image) -> str:
+        """Keep an image as PNG, each distinct one once, and give its digest."""
+        digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
+        if digest not in self._packed:
+            buffer = io.BytesIO()
+            image.save(buffer, format="PNG", compress_level=1)
+            self._packed[digest] = buffer.getvalue()
+        return digest
+
+    def _unpack(self, digest: str) -> Image.Image:
+        with Image.open(io.BytesIO(self._packed[digest])) as image:
+            return image.convert("RGB")
 
     @property
     def digest(self) -> str:
@@ -64,8 +71,8 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
     def __getitem__(self, name: str) -> Sample | Unreadable:
         sample = self._samples[name]
         if isinstance(sample, Sample) and name in self._digests:
-            with Image.open(io.BytesIO(self._packed[self._digests[name]])) as image:
-                return replace(sample, image=image.convert("RGB"))
+            first, *further = map(self._unpack, self._digests[name])
+            return replace(sample, image=first, further_images=tuple(further))
         return sample
 
     def __iter__(self) -> Iterator[str]:
