@@ -32,7 +32,9 @@ def diagnose(
         vlm: The model.
         samples: What to ask it; right answers and ground truth are used where samples carry them.
         baseline: What a removed picture is replaced by in all numbers.
-        baselines: Replacements whose spread is the measured noise of an effect; at least two.
+        baselines: Replacements whose spread is the measured noise of an effect; at least two. A model that was trained
+            with all of them, as the embedded ones were with these three, hardly tells them apart: the noise is then
+            too small, and ``("blur", "blur-paper")`` measures it with one that no training used.
         seed: Seed of the bootstrap.
         progress: Called as progress(done, total) after each sample.
 
