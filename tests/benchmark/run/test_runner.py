@@ -21,6 +21,7 @@ from support.toy_bench import Peaceful, TellsThreads, ToyBench, spec, tables_dig
 
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run import run_folder as folder_module
+from toolkit.benchmark.run.executors import ProcessExecutor, usable_cores
 from toolkit.benchmark.run.outcomes import WorkerError
 from toolkit.benchmark.run.records import DamagedRecordsError, FolderError, read_shards
 from toolkit.benchmark.run.runner import Terminated, default_folder, run_benchmark
@@ -87,6 +88,19 @@ def test_processes_share_the_threads_of_the_machine(tmp_path):
     run_benchmark(wanted, workspace=TellsThreads)
     rows = pq.read_table(wanted.out / "records.parquet").to_pylist()
     assert {row["environment.threads"] for row in rows} == {"1"}
+
+
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(1, 1, 1), (1, 4, 1), (6, 4, 1), (8, 2, 4)])
+def test_processes_have_at_least_one_thread_and_no_more_than_the_cores_they_may_use(
+    monkeypatch, toy_spec, cores, workers, threads
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    executor = ProcessExecutor(toy_spec.model_copy(update={"workers": workers}), ToyBench)
+    assert executor._threads == threads
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
 
 
 def test_failures_are_records(tmp_path):

@@ -87,6 +87,13 @@ class _Worker:
         return limit is not None and self.since is not None and time.monotonic() - self.since > limit
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: those it is bound to, which on a shared machine are fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class ProcessExecutor:
     """Several worker processes, each with its own model; a worker that dies is replaced and its unit done again.
 
@@ -108,7 +115,7 @@ class ProcessExecutor:
         self._context = multiprocessing.get_context("forkserver") if "forkserver" in _METHODS else spawn
         # The server imports PyTorch and the like once, without running any of it; a worker is then there at once.
         self._context.set_forkserver_preload(["toolkit.benchmark.run.attempt_unit", factory.__module__])
-        self._threads = max(1, (os.cpu_count() or 1) // spec.workers)
+        self._threads = max(1, usable_cores() // spec.workers)
 
     def _start(self, name: str) -> _Worker:
         ours, theirs = self._context.Pipe()
