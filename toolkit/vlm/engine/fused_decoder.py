@@ -21,6 +21,7 @@ from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine.fingerprint import is_altered
 from toolkit.vlm.engine.masks import layer_biases, layer_windows
 from toolkit.vlm.engine.patches import is_known_class
+from toolkit.vlm.engine.products import padded, project
 from toolkit.vlm.engine.rotary import RotaryTable
 
 _LAYERS = (
@@ -76,18 +77,18 @@ def read_states(
     biases = layer_biases(model, mask[:, prefix:], embeddings.dtype, index, seen)
     cosine, sine = (_mixed(table, stack.config) for table in stack.rotary_emb(embeddings, position_ids))
     turn = RotaryTable.of_heads(cosine, sine, stack.config.num_attention_heads)
-    length = embeddings.shape[1]
-    hidden = embeddings.flatten(0, 1)
+    batch, length, _ = embeddings.shape
+    hidden = padded(embeddings.flatten(0, 1))
     added = () if slots is None else slots.added
     for layer, bias, more in zip_longest(stack.layers[:-1], biases[:-1], added[: len(biases) - 1]):
         hidden = _layer(layer, hidden, hidden, turn, turn, bias, prefix)
         if slots is not None and more is not None:
             hidden.index_add_(0, slots.where[0] * length + slots.where[1], more)
     rows, columns = read
-    asking = hidden.view(embeddings.shape)[read].flatten(0, 1)
+    asking = padded(hidden[: batch * length].view(embeddings.shape)[read].flatten(0, 1))
     bias = biases[-1][:, 0][rows, (columns - prefix).clamp(min=0)][:, None]  # no prefix is read; what pads a row may be
     hidden = _layer(stack.layers[-1], hidden, asking, turn, turn.at(read), bias, 0)
-    return _norm(stack.norm, hidden).view(*columns.shape, -1)
+    return _norm(stack.norm, hidden[: columns.numel()]).view(*columns.shape, -1)
 
 
 def _mixed(table: Tensor, config: Any) -> Tensor:
@@ -107,25 +108,25 @@ def _layer(
 ) -> Tensor:
     """One layer's output at the tokens of ``hidden``, whose queries attend to ``context``; the prefix needs no bias.
 
-    Both have a row per token of the batch. What a module has just made is overwritten: on a CPU a fresh buffer costs
-    more than the arithmetic.
+    Both have a row per token of the batch, and may have more behind them, which are carried along and mean nothing.
+    What a module has just made is overwritten: on a CPU a fresh buffer costs more than the arithmetic.
     """
     attention, mlp = layer.self_attn, layer.mlp
     normed = _norm(layer.input_layernorm, context)
     asking = normed if hidden is context else _norm(layer.input_layernorm, hidden)
-    query = _turned(attention.q_proj(asking), turn_hidden, attention, "q_norm")
-    key = _turned(attention.k_proj(normed), turn, attention, "k_norm")
-    value = _heads(attention.v_proj(normed), turn, attention)
+    query = _turned(project(attention.q_proj, asking), turn_hidden, attention, "q_norm")
+    key = _turned(project(attention.k_proj, normed), turn, attention, "k_norm")
+    value = _heads(project(attention.v_proj, normed), turn, attention)
     given: dict[str, Any] = {"scale": attention.scaling, "enable_gqa": query.shape[1] != key.shape[1]}
     attended = functional.scaled_dot_product_attention(query[:, :, prefix:], key, value, bias, **given).transpose(1, 2)
     if prefix:
         first, before, shown = query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix]
         causal = functional.scaled_dot_product_attention(first, before, shown, is_causal=True, **given)
         attended = torch.cat([causal.transpose(1, 2), attended], dim=1)
-    hidden = attention.o_proj(attended.flatten(2).flatten(0, 1)).add_(hidden)
+    hidden = project(attention.o_proj, padded(attended.flatten(2).flatten(0, 1))).add_(hidden)
     normed = _norm(layer.post_attention_layernorm, hidden)
-    gated = mlp.act_fn(mlp.gate_proj(normed)).mul_(mlp.up_proj(normed))
-    return cast(Tensor, mlp.down_proj(gated).add_(hidden))
+    gated = mlp.act_fn(project(mlp.gate_proj, normed)).mul_(project(mlp.up_proj, normed))
+    return project(mlp.down_proj, gated).add_(hidden)
 
 
 def _norm(norm: Any, x: Tensor) -> Tensor:

@@ -1,0 +1,84 @@
+"""Products by oneDNN against PyTorch's own, and everything that is left to PyTorch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from toolkit.vlm.engine import products
+from toolkit.vlm.engine.products import ONEDNN, padded, project
+
+has_onednn = pytest.mark.skipif(ONEDNN is None, reason="this PyTorch has no oneDNN, or this is no x86 processor")
+
+
+def layer(*, bias: bool = True, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind(48, 80, bias=bias).requires_grad_(False)
+
+
+def rows(n: int) -> torch.Tensor:
+    return torch.randn(n, 48, generator=torch.Generator().manual_seed(n))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of rows that oneDNN was asked for."""
+    seen: list[int] = []
+
+    def product(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append(len(x))
+        return ONEDNN(x, *rest)
+
+    monkeypatch.setattr(products, "ONEDNN", product)
+    return seen
+
+
+@has_onednn
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n", [1, 191, 192, 193, 1000])
+def test_the_product_is_that_of_pytorch(asked: list[int], n: int, bias: bool) -> None:
+    with torch.inference_mode():
+        found = project(layer(bias=bias), padded(rows(n)))[:n]
+        torch.testing.assert_close(found, layer(bias=bias)(rows(n)), rtol=1e-5, atol=1e-6)
+    assert len(asked) == (n >= 192)
+
+
+@has_onednn
+def test_few_numbers_of_rows_reach_onednn() -> None:
+    with torch.inference_mode():
+        sizes = {len(padded(torch.ones(n, 1))) for n in range(1024, 2048)}
+        found = padded(torch.ones(1025, 1))
+    assert len(sizes) == 17  # 16, and the next power of two
+    assert max(len(padded(torch.ones(n, 1, requires_grad=False))) for n in (5, 191)) == 191
+    assert (found[:1025] == 1).all()
+    assert (found[1025:] == 0).all()
+    assert len(found) == 1088
+
+
+class Watched(nn.Linear):
+    """A linear layer of somebody else."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 1
+
+
+@has_onednn
+def test_everything_else_is_called_as_it_is(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    x = rows(300)
+    with torch.inference_mode():
+        torch.testing.assert_close(project(layer(kind=Watched), x), layer(kind=Watched)(x))
+        torch.testing.assert_close(project(layer().double(), x.double()), layer().double()(x.double()))
+    assert project(layer(), x.clone().requires_grad_(True)).requires_grad
+    with monkeypatch.context() as patched, torch.inference_mode():
+        patched.setattr(functional, "linear", lambda x, weight, bias=None: torch.full((len(x), len(weight)), 7.0))
+        assert (project(layer(), x) == 7).all()
+    assert asked == []
+
+
+def test_an_operator_that_computes_something_else_is_not_used() -> None:
+    assert products._is_linear(lambda x, weight, bias, *rest: functional.linear(x, weight, bias))
+    assert not products._is_linear(lambda x, weight, bias, *rest: functional.linear(x, weight))
+    assert not products._is_linear(lambda x, weight: functional.linear(x, weight))
