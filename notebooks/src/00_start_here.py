@@ -68,8 +68,9 @@ SampleBrowser({name: vlms[name] for name in names if "llava" in name})
 # %% [markdown]
 # **Explain.** Framed cells and underlined words decide the answer. If the asked-for thing is absent, the whole picture
 # is framed: you have to look everywhere to say no. The table says more. *Gate by construction* tells how the answer
-# depends on picture and words; lesson 02 is about it. *Bayes value* is the probability of the right answer for
-# somebody who knows how the world is made and sees only that part.
+# depends on picture and words: *synergy* needs both, for *redundancy* either will do, and otherwise one of them decides
+# alone. Lesson 02 is about it. *Bayes value* is the probability of the right answer for somebody who knows how the
+# world is made and sees only that part.
 #
 # Now turn the *prior strength* up, and watch the Bayes value with the words only. The dial makes the world follow
 # folklore: in a world with strength 1, circles are always there when somebody asks, and lemons are always yellow. In
@@ -79,10 +80,11 @@ SampleBrowser({name: vlms[name] for name in names if "llava" in name})
 #
 # The toolkit brings its own models: tiny (about a million weights each, where released models have billions), but
 # they are real: the same classes, the same loading code and the same processors as LLaVA-1.5, Qwen2.5-VL and InternVL.
-# Each architecture comes as a pair of twins. The **grounded** twin was trained on balanced questions, so it has to
-# look. The **biased** twin was trained in a world of full folklore, so it can guess.
+# Each architecture comes in three twins. The **grounded** twin was trained on balanced questions, so it has to look.
+# The **biased** twin was trained in a world of full folklore, so it can guess. The **shortcut** twin looks, but takes a
+# short cut; lesson 02 catches it.
 #
-# **Predict.** Both twins get the same new, balanced questions. Who does better? How well does the biased twin do?
+# **Predict.** All twins get the same new, balanced questions. Who does better? How well does the biased twin do?
 
 # %%
 samples = toolkit.load_samples("scenes-existence", split="test", n=40)
@@ -115,8 +117,9 @@ show(shares, name="model", value="share of right answers")
 # %% [markdown]
 # **Explain.** With two answers, guessing gives one half. The grounded twins should be far above it, the biased twins
 # near it: on balanced questions folklore is a coin. The biased twin is not stupid. It learned exactly what its world
-# rewarded, and looking was never rewarded. Remember that 40 questions are few. A share of one half has a standard
-# error of about eight percentage points here, so do not read much into small differences between models.
+# rewarded, and looking was never rewarded. The shortcut twins are right most of the time, and nothing in this number
+# tells why they fail. Remember that 40 questions are few. A share of one half has a standard error of about eight
+# percentage points here, so do not read much into small differences between models.
 #
 # ## 3 · One coalition (8 minutes)
 #
@@ -146,9 +149,9 @@ show({"everybody": values[0], "nobody": values[1]}, name="coalition", value="v")
 #
 # ### Exercise 2, open (5 minutes)
 #
-# In the browser above, set the prior strength back to 0 and find a sample on which the two twins give different
-# answers. Which of them is right? Which of the two would you trust on your own picture, and which on a question from
-# folklore? Write two sentences.
+# In the browser above, set the prior strength back to 0 and find a sample on which the grounded and the biased twin
+# give different answers. Which of them is right? Which of the two would you trust on your own picture, and which on a
+# question from folklore? Write two sentences.
 
 # %% [markdown] tags=["answer"]
 # *One possible answer.* Take a question about a square that is in the picture: in folklore squares are rare, so the

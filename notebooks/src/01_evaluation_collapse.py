@@ -74,11 +74,11 @@ show(twins["grounded"].answer(sample).by_choice, name="answer", value="probabili
 #
 # **Run.** Move the slider, with the mouse or the arrow keys. Then change "Remove from" to *picture only* and to *words
 # only*. Then try *random*. Questions whose answer is no stand at the end of the list. (*Integrated gradients* thinks
-# for a second or more before it answers; everything else should follow your hand.)
+# for a moment the first time; everything else should follow your hand.)
 
 # %% tags=["widget"]
 shown = sorted(samples[:6], key=lambda sample: sample.answer != "yes")
-explorer = CurveExplorer(twins, shown)
+explorer = CurveExplorer(twins, shown, synergy=False)
 explorer
 
 # %% [markdown]
@@ -88,7 +88,7 @@ explorer
 # sees no blue triangle any more may now be quite sure that there is none. Later the line may climb back, when so much
 # is blurred that the model cannot be sure of anything.
 #
-# Now switch the model to *biased* and repeat. Watch the teal line. (The right chart is for lesson 03.)
+# Now switch the model to *biased* and repeat. Watch the teal line.
 #
 # ### Put a number on it
 #

@@ -52,7 +52,7 @@ twins = {name: toolkit.load_vlm(f"tiny-llava-{name}") for name in ("grounded", "
 # **Predict.** Which sign has the dividend of OR? And of XOR, where exactly one switch must be on?
 
 # %% tags=["widget"]
-gates = GateExplorer()
+gates = GateExplorer(synergy=False)
 gates
 
 # %% [markdown]
@@ -137,7 +137,8 @@ show(reports["biased"].samples().set_index("question")[columns].head(6))
 # **Explain.** The table shows the corners of single samples. Read a row from right to left: habit, words, picture,
 # both. For the biased twin the column *text* is as high as *both*: the picture adds nothing, not because the model
 # could not see, but because there was nothing left to add. That is the gate *text-only*, not redundancy: look at the
-# column *image*. The picture alone is worth a coin here, since without the words nobody knows what is asked for.
+# column *image*. The picture alone is worth a coin here, since without the words nobody knows what is asked for. (That
+# the two "repeat each other" in the biased twin's line is about its mean interaction, which is below zero by a hair.)
 #
 # Redundancy needs a picture that gives the answer without words, too. A lone lemon does. We ask about everyday objects,
 # in the world where folklore is always right, and put the gate that was measured against the gate by construction.

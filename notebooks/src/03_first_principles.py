@@ -33,7 +33,7 @@ from toolkit.course import lesson_03 as lesson
 from toolkit.course import predict, show
 from toolkit.games.analytic import and_gate
 from toolkit.games.interactions import harsanyi_dividends
-from toolkit.widgets import CoalitionPlayground
+from toolkit.widgets import CoalitionPlayground, GateExplorer
 
 vlm = toolkit.load_vlm("tiny-llava-grounded")
 
@@ -195,6 +195,13 @@ show(floor, digits=3, name="score", value="mean over 4,000 games of noise")
 # *nothing* earns about 0.076. The random explainer's published scores lie between 0.036 and 0.130. A clipped score
 # cannot tell a small synergy from noise, and it turns every redundancy into 0, whatever its size.
 #
+# The gate explorer of lesson 02, now with both scores of an explainer that you can turn. Choose *OR*, and compare the
+# signed score with the published one. Then set all four corners to 0, turn up the noise, and try some seeds.
+
+# %% tags=["widget"]
+GateExplorer()
+
+# %% [markdown]
 # ### Exercise 3 (3 minutes)
 #
 # Write the clipped mean yourself, with `np.clip(values, 0, 1)`. It is one line; the order of the two operations is the

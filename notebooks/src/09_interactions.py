@@ -193,7 +193,7 @@ show({"dividend of all three": everyone}, name="coalition")
 
 # %%
 orders = load("orders")
-show(lesson.order_shares(orders), name="players")
+show(lesson.order_shares(orders).T, name="model, by number of players")
 
 # %%
 lesson.study_table(orders.table())
@@ -263,8 +263,8 @@ lesson.study_table(dose.table())
 # * A red square beside a red circle works for the answer with *red* and against it with *circle*: one cell, two signs.
 # * On the shipped study the best product of two scores recovers the true pairs better than the best map of pairs.
 # * In XOR of three every pair has the index 0, and all three have the dividend 4.
-# * More than half of a joint effect needs three players or more, and more than half of it undoes itself, on both models
-#   of the shipped study.
+# * More than half of a joint effect needs three players or more, and more than half of it undoes itself, on all nine
+#   models of the shipped study.
 
 # %% [markdown]
 # ## Quiz
@@ -290,6 +290,7 @@ best = study.table().groupby("gives").auc.max()
 assert best["a product"] > best["pairs"] > 0.5
 assert abs(lesson.pair_table(xor)).max().max() == 0
 assert everyone == 4
+assert len(orders.table()) == 9
 assert (orders.table()[["beyond_pairs low", "cancellation low"]] > 0.5).all().all()
 assert found["banzhaf-interaction"] > found["random"]
 assert "blur" in list(masking.fills().query("`fill is` == 'known'").fill)

@@ -109,10 +109,7 @@ def browse_samples(page):
 
 
 def turn_gate_and_dial(page):
-    gate, dial = (
-        page.locator('img.widget-image[style*="720"]').nth(0),
-        page.locator('img.widget-image[style*="720"]').nth(1),
-    )
+    gate, dial = page.locator("img.widget-image").nth(0), page.locator("img.widget-image").nth(1)
     for picture, act in (
         (gate, lambda: page.locator('.widget-toggle-buttons button:text-is("XOR")').click()),
         (dial, lambda: turn(page, "Prior strength (percent)")),
@@ -147,7 +144,7 @@ def compare_metrics(page):
 
 OTHERS = {
     "00_start_here.ipynb": ("what is known", browse_samples),
-    "02_redundancy.ipynb": ("Rank of the evidence cell", turn_gate_and_dial),
+    "02_redundancy.ipynb": ("words only (percent)", turn_gate_and_dial),
     "05_explainers.ipynb": ("click cells and words", play),
     "06_benchmark.ipynb": ("Metric", compare_metrics),
 }

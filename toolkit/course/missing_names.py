@@ -11,8 +11,6 @@ from typing import Any
 def missing_name(error: BaseException, where: TracebackType | None, names: Mapping[str, Any]) -> str:
     """What to do about a name that a notebook's cell lacks; "" where something else is wrong.
 
-    A name that is missing inside a function keeps its traceback: it is more likely a mistake than an order of cells.
-
     Args:
         error: What was raised.
         where: Its traceback.
@@ -29,12 +27,13 @@ def missing_name(error: BaseException, where: TracebackType | None, names: Mappi
     """
     while where is not None and where.tb_next is not None:
         where = where.tb_next
-    is_in_a_cell = where is not None and where.tb_frame.f_globals is names and where.tb_frame.f_code.co_name[0] == "<"
-    if type(error) is not NameError or not is_in_a_cell:
+    if where is None or where.tb_frame.f_globals is not names or type(error) is not NameError:
         return ""
+    function = where.tb_frame.f_code.co_name
+    needed = "" if function.startswith("<") else f", which `{function}` needs"
     return (
-        f"There is no `{error.name}` yet; a cell further up makes it. Run the cells from the top to this one: menu Run,"
-        " Run All\nAbove Selected Cell. If you wrote the name yourself, look for a typing mistake."
+        f"There is no `{error.name}` yet{needed}; a cell further up makes it. Run the cells from the top to this one: "
+        "menu Run, Run All\nAbove Selected Cell. If you wrote the name yourself, look for a typing mistake."
     )
 
 

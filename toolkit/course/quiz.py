@@ -13,7 +13,9 @@ from toolkit.course.my_answers import keep
 from toolkit.widgets.base_widget import BaseWidget, column, on_change, status_html
 
 STYLE = """<style>
-.toolkit-quiz .widget-radio-box label { height: auto; line-height: 1.4; white-space: normal; }
+.toolkit-quiz .widget-radio-box label { display: flex; flex-direction: row-reverse; justify-content: flex-end;
+  align-items: flex-start; gap: 4px; height: auto; line-height: 1.4; white-space: normal; }
+.toolkit-quiz .widget-radio-box input { flex: 0 0 auto; margin-top: 2px; }
 </style>"""
 """Lets long answers wrap; ipywidgets gives them one line each and lets them overlap where the window is narrow."""
 

@@ -20,6 +20,9 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 TIGHT = "4px"
 """Gap between buttons of one group."""
 
+LEGIBLE = 540
+"""Pixels below which no figure shrinks: a narrow window scrolls a wide one, whose text could not be read any more."""
+
 _NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?(e[+-]\d+)?")
 
 
@@ -62,9 +65,13 @@ def dropdown(label: str, options: Sequence[Any], value: Any = None, *, width: st
 def slider(
     label: str, low: int, high: int, step: int, value: int, *, width: str = "420px", label_width: str = "initial"
 ) -> Any:
-    """A labelled slider over whole numbers that reports while it moves; sliders with one label width line up."""
+    """A labelled slider over whole numbers that reports while it moves; sliders with one label width line up.
+
+    In a narrow window the slider goes below its label.
+    """
+    layout = {**_flexible(width), "flex_flow": "row wrap", "height": "auto"}
     return w.IntSlider(
-        value=value, min=low, max=high, step=step, description=label, style=_label(label_width), layout=_flexible(width)
+        value=value, min=low, max=high, step=step, description=label, style=_label(label_width), layout=layout
     )
 
 
@@ -123,10 +130,12 @@ class ImageView:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        size = {"width": f"{width}px", "height": f"{height}px", "max_width": "100%", "object_fit": "contain"}
+        size = {"width": f"{width}px", "height": f"{height}px", "min_width": f"{min(width, LEGIBLE)}px"}
+        size |= {"max_width": "100%", "object_fit": "contain"}
         self.image = w.Image(value=b"", format="png", layout={**size, "display": "none", "margin": "0"})
         self.words = w.HTML(layout={"height": "0", "min_height": "0", "margin": "0", "overflow": "hidden"})
-        self.box = w.VBox([self.image, self.words], layout={**_flexible(f"{width}px"), "flex": "0 0 auto"})
+        layout = {**_flexible(f"{width}px"), "flex": "0 0 auto", "overflow": "auto hidden"}
+        self.box = w.VBox([self.image, self.words], layout=layout)
 
     @property
     def value(self) -> bytes:

@@ -120,6 +120,7 @@ class CurveExplorer(BaseWidget):
         explainers: Registry names to choose from.
         panes: How many model-explainer pairs stand below each other, 1 or 2; the second starts with the next model.
         steps: K, the number of steps of the curves.
+        synergy: Whether the synergy curve and F_syn are shown, which lesson 03 introduces.
 
     Raises:
         ValueError: No model, sample or explainer, or another number of panes.
@@ -133,6 +134,7 @@ class CurveExplorer(BaseWidget):
         *,
         panes: int = 1,
         steps: int = 10,
+        synergy: bool = True,
     ) -> None:
         if not models or not samples or not explainers or panes not in (1, 2):
             raise ValueError(
@@ -141,7 +143,7 @@ class CurveExplorer(BaseWidget):
             )
         self.models, self.samples, self.steps = dict(models), list(samples), steps
         self._known: dict[tuple[str, int, str], tuple[Trace, Chart]] = {}
-        self._charts = Charts()
+        self._charts = Charts(synergy=synergy)
         self.sample = dropdown("Question", sample_options(samples), 0, width="640px")
         self.k = slider("Remove the top k percent", 0, 100, 100 // steps, 0)
         self.removal = choice("Remove from", list(REMOVALS), "picture and words")

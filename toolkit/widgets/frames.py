@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -66,55 +67,59 @@ class Chart:
 
 
 class Charts:
-    """Draws charts of traces, and keeps the axes for the next one."""
+    """Draws charts of traces, and keeps the axes for the next one.
 
-    def __init__(self) -> None:
+    Args:
+        synergy: Whether the synergy curve stands beside deletion and insertion.
+    """
+
+    def __init__(self, *, synergy: bool = True) -> None:
+        self.synergy = synergy
         self._axes: dict[tuple[int, float, float], TraceAxes] = {}
 
     def draw(self, trace: Trace) -> Chart:
-        """Deletion, insertion and synergy curves of a trace, side by side."""
+        """Deletion and insertion, and synergy where it is wanted, side by side."""
         sides = np.concatenate([trace.synergy.insertion, trace.synergy.deletion])
         low = next((end for end in LOWS if end <= sides.min()), LOWS[-1])
         high = next((end for end in HIGHS if end >= sides.max()), HIGHS[-1])
         key = (len(trace.fractions), low, high)
         if key not in self._axes:
-            self._axes[key] = TraceAxes(trace.fractions, low, high)
+            self._axes[key] = TraceAxes(trace.fractions, low, high, synergy=self.synergy)
         return self._axes[key].draw(trace)
 
 
 class TraceAxes:
-    """Three axes with curves that can take any trace's values.
+    """Two axes, or three with synergy, with curves that can take any trace's values.
 
     Args:
         fractions: Shape (K + 1,).
         low: Lower end of the synergy axis.
         high: Upper end of the synergy axis.
+        synergy: Whether there is a third.
     """
 
-    def __init__(self, fractions: NDArray[np.float64], low: float, high: float) -> None:
+    def __init__(self, fractions: NDArray[np.float64], low: float, high: float, *, synergy: bool = True) -> None:
         with styled():
             figure = new_figure(*SIZE)
-            self.axes = figure.subplots(1, 3)
-            left, middle, right = self.axes
+            self.axes = figure.subplots(1, 3 if synergy else 2)
+            left, middle = self.axes[:2]
             self.lines = [_curves(axes, fractions) for axes in (left, middle)]
             left.set(title="deletion: top k leaves", ylabel="probability of the answer", ylim=(-0.04, 1.04))
             middle.set(title="insertion: top k arrives", ylim=(-0.04, 1.04))
-            right.set(title="synergy", ylim=(low, high))
-            right.axhline(0, color=FAINT, linewidth=0.9)
-            nothing = np.zeros_like(fractions)
-            self.sides = [
-                right.plot(fractions, nothing, style, color=MEANINGS[meaning], label=label)[0]
-                for style, meaning, label in SIDES
-            ]
-            self.value: Text = right.text(1, 1.03, "", transform=right.transAxes, ha="right", va="bottom")
+            self.sides: list[Line2D] = []
+            self.value: Text | None = None
+            if synergy:
+                self.sides, self.value = _sides(self.axes[2], fractions, (low, high))
             for axes in self.axes:
                 axes.set(xlabel="top fraction k", xlim=(-0.03, 1.03))
                 axes.title.set_ha("left")
                 axes.title.set_x(0)
             options = {"ncols": 3, "fontsize": 8, "handlelength": 1.8, "columnspacing": 1.2}
             figure.legend(handles=self.lines[0], loc="outside lower left", **options)
-            figure.legend(handles=self.sides, loc="outside lower right", **options)
-            moving = [*self.lines[0], *self.lines[1], *self.sides, self.value]
+            moving: list[Artist] = [*self.lines[0], *self.lines[1], *self.sides]
+            if self.value is not None:
+                figure.legend(handles=self.sides, loc="outside lower right", **options)
+                moving.append(self.value)
             self.stage = Stage(figure, moving)
 
     def draw(self, trace: Trace) -> Chart:
@@ -123,9 +128,10 @@ class TraceAxes:
             for line, name in zip(lines, CURVES, strict=True):
                 line.set_ydata(curves[name])
         found = trace.synergy
-        for line, side in zip(self.sides, (found.insertion, found.deletion, found.curve), strict=True):
+        for line, side in zip(self.sides, (found.insertion, found.deletion, found.curve), strict=False):
             line.set_ydata(side)
-        self.value.set_text(f"F_syn = {found.value:+.2f}")
+        if self.value is not None:
+            self.value.set_text(f"F_syn = {found.value:+.2f}")
         base = self.stage.image()
         shown = [
             [(trace.deletion[name], LOOKS[name][0]) for name in CURVES],
@@ -133,14 +139,16 @@ class TraceAxes:
             [(found.curve, MEANINGS["both"])],
         ]
         columns, rows, dots = [], [], []
-        for axes, marked in zip(self.axes, shown, strict=True):
+        for axes, marked in zip(self.axes, shown, strict=False):
             to_pixels = axes.transData.transform
             columns.append(to_pixels(np.column_stack([trace.fractions, np.zeros_like(trace.fractions)]))[:, 0])
             extent = axes.get_window_extent()
             rows.append((base.height - extent.y1, base.height - extent.y0))
             tall = [(base.height - to_pixels(np.column_stack([trace.fractions, c]))[:, 1], ink) for c, ink in marked]
             dots.append(tuple(tuple((float(y[step]), ink) for y, ink in tall) for step in range(len(trace.fractions))))
-        return Chart(base, np.array(columns), np.array(rows), tuple(dots), describe(trace))
+        return Chart(
+            base, np.array(columns), np.array(rows), tuple(dots), describe(trace, synergy=self.value is not None)
+        )
 
 
 def _curves(axes: Axes, fractions: NDArray[np.float64]) -> list[Line2D]:
@@ -152,12 +160,21 @@ def _curves(axes: Axes, fractions: NDArray[np.float64]) -> list[Line2D]:
     ]
 
 
+def _sides(axes: Axes, fractions: NDArray[np.float64], ends: tuple[float, float]) -> tuple[list[Line2D], Text]:
+    """The synergy curve with its sides, and a place for its area."""
+    axes.set(title="synergy", ylim=ends)
+    axes.axhline(0, color=FAINT, linewidth=0.9)
+    nothing = np.zeros_like(fractions)
+    lines = [axes.plot(fractions, nothing, style, color=MEANINGS[name], label=label)[0] for style, name, label in SIDES]
+    return lines, axes.text(1, 1.03, "", transform=axes.transAxes, ha="right", va="bottom")
+
+
 def trace_chart(trace: Trace) -> Chart:
     """The chart of one trace."""
     return Charts().draw(trace)
 
 
-def describe(trace: Trace) -> str:
+def describe(trace: Trace, *, synergy: bool = True) -> str:
     """The curves in words and numbers."""
     parts = [
         f"{LOOKS[name][2]}: deletion from {trace.deletion[name][0]:.2f} over {np.median(trace.deletion[name]):.2f} "
@@ -167,6 +184,6 @@ def describe(trace: Trace) -> str:
     ]
     return (
         f"Curves of {trace.attribution.explainer} for the answer '{trace.attribution.target}'. {'; '.join(parts)}. "
-        f"Symmetric relevance gain {trace.srg['image']:+.2f} by the picture and {trace.srg['text']:+.2f} by the words; "
-        f"signed F_syn {trace.synergy.value:+.2f}."
+        f"Symmetric relevance gain {trace.srg['image']:+.2f} by the picture and {trace.srg['text']:+.2f} by the words"
+        + (f"; signed F_syn {trace.synergy.value:+.2f}." if synergy else ".")
     )

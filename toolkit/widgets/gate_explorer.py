@@ -71,70 +71,84 @@ CORNER_COLOURS = [*(MEANINGS[name] for name in ("both", "image", "words")), FAIN
 
 
 class GateFigure:
-    """The corners as bars, and the synergy curve, signed and as published; the axes never change."""
+    """The corners as bars, and the synergy curve, signed and as published; the axes never change.
 
-    def __init__(self) -> None:
+    Args:
+        synergy: Whether the curve is there.
+    """
+
+    def __init__(self, *, synergy: bool = True) -> None:
         with styled():
-            figure = new_figure(7.2, 2.9)
-            left, right = figure.subplots(1, 2)
+            figure = new_figure(7.2 if synergy else 3.6, 2.9)
+            left, *others = figure.subplots(1, 2 if synergy else 1, squeeze=False)[0]
             self.bars = left.barh(LABELS, np.zeros(4), color=CORNER_COLOURS)
             self.numbers = [left.text(0, y, "", va="center") for y in range(4)]
             left.set(xlim=(0, 1.16), ylim=(3.6, -0.6), title="the four corners", xlabel="value v")
-            nothing = np.zeros(STEPS + 1)
             fractions = np.linspace(0, 1, STEPS + 1)
-            self.signed, self.published = (
-                right.plot(fractions, nothing, style, color=PALETTE[place], markersize=4, label=label)[0]
+            self.curves = [
+                axes.plot(fractions, 0 * fractions, style, color=PALETTE[place], markersize=4, label=label)[0]
+                for axes in others
                 for style, place, label in (("-o", 6, "signed"), ("--s", 5, "published: clipped"))
-            )
-            right.axhline(0, color=FAINT, linewidth=0.9)
-            right.set(ylim=(-2.15, 1.25), title="synergy curve", xlabel="top fraction k")
-            for axes in (left, right):
+            ]
+            for axes in others:
+                axes.axhline(0, color=FAINT, linewidth=0.9)
+                axes.set(ylim=(-2.15, 1.25), title="synergy curve", xlabel="top fraction k")
+                figure.legend(handles=self.curves, loc="outside lower right", ncols=2)
+            for axes in (left, *others):
                 axes.title.set(ha="left", x=0)
-            figure.legend(handles=[self.signed, self.published], loc="outside lower right", ncols=2)
-            self.stage = Stage(figure, [*self.bars, *self.numbers, self.signed, self.published])
+            self.stage = Stage(figure, [*self.bars, *self.numbers, *self.curves])
 
-    def draw(self, corners: Corners, score: SynergyScore) -> bytes:
-        """The figure for these corners, as PNG."""
+    def draw(self, corners: Corners, score: SynergyScore | None) -> bytes:
+        """The figure for these corners, as PNG; the score is needed where there is a curve."""
         values = (corners.both, corners.image, corners.text, corners.empty)
         for bar, number, value in zip(self.bars, self.numbers, values, strict=True):
             bar.set_width(value)
             number.set_x(value + 0.02)
             number.set_text(f"{value:.2f}")
-        self.signed.set_ydata(score.curve)
-        self.published.set_ydata(score.paper.curve)
+        if score is not None:
+            for line, found in zip(self.curves, (score.curve, score.paper.curve), strict=True):
+                line.set_ydata(found)
         return png(self.stage.image())
 
 
-def describe(corners: Corners, score: SynergyScore) -> str:
+def describe(corners: Corners, score: SynergyScore | None) -> str:
     """The figure in words and numbers."""
     values = (corners.both, corners.image, corners.text, corners.empty)
     listed = ", ".join(f"{name} {value:.2f}" for name, value in zip(LABELS, values, strict=True))
-    return (
-        f"Corners: {listed}. Dividend {corners.total_interaction:+.2f}. Signed F_syn {score.value:+.3f}, "
-        f"published view {score.paper.value:.3f}."
-    )
+    scored = f" Signed F_syn {score.value:+.3f}, published view {score.paper.value:.3f}." if score else ""
+    return f"Corners: {listed}. Dividend {corners.total_interaction:+.2f}.{scored}"
 
 
 class GateExplorer(BaseWidget):
-    """Corners, explainer quality and noise by slider; dividend, signed F_syn and the published view follow."""
+    """Corners by slider; the dividend and the gate follow.
 
-    def __init__(self) -> None:
+    Args:
+        synergy: Whether there are an explainer's ranks and noise too, with the synergy curve, signed F_syn and its
+            published view, which lesson 03 introduces.
+    """
+
+    def __init__(self, *, synergy: bool = True) -> None:
+        self.synergy = synergy
         self.gate = choice("Gate", list(GATES), "AND")
-        wide = {"width": "430px", "label_width": "190px"}
+        wide = {"width": "450px", "label_width": "190px"}
         self.corners = [slider(f"{name} (percent)", 0, 100, 5, 0, **wide) for name in LABELS]
         self.cell_rank = slider("Rank of the evidence cell", 1, CELLS, 1, 1, **wide)
         self.word_rank = slider("Rank of the evidence word", 1, WORDS, 1, 1, **wide)
         self.noise = slider("Noise of v (sd, percent)", 0, 30, 5, 0, **wide)
         self.seed = slider("Seed of the noise", 0, 20, 1, 0, **wide)
-        self.figure = ImageView(720, 290)
+        self.figure = ImageView(720 if synergy else 360, 290)
         self.table, self.note = w.HTML(), w.HTML()
-        self._drawn = GateFigure()
+        self._drawn = GateFigure(synergy=synergy)
         self._quiet = False
         on_change(self.gate, self._preset)
         for control in (*self.corners, self.cell_rank, self.word_rank, self.noise, self.seed):
             on_change(control, self.show)
-        others = column(self.cell_rank, self.word_rank, self.noise, self.seed)
-        self.box = column(self.gate, row(column(*self.corners), others), self.figure, self.table, self.note)
+        found = column(self.table, self.note)
+        if synergy:
+            others = column(self.cell_rank, self.word_rank, self.noise, self.seed)
+            self.box = column(self.gate, row(column(*self.corners), others), self.figure, found)
+        else:
+            self.box = column(self.gate, row(column(*self.corners, found), self.figure))
         self._preset()
 
     def _preset(self) -> None:
@@ -159,17 +173,17 @@ class GateExplorer(BaseWidget):
         """Bring the figure and the numbers up to date."""
         if self._quiet:
             return
-        corners, score = self.values, self.score
+        corners, score = self.values, self.score if self.synergy else None
         self.figure.show(self._drawn.draw(corners, score), describe(corners, score))
-        rows = [
-            ("dividend of {picture, words}", f"{corners.total_interaction:+.2f}"),
-            ("signed F_syn", f"{score.value:+.3f}"),
-            ("published view, clipped to [0, 1]", f"{score.paper.value:.3f}"),
-        ]
+        rows = [("dividend of {picture, words}", f"{corners.total_interaction:+.2f}")]
+        if score is not None:
+            rows.append(("signed F_syn", f"{score.value:+.3f}"))
+            rows.append(("published view, clipped to [0, 1]", f"{score.paper.value:.3f}"))
         self.table.value = table_html(("number", "value"), rows)
-        self.note.value = status_html(f"Largest part of this game: {gate_name(corners)}.")
+        self.note.value = status_html(f"The largest part names the gate: {gate_name(corners)}.")
 
     def static(self) -> str:
         """The figure and the numbers."""
-        figure = figure_html(self.figure.value, describe(self.values, self.score), width=720)
+        alt = describe(self.values, self.score if self.synergy else None)
+        figure = figure_html(self.figure.value, alt, width=720 if self.synergy else 360)
         return f"<div>{figure}{self.table.value}{self.note.value}</div>"

@@ -66,7 +66,6 @@ def truth_rows(sample: Sample) -> list[tuple[str, str]]:
             ("with the picture only", f"{corners.image:.2f}"),
             ("with the words only", f"{corners.text:.2f}"),
             ("with neither", f"{corners.empty:.2f}"),
-            ("dividend", f"{corners.total_interaction:+.2f}"),
         ]
     return rows
 
