@@ -42,6 +42,10 @@ def lines(cell):
     return [line for line in cell.source.splitlines() if line.strip()]
 
 
+def test_names_fit_the_side_bar_of_jupyterlab():
+    assert [name for name in LESSONS if len(name) > len("05_explain.ipynb")] == []
+
+
 @pytest.mark.parametrize("name", LESSONS)
 def test_frame(name):
     notebook = read(name, solution=True)

@@ -34,7 +34,7 @@ def screenshots(tmp_path):
 
 
 def test_lesson_01_the_slider_moves_picture_and_curves(browser, lab, screenshots):
-    learner = Learner(browser, lab, "01_evaluation_collapse.ipynb")
+    learner = Learner(browser, lab, "01_curves.ipynb")
     learner.run_all()
     page = learner.page
     assert learner.failures() == []
@@ -70,7 +70,7 @@ def test_lesson_01_the_slider_moves_picture_and_curves(browser, lab, screenshots
 
 
 def test_lesson_03_clicking_a_cell_changes_picture_and_numbers(browser, lab, screenshots):
-    learner = Learner(browser, lab, "03_first_principles.ipynb")
+    learner = Learner(browser, lab, "03_f_syn.ipynb")
     learner.run_all()
     page = learner.page
     assert learner.failures() == []
@@ -143,10 +143,10 @@ def compare_metrics(page):
 
 
 OTHERS = {
-    "00_start_here.ipynb": ("what is known", browse_samples),
-    "02_redundancy.ipynb": ("words only (percent)", turn_gate_and_dial),
-    "05_explainers.ipynb": ("click cells and words", play),
-    "06_benchmark.ipynb": ("Metric", compare_metrics),
+    "00_start.ipynb": ("what is known", browse_samples),
+    "02_gates.ipynb": ("words only (percent)", turn_gate_and_dial),
+    "05_explain.ipynb": ("click cells and words", play),
+    "06_laptop.ipynb": ("Metric", compare_metrics),
 }
 
 

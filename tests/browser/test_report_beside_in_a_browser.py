@@ -13,7 +13,7 @@ def test_a_link_to_a_heading_scrolls_inside_the_frame(browser, base):
     page = browser.new_page()
     notebook = f"<!doctype html><head>{base}</head>{ReportBeside(PAGE, 'note')._repr_html_()}"
     page.route("**/*", lambda asked: asked.fulfill(body=notebook, content_type="text/html"))
-    page.goto("http://localhost/lab/tree/06_benchmark.ipynb")
+    page.goto("http://localhost/lab/tree/06_laptop.ipynb")
     report = page.frame_locator("iframe")
     report.locator("a").click()
     page.wait_for_timeout(300)

@@ -79,4 +79,4 @@ def test_a_document_without_marks_stays_as_it_is():
 
 
 def test_the_badges_of_the_course_open_lesson_00():
-    assert Repository("a/b", "v1").badges().count("notebooks/00_start_here.ipynb") == 2
+    assert Repository("a/b", "v1").badges().count("notebooks/00_start.ipynb") == 2

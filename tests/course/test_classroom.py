@@ -84,7 +84,7 @@ def test_the_handout_holds_lessons_and_wheels_and_no_solution(tmp_path, others, 
     with zipfile.ZipFile(handout(NOTEBOOKS, tmp_path, tmp_path / "out" / "class.zip")) as archive:
         names = {name.removeprefix("synergy-toolkit-course/") for name in archive.namelist()}
         start = archive.read("synergy-toolkit-course/START.md").decode()
-        lesson = archive.read("synergy-toolkit-course/notebooks/00_start_here.ipynb").decode()
+        lesson = archive.read("synergy-toolkit-course/notebooks/00_start.ipynb").decode()
     lessons = {f"notebooks/{path.name}" for path in NOTEBOOKS.glob("*.ipynb")}
     wheels = {f"wheels/{path.name}" for path in tmp_path.glob("*.whl")}
     assert names == {"START.md", "constraints.txt"} | lessons | wheels

@@ -45,7 +45,7 @@ class Repository:
         """Markdown badges of one notebook, or of the course, which open lesson 00; "" where no repository is set."""
         if not self.name:
             return ""
-        shown = notebook or "00_start_here.ipynb"
+        shown = notebook or "00_start.ipynb"
         return (
             f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({self.colab(shown)})\n"
             f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({self.binder(shown)})"

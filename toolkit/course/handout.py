@@ -15,14 +15,14 @@ Linux and macOS:
     python3 -m venv .venv
     .venv/bin/python -m pip install {options}
     .venv/bin/python -m toolkit doctor
-    .venv/bin/jupyter lab notebooks/00_start_here.ipynb
+    .venv/bin/jupyter lab notebooks/00_start.ipynb
 
 Windows:
 
     py -m venv .venv
     .venv\\Scripts\\python -m pip install {options}
     .venv\\Scripts\\python -m toolkit doctor
-    .venv\\Scripts\\jupyter lab notebooks\\00_start_here.ipynb
+    .venv\\Scripts\\jupyter lab notebooks\\00_start.ipynb
 
 {network} The doctor says what is missing.
 Exercises, quiz answers and predictions are kept in `notebooks/my_answers.json`: hand in that file and your notebooks.
