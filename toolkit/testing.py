@@ -124,9 +124,9 @@ class FakeWhiteBox(WhiteBox):
         self.target_ids = (0,)
 
     @property
-    def grid(self) -> tuple[int, int]:
+    def grids(self) -> tuple[tuple[int, int]]:
         """Rows and columns of cells."""
-        return self.pixels.shape[-2] // 2, self.pixels.shape[-1] // 2
+        return ((self.pixels.shape[-2] // 2, self.pixels.shape[-1] // 2),)
 
     def logit(self, pixels: Tensor, question: Tensor) -> Tensor:
         """P(target), shape (B,)."""
@@ -161,7 +161,7 @@ class FakeWhiteBox(WhiteBox):
     def __call__(self, coalitions: Coalitions) -> Values:
         """P(target) of each coalition, by masking pixels and embeddings."""
         kept = torch.from_numpy(check_coalitions(coalitions, self.players).astype(np.float64))
-        cells = kept[:, : self.players.n_image].reshape(-1, 1, *self.grid)
+        cells = kept[:, : self.players.n_image].reshape(-1, 1, *self.grids[0])
         mask = cells.repeat_interleave(2, 2).repeat_interleave(2, 3)
         with torch.no_grad():
             p = self.logit(self.pixels * mask, self.question * kept[:, self.players.n_image :, None])

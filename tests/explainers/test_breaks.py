@@ -206,9 +206,9 @@ def from_half_way(real: Any) -> Any:
 def first_token(real: Any) -> Any:
     """TAM of the first token of the prompt."""
 
-    def stages(box, shape, **settings):
+    def stages(box, shapes, **settings):
         box.target_ids = tuple(box._game.view.prompt.ids[:1])
-        return real(box, shape, **settings)
+        return real(box, shapes, **settings)
 
     return stages
 

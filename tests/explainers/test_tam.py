@@ -25,7 +25,7 @@ def test_the_activation_is_the_answer_tokens_logit_at_each_image_token(family: s
         token = vlm.adapter.processor.tokenizer.convert_tokens_to_ids(answer)
         row = vlm.model.get_output_embeddings().weight[token]
         expected = (hidden[0][0] @ row).detach().clamp(min=0).numpy()
-        found = stages(box, (6, 6))
+        found = stages(box, [(6, 6)])
         np.testing.assert_allclose(found.activation, expected[box.image_positions], atol=1e-5)
         np.testing.assert_allclose(found.text, expected[box.text_positions], atol=1e-5)
 
@@ -34,7 +34,7 @@ def test_the_activation_is_the_answer_tokens_logit_at_each_image_token(family: s
 def test_the_context_is_the_users_text_question_and_instruction(family: str) -> None:
     vlm = tiny_vlm(family)
     sample = tiny_sample()
-    found = stages(vlm.white_box(sample, target="yes"), (6, 6)).context
+    found = stages(vlm.white_box(sample, target="yes"), [(6, 6)]).context
     words = [vlm.adapter.processor.tokenizer.convert_ids_to_tokens(i) for i in found]
     assert words == [w for w in f"{sample.question} {sample.instruction}".split() if w != "yes"]
 
@@ -67,7 +67,7 @@ def test_the_interference_is_that_of_the_authors_loop_written_anew(family: str) 
     own = np.maximum(logits[image, answer], 0)
     between = np.array(weights) @ np.array(maps) / (sum(weights) + 1e-8)
     scale = max(own @ between / (between @ between), 0)
-    found = stages(box, (6, 6))
+    found = stages(box, [(6, 6)])
     np.testing.assert_allclose(found.interference, between, atol=1e-5)
     np.testing.assert_allclose(found.causal, np.maximum(own - scale * between, 0), atol=1e-5)
 
@@ -78,12 +78,12 @@ def test_a_word_equal_to_the_answer_is_not_subtracted_from_itself() -> None:
     box = vlm.white_box(sample, target="yes")
     token = vlm.adapter.processor.tokenizer.convert_tokens_to_ids("yes")
     assert token in vlm.view(sample).prompt.ids
-    assert token not in stages(box, (6, 6)).context
+    assert token not in stages(box, [(6, 6)]).context
 
 
 def test_stages_follow_from_one_another() -> None:
     vlm = tiny_vlm("internvl")
-    found = stages(vlm.white_box(tiny_sample(), target="yes"), (6, 6))
+    found = stages(vlm.white_box(tiny_sample(), target="yes"), [(6, 6)])
     assert found.scale > 0
     np.testing.assert_allclose(found.causal, np.maximum(found.activation - found.scale * found.interference, 0))
     np.testing.assert_allclose(found.filtered, rank_gaussian(found.causal.reshape(6, 6)).ravel())

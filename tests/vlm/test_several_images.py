@@ -18,6 +18,7 @@ import toolkit
 from toolkit.datasets.sample import Corners, Sample, Truth
 from toolkit.datasets.sheet import boxes_on_sheet
 from toolkit.explainers.shapley_interaction import ShapleyInteraction
+from toolkit.explainers.tam import rank_gaussian, stages
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.partition import PlayersError
 from toolkit.vlm.prompt import render
@@ -316,9 +317,22 @@ def test_shapley_interaction_is_that_of_all_coalitions() -> None:
         assert found.pairs[i, j - 2] == pytest.approx(total, abs=1e-7)  # a regression
 
 
-def test_an_explainer_that_needs_one_grid_refuses_by_a_sentence() -> None:
-    with pytest.raises(ValueError, match="cells that lie in one grid .* the sample has 2 images; take another explain"):
-        toolkit.explain("tam", tiny_vlm("llava"), sample(2), target="yes")
+def test_tam_filters_each_image_by_itself() -> None:
+    """A cell at the border of the first image is no neighbour of the second's."""
+    box = tiny_vlm("qwen2.5-vl").white_box(sample(2), target="yes")
+    found = stages(box, box.grids)
+    first = box.grids[0][0] * box.grids[0][1]
+    assert len({*box.grids}) == 2
+    for cells, shape in zip((slice(first), slice(first, None)), box.grids, strict=True):
+        alone = rank_gaussian(found.causal[cells].reshape(shape), 3).ravel()
+        np.testing.assert_array_equal(found.filtered[cells], alone)
+    scores = toolkit.explain("tam", tiny_vlm("qwen2.5-vl"), sample(2), target="yes").scores
+    np.testing.assert_array_equal(scores[: box.players.n_image], found.filtered)
+
+
+def test_what_is_about_one_image_refuses_several_by_a_sentence() -> None:
+    with pytest.raises(ValueError, match="this is defined for one image, and the sample has 2; ask about one of them"):
+        _ = tiny_vlm("llava").view(sample(2)).geometry
 
 
 def test_what_is_saved_of_several_images_is_what_was_found(tmp_path) -> None:

@@ -25,6 +25,7 @@ Cost: one forward pass; memory of plain inference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -136,12 +137,12 @@ def context_ids(box: WhiteBox, entered: Tensor) -> tuple[Tensor, Tensor]:
     return where, torch.cdist(entered[where].float(), table.float(), compute_mode=plain).argmin(dim=1)
 
 
-def stages(box: WhiteBox, shape: tuple[int, int], *, window: int = 3) -> Stages:
+def stages(box: WhiteBox, shapes: Sequence[tuple[int, int]], *, window: int = 3) -> Stages:
     """All steps of TAM for the scored answer token.
 
     Args:
         box: The explained game's inside.
-        shape: Rows and columns of the image players.
+        shapes: Rows and columns of the image players, for each image.
         window: Side of the rank Gaussian filter.
     """
     hidden, entered = _run(box)
@@ -157,12 +158,14 @@ def stages(box: WhiteBox, shape: tuple[int, int], *, window: int = 3) -> Stages:
     where, ids, mapped = where[real], ids[real], mapped[real]
     activation = logits[box.image_positions, target].cpu().numpy()
     weights = logits[where, target].cpu().numpy()
-    maps = logits[box.image_positions][:, mapped].cpu().numpy()
+    others = logits[box.image_positions][:, mapped].cpu().numpy()
     total = float(weights.sum())
-    interference = maps @ weights / total if total > 0 else np.zeros_like(activation)
+    interference = others @ weights / total if total > 0 else np.zeros_like(activation)
     scale = fitted_scale(activation, interference)
     causal = np.maximum(activation - scale * interference, 0)
-    filtered = rank_gaussian(causal.reshape(shape), window).ravel()
+    parts = np.split(causal, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
+    maps = [rank_gaussian(part.reshape(shape), window).ravel() for part, shape in zip(parts, shapes, strict=True)]
+    filtered = np.concatenate(maps)
     text = logits[box.text_positions, target].cpu().numpy()
     return Stages(activation, interference, scale, causal, filtered, text, tuple(ids.tolist()), weights)
 
@@ -189,7 +192,7 @@ class Tam:
     ) -> Attribution:
         """Explain the target's token; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence, Contrast))
-        found = stages(box, box.grid, window=self.window)
+        found = stages(box, box.grids, window=self.window)
         scores = np.concatenate([found.filtered, found.text])
         details: Details = {
             "interference_scale": found.scale,

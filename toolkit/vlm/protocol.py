@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -86,8 +87,8 @@ class WhiteBox(Protocol):
     model: torch.nn.Module
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the image tokens; of one image."""
+    def grids(self) -> Sequence[tuple[int, int]]:
+        """Rows and columns of the image tokens, for each image."""
         ...
 
     def score(self, pixels: Tensor, question: Tensor) -> Tensor:

@@ -62,8 +62,7 @@ class View:
         """
         if len(self.images) > 1:
             raise ValueError(
-                f"this needs cells that lie in one grid of rows and columns, and the sample has {len(self.images)} "
-                "images; take another explainer, or a sample of one image"
+                f"this is defined for one image, and the sample has {len(self.images)}; ask about one of them"
             )
         return self.images[0]
 

@@ -59,14 +59,9 @@ class SampleWhiteBox:
         self._image_slots = torch.tensor(view.prompt.image_positions, device=device)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the image tokens.
-
-        Raises:
-            ValueError: There are several images.
-        """
-        geometry = self._game.view.geometry
-        return geometry.rows, geometry.columns
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of the image tokens, for each image."""
+        return tuple((image.geometry.rows, image.geometry.columns) for image in self._game.view.images)
 
     @property
     def length(self) -> int:
