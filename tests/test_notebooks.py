@@ -123,6 +123,17 @@ def test_the_front_page_and_the_guide_state_the_minutes_and_exercises_of_the_not
 
 
 @pytest.mark.parametrize("name", LESSONS)
+def test_the_guide_plans_the_sections_as_the_lesson_has_them_and_answers_each_prediction(name):
+    guide = (NOTEBOOKS / "TEACHING.md").read_text(encoding="utf-8").split("## Minute plan")[1]
+    plan, key = guide.split("| # | *Predict* |")
+    row = re.search(rf"^\| {name[:2]} \| ([^|]+) \|", plan, flags=re.M).group(1)
+    notebook = read(name, solution=True)
+    assert [int(part.split()[-1]) for part in row.split(",")] == minutes(markdown(notebook))[1]
+    asked = markdown(notebook).count("**Predict.**") + sum("predict(" in cell.source for cell in code(notebook))
+    assert len(re.findall(rf"^\| {name[:2]} \|", key.split("\n\n")[0], flags=re.M)) == asked
+
+
+@pytest.mark.parametrize("name", LESSONS)
 def test_prose_outweighs_code(name):
     notebook = read(name, solution=True)
     own = [cell for cell in code(notebook) if "colab" not in cell.metadata.get("tags", [])]
@@ -185,6 +196,37 @@ def diagnoses(notebook):
     return worked / one
 
 
+BY_HAND = {"03": {0.45, 0.57, 0.99}, "05": {0.78}}
+"""Numbers of the answer keys that a lesson works out on paper, or shows once a learner has clicked."""
+
+
+def answer_key(lesson):
+    """The numbers that the teacher's guide promises for the predictions of a lesson."""
+    guide = (NOTEBOOKS / "TEACHING.md").read_text(encoding="utf-8")
+    key = guide.split("| # | *Predict* |")[1].split("\n\n")[0]
+    rows = [line.split("|") for line in key.splitlines() if line.startswith(f"| {lesson} |")]
+    assert rows, f"no answer key for lesson {lesson}"
+    found = " ".join(row[3].replace("1e-12", "").replace("million", "e6").replace(" e6", "e6") for row in rows)
+    return re.findall(r"(?<![\w./`-])[+-]?\d+\.\d+(?:e6)?|(?<![\w./`-])\d\d+(?![\w./%-]|-)", found)
+
+
+def unfounded(promised, notebook):
+    """Promised numbers that no output has, rounded as they are promised."""
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    text = " ".join(str(o.get("text", "")) + str(o.get("data", {}).get("text/html", "")) for o in outputs)
+    text += " ".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs)
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", re.sub(r"data:image/[^\"]*", "", text))
+    numbers = [abs(float(n)) for n in re.findall(r"\d+\.\d+(?:e-\d+)?|\d+", text)]
+
+    def is_there(number):
+        digits = len(number.removesuffix("e6").partition(".")[2])
+        scale = 1e6 if number.endswith("e6") else 1
+        wanted = abs(float(number.removesuffix("e6")))
+        return any(abs(found / scale - wanted) <= 0.5 * 10**-digits + 1e-9 for found in numbers)
+
+    return [number for number in promised if not is_there(number)]
+
+
 def shown(notebook):
     outputs = [output for cell in code(notebook) for output in cell.outputs]
     return " ".join(str(output.get("data", {}).get("text/html", "")) for output in outputs)
@@ -198,6 +240,8 @@ def test_the_solution_runs_and_solves_every_exercise(name, tmp_path):
     assert page.count("<b>Solved.</b>") == exercises
     assert "Still open" not in page
     assert diagnoses(notebook) < DIAGNOSES
+    missing = [n for n in unfounded(answer_key(name[:2]), notebook) if float(n) not in BY_HAND.get(name[:2], set())]
+    assert missing == [], "the answer key of TEACHING.md says what no output shows"
     errors = [o for cell in code(notebook) for o in cell.outputs if o.get("name") == "stderr"]
     assert not [e for e in errors if "Warning" in e["text"] or "Error" in e["text"]], errors
 
