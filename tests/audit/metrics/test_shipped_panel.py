@@ -120,3 +120,12 @@ def test_the_page_holds_the_measured_tables():
     panel, _ = passes.load()
     assert block == passes.markdown(panel, passes.METRICS)
     assert set(passes.METRICS) <= set(panel["metric"])
+
+
+def test_the_shipped_panel_judges_the_corrected_scores_by_every_rule_of_models():
+    """A rule of games leaves out the corner effect: there they score nothing, on purpose."""
+    panel, _ = passes.load()
+    corrected = panel[panel["metric"].isin(["f-syn-recovered", "synergy-surface-recovered"])]
+    unjudged = corrected[corrected["verdict"].isna()]
+    assert set(unjudged["subject"]) == {"corner effect"}
+    assert set(corrected["check"]) == set(panel["check"])
