@@ -140,7 +140,7 @@ error
 # **Predict.** What will the dividend of these cells and words be without the rest? And with the rest present?
 #
 # **Run.** Press *evidence* and compare. Then click cells of the picture, and words below it, off and on again; what is
-# switched off turns pale. The middle picture is what the model is given. Find the smallest coalition that keeps the
+# switched off turns pale. *What the model sees* is what it is given. Find the smallest coalition that keeps the
 # answer. Then press *everything* and try to break the answer with as few clicks as you can.
 
 # %% tags=["widget"]
@@ -184,7 +184,8 @@ show(signed, name="order", value="signed F_syn, mean of six")
 # %%
 noise = lesson.noise_scores(0.2)
 floor = {name: float(values.mean()) for name, values in noise.items()}
-predict("What is the mean clipped score of an explainer of nothing?", floor["clipped"], "Noise earns something.")
+predict("What is the mean clipped score of an explainer of nothing?",
+        floor["clipped"], "Noise earns something.")  # fmt: skip
 
 # %%
 show(floor, digits=3, name="score", value="mean over 4,000 games of noise")

@@ -104,7 +104,7 @@ board
 # The oracle need not *win*. It knows the world, not the model; and where the answer is no, all cells are evidence, so
 # their order is a lottery. Occlusion asks the model itself and may well find cells that move *this* model more.
 #
-# The diagram on the right shows **mean ranks**, best at the left. A bar joins explainers whose ranks are closer than
+# The other diagram shows **mean ranks**, best at the left. A bar joins explainers whose ranks are closer than
 # the critical difference, so the test does not separate them. With eight pictures it separates very little. That is
 # honest.
 #

@@ -124,12 +124,15 @@ def test_incomplete_pictures_are_said(run):
 
 
 def test_an_unfinished_run_shows_what_is_missing(tmp_path):
-    wanted = spec(tmp_path / "run", explainers=["random", "interrupted"], models=["gate-and"])
+    wanted = spec(tmp_path / "run", explainers=["random", "interrupted"], models=["gate-and", "gate-or"])
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(wanted, workspace=ToyBench)
     unfinished = load_run(wanted.out)
-    assert tables.failures(unfinished)["n"].sum() == 16
-    assert "This run is not finished:</b> 16 of 24" in report_html(ReportData(unfinished))
+    assert tables.failures(unfinished)["n"].sum() == 40
+    shown = report_html(ReportData(unfinished))
+    assert "This run is not finished:</b> 40 of 48" in shown
+    assert "<b>1 of 2</b>models<" in shown, "what was planned counts as measured"
+    assert "<b>1</b>dataset<" in shown
 
 
 class Outline(HTMLParser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -91,9 +92,9 @@ def _lead(data: ReportData) -> str:
     chips = "".join(
         f'<span class="chip"><b>{number}</b>{name}</span>'
         for number, name in (
-            (len(run.spec.models), _plural(len(run.spec.models), "model")),
-            (len(run.spec.datasets), _plural(len(run.spec.datasets), "dataset")),
-            (len(run.spec.explainers), f"{_plural(len(run.spec.explainers), 'explainer')}, controls included"),
+            _measured(run, "model", run.spec.models),
+            _measured(run, "dataset", run.spec.datasets),
+            _measured(run, "explainer", run.spec.explainers, ", controls included"),
             *((n, f"{_plural(n, 'record')} {status}") for status in STATUSES for n in [counts[status]] if n),
         )
     )  # fmt: skip
@@ -107,6 +108,13 @@ def _lead(data: ReportData) -> str:
     missing = f"{counts['missing']} of {len(run.records)} planned records are missing"
     state = paragraph(f"<b>This run is not finished:</b> {missing}.", "bad") if counts["missing"] else ""
     return f'{paragraph(about, "faint")}{state}<div class="verdict">{said}</div><div class="chips">{chips}</div>'
+
+
+def _measured(run: FinishedRun, noun: str, planned: Sequence[str], more: str = "") -> tuple[str, str]:
+    """How many of the planned ones have a score, and their noun: a plan is no measurement."""
+    n = int(run.frame.loc[run.frame["status"] == "ok", noun].nunique())
+    count = str(n) if n == len(planned) else f"{n} of {len(planned)}"
+    return count, _plural(len(planned), noun) + more
 
 
 def competing(data: ReportData) -> dict[str, Estimate]:
