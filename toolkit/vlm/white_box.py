@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from toolkit.games.game import Players
 from toolkit.vlm.engine import decoder
+from toolkit.vlm.engine.products import fast_products
 
 if TYPE_CHECKING:
     from toolkit.vlm.answer_scoring import Scoring
@@ -89,7 +90,8 @@ class SampleWhiteBox:
         batch = len(pixels)
         adapter = self._game.vlm.adapter
         inputs = self._game.view.pixel_inputs(adapter, pixels)
-        features = decoder.encode_images(self._hf, inputs, batch, adapter.n_layer_features(self._hf.config))
+        with fast_products():
+            features = decoder.encode_images(self._hf, inputs, batch, adapter.n_layer_features(self._hf.config))
         rows = torch.arange(batch, device=pixels.device).repeat_interleave(len(self._image_slots))
         where = (rows, self._image_slots.repeat(batch))
         sequence = self._templates[number].expand(batch, -1, -1)
@@ -100,7 +102,8 @@ class SampleWhiteBox:
         positions = self._positions[:, None, :length].expand(-1, batch, -1)
         index = torch.arange(length, device=sequence.device)
         where_to = positions if len(positions) > 1 else positions[0]
-        hidden = decoder.decode(self._hf, sequence, mask, where_to, index, slots)
+        with fast_products():
+            hidden = decoder.decode(self._hf, sequence, mask, where_to, index, slots)
         return decoder.lm_head(self._hf, hidden[:, -len(self._forced[number]) :]).float()
 
     def score(self, pixels: Tensor, question: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from toolkit.vlm.engine import products
-from toolkit.vlm.engine.products import ONEDNN, padded, project
+from toolkit.vlm.engine.products import ONEDNN, fast_products, padded, project
 
 has_onednn = pytest.mark.skipif(ONEDNN is None, reason="this PyTorch has no oneDNN, or this is no x86 processor")
 
@@ -76,6 +76,56 @@ def test_everything_else_is_called_as_it_is(asked: list[int], monkeypatch: pytes
         patched.setattr(functional, "linear", lambda x, weight, bias=None: torch.full((len(x), len(weight)), 7.0))
         assert (project(layer(), x) == 7).all()
     assert asked == []
+
+
+@has_onednn
+@pytest.mark.parametrize("shape", [(300, 48), (3, 100, 48), (2, 2, 95, 48)])
+def test_a_module_within_finds_onednn_with_gradients_of_every_order(asked: list[int], shape: tuple[int, ...]) -> None:
+    def run(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = layer()(x)
+        (first,) = torch.autograd.grad((y**3).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad((first**2).sum(), x)
+        return y, first, second
+
+    x = rows(torch.Size(shape[:-1]).numel()).view(shape).requires_grad_(True)
+    wanted = run(x)
+    assert asked == []
+    with fast_products():
+        found = run(x)
+    assert len(asked) == 4  # forward, backward, and both of the backward
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.detach().abs().max()))
+
+
+@has_onednn
+def test_weights_that_are_learnt_and_other_functions_are_left_alone(asked: list[int]) -> None:
+    x = rows(300)
+    learnt = layer().requires_grad_(True)
+    with fast_products():
+        learnt(x).sum().backward()
+        layer().double()(x.double())
+        layer()(x[:100])
+        functional.linear(x, weight=layer().weight)
+        assert torch.equal(x @ layer().weight.t(), torch.mm(x, layer().weight.t()))
+    assert asked == []
+    assert learnt.weight.grad is not None
+
+
+@has_onednn
+def test_a_function_of_somebody_else_runs_once(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    softmax = functional.softmax
+
+    def watched(x: torch.Tensor, dim: int) -> torch.Tensor:
+        calls.append(len(x))
+        return softmax(x, dim)
+
+    monkeypatch.setattr(functional, "softmax", watched)
+    with fast_products():
+        found = functional.softmax(layer()(rows(300)), -1)
+    assert calls == [300]
+    assert asked == []
+    assert torch.equal(found, softmax(layer()(rows(300)), -1))
 
 
 def test_an_operator_that_computes_something_else_is_not_used() -> None:

@@ -1,19 +1,24 @@
-"""Float32 products of the decoder's linear layers on an x86 CPU, by the faster of the two libraries in PyTorch.
+"""Float32 products of linear layers on an x86 CPU, by the faster of the two libraries in PyTorch.
 
 PyTorch sends them to MKL, which on some processors of other makers uses half of the vector width. oneDNN, which it
 carries for convolutions and compiled graphs, uses all of it: 1.9 times as fast on an AMD EPYC of family 26 with
-AVX-512, and no slower on the other machines where it was measured. What is no plain linear layer, has few rows, wants
-a gradient or lies elsewhere is called as it is.
+AVX-512, and no slower on the other machines where it was measured. The decoder's own pass calls :func:`project`;
+transformers' modules find oneDNN within :func:`fast_products`, with gradients of the rows. What is no plain linear
+layer, has few rows, wants a gradient of the weights or lies elsewhere is called as it is.
 """
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 _FEW_ROWS = 192
 """Below so many rows, calling the module costs less than oneDNN saves."""
@@ -64,8 +69,66 @@ def padded(rows: Tensor) -> Tensor:
     oneDNN compiles a kernel for every number of rows, which takes longer than the product itself; so there are only 16
     numbers between one power of two and the next.
     """
-    missing = -len(rows) % (1 << len(rows).bit_length() - 5) if _is_taken(rows) else 0
+    return _filled(rows) if _is_taken(rows) else rows
+
+
+def _filled(rows: Tensor) -> Tensor:
+    missing = -len(rows) % (1 << len(rows).bit_length() - 5)
     return functional.pad(rows, (0, 0, 0, missing)) if missing else rows
+
+
+class _Product(torch.autograd.Function):
+    """``rows @ weight.T + bias`` with a gradient of the rows, which is such a product again."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Shape (n, n_out), of rows (n, n_in) of any number."""
+        ctx.save_for_backward(weight)
+        return cast(Tensor, ONEDNN(_filled(rows), weight, bias, "none", [], ""))[: len(rows)]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Shape (n, n_in)."""
+        (weight,) = ctx.saved_tensors
+        return _Product.apply(gradients[0], weight.t().contiguous(), None), None, None  # type: ignore[no-untyped-call]
+
+
+def fast_products() -> AbstractContextManager[object]:
+    """Within it, ``functional.linear`` is oneDNN's where it can be, with a gradient of the rows.
+
+    Where somebody else's code stands behind a name of ``torch.nn.functional`` nothing happens: PyTorch calls such a
+    function once more for every mode that looks on, and it may not be one that can be called twice.
+    """
+    is_own = all(_is_torchs(vars(functional)[name]) for name in _NAMES)
+    return _FastProducts() if ONEDNN is not None and is_own else nullcontext()
+
+
+def _is_torchs(function: object) -> bool:
+    return not isinstance(function, FunctionType) or str(function.__globals__.get("__name__")).startswith("torch")
+
+
+_NAMES = tuple(name for name, value in vars(functional).items() if callable(value))
+
+
+class _FastProducts(TorchFunctionMode):
+    """Looks for ``functional.linear`` among what PyTorch is asked for."""
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call the function, or what takes its place."""
+        if func is _LINEAR and not kwargs and len(args) in (2, 3):
+            x, weight, bias = (*args, None)[:3]
+            if _is_frozen(weight) and (bias is None or _is_frozen(bias)) and _is_plain(x):
+                rows = x.reshape(-1, x.shape[-1])
+                if len(rows) >= _FEW_ROWS:
+                    found = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
+                    return found.view(*x.shape[:-1], found.shape[-1])
+        return func(*args, **(kwargs or {}))
+
+
+def _is_frozen(x: Any) -> bool:
+    return _is_plain(x) and not x.requires_grad
 
 
 def _is_taken(rows: Tensor) -> bool:

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.engine import decoder
+from toolkit.vlm.engine.products import fast_products
 from toolkit.vlm.engine.request import MaskedImage, MaskedPrefix
 from toolkit.vlm.memory import Backoff
 
@@ -89,7 +90,7 @@ class ImageEncoder:
 
     def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].view.geometry)
-        with self._adapter.fast_vision(self._model):
+        with self._adapter.fast_vision(self._model), fast_products():
             n_layers = self._adapter.n_layer_features(self._model.config)
             return list(decoder.encode_images(self._model, inputs, len(images), n_layers))
 
