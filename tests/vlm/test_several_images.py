@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.subjects import make_subject, picture
+from support.subjects import FOURTH, make_subject, picture
 from support.tiny_models import tiny_vlm
 
 import toolkit
@@ -27,7 +27,7 @@ from toolkit.vlm.view import sample_key
 
 FAMILIES = (
     "random-tiny-llava", "random-tiny-qwen2.5-vl", "random-tiny-internvl", "released-qwen2.5-vl", "released-internvl",
-    "released-qwen3-vl",
+    "released-qwen3-vl", FOURTH,
 )  # fmt: skip
 SIZES = ((120, 120), (200, 120), (120, 180))
 of_family = pytest.mark.parametrize("vlm", FAMILIES, indirect=True)
@@ -296,6 +296,31 @@ def test_gradients_are_those_of_each_images_own_pixels(family: str) -> None:
         with torch.no_grad():
             rise = box.score(box.pixels + step, box.question) - box.score(box.pixels - step, box.question)
         assert float(rise) / 2e-2 == pytest.approx(found[cell], rel=0.05, abs=2e-5)
+
+
+@of_family
+def test_rows_of_several_images_do_not_mix(vlm: LoadedVLM) -> None:
+    """A batch of the sample and of its baseline scores as each alone, though their images go through one call."""
+    box = vlm.white_box(sample(3), target="yes")
+    pixels = torch.cat([box.pixels, box.baseline_pixels, box.pixels])
+    with torch.no_grad():
+        together = box.score(pixels, box.question.expand(3, -1, -1))
+        alone = torch.cat([box.score(one[None], box.question) for one in pixels])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert abs(float(alone[0] - alone[1])) > 1e-5
+
+
+@of_family
+def test_every_player_has_a_token_of_its_own_image(vlm: LoadedVLM) -> None:
+    """Tokens of the second image stand behind all of the first, one for each cell."""
+    box = vlm.white_box(sample(2), target="yes")
+    positions, prompt = box.image_positions.tolist(), box._game.view.prompt
+    assert len(set(positions)) == len(positions) == box.players.n_image
+    first, second = (image.geometry for image in box._game.view.images)
+    bound = prompt.image_positions[first.n_tokens]
+    assert max(positions[: first.n_players]) < bound <= min(positions[first.n_players :])
+    assert set(positions) <= set(prompt.image_positions)
+    assert second.n_tokens == len(prompt.image_positions) - first.n_tokens
 
 
 def test_shapley_interaction_is_that_of_all_coalitions() -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -130,6 +131,12 @@ def test_static(playground):
 def test_nothing_to_play_with_is_refused(models):
     with pytest.raises(ValueError, match="models and samples"):
         CoalitionPlayground(models, [])
+
+
+def test_several_images_are_refused_by_a_sentence(models, samples):
+    several = dataclasses.replace(samples[0], further_images=(samples[0].image,), truth=None)
+    with pytest.raises(ValueError, match="has 2 images, and cells to click on are laid out for one"):
+        CoalitionPlayground(models, [several])
 
 
 def photograph() -> toolkit.Sample:
