@@ -289,9 +289,13 @@ def test_gradients_are_those_of_each_images_own_pixels(family: str) -> None:
     vlm, s = tiny_vlm(family), sample(2)
     box = vlm.white_box(s, target="yes")
     found = toolkit.explain("input-x-gradient", vlm, s, target="yes").scores
-    n_image = box.players.n_image
-    for cell in (1, n_image - 1):
-        own = (box._game.view.player_of_pixel.expand(box.pixels.shape[1:]) == cell)[None]
+    images = box._game.view.images
+    sizes = [len(image.pixels) for image in images]
+    for number, image in enumerate(images):
+        cell = image.geometry.n_players - 1
+        own = torch.zeros_like(box.pixels, dtype=torch.bool)
+        own[0, sum(sizes[:number]) : sum(sizes[: number + 1])] = image.player_of_pixel == cell
+        cell += images[0].geometry.n_players * number
         step = 1e-2 * torch.where(own, box.pixels, torch.zeros_like(box.pixels))
         with torch.no_grad():
             rise = box.score(box.pixels + step, box.question) - box.score(box.pixels - step, box.question)
