@@ -27,6 +27,7 @@ from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm.adapters.llava import Llava
 from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine.products import project
 from toolkit.vlm.model import LoadedVLM
 
 
@@ -104,6 +105,13 @@ def test_the_bare_pass_grows_with_the_work(vlm: LoadedVLM) -> None:
     assert run.took.cpu * 5 > measure.bare_pass(vlm, tasks, run).cpu > 0
     more = dataclasses.replace(run, images=20 * run.images, rows=20 * run.rows, tokens=20 * run.tokens)
     assert measure.bare_pass(vlm, tasks, more).cpu > 4 * measure.bare_pass(vlm, tasks, run).cpu
+
+
+def test_operations_of_a_product_are_counted_whoever_computes_it():
+    rows, layer = torch.ones(256, 48), torch.nn.Linear(48, 80, bias=False).requires_grad_(False)
+    with torch.inference_mode():
+        for action in (lambda: layer(rows), lambda: project(layer, rows)):
+            assert measure.flops_of(action) == 2 * 256 * 48 * 80
 
 
 def test_operations_are_counted_and_bound_the_speed_up(vlm: LoadedVLM) -> None:
