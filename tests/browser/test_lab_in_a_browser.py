@@ -4,6 +4,7 @@ Screenshots go to the folder named by $SCREENSHOTS, or to a temporary one.
 """
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 from PIL import Image
 from support.chromium import CHROMIUM
-from support.lab import Learner, open_lab, turn, wait_for_change
+from support.lab import Learner, answer_time, open_lab, turn, wait_for_change
 from support.layouts import LAYOUTS, write_checkpoint
 from support.subjects import released
 
@@ -101,11 +102,18 @@ def shown(page, widget):
     return page.locator(f'.jp-OutputArea-output:has-text("{widget}")').first
 
 
+def log_answer_time(page, picture, label):
+    """Wanted on two quiet cores: at most 200 ms. Logged, since a busy machine says nothing about a widget."""
+    took = answer_time(page, picture, label)
+    logging.getLogger(__name__).info("%s: %.0f ms, median of 50 moves", label, took)
+
+
 def browse_samples(page):
     picture = page.locator("img.widget-image").first
     before = picture.screenshot()
     turn(page, "Sample")
     wait_for_change(picture, before)
+    log_answer_time(page, picture, "Sample")
 
 
 def turn_gate_and_dial(page):
@@ -118,6 +126,7 @@ def turn_gate_and_dial(page):
         before = picture.screenshot()
         act()
         wait_for_change(picture, before)
+    log_answer_time(page, gate, "picture only (percent)")
 
 
 def play(page):
@@ -139,7 +148,6 @@ def compare_metrics(page):
     report = page.frame_locator('iframe[title="The report"]')
     report.locator('a[href="#provenance"]').first.click()
     assert report.locator("h1").count() == 1, "the link left the report"
-    assert page.locator('.jp-DirListing-itemText:text-is("my_report.html")').count() == 1
 
 
 OTHERS = {
@@ -160,6 +168,7 @@ def test_every_other_widget_answers_and_nothing_fails(browser, lab, screenshots,
     text, act = OTHERS[notebook]
     shown(page, text).scroll_into_view_if_needed()
     act(page)
+    assert (lab.home / "my_report.html").is_file() == notebook.startswith("06_")
     for number, output in enumerate(page.locator(".jp-OutputArea-output:has(.jupyter-widgets)").all()):
         output.scroll_into_view_if_needed()
         output.screenshot(path=screenshots / f"{notebook[:2]}_{number}.png")

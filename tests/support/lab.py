@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -171,6 +172,28 @@ def wait_for_change(locator, before, seconds=30, act=None):
             return after
         time.sleep(0.2)
     raise AssertionError("the figure did not change")
+
+
+WATCH = """element => {
+  window.answered = null;
+  const start = performance.now();
+  const watcher = new MutationObserver(() => { window.answered = performance.now() - start; watcher.disconnect(); });
+  watcher.observe(element, {attributes: true, childList: true, subtree: true, characterData: true});
+}"""
+
+
+def answer_time(page, picture, label, moves=50):
+    """Median of the milliseconds from a key on a slider to the first change of a picture."""
+    turn(page, label)
+    page.wait_for_timeout(500)
+    took = []
+    for number in range(moves):
+        picture.evaluate(WATCH)
+        page.keyboard.press("ArrowLeft" if number % 4 < 2 else "ArrowRight")
+        page.wait_for_function("window.answered !== null", polling=5)
+        took.append(page.evaluate("window.answered"))
+        page.wait_for_timeout(60)
+    return statistics.median(took)
 
 
 def turn(page, label, key="ArrowRight"):
