@@ -35,7 +35,7 @@ def load(name: str, folder: Path | None = None) -> Study:
     folder = data_dir() / "studies" if folder is None else folder
     rows, asked = pd.read_csv(folder / f"{name}.csv"), json.loads((folder / ASKED).read_text(encoding="utf-8"))[name]
     if name == "pairs":
-        return PairReport(rows, asked["units"], asked["model"])
+        return PairReport(rows, asked["units"])
     kinds: dict[str, Callable[[pd.DataFrame], Study]] = {
         "orders": OrderStudy, "masking": MaskingStudy, "dose": DoseStudy
     }  # fmt: skip

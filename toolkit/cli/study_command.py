@@ -32,9 +32,9 @@ app = typer.Typer(help="Studies on models whose truth is known.", no_args_is_hel
 @with_model_options
 def pairs(
     out: Path = typer.Option(Path("results/pairs"), help="Folder of the study; it goes on where it stopped."),
-    model: str = typer.Option("tiny-llava-grounded", help="Name or local folder of the model."),
+    model: str = typer.Option("tiny-llava-grounded", help="Models, separated by commas."),
     explainers: str | None = typer.Option(None, help="Explainers, separated by commas; default: five."),
-    samples: int = typer.Option(20, min=2, help="Generated samples that are offered."),
+    samples: int = typer.Option(20, min=2, help="Generated samples that are offered to each model."),
     seed: int = typer.Option(0, min=0, help="Seed of everything random."),
     *,
     options: ModelOptions,
@@ -50,7 +50,7 @@ def pairs(
     for name in chosen:
         EXPLAINERS.check(name)
     report = pair_recovery(
-        options.load(model)[0],
+        options.load(*(name.strip() for name in model.split(",") if name.strip())),
         options.instructed(localised_samples(samples, seed=seed)),
         chosen,
         seed=seed,

@@ -24,7 +24,7 @@ def _page(title: str, verdict: str, asked: str, table: pd.DataFrame, *more: str)
 
 def pairs_page(report: PairReport) -> str:
     """The pairs that explainers find, as HTML."""
-    n = report.rows["sample"].nunique()
+    n = len(report.rows[["model", "sample"]].drop_duplicates())
     asked = (
         f"On {n} of {report.n_asked} generated samples, those with a truth that is some of the pairs, a right "
         "answer and a total interaction of at least 0.1: are the pairs of an evidence cell and an evidence word "

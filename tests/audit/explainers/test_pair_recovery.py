@@ -37,11 +37,11 @@ def report(**auc: float) -> PairReport:
     gives = {"one": "pairs", "two": "a product", ORACLE: "control", SHUFFLED: "control"}
     names = {"oracle": ORACLE, "shuffled": SHUFFLED}
     rows = [
-        {"sample": i, "image_id": i, "explainer": names.get(name, name), "gives": gives[names.get(name, name)],
-         "auc": value + 0.04 * (i % 2 - 0.5), "precision": value}
+        {"model": "toy", "sample": i, "image_id": i, "explainer": names.get(name, name),
+         "gives": gives[names.get(name, name)], "auc": value + 0.04 * (i % 2 - 0.5), "precision": value}
         for name, value in auc.items() for i in range(20)
     ]  # fmt: skip
-    return PairReport(pd.DataFrame(rows), 20, "toy")
+    return PairReport(pd.DataFrame(rows), 20)
 
 
 def test_the_verdict_says_who_finds_pairs_and_whether_a_product_is_beaten() -> None:
@@ -53,12 +53,21 @@ def test_the_verdict_says_who_finds_pairs_and_whether_a_product_is_beaten() -> N
     assert lost.endswith("That pairs beat products is not supported.")
     assert "not supported" not in said
     assert "no explainer" in report(one=0.5, two=0.4, oracle=1.0, shuffled=0.5).verdict()
-    assert "Nothing can be said" in report(one=0.9, two=0.6, oracle=1.0, shuffled=0.7).verdict()
+    assert "Of toy nothing can be said" in report(one=0.9, two=0.6, oracle=1.0, shuffled=0.7).verdict()
+
+
+def test_every_model_has_its_own_verdict_and_its_own_ranking() -> None:
+    right, lost = (report(one=a, two=b, oracle=1.0, shuffled=0.5).rows for a, b in ((0.9, 0.6), (0.6, 0.9)))
+    both = PairReport(pd.concat([right, lost.assign(model="other")]), 40)
+    assert both.table()["explainer"].tolist() == [ORACLE, "one", "two", SHUFFLED, ORACLE, "two", "one", SHUFFLED]
+    of_toy, of_other = both.verdict().split(" On other ")
+    assert "one (AUC 0.90), beats" in of_toy
+    assert "does not clearly beat the best product of scores, two" in of_other
 
 
 def test_on_an_embedded_model_the_truth_is_found_and_its_shuffle_is_not() -> None:
     vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
-    found = pair_recovery(vlm, localised_samples(2), ["banzhaf-interaction", "occlusion"])
+    found = pair_recovery([vlm], localised_samples(2), ["banzhaf-interaction", "occlusion"])
     table = found.table().set_index("explainer")
     assert table.loc[ORACLE, "auc"] == 1.0
     assert table.loc["banzhaf-interaction", "auc"] > 0.8 > table.loc[SHUFFLED, "auc"]
@@ -71,4 +80,4 @@ def test_on_an_embedded_model_the_truth_is_found_and_its_shuffle_is_not() -> Non
 def test_samples_without_anything_to_find_are_refused_with_the_cure() -> None:
     vlm = toolkit.load_vlm("tiny-llava-biased", device="cpu")
     with pytest.raises(ValueError, match="a grounded model"):
-        pair_recovery(vlm, localised_samples(1), ["occlusion"])
+        pair_recovery([vlm], localised_samples(1), ["occlusion"])

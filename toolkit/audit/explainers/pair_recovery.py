@@ -54,48 +54,52 @@ class PairReport:
     """How well explainers recover known pairs.
 
     Attributes:
-        rows: ``sample, image_id, explainer, gives, auc, precision, pair_gain, added_r2, f_syn``; one row per sample
-            and explainer.
-        n_asked: Samples that were offered.
-        model: The model's name.
+        rows: ``model, sample, image_id, explainer, gives, auc, precision, pair_gain, added_r2, f_syn``; one row per
+            model, sample and explainer.
+        n_asked: Samples that were offered, those of every model counted.
     """
 
     rows: pd.DataFrame
     n_asked: int
-    model: str
 
     def table(self) -> pd.DataFrame:
-        """One row per explainer, the best first: its scores with intervals, where they are known."""
+        """One row per model and explainer, a model's best first: its scores with intervals, where they are known."""
         columns = [name for name in SCORES if name in self.rows]
-        table = mean_table(self.rows, ["explainer", "gives"], columns)
-        return table.sort_values("auc", ascending=False, ignore_index=True)
+        table = mean_table(self.rows, ["model", "explainer", "gives"], columns)
+        models = [table[table["model"] == model] for model in table["model"].unique()]
+        return pd.concat([one.sort_values("auc", ascending=False) for one in models], ignore_index=True)
 
     def verdict(self) -> str:
-        """What the table says, or why it says nothing."""
-        rows = {str(row["explainer"]): row for row in self.table().to_dict("records")}
-        shuffled = rows.pop(SHUFFLED)
-        if not shuffled["auc low"] <= 0.5 <= shuffled["auc high"]:
-            return "Nothing can be said: the shuffled pairs, which know nothing, are not at one half."
-        del rows[ORACLE]
-        finds = [name for name, row in rows.items() if row["auc low"] > 0.5]
-        if not finds:
-            return f"On {self.model} no explainer finds the pairs that decide the answer better than chance."
-        said = f"On {self.model} these find the pairs better than chance: {', '.join(finds)}."
-        best, rival = (
-            next((row for row in rows.values() if row["gives"] == kind), None) for kind in ("pairs", "a product")
+        """What the table says of every model, or why it says nothing."""
+        table = self.table()
+        return " ".join(_say(model, table[table["model"] == model]) for model in table["model"].unique())
+
+
+def _say(model: str, table: pd.DataFrame) -> str:
+    rows = {str(row["explainer"]): row for row in table.to_dict("records")}
+    shuffled = rows.pop(SHUFFLED)
+    if not shuffled["auc low"] <= 0.5 <= shuffled["auc high"]:
+        return f"Of {model} nothing can be said: the shuffled pairs, which know nothing, are not at one half."
+    del rows[ORACLE]
+    finds = [name for name, row in rows.items() if row["auc low"] > 0.5]
+    if not finds:
+        return f"On {model} no explainer finds the pairs that decide the answer better than chance."
+    said = f"On {model} these find the pairs better than chance: {', '.join(finds)}."
+    best, rival = (
+        next((row for row in rows.values() if row["gives"] == kind), None) for kind in ("pairs", "a product")
+    )
+    if best is not None and rival is not None:
+        beats = "beats" if best["auc low"] > rival["auc high"] else "does not clearly beat"
+        said += (
+            f" The best that gives pairs, {best['explainer']} (AUC {best['auc']:.2f}), {beats} the best product of "
+            f"scores, {rival['explainer']} ({rival['auc']:.2f})."
         )
-        if best is not None and rival is not None:
-            beats = "beats" if best["auc low"] > rival["auc high"] else "does not clearly beat"
-            said += (
-                f" The best that gives pairs, {best['explainer']} (AUC {best['auc']:.2f}), {beats} the best product of "
-                f"scores, {rival['explainer']} ({rival['auc']:.2f})."
-            )
-            said += "" if beats == "beats" else " That pairs beat products is not supported."
-        return said
+        said += "" if beats == "beats" else " That pairs beat products is not supported."
+    return said
 
 
 def pair_recovery(
-    vlm: VLM,
+    vlms: Sequence[VLM],
     samples: Sequence[Sample],
     explainers: Sequence[ExplainerLike] = GIVERS,
     *,
@@ -105,11 +109,12 @@ def pair_recovery(
 ) -> PairReport:
     """Judge explainers by the pairs that are known to decide generated samples.
 
-    Asked are samples whose truth is some of the pairs, that the model answers rightly and whose total interaction is
-    at least 0.1; the controls are the truth itself and the first explainer's pairs in a random order.
+    Asked are samples whose truth is some of the pairs, that a model answers rightly and whose total interaction is
+    at least 0.1; the controls are the truth itself and the first explainer's pairs in a random order. All models are
+    asked about a sample before the next one, so a study that is stopped has as many samples of each.
 
     Args:
-        vlm: The model.
+        vlms: The models.
         samples: Generated samples.
         explainers: Registry names, explainer objects or functions.
         seed: Seed of everything random.
@@ -123,21 +128,25 @@ def pair_recovery(
         >>> import toolkit
         >>> from toolkit.audit.explainers.map_grid import localised_samples
         >>> vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
-        >>> report = pair_recovery(vlm, localised_samples(2), ["occlusion"])
+        >>> report = pair_recovery([vlm], localised_samples(2), ["occlusion"])
         >>> sorted(report.table()["explainer"])
         ['occlusion', 'pair oracle', 'shuffled pairs']
     """
-    names = [get_explainer(one).name for one in explainers]
-    head = {"study": "pairs", "model": vlm.name, "explainers": names, "seed": seed}
-    units = {s.id: partial(_measure, vlm, s, explainers, seed + number) for number, s in enumerate(samples)}
+    names, models = [get_explainer(one).name for one in explainers], [vlm.name for vlm in vlms]
+    head = {"study": "pairs", "models": models, "explainers": names, "seed": seed}
+    units = {
+        f"{vlm.name}/{sample.id}": partial(_measure, vlm, sample, explainers, seed + number)
+        for number, sample in enumerate(samples)
+        for vlm in vlms
+    }
     rows = study_rows(folder and folder / "pairs.jsonl", head, units, watch)
     if rows.empty:
         raise ValueError(
             f"none of {len(samples)} samples can be asked: each needs a truth that is some of the pairs, a right "
-            f"answer of {vlm.name} and a total interaction of at least {SMALLEST_INTERACTION}; give generated samples "
-            "(scenes-existence, scenes-choice) and a grounded model"
+            f"answer of {' or '.join(models)} and a total interaction of at least {SMALLEST_INTERACTION}; give "
+            "generated samples (scenes-existence, scenes-choice) and a grounded model"
         )
-    return PairReport(rows, len(samples), vlm.name)
+    return PairReport(rows, len(units))
 
 
 def _measure(vlm: VLM, sample: Sample, explainers: Sequence[ExplainerLike], seed: int) -> list[dict[str, Any]]:
@@ -158,7 +167,8 @@ def _measure(vlm: VLM, sample: Sample, explainers: Sequence[ExplainerLike], seed
     for one, by_metric in zip(maps, of_players, strict=True):
         pairs, kind = pairs_of(one), "control" if one.explainer in (ORACLE, SHUFFLED) else gives(one)
         scores = (*recovery(pairs, truth), pair_gain(game, pairs, seed=seed), held_out.added(pairs))
-        who = {"sample": sample.id, "image_id": sample.image_id or sample.id, "explainer": one.explainer, "gives": kind}
+        who = {"model": vlm.name, "sample": sample.id, "image_id": sample.image_id or sample.id}
+        who |= {"explainer": one.explainer, "gives": kind}
         rows.append({**who, **dict(zip(SCORES, (*scores, by_metric["f-syn"].value), strict=True))})
     return rows
 
