@@ -66,8 +66,9 @@ class PairReport:
         """One row per model and explainer, a model's best first: its scores with intervals, where they are known."""
         columns = [name for name in SCORES if name in self.rows]
         table = mean_table(self.rows, ["model", "explainer", "gives"], columns)
-        models = [table[table["model"] == model] for model in table["model"].unique()]
-        return pd.concat([one.sort_values("auc", ascending=False) for one in models], ignore_index=True)
+        place = pd.Categorical(table["model"], table["model"].unique())
+        ranked = table.assign(model=place).sort_values(["model", "auc"], ascending=[True, False], ignore_index=True)
+        return ranked.astype({"model": str})
 
     def verdict(self) -> str:
         """What the table says of every model, or why it says nothing."""
