@@ -38,7 +38,7 @@ def test_where_the_control_fails_nothing_is_ranked_and_the_reason_is_said() -> N
     assert (found.control, found.may_rank, found.standings) == ("fails", False, {})
     assert "since the oracle is not above random (+0.050 against +0.200" in found.sentence()
     lower = judge({**GOOD, "anti-oracle": BASE + STEP, "fine": BASE + STEP})
-    assert "random is not above the anti-oracle" in lower.sentence()
+    assert "since random is not above the anti-oracle" in lower.sentence()
 
 
 def test_what_was_not_checked_is_said() -> None:
@@ -73,6 +73,10 @@ def test_a_run_says_what_is_found_and_where_nothing_can_be_ranked() -> None:
     ]
     everywhere = judge_run({key: broken for key in boards}, {}, "f-syn")
     assert everywhere == ["On every model nothing can be ranked, since the oracle is not above random there."]
+    upside_down = Judgement("fails", "random is not above the anti-oracle (+0.1 against +0.2)")
+    assert judge_run({("a", "x"): upside_down}, {}, "f-syn") == [
+        "On a nothing can be ranked, since even random is not above the anti-oracle there."
+    ]
     assert judge_run({("g", "x"): Judgement("not tested", "why")}, {}, "f-syn")[0].startswith("Nothing can be said")
     open_ = judge_run({("g", "x"): Judgement("not tested", "why", {"tam": LEVEL})}, {"tam": pooled["tam"]}, "f-syn")
     assert open_[0] == "Over the board that can be judged, no explainer is separated from random upwards, by f-syn."

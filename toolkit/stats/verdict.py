@@ -101,8 +101,12 @@ def _control(scores: Mapping[str, np.ndarray], alpha: float) -> tuple[str, str]:
         if not (test.difference > 0 and test.p < alpha):
             a, b = (float(np.nanmean(scores[name])) for name in (high, low))
             p = "" if math.isnan(test.p) else f", p {test.p:.2f}"
-            return FAILS, f"the {high} is not above {'the ' * (low != 'random')}{low} ({a:+.3f} against {b:+.3f}{p})"
+            return FAILS, f"{_named(high)} is not above {_named(low)} ({a:+.3f} against {b:+.3f}{p})"
     return PASSES, ""
+
+
+def _named(control: str) -> str:
+    return control if control == "random" else f"the {control}"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -173,12 +177,12 @@ def judge_run(boards: Mapping[tuple[str, str], Judgement], pooled: Mapping[str, 
     if judged and len(checked) < len(judged):
         some = f"{len(judged) - len(checked)} of these {len(judged)} boards" if checked else "none of them"
         sentences.append(f"On {some} the metric itself {'is not' if checked else 'is'} checked by a known answer.")
-    for step in ("oracle", "random"):
-        failed = [k for k, found in boards.items() if found.control == FAILS and found.reason.startswith(f"the {step}")]
+    for high, low in (("oracle", "random"), ("random", "anti-oracle")):
+        said = f"{_named(high)} is not above {_named(low)}"
+        failed = [k for k, found in boards.items() if found.control == FAILS and found.reason.startswith(said)]
         if failed:
-            above = "random" if step == "oracle" else "the anti-oracle"
-            where, there = name_boards(failed, list(boards)), "" if step == "oracle" else "even "
-            sentences.append(f"On {where} nothing can be ranked, since {there}the {step} is not above {above} there.")
+            where, there = name_boards(failed, list(boards)), "" if high == "oracle" else "even "
+            sentences.append(f"On {where} nothing can be ranked, since {there}{said} there.")
     return sentences or [f"Nothing can be said by {metric}: no board has scores of an explainer and of random."]
 
 
