@@ -119,7 +119,7 @@ class _FastProducts(TorchFunctionMode):
         """Call the function, or what takes its place."""
         if func is _LINEAR and not kwargs and len(args) in (2, 3):
             x, weight, bias = (*args, None)[:3]
-            if _is_frozen(weight) and (bias is None or _is_frozen(bias)) and _is_plain(x):
+            if _is_constant(weight) and (bias is None or _is_constant(bias)) and _is_plain(x):
                 rows = x.reshape(-1, x.shape[-1])
                 if len(rows) >= _FEW_ROWS:
                     found = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
@@ -127,8 +127,8 @@ class _FastProducts(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _is_frozen(x: Any) -> bool:
-    return _is_plain(x) and not x.requires_grad
+def _is_constant(x: Any) -> bool:
+    return _is_plain(x) and not (x.requires_grad and torch.is_grad_enabled())
 
 
 def _is_taken(rows: Tensor) -> bool:
