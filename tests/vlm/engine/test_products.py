@@ -115,6 +115,16 @@ def test_weights_that_are_learnt_and_other_functions_are_left_alone(asked: list[
 
 
 @has_onednn
+def test_few_rows_reach_onednn_too_where_that_is_asked_for(asked: list[int]) -> None:
+    some = [rows(300)[:n] for n in (1, 2, 5, 17)]
+    expected = [layer()(x) for x in some]
+    with fast_products(at_least=2):
+        found = [layer()(x) for x in some]
+    torch.testing.assert_close(found, expected)
+    assert asked == [2, 5, 17]
+
+
+@has_onednn
 def test_a_function_of_somebody_else_runs_once(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     softmax = functional.softmax

@@ -73,7 +73,7 @@ def padded(rows: Tensor) -> Tensor:
 
 
 def _filled(rows: Tensor) -> Tensor:
-    missing = -len(rows) % (1 << len(rows).bit_length() - 5)
+    missing = -len(rows) % (1 << max(0, len(rows).bit_length() - 5))
     return functional.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
@@ -93,14 +93,18 @@ class _Product(torch.autograd.Function):
         return _Product.apply(gradients[0], weight.t().contiguous(), None), None, None  # type: ignore[no-untyped-call]
 
 
-def fast_products() -> AbstractContextManager[object]:
+def fast_products(at_least: int = _FEW_ROWS) -> AbstractContextManager[object]:
     """Within it, ``functional.linear`` is oneDNN's where it can be, with a gradient of the rows.
+
+    Args:
+        at_least: Rows below which it is PyTorch's. With 2 one library makes an image's tokens whether it is encoded
+            alone or with others: to the bit the same numbers, where they were tried.
 
     Where somebody else's code stands behind a name of ``torch.nn.functional`` nothing happens: PyTorch calls such a
     function once more for every mode that looks on, and it may not be one that can be called twice.
     """
     is_own = all(_is_torchs(vars(functional)[name]) for name in _NAMES)
-    return _FastProducts() if ONEDNN is not None and is_own else nullcontext()
+    return _FastProducts(at_least) if ONEDNN is not None and is_own else nullcontext()
 
 
 def _is_torchs(function: object) -> bool:
@@ -113,6 +117,10 @@ _NAMES = tuple(name for name, value in vars(functional).items() if callable(valu
 class _FastProducts(TorchFunctionMode):
     """Looks for ``functional.linear`` among what PyTorch is asked for."""
 
+    def __init__(self, at_least: int) -> None:
+        super().__init__()
+        self._at_least = at_least
+
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -121,7 +129,7 @@ class _FastProducts(TorchFunctionMode):
             x, weight, bias = (*args, None)[:3]
             if _is_constant(weight) and (bias is None or _is_constant(bias)) and _is_plain(x):
                 rows = x.reshape(-1, x.shape[-1])
-                if len(rows) >= _FEW_ROWS:
+                if len(rows) >= self._at_least:
                     found = _Product.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
                     return found.view(*x.shape[:-1], found.shape[-1])
         return func(*args, **(kwargs or {}))

@@ -90,7 +90,7 @@ class ImageEncoder:
 
     def _encode_some(self, images: Sequence[MaskedImage]) -> list[Tensor]:
         inputs = self._adapter.pixel_inputs(self._pixels(images), images[0].view.geometry)
-        with self._adapter.fast_vision(self._model), fast_products():
+        with self._adapter.fast_vision(self._model), fast_products(at_least=2):
             n_layers = self._adapter.n_layer_features(self._model.config)
             return list(decoder.encode_images(self._model, inputs, len(images), n_layers))
 
