@@ -52,6 +52,26 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "drawn.png"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "study pairs --model",
+        "study pairs --explainers",
+        "study orders --model",
+        "study masking --fills",
+        "sanity --explainers",
+        "maps --models",
+        "validate --metrics",
+        "benchmark run --preset demo --models",
+    ],
+)
+def test_a_list_without_a_name_is_refused_before_anything_is_loaded(words: str, tmp_path: Path) -> None:
+    code, _, error = invoke(*words.split(), " , ", "--out", str(tmp_path / "out"))
+    assert code != 0
+    assert f"{words.split()[-1]} ' , ': expected names separated by commas" in error
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
 def test_help_lists_every_command_and_is_quick() -> None:
     code = (
         "import sys, time; start = time.perf_counter(); from toolkit.cli import app; "

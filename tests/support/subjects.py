@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 import transformers as hf
@@ -217,3 +220,13 @@ def released(family: str, *, vision_layers: int = 1, tokenizer=None, tower: str 
             model = hf.InternVLForConditionalGeneration(config)
             torch.nn.init.normal_(model.model.vision_tower.embeddings.position_embeddings)
     return model.train(False), processor
+
+
+@contextmanager
+def at_once(vlm: LoadedVLM, tokens: int) -> Iterator[None]:
+    """Within it the engine runs so many tokens at a time."""
+    before, vlm.engine.tokens.size = vlm.engine.tokens.size, tokens
+    try:
+        yield
+    finally:
+        vlm.engine.tokens.size = before

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.subjects import FOURTH, make_subject, picture
+from support.subjects import FOURTH, at_once, make_subject, picture
 from support.tiny_models import tiny_vlm
 
 import toolkit
@@ -65,13 +65,10 @@ def test_all_players_equal_the_ordinary_forward(vlm: LoadedVLM) -> None:
     tokens=st.sampled_from([1, 700, 5000]),
 )
 def test_the_engine_equals_the_plain_path(vlm: LoadedVLM, seed: int, n_images: int, baseline: str, tokens: int) -> None:
-    before, vlm.engine.tokens.size = vlm.engine.tokens.size, tokens
     game = vlm.game(sample(n_images, seed), target="no", baseline=baseline)
     chosen = some(game, seed)
-    try:
+    with at_once(vlm, tokens):
         fast = game(chosen)
-    finally:
-        vlm.engine.tokens.size = before
     plain = plain_values(game, chosen)
     assert np.abs(fast - plain).max() <= 1e-5
     assert np.abs(np.log(fast) - np.log(plain)).max() <= 2e-4

@@ -9,6 +9,7 @@ import typer
 
 from toolkit.cli.errors import INTERRUPTED, TERMINATED
 from toolkit.cli.model_options import ModelOptions, with_model_options
+from toolkit.cli.names import names_of
 from toolkit.cli.outputs import check_page
 from toolkit.cli.server_cost import confirm_run
 from toolkit.cli.table import echo_wrapped
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Evaluate explainers on models and datasets.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def _names(option: str, text: str | None) -> list[str] | None:
+    return None if text is None else names_of(option, text)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -85,11 +86,11 @@ def run(
     Exit with 1 where more records failed than allowed; an interrupted run goes on when it is started again.
     """
     given: dict[str, Any] = {
-        "models": _names(models),
-        "datasets": _names(datasets),
-        "explainers": _names(explainers),
+        "models": _names("--models", models),
+        "datasets": _names("--datasets", datasets),
+        "explainers": _names("--explainers", explainers),
         "samples": samples,
-        "seeds": None if seeds is None else _names(seeds),
+        "seeds": _names("--seeds", seeds),
         "steps": steps,
         "baseline": baseline,
         "executor": executor,

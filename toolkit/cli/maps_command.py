@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from toolkit.cli.model_options import ModelOptions, with_model_options
+from toolkit.cli.names import names_of
 from toolkit.cli.outputs import check_folder
 
 
@@ -28,13 +29,11 @@ def maps(
     from toolkit.audit.validation import embedded_models
     from toolkit.explainers import EXPLAINERS
 
-    def names(text: str | None) -> list[str] | None:
-        return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-    chosen = names(explainers)
+    chosen = None if explainers is None else names_of("--explainers", explainers)
     for name in chosen or ():
         EXPLAINERS.check(name)
-    asked = names(models) or [name for name in embedded_models() if name.endswith("-grounded")]
+    grounded = [name for name in embedded_models() if name.endswith("-grounded")]
+    asked = grounded if models is None else names_of("--models", models)
     if not asked:
         raise ValueError("no embedded grounded model is installed; name one: --models tiny-llava-grounded")
     found = dict(zip(asked, options.load(*asked), strict=True))

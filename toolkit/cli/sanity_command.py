@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from toolkit.cli.model_options import ModelOptions, with_model_options
+from toolkit.cli.names import names_of
 from toolkit.cli.outputs import check_folder
 
 
@@ -29,7 +30,7 @@ def sanity(
     from toolkit.audit.explainers.sanity_report import JUDGED, sanity_report
     from toolkit.explainers import EXPLAINERS
 
-    chosen = JUDGED if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
+    chosen = JUDGED if explainers is None else tuple(names_of("--explainers", explainers))
     for name in chosen:
         EXPLAINERS.check(name)
     asked = [s for d in ("scenes-existence", "scenes-choice") for s in toolkit.load_samples(d, n=probe // 2, seed=seed)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from toolkit.cli.model_options import ModelOptions, with_model_options
+from toolkit.cli.names import names_of
 from toolkit.cli.outputs import check_folder
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ def pairs(
     from toolkit.explainers import EXPLAINERS
     from toolkit.reporting.study_page import pairs_page
 
-    chosen = GIVERS if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
+    chosen = GIVERS if explainers is None else tuple(names_of("--explainers", explainers))
     for name in chosen:
         EXPLAINERS.check(name)
     report = pair_recovery(
-        options.load(*(name.strip() for name in model.split(",") if name.strip())),
+        options.load(*names_of("--model", model)),
         options.instructed(localised_samples(samples, seed=seed)),
         chosen,
         seed=seed,
@@ -80,7 +81,7 @@ def orders(
     from toolkit.audit.order_study import order_study
     from toolkit.reporting.study_page import orders_page
 
-    names = [name.strip() for name in model.split(",") if name.strip()]
+    names = names_of("--model", model)
     study = order_study(
         options.load(*names), options.instructed(localised_samples(samples, seed=seed)), out, n_cells=cells,
         n_words=words, watch=_watch,
@@ -106,7 +107,7 @@ def masking(
     from toolkit.datasets.baselines import BASELINES
     from toolkit.reporting.study_page import masking_page
 
-    chosen = FILLS if fills is None else tuple(n.strip() for n in fills.split(",") if n.strip())
+    chosen = FILLS if fills is None else tuple(names_of("--fills", fills))
     for name in chosen:
         BASELINES.check(name)
     offered = options.instructed(localised_samples(3 * samples, seed=seed))
@@ -133,10 +134,10 @@ def dose(
     from toolkit.explainers import EXPLAINERS
     from toolkit.reporting.study_page import dose_page
 
-    names = [name.strip() for name in model.split(",") if name.strip()]
+    names = names_of("--model", model)
     if len(names) != 2:
         raise typer.BadParameter(f"expected a grounded model and its biased twin, got {model!r}", param_hint="--model")
-    chosen = USUAL if explainers is None else tuple(n.strip() for n in explainers.split(",") if n.strip())
+    chosen = USUAL if explainers is None else tuple(names_of("--explainers", explainers))
     for name in chosen:
         EXPLAINERS.check(name)
     grounded, biased = options.load(*names)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.names import names_of
 from toolkit.cli.outputs import check_folder
 from toolkit.cli.table import show
 
@@ -25,13 +26,10 @@ def validate(
     from toolkit.audit.validation import JUDGED
     from toolkit.audit.validation import validate as judge
 
-    def names(text: str | None) -> list[str] | None:
-        return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
     report = judge(
         out,
-        metrics=names(metrics) or JUDGED,
-        models=names(models),
+        metrics=JUDGED if metrics is None else names_of("--metrics", metrics),
+        models=names_of("--models", models) if models else None if models is None else [],
         samples=samples,
         seed=seed,
         workers=workers,

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.repainting import owner, paint, some_players
-from support.subjects import BEHIND, SIZES, SUBJECTS, sample
+from support.subjects import BEHIND, SIZES, SUBJECTS, at_once, sample
 
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.engine.decoder import encode_images
@@ -58,15 +58,12 @@ def test_all_players_equal_the_ordinary_forward_exactly(vlm) -> None:
     tokens=st.sampled_from([1, 700, 5000]),
 )
 def test_engine_equals_the_plain_path(vlm, seed, size, question, target, baseline, tokens) -> None:
-    before, vlm.engine.tokens.size = vlm.engine.tokens.size, tokens
     s = sample(seed, SIZES[size], question)
     game = vlm.game(s, target=target, baseline=baseline)
     chosen = coalitions_of(game, 5, seed)
     chosen[2, : game.players.n_image] = chosen[1, : game.players.n_image]
-    try:
+    with at_once(vlm, tokens):
         fast = game(chosen)
-    finally:
-        vlm.engine.tokens.size = before
     plain = plain_values(game, chosen)
     assert np.abs(fast - plain).max() <= 1e-5
     assert np.abs(np.log(fast) - np.log(plain)).max() <= 2e-4
