@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.subjects import RANDOM_TINY, make_subject, sample
 
 from toolkit.vlm.engine.request import masked_prefixes
-from toolkit.vlm.engine.row_packing import RowBatch, rows_of, split_paths, tree_of
+from toolkit.vlm.engine.row_packing import RowBatch, rows_of, split_paths, split_rows, tree_of
 from toolkit.vlm.reference import plain_values
 from toolkit.vlm.sample_game import score_games
 
@@ -60,6 +60,37 @@ def test_rows_keep_to_the_limit_and_every_path_is_in_one(paths: list[list[int]],
 def test_rows_are_even() -> None:
     paths = [[i] for i in range(100)]
     assert [len(run) for run in split_paths(paths, 30)] == [25, 25, 25, 25]
+
+
+def splits(n: int) -> list[list[range]]:
+    """All ways to split n rows into batches of neighbours."""
+    if n == 0:
+        return [[]]
+    return [[*before, range(start, n)] for start in range(n) for before in splits(start)]
+
+
+@given(
+    st.lists(st.integers(1, 900), min_size=1, max_size=7).map(lambda lengths: sorted(lengths, reverse=True)),
+    st.integers(1, 2000),
+    st.sampled_from([16, 128, 4096]),
+)
+def test_no_other_batches_within_the_limit_take_less_time(lengths: list[int], limit: int, width: int) -> None:
+    def fits(batch: range) -> bool:
+        return len(batch) == 1 or len(batch) * lengths[batch.start] <= limit
+
+    def cost(batches: list[range]) -> float:
+        rows = [(len(some), lengths[some.start]) for some in batches]
+        return sum(256 + n * length * (1 + length / (3 * width)) for n, length in rows)
+
+    found = split_rows(lengths, limit, width)
+    allowed = [batches for batches in splits(len(lengths)) if all(map(fits, batches))]
+    assert found in allowed
+    assert cost(found) == pytest.approx(min(map(cost, allowed)))
+
+
+def test_a_long_row_is_not_what_the_others_are_padded_to() -> None:
+    assert split_rows([220, 219, *[60] * 18], 3072, 128) == [range(2), range(2, 20)]
+    assert split_rows([64] * 20, 3072, 128) == [range(20)]
 
 
 @pytest.mark.parametrize("name", RANDOM_TINY)

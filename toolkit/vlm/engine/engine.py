@@ -27,7 +27,7 @@ from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.autocast import without_autocast
 from toolkit.vlm.engine.fingerprint import state
 from toolkit.vlm.engine.request import MaskedPrefix, Request, masked_prefixes
-from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of
+from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of, split_rows
 from toolkit.vlm.engine.vision_cache import ImageEncoder
 from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory
 from toolkit.vlm.reference import plain_answers
@@ -167,12 +167,16 @@ class Engine:
 
     def _score(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
         """Decode rows in batches and write each query's values where they belong."""
-        waiting: Sequence[Row] = sorted(rows, key=lambda row: -row.length)
-        while waiting:
-            waiting = self.tokens.run(partial(self._decode_some, waiting, out))
+        waiting: Sequence[Row]
+        rows = sorted(rows, key=lambda row: -row.length)
+        width = self.model.config.get_text_config().hidden_size
+        for batch in split_rows([row.length for row in rows], self.tokens.size, width):
+            waiting = rows[batch.start : batch.stop]
+            while waiting:
+                waiting = self.tokens.run(partial(self._decode_some, waiting, out))
 
     def _decode_some(self, rows: Sequence[Row], out: NDArray[np.float64], tokens: int) -> Sequence[Row]:
-        """Decode the first batch of rows, which are sorted by length, and return the others."""
+        """Decode as many of the rows, the longest first, as there is memory for, and return the others."""
         n = max(1, tokens // rows[0].length)
         self._decode(rows[:n], out)
         return rows[n:]

@@ -15,6 +15,9 @@ from toolkit.vlm.view import View
 _ANSWER = 1 << 40
 """Steps of a path are indices of prompt tokens; the k-th answer token is k * _ANSWER + its id."""
 
+_BATCH = 256
+"""What a batch costs besides its tokens, in tokens: some hundred calls of PyTorch."""
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -87,6 +90,33 @@ def split_paths(paths: Sequence[Sequence[int]], limit: int, *, is_shared: bool =
             start, held = i, 0
         held += fresh[i] if i > start else len(path)
     return [*runs, range(start, len(paths))]
+
+
+def split_rows(lengths: Sequence[int], limit: int, width: int) -> list[range]:
+    """Split rows into the batches that take least time; a batch computes all its rows at the length of its first.
+
+    A row of L tokens takes as long as L (1 + L / (3 width)) tokens, attention behind the plus, and a batch as long as
+    ``_BATCH`` tokens besides.
+
+    Args:
+        lengths: Tokens of each row, the longest first.
+        limit: Tokens of a batch, padding counted; a longer row gets a batch of its own.
+        width: The decoder's.
+    """
+    n = len(lengths)
+    cost = np.array(lengths) * (1 + np.array(lengths) / (3 * width))
+    least, first = np.full(n + 1, np.inf), np.zeros(n + 1, dtype=np.int64)
+    least[0] = 0.0
+    for row, length in enumerate(lengths):
+        some = np.arange(1, max(1, min(n - row, limit // length)) + 1)
+        total = least[row] + _BATCH + some * cost[row]
+        better = total < least[row + some]
+        least[row + some[better]], first[row + some[better]] = total[better], row
+    batches: list[range] = []
+    while n:
+        batches.append(range(int(first[n]), n))
+        n = int(first[n])
+    return batches[::-1]
 
 
 @dataclass(frozen=True)
