@@ -14,6 +14,7 @@ import toolkit
 from toolkit.games.analytic import and_gate
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
+from toolkit.reporting.cells_map import cells_map
 from toolkit.reporting.explain_page import (
     Asked,
     Explained,
@@ -21,10 +22,8 @@ from toolkit.reporting.explain_page import (
     _not_converged,
     _ranked,
     _uncertainty,
-    cells_map,
     explain_page,
     reading_notes,
-    seen_share,
 )
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.plots.maps import tokens_html
@@ -39,33 +38,16 @@ def answer(**by_choice: float) -> Answer:
     return Answer(text, by_choice.get(text, 0.5), (1,), by_choice)
 
 
-def test_a_crop_is_told_and_framed() -> None:
+def test_a_crop_is_told() -> None:
     assert reading_notes(answer(yes=0.9, no=0.1), WHOLE) == []
     (note,) = reading_notes(answer(yes=0.9, no=0.1), CROPPED)
     assert note == "the model sees only the middle 50 % of this picture, the rest is cropped away"
-    assert (seen_share(WHOLE), seen_share(CROPPED)) == (1.0, 0.5)
-    white = Image.new("RGB", (80, 40), "white")
-    drawn = np.asarray(cells_map(white, np.zeros(4), CROPPED), dtype=int)
-    dark = np.argwhere(drawn.sum(axis=-1) < 200)
-    assert dark.min(axis=0).tolist() == [0, 18]
-    assert dark.max(axis=0).tolist() == [39, 61]
-    assert np.asarray(cells_map(white, np.zeros(4), WHOLE)).min() > 180
 
 
 def test_answers_that_the_model_would_not_give_are_told() -> None:
     (note,) = reading_notes(answer(A=0.02, B=0.01), WHOLE)
     assert note.startswith("the allowed answers together have a probability of 0.030; left alone, the model would say")
     assert reading_notes(answer(), WHOLE) == []  # a free answer is what the model says left alone
-
-
-def test_the_map_has_the_pictures_shape_and_lines_between_few_cells_only() -> None:
-    wide = Image.new("RGB", (90, 30), "white")
-    drawn = np.asarray(cells_map(wide, np.zeros(4), WHOLE), dtype=int)
-    assert drawn.shape == (30, 90, 3)
-    assert drawn[10, 44].sum() < drawn[10, 20].sum()
-    many = np.array([(x / 20, y / 20, (x + 1) / 20, (y + 1) / 20) for y in range(20) for x in range(20)])
-    plain = np.asarray(cells_map(wide, np.zeros(400), many), dtype=int)
-    assert np.ptp(plain) <= 12
 
 
 def test_a_small_number_is_not_shown_as_nothing() -> None:
@@ -89,14 +71,6 @@ def test_rounding_noise_is_neither_drawn_nor_listed() -> None:
     assert [f"<td>{name}</td>" in found[1] for name in "abcd"] == [True, True, False, False]
     assert _limits(np.array([0.5, 0.5 + 1e-7])) == pytest.approx((0.45, 0.55))
     assert "border-bottom:2px none" in tokens_html("hi", [(0, 2)], [4e-5], largest=0.4)
-
-
-def test_maps_on_one_scale_are_as_strong_as_their_scores() -> None:
-    white = Image.new("RGB", (60, 60), "white")
-    strong, weak = (np.asarray(cells_map(white, np.array([s, 0, 0, 0]), WHOLE, largest=0.8)) for s in (0.8, 0.08))
-    alone = np.asarray(cells_map(white, np.array([0.08, 0, 0, 0]), WHOLE))
-    assert np.array_equal(alone, strong)  # by itself each map would use its own scale
-    assert weak[15, 15].astype(int).sum() > strong[15, 15].astype(int).sum() + 100
 
 
 def test_an_explanation_gets_its_verdict_from_random_orderings() -> None:
@@ -125,18 +99,6 @@ def test_pairs_are_shown_where_the_explainer_gives_some(tmp_path, explainer: str
     assert page.count("Which cells work together with which words?") == maps
     assert page.count('<rect class="cell') == 4 * maps
     assert page.count("All words side by side") == maps
-
-
-def test_segments_are_outlined_by_themselves_and_numbered_where_they_lie() -> None:
-    image, owners = Image.new("RGB", (80, 80), "white"), np.array([0, 0, 0, 1])
-    plain = np.asarray(cells_map(image, np.zeros(4), WHOLE, owners=owners), dtype=int).sum(axis=-1)
-    assert np.ptp(plain[:38, :78]) == 0  # no line between two cells of one segment
-    assert plain[60, 39] < plain[60, 60]
-    assert plain[39, 60] < plain[60, 60]
-    numbered = np.asarray(cells_map(image, np.zeros(4), WHOLE, owners=owners, named=[1]), dtype=int).sum(axis=-1)
-    changed = np.argwhere(numbered != plain)
-    assert (changed.mean(axis=0) // 40).tolist() == [1, 1]
-    assert changed.min() > 40
 
 
 def test_a_page_about_segments_says_so_and_how_many_were_found(tmp_path) -> None:

@@ -13,7 +13,7 @@ from toolkit.explainers.base import ExplainerLike, explain
 from toolkit.games.attribution import Attribution
 from toolkit.games.target import unit_of
 from toolkit.redundancy.word_origins import WordOrigin, word_origins
-from toolkit.reporting.explain_page import canvas, cells_map
+from toolkit.reporting.cells_map import canvas, cells_map
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.page import table, text
 from toolkit.reporting.plots.drawing import image_html

@@ -10,7 +10,7 @@ from support.repainting import owner, paint, some_players
 from support.subjects import MODEL_TYPE, SIZES, picture, processor_of, released
 
 from toolkit.datasets.sample import Sample
-from toolkit.reporting.explain_page import cells_map
+from toolkit.reporting.cells_map import cells_map
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry
 from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.engine.decoder import encode_images
