@@ -93,6 +93,17 @@ def test_a_cell_is_removed_from_its_own_image(vlm: LoadedVLM) -> None:
     assert view.player_of_pixel.expand(masked.shape)[whole].unique().tolist() == [first + 1]
 
 
+def test_the_joined_pixels_of_several_images_count_as_memory() -> None:
+    view = tiny_vlm("llava").view(sample(2))
+    held = sum(image.nbytes for image in view.images) + view.pixels.nbytes
+    assert view.nbytes == held
+    owners = view.player_of_pixel.nbytes
+    assert view.nbytes == held + owners
+    one = tiny_vlm("llava").view(sample(1))
+    assert one.pixels is one.images[0].pixels
+    assert one.nbytes == one.images[0].nbytes
+
+
 @of_family
 def test_an_image_is_encoded_once_whatever_happens_to_the_others(vlm: LoadedVLM) -> None:
     s = sample(2)

@@ -58,6 +58,24 @@ def samples(request: DatasetRequest) -> Iterator[Sample]:
             yield sample
 
 
+def images_of_samples(request: DatasetRequest) -> list[int]:
+    """How many images each sample of the request has, by its question file alone: no image is opened.
+
+    Raises:
+        FileNotFoundError: The folder or its question file is missing.
+        ValueError: A line is not valid, or more samples are asked for than there are.
+    """
+    named = as_path("the folder", request.name.removeprefix("folder:"))
+    lines = _read(named if named.is_file() else _listing(named))
+    found = []
+    for number, entry in (lines[i] for i in subset(request, len(lines))):
+        try:
+            found.append(1 + len(_texts_of(entry, "further_images") or ()))
+        except ValueError as error:
+            raise ValueError(f"{named}, line {number}: {error}") from error
+    return found
+
+
 def _listing(folder: Path) -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r}")

@@ -47,6 +47,7 @@ class DatasetEntry:
         origin: Where it comes from; "embedded" needs no network.
         revision: The pinned revision, 40 hexadecimal digits, or "" where none is.
         splits: Names that ``split`` may take.
+        n_images: Images of a sample, the most that one has.
     """
 
     samples: Callable[[DatasetRequest], Iterator[Sample]] | str
@@ -56,6 +57,7 @@ class DatasetEntry:
     origin: str = "embedded"
     revision: str = ""
     splits: tuple[str, ...] = ("test",)
+    n_images: int = 1
 
     @property
     def is_hub(self) -> bool:
@@ -78,9 +80,17 @@ F = TypeVar("F", bound=Callable[[DatasetRequest], Iterator[Sample]])
 
 
 def dataset(
-    name: str, description: str, *, licence: str, size: int | None = None, splits: tuple[str, ...] = ("test",)
+    name: str,
+    description: str,
+    *,
+    licence: str,
+    size: int | None = None,
+    splits: tuple[str, ...] = ("test",),
+    n_images: int = 1,
 ) -> Callable[[F], F]:
     """Register a dataset: written above the function that yields its samples, whose ids are unique.
+
+    ``n_images`` is the most images that one of them has, for a plan.
 
     Raises:
         ValueError: The name is taken.
@@ -98,7 +108,7 @@ def dataset(
     """
 
     def decorate(samples: F) -> F:
-        DATASETS.add(name, DatasetEntry(samples, description, size, licence, splits=splits))
+        DATASETS.add(name, DatasetEntry(samples, description, size, licence, splits=splits, n_images=n_images))
         return samples
 
     return decorate

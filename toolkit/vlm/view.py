@@ -168,8 +168,12 @@ class View:
 
     @property
     def nbytes(self) -> int:
-        """Memory that the view holds, in bytes."""
-        return sum(image.nbytes for image in self.images)
+        """Memory that the view holds, in bytes; of several images also what was joined so far."""
+        held = sum(image.nbytes for image in self.images)
+        if len(self.images) > 1:
+            joined: list[Tensor] = [self.__dict__[name] for name in ("pixels", "player_of_pixel") if name in vars(self)]
+            held += sum(tensor.nbytes for tensor in joined)
+        return held
 
     def query_indices(self, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Prompt indices after the prefix that remain when only the ``kept`` text players are present."""

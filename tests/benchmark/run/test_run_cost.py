@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import toolkit
 from toolkit.benchmark.run import run_cost as plan_module
 from toolkit.benchmark.run.presets import PRESETS, preset
 from toolkit.benchmark.run.run_cost import count_passes, dry_run
@@ -13,6 +15,8 @@ from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.benchmark.run.spec import SpecError, make_spec
 from toolkit.benchmark.run.units import jobs_of
 from toolkit.explainers import EXPLAINERS
+from toolkit.games.attribution import Attribution
+from toolkit.synergy import evaluate_all
 from toolkit.vlm.loading.catalogue import CATALOGUE
 
 
@@ -34,6 +38,50 @@ def test_the_plan_of_the_full_grid_needs_no_model_and_no_network():
     assert f"records: {8917 * 9 * 3:,}" in text
     assert "GiB for bfloat16" in text
     assert "time is measured, not guessed: evaluate some samples with --samples 5 --out FOLDER" in text
+
+
+def _pairs(folder: Path) -> str:
+    """A folder of five questions: two about one image, three about two or three images."""
+    for name, colour in (("a.png", "red"), ("b.png", "blue"), ("c.png", "green")):
+        Image.new("RGB", (24, 24), colour).save(folder / name)
+    lines = ["a.png,", "a.png,b.png", "b.png,", "c.png,a.png", "a.png,b.png|c.png"]
+    rows = [f"{line},is there a red circle ?,yes|no" for line in lines]
+    (folder / "questions.csv").write_text("\n".join(["image,further_images,question,choices", *rows]))
+    return f"folder:{folder}"
+
+
+def test_a_sample_of_several_images_counts_all_of_them(tmp_path):
+    """Three images of 36 cells, and the question file says how many samples there are."""
+    fields = {"datasets": [_pairs(tmp_path)], "explainers": ["occlusion"], "samples": None}
+    plan = dry_run(make_spec({"models": ["tiny-llava-grounded"], **fields}))
+    one = dry_run(make_spec({"models": ["tiny-llava-grounded"], "datasets": ["mmstar"], "explainers": ["occlusion"]}))
+    assert (plan.n_samples, plan.n_images) == (5, {f"folder:{tmp_path}": 3})
+    assert (plan.models[0].n_tokens, plan.models[0].n_image) == (3 * 36, 3 * 36)
+    assert plan.models[0].forward - one.models[0].forward == 2 * 36
+    assert plan.models[0].images > one.models[0].images == 20
+    assert f"the most that one has, for which is counted: folder:{tmp_path} 3" in str(plan)
+    assert "images of a sample" not in str(one)
+    grid = dry_run(make_spec({"models": ["tiny-llava-grounded"], "players": "grid:2x3", **fields}))
+    assert (grid.models[0].n_tokens, grid.models[0].n_image) == (3 * 36, 3 * 6)
+    alone = dry_run(make_spec({"models": ["google/gemma-3-4b-it"], **fields}))
+    assert "  gemma3 is asked about one image here, and samples of folder:" in str(alone)
+    with pytest.raises(ValueError, match="has 5 samples, 6 were asked for"):
+        dry_run(make_spec({"models": ["tiny-llava-grounded"], **fields, "samples": 6}))
+
+
+def test_the_images_of_the_plan_are_those_that_the_model_encodes(tmp_path):
+    """Each image of three is encoded once for each way in which its own cells are hidden."""
+    (sample,) = (s for s in toolkit.load_samples(_pairs(tmp_path), n=None) if len(s.images) == 3)
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
+    game, rng = vlm.game(sample, target="yes"), np.random.default_rng(0)
+    spec = make_spec({"models": ["m"], "datasets": ["d"], "explainers": ["tam", "occlusion"]})
+    found = [Attribution(rng.standard_normal(game.players.n), game.players, name, "yes") for name, _ in jobs_of(spec)]
+    vlm.engine.forget()
+    before = vlm.engine.counters.images
+    evaluate_all(game, found, spec.steps, metrics=spec.metrics)
+    n_image = game.players.n_image
+    images = count_passes(spec, jobs_of(spec), n_image, game.players.n - n_image, len(sample.images))[2]
+    assert vlm.engine.counters.images - before == images
 
 
 def test_samples_cap_the_plan():
@@ -68,7 +116,7 @@ def test_a_rate_weighs_every_dataset_by_its_size_and_says_where_its_settings_dif
         for name, seconds in times.items()
     ]
     monkeypatch.setattr(plan_module, "read_shards", lambda folder: lines)
-    monkeypatch.setattr(plan_module, "_size", lambda name, wanted: {"mmstar": 30, "cv-bench": 10}[name])
+    monkeypatch.setattr(plan_module, "_extent", lambda name, spec: ({"mmstar": 30, "cv-bench": 10}[name], 1))
     wanted = small.model_copy(update={"samples": None, "steps": 10, "executor": "processes", "workers": 2})
     plan = dry_run(wanted)
     assert plan.models[0].seconds == 7.0

@@ -13,12 +13,14 @@ from toolkit.benchmark.run.run_folder import SPEC_FILE, read_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec, changes
 from toolkit.benchmark.run.units import Job, jobs_of
 from toolkit.benchmark.run.workspace import configured, planned_dtype
-from toolkit.datasets.load import DATASETS
+from toolkit.datasets.folder import images_of_samples
+from toolkit.datasets.load import DATASETS, DatasetRequest
 from toolkit.explainers.base import passes_of
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
 from toolkit.registry import UnknownNameError
 from toolkit.synergy import plan_metrics
+from toolkit.vlm.adapters.families import families_of_several
 from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.partition import n_players_of
 from toolkit.vlm.server.address import is_server
@@ -36,8 +38,8 @@ class ModelCost:
 
     Attributes:
         model: Its name.
-        n_tokens: Image tokens of a typical sample.
-        n_image: Image players of a typical sample.
+        n_tokens: Image tokens of a typical sample, of one with the most images where they have several.
+        n_image: Image players of that sample.
         n_text: Text players of a typical sample.
         passes: Distinct coalitions that the metrics score on one sample, all explainers together.
         separate_passes: The same one explainer at a time, where nothing is shared between explainers.
@@ -45,7 +47,7 @@ class ModelCost:
         forward: Forward rows of all explainers on one sample, at most.
         backward: Backward rows of all explainers on one sample, at most.
         silent: Explainers that do not say what they spend.
-        refused: Why an explainer would refuse so many players.
+        refused: Why an explainer would refuse so many players, or the model so many images.
         dtype: Precision of its weights, on the device of the run.
         memory: Bytes of weights and working space, or None where the model is not in the catalogue.
         seconds: Seconds per sample, explainers included, as measured in the folder ``out``; None without records there.
@@ -74,6 +76,7 @@ class RunCost:
     Attributes:
         spec: The run.
         samples: Samples per dataset, None where only the dataset itself knows.
+        n_images: Images of a sample of each dataset, the most that one has.
         jobs: Explainers and seeds per sample.
         models: One entry per model.
         unpinned: Hub models whose commit neither the specification nor the catalogue names.
@@ -82,6 +85,7 @@ class RunCost:
 
     spec: BenchmarkSpec
     samples: dict[str, int | None]
+    n_images: dict[str, int]
     jobs: int
     models: tuple[ModelCost, ...]
     unpinned: tuple[str, ...] = ()
@@ -101,6 +105,8 @@ class RunCost:
             f"{spec.name}: {len(spec.models)} models x {len(spec.datasets)} datasets x {self.jobs} attributions each",
             f"samples: {sizes}; records: {records}; K = {spec.steps}; metrics: {', '.join(spec.metrics)}",
         ]
+        if several := [f"{name} {n}" for name, n in self.n_images.items() if n > 1]:
+            lines.append(f"images of a sample, the most that one has, for which is counted: {', '.join(several)}")
         for plan in self.models:
             memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {plan.dtype}"
             but = f" without {', '.join(plan.silent)}" if plan.silent else ""
@@ -145,11 +151,18 @@ class RunCost:
 def dry_run(spec: BenchmarkSpec) -> RunCost:
     """Plan a run without loading a model or a dataset.
 
+    Of a folder only the question file is read.
+
     Raises:
         UnknownNameError: A dataset does not exist.
+        FileNotFoundError: A dataset's folder or its question file does not.
+        ValueError: A line of a question file is not valid, or it has fewer samples than are asked for.
     """
     jobs = jobs_of(spec)
-    sizes = {name: _size(name, spec.samples) for name in spec.datasets}
+    extents = {name: _extent(name, spec) for name in spec.datasets}
+    sizes = {name: size for name, (size, _) in extents.items()}
+    n_images = {name: n for name, (_, n) in extents.items()}
+    most = max(n_images.values())
     measured, other = _measured(spec, sizes)
     found = []
     for model in spec.models:
@@ -157,15 +170,17 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
         n_tokens = 576 if entry is None else entry.n_image_tokens(spec.max_pixels, spec.max_tiles)
         if is_server(model) and spec.players == "auto":
             n_tokens = SIDE**2
-        n_image = n_players_of(spec.players, n_tokens)
+        n_image = most * n_players_of(spec.players, n_tokens)
         n_text = WORDS["hub" if entry is None else entry.source]
         dtype = "4-bit weights" if spec.four_bit else planned_dtype(spec, model)
         memory = None if entry is None else entry.bytes_needed(BYTES[dtype])
-        scoring = (*count_passes(spec, jobs, n_image, n_text), *_rows(spec, jobs, n_image + n_text, n_text))
-        found.append(ModelCost(model, n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
+        forward, backward, silent, refused = _rows(spec, jobs, n_image + n_text, n_text)
+        rows = (forward, backward, silent, (*_one_only(model, n_images), *refused))
+        scoring = (*count_passes(spec, jobs, n_image, n_text, most), *rows)
+        found.append(ModelCost(model, most * n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
     hub = [name for name in spec.models if name in CATALOGUE and CATALOGUE[name].source == "hub"]
     unpinned = tuple(name for name in hub if CATALOGUE[name].revision is None and name not in spec.revisions)
-    return RunCost(spec, sizes, len(jobs), tuple(found), unpinned, other)
+    return RunCost(spec, sizes, n_images, len(jobs), tuple(found), unpinned, other)
 
 
 def _rows(
@@ -194,20 +209,42 @@ def _bytes(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def count_passes(spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_text: int) -> tuple[int, int, int]:
-    """Passes of one sample together, explainer by explainer, and distinct image masks; for orderings without ties."""
+def count_passes(
+    spec: BenchmarkSpec, jobs: tuple[Job, ...], n_image: int, n_text: int, n_images: int = 1
+) -> tuple[int, int, int]:
+    """Passes of one sample together, explainer by explainer, and distinct image masks; for orderings without ties.
+
+    Of several images each has ``n_image / n_images`` players and is encoded once, whatever happens to the others.
+    """
     players = Players.make(tuple(map(str, range(n_image))), tuple(map(str, range(n_text))))
     rng = np.random.default_rng(0)
     attributions = [Attribution(rng.standard_normal(players.n), players, name, "") for name, _ in jobs]
     plan = plan_metrics(attributions, spec.metrics, spec.steps)
     alone = plan_metrics(attributions[:1], spec.metrics, spec.steps)
-    return plan.n_coalitions, alone.n_coalitions * len(jobs), plan.n_images
+    masks = sum(len(np.unique(own, axis=0)) for own in np.split(plan.coalitions[:, :n_image], n_images, axis=1))
+    return plan.n_coalitions, alone.n_coalitions * len(jobs), masks
 
 
-def _size(dataset: str, wanted: int | None) -> int | None:
+def _extent(dataset: str, spec: BenchmarkSpec) -> tuple[int | None, int]:
+    """Samples, None where only the dataset itself knows, and the most images that one has."""
     if dataset.startswith("folder:"):
-        return None
-    return min((n for n in (wanted, DATASETS[dataset].size) if n is not None), default=None)
+        found = images_of_samples(DatasetRequest(dataset, spec.split, spec.samples, seed=0))
+        return len(found), max(found, default=1)
+    entry = DATASETS[dataset]
+    return min((n for n in (spec.samples, entry.size) if n is not None), default=None), entry.n_images
+
+
+def _one_only(model: str, n_images: dict[str, int]) -> tuple[str, ...]:
+    """Why a model would refuse samples of several images, where it does."""
+    several = [name for name, n in n_images.items() if n > 1]
+    family = CATALOGUE[model].family if model in CATALOGUE else "a server" if is_server(model) else None
+    known = families_of_several()
+    if not several or family is None or family in known:
+        return ()
+    return (
+        f"{family} is asked about one image here, and samples of {', '.join(several)} have several; families that take "
+        f"several: {', '.join(known)}",
+    )
 
 
 def _measured(spec: BenchmarkSpec, sizes: dict[str, int | None]) -> tuple[dict[str, float], tuple[str, ...]]:
