@@ -17,7 +17,8 @@ from support.tiny_models import (
     tiny_vlm,
 )
 
-from toolkit.explainers import explain
+from toolkit.explainers import EXPLAINERS, explain, get_explainer
+from toolkit.explainers.attention_sinks import received
 from toolkit.explainers.grad_cam import DEPTH, GradCam
 from toolkit.explainers.grad_rollout import GradRollout
 from toolkit.explainers.integrated_gradients import IntegratedGradients
@@ -305,16 +306,78 @@ def test_masked_softmax_by_hand() -> None:
     torch.testing.assert_close(masked_softmax(free, scores, bias)[0, 0, 0], torch.tensor([0.25, 0.5, 0.25]))
 
 
-@pytest.mark.parametrize(
-    ("method", "what"), [("input-x-gradient", "backward row"), ("rollout", "attention of one layer")]
-)
-def test_a_method_that_cannot_fit_is_refused_before_it_runs(
-    method: str, what: str, monkeypatch: pytest.MonkeyPatch
+HUNGRY = [name for name in EXPLAINERS if {"gradients", "attention"} & get_explainer(name).needs]
+"""What needs a backward pass or attention weights, whoever adds one."""
+
+
+@pytest.mark.parametrize("method", HUNGRY)
+def test_an_explainer_that_cannot_fit_is_refused_with_numbers_and_what_helps(
+    method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: 1000)
-    with pytest.raises(MemoryError, match=rf"{what}.*GiB"):
+    few = lambda device: 1000  # noqa: E731
+    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", few)
+    monkeypatch.setattr("toolkit.explainers.optimised_mask.free_bytes", few)
+    what = r"(one backward row|two backward rows|the attention of one layer \(\d+ tokens\))"
+    size = r"[\d.]+ [MG]iB"
+    message = rf"^{method}: .*{what} needs about {size}, and 80% of the {size} that are free .*; use "
+    with pytest.raises(MemoryError, match=message + r"a smaller image \(max_pixels\), dtype='bfloat16' or occlusion"):
+        explain(method, tiny_vlm("qwen2.5-vl"), tiny_sample(), target="yes")
+    with pytest.raises(MemoryError, match=message + "dtype='bfloat16' or occlusion, which"):  # of one size
         explain(method, tiny_vlm("llava"), tiny_sample(), target="yes")
-    explain("tam", tiny_vlm("llava"), tiny_sample(), target="yes")
+
+
+def test_what_needs_neither_gradients_nor_attention_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: 1000)
+    for method in ("tam", "occlusion"):
+        assert np.isfinite(explain(method, tiny_vlm("llava"), tiny_sample(), target="yes").scores).all()
+
+
+def test_memory_that_somebody_else_took_meanwhile_names_the_explainer_and_what_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU that is shared: there was room when it was planned, and there is none when it is asked for."""
+
+    def full(self, *inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    monkeypatch.setattr(SampleWhiteBox, "logit", full)
+    with pytest.raises(
+        MemoryError,
+        match=r"^tam ran out of memory \(CUDA out of memory. Tried to allocate 2.00 GiB\); use a smaller image \(max_t",
+    ):
+        explain("tam", tiny_vlm("internvl"), tiny_sample(), target="yes")
+
+
+def test_suppression_takes_fewer_players_at_once_where_their_attention_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vlm, sample = tiny_vlm("llava"), tiny_sample()
+    free = explain("atman", vlm, sample, target="yes").scores
+    box = vlm.white_box(sample, target="yes")
+    one = 16 * vlm.model.config.text_config.num_attention_heads * box.length**2
+    rows: list[int] = []
+    score = SampleWhiteBox.score
+
+    def counted(self, pixels, question):
+        found = score(self, pixels, question)
+        rows.append(len(pixels))
+        return found
+
+    monkeypatch.setattr(SampleWhiteBox, "score", counted)
+    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: int(3.9 * one / 0.8))
+    short = explain("atman", vlm, sample, target="yes").scores
+    assert max(rows) == 2
+    assert sum(rows) == len(short) + 1
+    np.testing.assert_allclose(short, free, atol=1e-5 * np.abs(free).max())
+
+
+def test_sinks_are_found_one_head_at_a_time() -> None:
+    """The formula of the docstring at once: mean over queries of the mean over heads of weight times keys in sight."""
+    weights = torch.rand(5, 7, 7).tril()
+    weights = weights / weights.sum(-1, keepdim=True)
+    seen = torch.arange(1, 8)[:, None]
+    expected = (weights.double() * seen).mean(0).sum(0) / torch.arange(7, 0, -1)
+    torch.testing.assert_close(received(weights), expected)
 
 
 def test_short_memory_makes_smaller_batches_and_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:

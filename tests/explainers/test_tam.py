@@ -72,6 +72,21 @@ def test_the_interference_is_that_of_the_authors_loop_written_anew(family: str) 
     np.testing.assert_allclose(found.causal, np.maximum(own - scale * between, 0), atol=1e-5)
 
 
+def test_no_logits_of_a_whole_prompt_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 3,000 tokens and 150,000 words they would take 9 GB; a few rows at a time, the stages are the same."""
+    vlm = tiny_vlm("internvl")
+    box = vlm.white_box(tiny_sample(), target="yes")
+    expected, rows = stages(box, [(6, 6)]), []
+    head = anatomy(vlm.model).head
+    monkeypatch.setattr("toolkit.explainers.tam._ROWS", 7)
+    with hooks([head.register_forward_hook(lambda _, args, output: rows.append(args[0].shape[-2]))]):
+        found = stages(box, [(6, 6)])
+    assert max(rows) == 7
+    assert sum(rows) > box.length
+    np.testing.assert_allclose(found.causal, expected.causal, atol=1e-5)
+    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-5)
+
+
 def test_a_word_equal_to_the_answer_is_not_subtracted_from_itself() -> None:
     vlm = tiny_vlm("llava")
     sample = tiny_sample(question="is there yes or no ?")

@@ -9,7 +9,8 @@ Like AtMan, not AtMan: it multiplies the scores before the softmax, which raises
 it are multiplied. AtMan also suppresses tokens with a similar embedding together; here each player is alone. With
 ``suppression = 1`` a word is removed exactly as the game removes it, so its score is the log of what occlusion finds.
 An image token that is suppressed has been mixed with its neighbours in the vision tower before.
-Cost: n_players + 1 forward rows through the whole model, of every token of the image; no gradients.
+Cost: n_players + 1 forward rows through the whole model, of every token of the image; no gradients; the attention
+weights of one layer for each row of a batch.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from torch import Tensor, nn
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
 from toolkit.explainers.internals.anatomy import anatomy
+from toolkit.explainers.internals.gradients import check_attention
 from toolkit.explainers.internals.scope import attention_scope, is_attention, masked_softmax, repeat_heads
 from toolkit.games.attribution import Attribution
+from toolkit.vlm.memory import Backoff
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 _HIDDEN = -1e4
@@ -47,7 +50,7 @@ class AtMan:
 
     Attributes:
         suppression: By how much, in (0, 1]; AtMan's value.
-        batch: Players per forward pass.
+        batch: Players per forward pass; fewer where their attention weights do not fit.
     """
 
     suppression: float = 0.9
@@ -75,9 +78,17 @@ class AtMan:
         """Explain log P(target); deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
         positions = torch.cat([torch.tensor([-1]).to(box.text_positions), box.image_positions, box.text_positions])
-        n = self.batch
+        size = Backoff(self.batch, box.pixels.device)
+        parts: list[Tensor] = []
+
+        def following(n: int) -> Tensor:
+            done = sum(map(len, parts))
+            return self._log_probabilities(box, positions[done : done + n])
+
         with torch.no_grad():
-            logs = torch.cat([self._log_probabilities(box, positions[i : i + n]) for i in range(0, len(positions), n)])
+            while sum(map(len, parts)) < len(positions):
+                parts.append(size.run(following))
+        logs = torch.cat(parts)
         scores = (logs[0] - logs[1:]).double().cpu().numpy()
         return Attribution(scores, box.players, self.name, target, n_evaluations=len(positions))
 
@@ -97,6 +108,7 @@ class AtMan:
         ) -> Tensor:
             if module not in ours:
                 return call()  # type: ignore[operator,no-any-return]
+            check_attention(query, copies=4, model=box.model)
             heads = query.shape[1]
             scores = torch.matmul(query, repeat_heads(key, heads).transpose(-1, -2)) * scaling
             weights = masked_softmax(module, suppressed(scores, columns, bias), mask)

@@ -30,15 +30,22 @@ from toolkit.vlm.protocol import VLM
 
 
 def received(weights: Tensor) -> Tensor:
-    """How much more than evenly each token is attended to, r (keys,), from weights (heads, queries, keys)."""
-    seen = (weights > 0).sum(dim=-1, keepdim=True)
-    by_query = (weights * seen).mean(0)
-    return by_query.sum(0) / (weights > 0).any(0).sum(0).clamp(min=1)
+    """How much more than evenly each token is attended to, r (keys,), from weights (heads, queries, keys).
+
+    One head at a time, so that nothing of the weights' size is held beside them.
+    """
+    total = torch.zeros(weights.shape[-1], dtype=torch.float64, device=weights.device)
+    visible = torch.zeros(weights.shape[1:], dtype=torch.bool, device=weights.device)
+    for head in weights:
+        is_seen = head > 0
+        total += (head.double() * is_seen.sum(dim=-1, keepdim=True)).sum(0)
+        visible |= is_seen
+    return total / len(weights) / visible.sum(0).clamp(min=1)
 
 
 def _of_layer(call: Call, predicting: int) -> tuple[Tensor, Tensor]:
-    weights = call.weights()[0].double()
-    return weights[:, predicting].mean(0), received(weights)
+    weights = call.weights()[0]
+    return weights[:, predicting].double().mean(0), received(weights)
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,7 @@ def explain(
         UnknownNameError: No explainer has this name.
         TypeError: No model or no sample, or the model's players cannot be chosen.
         ValueError: The attribution has the wrong length, a NaN, or explains another target.
+        MemoryError: The explainer does not fit into the memory; the message has the numbers and what helps.
 
     Example:
         >>> import toolkit
@@ -312,10 +313,27 @@ def explain(
     target = resolve_target(vlm, sample, target)
     start = time.perf_counter()
     rng = rng_for(seed, found.name, sample)
-    attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
+    try:
+        attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
+    except (MemoryError, RuntimeError) as error:
+        from toolkit.vlm.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(_ran_out(error, found.name, vlm)) from error
     if attribution.target != target:
         raise ValueError(f"{found.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
     return dataclasses.replace(over_players(attribution, vlm, sample), seconds=time.perf_counter() - start)
+
+
+def _ran_out(error: MemoryError | RuntimeError, explainer: str, vlm: VLM) -> str:
+    """What is said of an explainer whose memory ran out: its name, what was said, and what helps."""
+    from toolkit.explainers.internals.gradients import ways_out
+
+    if isinstance(error, MemoryError) and str(error):
+        return f"{explainer}: {error}"
+    said = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{explainer} ran out of memory{f' ({said})' if said else ''}; {ways_out(getattr(vlm, 'model', None))}"
 
 
 def _with_players(vlm: VLM, players: str) -> VLM:

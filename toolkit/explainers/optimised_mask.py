@@ -10,7 +10,7 @@ serves both, as where it is applied to vision-language models (Xing et al., 2025
 Left out of iGOS++: the two masks, scored apart and as a product; integrated gradients and line search (Adam on the
 logits of m takes ordinary gradients); the bilateral total variation (players are already as large as the mask's cells);
 the noise on the image. Added: words are masked together with cells.
-Cost: 2 forward and 2 backward rows a step.
+Cost: 2 forward and 2 backward rows a step; memory of both.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from torch import Tensor
 
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import Need, Passes, inside
-from toolkit.explainers.internals.gradients import leaf
+from toolkit.explainers.internals.gradients import check_fits, leaf, row_bytes
 from toolkit.games.attribution import Attribution
+from toolkit.vlm.memory import free_bytes
 from toolkit.vlm.protocol import VLM, WhiteBox
 
 
@@ -70,6 +71,8 @@ class OptimisedMask:
     ) -> Attribution:
         """Explain v, which is P(target) but of logarithms; deterministic, ``rng`` is not used."""
         target, box = inside(vlm, sample, target=target, baseline=baseline)
+        needed, free = 2 * row_bytes(box), free_bytes(box.pixels.device)
+        check_fits(needed, free, what="two backward rows", model=box.model)
         logits = torch.zeros(box.players.n, device=box.pixels.device, requires_grad=True)
         adam = torch.optim.Adam([logits], lr=self.rate)
         values = []

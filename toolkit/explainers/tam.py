@@ -43,6 +43,9 @@ from toolkit.games.target import Contrast, Sentence
 from toolkit.typing import Regions, Scores
 from toolkit.vlm.protocol import VLM, WhiteBox
 
+_ROWS = 256
+"""Hidden states whose logits over the whole vocabulary are held at once."""
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -137,6 +140,16 @@ def context_ids(box: WhiteBox, entered: Tensor) -> tuple[Tensor, Tensor]:
     return where, torch.cdist(entered[where].float(), table.float(), compute_mode=plain).argmin(dim=1)
 
 
+def _logits(box: WhiteBox, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+    """Logits (n, n_tokens), float64, of some tokens (None: all) at hidden states (n, dim), a few rows at a time.
+
+    Those of a whole prompt over a vocabulary would be larger than anything else in the pass.
+    """
+    head, every = anatomy(box.model).head, slice(None) if tokens is None else tokens
+    with torch.no_grad():
+        return torch.cat([head(rows)[:, every].double() for rows in torch.split(hidden, _ROWS)])
+
+
 def stages(box: WhiteBox, shapes: Sequence[tuple[int, int]], *, window: int = 3) -> Stages:
     """All steps of TAM for the scored answer token.
 
@@ -149,16 +162,13 @@ def stages(box: WhiteBox, shapes: Sequence[tuple[int, int]], *, window: int = 3)
     where, ids = context_ids(box, entered)
     target = box.target_ids[0]
     real = ids != target
-    head = anatomy(box.model).head
-    with torch.no_grad():
-        logits = head(hidden).double()
     mapped = ids.clone()
-    mapped[0] = logits[where[0]].argmax()
-    logits = logits.clamp(min=0)
+    (mapped[0],) = _logits(box, hidden[where[:1]]).argmax(dim=1)
     where, ids, mapped = where[real], ids[real], mapped[real]
-    activation = logits[box.image_positions, target].cpu().numpy()
-    weights = logits[where, target].cpu().numpy()
-    others = logits[box.image_positions][:, mapped].cpu().numpy()
+    logits = _logits(box, hidden, torch.cat([torch.tensor([target]).to(mapped), mapped])).clamp(min=0)
+    activation = logits[box.image_positions, 0].cpu().numpy()
+    weights = logits[where, 0].cpu().numpy()
+    others = logits[box.image_positions, 1:].cpu().numpy()
     total = float(weights.sum())
     interference = others @ weights / total if total > 0 else np.zeros_like(activation)
     scale = fitted_scale(activation, interference)
@@ -166,7 +176,7 @@ def stages(box: WhiteBox, shapes: Sequence[tuple[int, int]], *, window: int = 3)
     parts = np.split(causal, np.cumsum([rows * columns for rows, columns in shapes])[:-1])
     maps = [rank_gaussian(part.reshape(shape), window).ravel() for part, shape in zip(parts, shapes, strict=True)]
     filtered = np.concatenate(maps)
-    text = logits[box.text_positions, target].cpu().numpy()
+    text = logits[box.text_positions, 0].cpu().numpy()
     return Stages(activation, interference, scale, causal, filtered, text, tuple(ids.tolist()), weights)
 
 

@@ -34,6 +34,12 @@ how a full GPU often shows itself first. If it is something else, the smallest b
 """
 
 
+_GROUPS = Path("/sys/fs/cgroup")
+_FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
+"""Files with a control group's limit and use, and the line of its statistics that counts what can be taken back."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -55,13 +61,28 @@ def release(device: torch.device, *, all_ages: bool = True) -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory in bytes that a new allocation may use: the device's, or for the CPU the system's and the container's."""
+    """Memory in bytes that a new allocation may use.
+
+    Of a GPU what nobody holds, and what this process keeps for its own next allocations. For the CPU the least of what
+    the system, the process's control groups (a container, a queue's job) and its own limit (``ulimit -v``) leave.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     if device.type != "cpu":
         return 4 << 30
-    known = [n for n in (_meminfo(), _cgroup()) if n is not None]
-    return min(known) if known else 4 << 30
+    known = [n for n in (_meminfo(), *_groups(), _address_space()) if n is not None]
+    return max(0, min(known)) if known else 4 << 30
+
+
+def format_bytes(size: float) -> str:
+    """A size in words.
+
+    Example:
+        >>> format_bytes(3 << 29), format_bytes(5 << 20)
+        ('1.5 GiB', '5 MiB')
+    """
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def _meminfo() -> int | None:
@@ -73,18 +94,45 @@ def _meminfo() -> int | None:
     return found[0] if found else None
 
 
-def _cgroup() -> int | None:
+def _groups() -> list[int]:
+    """What each control group leaves that this process is in, of either version; a group's parents limit it too."""
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        reclaimable = [
-            int(line.split()[1])
-            for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
-            if line.startswith("inactive_file ")
-        ]
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = ["0::/"]
+    rooms = []
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base = _GROUPS / "memory" if controllers else _GROUPS
+        names = _FIRST_VERSION if controllers else _SECOND_VERSION
+        inside = Path(path.lstrip("/"))
+        rooms += [_room(base / folder, *names) for folder in (inside, *inside.parents)]
+    return [room for room in rooms if room is not None]
+
+
+def _room(folder: Path, limit_file: str, used_file: str, reclaimable: str) -> int | None:
+    """What one control group leaves; None where it has no limit."""
+    try:
+        limit = (folder / limit_file).read_text().strip()
+        used = int((folder / used_file).read_text())
+        lines = (folder / "memory.stat").read_text().splitlines()
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith(f"{reclaimable} "))
+        return None if limit == "max" else int(limit) - used + cached
     except (OSError, ValueError):
         return None
-    return None if limit == "max" else int(limit) - used + sum(reclaimable)
+
+
+def _address_space() -> int | None:
+    """What the process's own limit leaves; None where it has none."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return None
+    return None if limit == resource.RLIM_INFINITY else limit - used
 
 
 class Backoff:

@@ -22,6 +22,7 @@ from toolkit.registry import UnknownNameError
 from toolkit.synergy import plan_metrics
 from toolkit.vlm.adapters.families import families_of_several
 from toolkit.vlm.loading.catalogue import CATALOGUE
+from toolkit.vlm.memory import format_bytes
 from toolkit.vlm.partition import n_players_of
 from toolkit.vlm.server.address import is_server
 from toolkit.vlm.server.chat_request import SIDE
@@ -108,7 +109,7 @@ class RunCost:
         if several := [f"{name} {n}" for name, n in self.n_images.items() if n > 1]:
             lines.append(f"images of a sample, the most that one has, for which is counted: {', '.join(several)}")
         for plan in self.models:
-            memory = "memory unknown" if plan.memory is None else f"{_bytes(plan.memory)} for {plan.dtype}"
+            memory = "memory unknown" if plan.memory is None else f"{format_bytes(plan.memory)} for {plan.dtype}"
             but = f" without {', '.join(plan.silent)}" if plan.silent else ""
             lines.append(
                 f"{plan.model}: {plan.n_image:,} players of {plan.n_tokens:,} image tokens, {plan.n_text} words; per "
@@ -203,10 +204,6 @@ def _rows(
         else:
             forward, backward = forward + passes.forward, backward + passes.backward
     return forward, backward, tuple(silent), tuple(refused)
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
 def count_passes(

@@ -83,7 +83,7 @@ def trace(box: WhiteBox, *, gradient: bool) -> Trace:
     def keep(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, call: object
     ) -> Tensor:
-        check_attention(query, copies=5 if gradient else 3)  # before the rest of the pass, not after it
+        check_attention(query, copies=5 if gradient else 3, model=box.model)  # before the rest of the pass
         output: Tensor = call()  # type: ignore[operator]
         detached = Call(module, query.detach(), key.detach(), value.detach(), mask, scaling)
         seen.setdefault(module, []).append((detached, output))

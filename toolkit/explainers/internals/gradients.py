@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.typing import Scores
-from toolkit.vlm.memory import free_bytes
+from toolkit.vlm.memory import format_bytes, free_bytes
 from toolkit.vlm.protocol import WhiteBox
 
 _CPU_TOKENS = 2048
@@ -107,34 +108,59 @@ def backward_bytes(box: WhiteBox) -> int:
     return total
 
 
-def check_fits(needed: int, available: int, *, what: str) -> None:
+def ways_out(model: nn.Module | None = None) -> str:
+    """What somebody can do whose memory is too small for an explainer, in words.
+
+    Args:
+        model: The explained model, whose family says what bounds its images; None where it is not at hand.
+    """
+    from toolkit.vlm.adapters.families import FAMILIES, adapter_class, family_key
+
+    config: Any = getattr(model, "config", None)
+    tower = getattr(getattr(config, "vision_config", None), "model_type", "")
+    key = family_key(getattr(config, "model_type", ""), tower)
+    bounds = adapter_class(key).bounds if key in FAMILIES else ("max_pixels", "max_tiles")
+    ways = [f"a smaller image ({', '.join(bounds)})"] if bounds else []
+    if getattr(model, "dtype", torch.float32) == torch.float32:
+        ways.append("dtype='bfloat16'")
+    before = f"{', '.join(ways)} or " if ways else ""
+    return f"use {before}occlusion, which needs neither gradients nor attention weights"
+
+
+def check_fits(needed: int, available: int, *, what: str, model: nn.Module | None = None) -> None:
     """Refuse a run that cannot fit, with the numbers.
+
+    Args:
+        needed: Bytes that it needs.
+        available: Bytes that are free.
+        what: What needs them.
+        model: The explained model, for what helps.
 
     Raises:
         MemoryError: ``needed`` is more than 80 % of ``available``.
     """
     if needed > _FRACTION * available:
         raise MemoryError(
-            f"{what} needs about {needed / 2**30:.2f} GiB, but only {_FRACTION:.0%} of the {available / 2**30:.2f} GiB "
-            "that are free may be planned with; use a smaller picture (max_pixels, max_tiles), a smaller dtype, "
-            "or occlusion, which needs no gradients"
+            f"{what} needs about {format_bytes(needed)}, and {_FRACTION:.0%} of the {format_bytes(available)} that are "
+            f"free may be planned with; {ways_out(model)}"
         )
 
 
-def check_attention(query: Tensor, *, copies: int) -> None:
+def check_attention(query: Tensor, *, copies: int, model: nn.Module | None = None) -> None:
     """Refuse the attention weights of a query (batch, heads, tokens, dim) that do not fit.
 
     Args:
         query: What the layer asks with.
         copies: Tensors of the weights' shape that are held at once. In half precision the softmax runs in float32:
             scores, their copy and the weights take 2 + 4 + 4 bytes.
+        model: The explained model, for what helps.
 
     Raises:
         MemoryError: They do not fit; the message has the numbers.
     """
     batch, heads, n, _ = query.shape
     needed = max(copies * query.element_size(), 10) * batch * heads * n * n
-    check_fits(needed, free_bytes(query.device), what=f"the attention of one layer ({n} tokens)")
+    check_fits(needed, free_bytes(query.device), what=f"the attention of one layer ({n} tokens)", model=model)
 
 
 def rows_that_fit(box: WhiteBox, *, wanted: int, under: str = "") -> int:
@@ -149,7 +175,7 @@ def rows_that_fit(box: WhiteBox, *, wanted: int, under: str = "") -> int:
         MemoryError: Not even one row fits; the message has the numbers.
     """
     per_row, available = row_bytes(box, under=under), free_bytes(box.pixels.device)
-    check_fits(per_row, available, what="one backward row")
+    check_fits(per_row, available, what="one backward row", model=box.model)
     length = getattr(box, "length", None)
     if length is not None and box.pixels.device.type == "cpu":
         wanted = min(wanted, max(1, _CPU_TOKENS // length))

@@ -175,14 +175,15 @@ class _Weigh:
     module: nn.Module
     mask: Tensor | None
     scaling: float
+    model: nn.Module | None = None
 
     def __call__(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        check_attention(query, copies=5)
+        check_attention(query, copies=5, model=self.model)
         scores = torch.matmul(query, key.transpose(-1, -2)) * self.scaling
         return scores, masked_softmax(self.module, scores, self.mask)
 
 
-def _attention(tape: Tape | None) -> AttentionHandler:
+def _attention(tape: Tape | None, model: nn.Module | None = None) -> AttentionHandler:
     books = Tape() if tape is None else tape
 
     def handler(
@@ -198,7 +199,7 @@ def _attention(tape: Tape | None) -> AttentionHandler:
             books.softmax[module] = books.softmax.get(module, 0.0) + term
 
         keys, values = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
-        weigh = _Weigh(module, mask, scaling)
+        weigh = _Weigh(module, mask, scaling, model)
         output: Tensor = _HalvedAttention.apply(query, keys, values, weigh, keep)  # type: ignore[no-untyped-call]
         return output.transpose(1, 2)
 
@@ -215,7 +216,7 @@ def lrp_rules(model: nn.Module, tape: Tape | None = None) -> Iterator[None]:
     unknown = uncovered(model)
     if unknown:
         raise ValueError(f"attn-lrp has no rule for {', '.join(unknown)} of {type(model).__name__}")
-    with hooks([]) as handles, attention_scope(model, _attention(tape)):
+    with hooks([]) as handles, attention_scope(model, _attention(tape, model)):
         for module in model.modules():
             if is_rms_norm(module):
                 handles.append(module.register_forward_hook(_rms_norm))

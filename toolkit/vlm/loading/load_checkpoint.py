@@ -27,7 +27,7 @@ from toolkit.vlm.loading.lora import check_lora, merged, without_adapter
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.loading.remembered import recall, remember
 from toolkit.vlm.loading.sources import Source, find_source
-from toolkit.vlm.memory import free_bytes, is_out_of_memory
+from toolkit.vlm.memory import format_bytes, free_bytes, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.partition import check_players
 from toolkit.vlm.prompt import check_template
@@ -230,8 +230,8 @@ def check_memory(source: Source, dtype: torch.dtype, device: torch.device, *, fo
     if needed > free:
         kind = "4-bit" if four_bit else str(dtype).removeprefix("torch.")
         raise MemoryError(
-            f"{source.name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {needed / 2**30:.1f} GiB in "
-            f"{kind} with working space; {free / 2**30:.1f} GiB are free on {device}. Use a smaller model, "
+            f"{source.name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {format_bytes(needed)} in "
+            f"{kind} with working space; {format_bytes(free)} are free on {device}. Use a smaller model, "
             f"dtype='bfloat16', four_bit=True on a GPU{_other_gpu(device, needed)}, or a larger machine"
         )
 
