@@ -376,6 +376,27 @@ def test_explain_escapes_what_the_page_shows(model: Path, picture: Path, tmp_pat
     assert "<b>" in err
 
 
+def test_explain_refuses_what_does_not_fit_before_it_asks_for_a_coalition(
+    model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.vlm.sample_game import SampleGame
+
+    asked, call = [], SampleGame.__call__
+    monkeypatch.setattr(SampleGame, "__call__", lambda self, *what: asked.append(what) or call(self, *what))
+    page = tmp_path / "p.html"
+    words = ("explain", str(picture), "is there a red circle ?", "--model", str(model), "--out", str(page))
+    assert invoke(*words, "--random", "1")[0] == 0
+    assert asked
+    asked.clear()
+    page.unlink()
+    monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", lambda device: 1000)
+    code, _, err = invoke(*words, "--explainer", "occlusion,rollout")
+    assert (code, asked) == (2, [])
+    assert "error: rollout: the attention of one layer (" in err
+    assert "or occlusion, which needs neither gradients nor attention weights" in err
+    assert not page.exists()
+
+
 def test_explain_refuses_before_it_computes(picture: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "thesis.html"
     foreign.write_text("<h1>My thesis</h1>")

@@ -17,6 +17,7 @@ from toolkit.cli.server_cost import confirm_cost
 if TYPE_CHECKING:
     from toolkit.datasets.sample import Sample
     from toolkit.explainers.base import ExplainerLike
+    from toolkit.games.attribution import Attribution
     from toolkit.reporting.explain_page import Asked
     from toolkit.vlm.model import LoadedVLM
 
@@ -136,6 +137,7 @@ def _ask(
 
     import toolkit
     from toolkit.datasets.sheet import boxes_on_sheet
+    from toolkit.explainers.base import get_explainer
     from toolkit.reporting.explain_page import Asked, Explained, partition_of, reading_notes
     from toolkit.synergy import METRICS
     from toolkit.vlm.model import FREE_ANSWER_TOKENS
@@ -147,8 +149,10 @@ def _ask(
     said = vlm.answer(sample, max_tokens=max_tokens or FREE_ANSWER_TOKENS)
     game = vlm.game(sample, target=said.text if target is None else target, baseline=baseline)
 
-    def explained(explainer: ExplainerLike, seed: int) -> Explained:
-        attribution = toolkit.explain(explainer, vlm, sample, target=game.target, baseline=baseline, seed=seed)
+    def attributed(explainer: ExplainerLike) -> Attribution:
+        return toolkit.explain(explainer, vlm, sample, target=game.target, baseline=baseline, seed=seed)
+
+    def explained(attribution: Attribution) -> Explained:
         return Explained(
             attribution,
             toolkit.synergistic_faithfulness(game, attribution, steps),
@@ -156,11 +160,14 @@ def _ask(
             toolkit.insertion_deletion(game, attribution, modality="text", steps=steps),
         )
 
+    # What memory can refuse comes first, before hours of passes that would be lost with it.
+    order = sorted(range(len(explainers)), key=lambda i: get_explainer(explainers[i]).needs <= {"game", "truth"})
+    found = {i: attributed(explainers[i]) for i in order}
     draws = [toolkit.explain("random", vlm, sample, target=game.target, seed=draw) for draw in range(n)]
     planned = [METRICS[name].coalitions(draw, steps) for name in ("f-syn", "srg-image", "srg-text") for draw in draws]
     game(np.concatenate(planned))  # all at once: the draws below find their values
-    random = tuple(explained("random", draw) for draw in range(n))
-    judged = tuple(explained(explainer, seed).judged(random) for explainer in explainers)
+    random = tuple(map(explained, draws))
+    judged = tuple(explained(found[i]).judged(random) for i in range(len(explainers)))
     if uncertainty:
         from toolkit.audit.explainers.stability import uncertainty as moves
 
