@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from toolkit.control_groups import usable_cores
 from toolkit.extras import PACKAGES, USED_BY, missing
 from toolkit.paths import models_dir
 from toolkit.vlm.loading.integrity import check_model
@@ -194,7 +195,13 @@ def check_device() -> Check:
     if torch.version.cuda is not None:
         fix = "see nvidia-smi; the embedded models do not need a GPU"
         return Check("device", "note", f"torch was built for CUDA {torch.version.cuda} but sees no GPU", fix)
-    return Check("device", "ok", f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    usable, there = usable_cores(), os.cpu_count() or 1
+    cores = f"{usable} cores" if usable == there else f"{usable} of {there} cores"
+    threads = torch.get_num_threads()
+    if threads > usable:
+        fix = f"OMP_NUM_THREADS={usable} before Python starts: more threads than cores wait for each other"
+        return Check("device", "note", f"CPU, {cores}, {threads} threads", fix)
+    return Check("device", "ok", f"CPU, {cores}, {threads} threads")
 
 
 def check_memory(free: float | None = None) -> Check:

@@ -12,6 +12,7 @@ import typer
 from tests.speed import cpu, tables
 from toolkit.benchmark.run.run_environment import environment
 from toolkit.cli.outputs import check_folder
+from toolkit.control_groups import usable_cores
 from toolkit.paths import models_dir
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
@@ -47,7 +48,7 @@ def embedded_models() -> list[LoadedVLM]:
 def machine() -> dict[str, str]:
     """Where the numbers were measured."""
     load = " ".join(f"{value:.1f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
-    threads = {"threads": str(torch.get_num_threads()), "cores": str(os.cpu_count()), "load_average": load}
+    threads = {"threads": str(torch.get_num_threads()), "cores": str(usable_cores()), "load_average": load}
     return {**environment(), **threads}
 
 
@@ -170,7 +171,7 @@ def run_executors(
     from toolkit.benchmark.run.presets import demo_spec, embedded_models
 
     before = machine()
-    tried = tuple(workers or [max(2, os.cpu_count() or 1)])
+    tried = tuple(workers or [max(2, usable_cores())])
     grounded = tuple(name for name in embedded_models() if name.endswith("grounded"))
     spec = demo_spec(models=grounded, samples=samples, images=0, seeds=(0,))
     rows = executor_rows(spec, workers=tried, turns=turns, report=lambda line: typer.echo(line, err=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.runner import run_benchmark, toolkit_workspace
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Unit, Workspace, WorkspaceFactory, plan_units
+from toolkit.control_groups import usable_cores
 
 Report = Callable[[str], None]
 
@@ -85,7 +85,7 @@ def executor_rows(
                 start = time.perf_counter()
                 failed[name, n] = run_threads(wanted, factory) if name == "threads" else _run(wanted, factory)
                 seconds[name, n].append(time.perf_counter() - start)
-    threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+    threads, cores = torch.get_num_threads(), usable_cores()
     alone = seconds["serial", 1]
     return [
         {

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolkit.vlm import memory
 from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory
 
 
@@ -27,35 +26,6 @@ def test_a_limit_of_the_process_limits_its_memory(monkeypatch: pytest.MonkeyPatc
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     monkeypatch.setattr(resource, "getrlimit", lambda which: (used + (64 << 20), resource.RLIM_INFINITY))
     assert abs(free_bytes(torch.device("cpu")) - (64 << 20)) < 4 << 20
-
-
-@pytest.mark.parametrize(
-    ("lines", "files", "left"),
-    [
-        ("0::/\n", {"memory.max": "100", "memory.current": "60", "memory.stat": "inactive_file 5\n"}, [45]),
-        ("0::/job/step\n", {"job/memory.max": "90", "job/memory.current": "60", "job/memory.stat": ""}, [30]),
-        ("0::/job\n", {"job/memory.max": "max", "job/memory.current": "60", "job/memory.stat": ""}, []),
-        (
-            "4:cpu,cpuacct:/a\n9:memory:/job\n0::/\n",
-            {
-                "memory/job/memory.limit_in_bytes": "100",
-                "memory/job/memory.usage_in_bytes": "80",
-                "memory/job/memory.stat": "inactive_file 7\ntotal_inactive_file 9\n",
-            },
-            [29],
-        ),
-    ],
-)
-def test_the_control_groups_of_a_container_or_a_queues_job(
-    lines: str, files: dict[str, str], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
-    read = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda path: lines if str(path) == "/proc/self/cgroup" else read(path))
-    assert memory._groups() == left
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from toolkit.control_groups import memory_left
+
 T = TypeVar("T")
 
 _OUT_OF_MEMORY = (
@@ -32,12 +34,6 @@ _OUT_OF_MEMORY = (
 cuBLAS that cannot be initialised, cuDNN that does not support a shape, and the allocator's own check of the driver are
 how a full GPU often shows itself first. If it is something else, the smallest batch fails with the same message.
 """
-
-
-_GROUPS = Path("/sys/fs/cgroup")
-_FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-_SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
-"""Files with a control group's limit and use, and the line of its statistics that counts what can be taken back."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -71,7 +67,7 @@ def free_bytes(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0]) + kept
     if device.type != "cpu":
         return 4 << 30
-    known = [n for n in (_meminfo(), *_groups(), _address_space()) if n is not None]
+    known = [n for n in (_meminfo(), *memory_left(), _address_space()) if n is not None]
     return max(0, min(known)) if known else 4 << 30
 
 
@@ -92,35 +88,6 @@ def _meminfo() -> int | None:
         return None
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     return found[0] if found else None
-
-
-def _groups() -> list[int]:
-    """What each control group leaves that this process is in, of either version; a group's parents limit it too."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = ["0::/"]
-    rooms = []
-    for _, controllers, path in (line.split(":", 2) for line in lines):
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        base = _GROUPS / "memory" if controllers else _GROUPS
-        names = _FIRST_VERSION if controllers else _SECOND_VERSION
-        inside = Path(path.lstrip("/"))
-        rooms += [_room(base / folder, *names) for folder in (inside, *inside.parents)]
-    return [room for room in rooms if room is not None]
-
-
-def _room(folder: Path, limit_file: str, used_file: str, reclaimable: str) -> int | None:
-    """What one control group leaves; None where it has no limit."""
-    try:
-        limit = (folder / limit_file).read_text().strip()
-        used = int((folder / used_file).read_text())
-        lines = (folder / "memory.stat").read_text().splitlines()
-        cached = sum(int(line.split()[1]) for line in lines if line.startswith(f"{reclaimable} "))
-        return None if limit == "max" else int(limit) - used + cached
-    except (OSError, ValueError):
-        return None
 
 
 def _address_space() -> int | None:

@@ -17,6 +17,7 @@ from toolkit.benchmark.run.attempt_unit import attempt_unit
 from toolkit.benchmark.run.outcomes import Outcome, UnitQueue, WorkerError, exit_words, overdue_reason
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Job, Unit, Workspace, WorkspaceFactory
+from toolkit.control_groups import usable_cores
 from toolkit.measuring import reason_of
 
 _METHODS = multiprocessing.get_all_start_methods()
@@ -85,13 +86,6 @@ class _Worker:
     def is_overdue(self, limit: float | None) -> bool:
         """Whether its unit, once begun, has taken longer than allowed."""
         return limit is not None and self.since is not None and time.monotonic() - self.since > limit
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: those it is bound to, which on a shared machine are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class ProcessExecutor:

@@ -18,6 +18,7 @@ from toolkit.benchmark.run.outcomes import MAX_DEATHS, Outcome, UnitQueue, Worke
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError
 from toolkit.benchmark.run.units import Unit, Unreadable, Workspace, WorkspaceFactory
+from toolkit.control_groups import usable_cores
 from toolkit.measuring import reason_of
 
 START_SECONDS = 600.0
@@ -141,7 +142,7 @@ class RayExecutor:
         if self.spec.ray_address is not None:
             self.ray.init(address=self.spec.ray_address, log_to_driver=False)
         else:  # even where RAY_ADDRESS names one: nobody asked for it, or looked at how it is protected
-            cores = max(self.spec.workers, os.cpu_count() or 1)
+            cores = max(self.spec.workers, usable_cores())
             self.ray.init(
                 address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False,
                 _node_ip_address="127.0.0.1",
