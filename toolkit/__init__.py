@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from toolkit.games.game import Players as Players
     from toolkit.games.interactions import shapley_interaction_index as shapley_interaction_index
     from toolkit.measuring import measure as measure
-    from toolkit.redundancy import diagnose as diagnose
+    from toolkit.redundancy.diagnose import diagnose as diagnose
     from toolkit.results import GameValues as GameValues
     from toolkit.results import load as load
     from toolkit.results import save as save

@@ -12,6 +12,7 @@ from toolkit.datasets.sample import Corners, Sample
 from toolkit.games.game import Game
 from toolkit.synergy.f_syn import corner_coalitions
 from toolkit.vlm.protocol import VLM
+from toolkit.vlm.sample_game import SampleGame, score_games
 
 CORNERS = ("both", "image", "text", "empty")
 BASELINES = ("blur", "mean", "noise")
@@ -66,6 +67,13 @@ class CornerRecord:
         return self.sample.choices[int(self.beliefs[CORNERS.index(corner)].argmax())]
 
 
+def _all_corners(games: Sequence[Game]) -> list[Corners]:
+    """Corners of several games of one sample; a model that is loaded here is asked about all of them at once."""
+    loaded = [game for game in games if isinstance(game, SampleGame)]
+    score_games([(game, corner_coalitions(game.players)) for game in loaded])  # which their games remember
+    return [corners_of(game) for game in games]
+
+
 def measure(vlm: VLM, sample: Sample, *, baseline: str = "blur", baselines: Sequence[str] = BASELINES) -> CornerRecord:
     """Measure a sample's corners: the target under every baseline, every choice under the main one.
 
@@ -77,15 +85,12 @@ def measure(vlm: VLM, sample: Sample, *, baseline: str = "blur", baselines: Sequ
     target = vlm.answer(sample).text
     order = [baseline, *(name for name in baselines if name != baseline)]
     choices = sample.choices if sample.choices is not None else (target,)
-    columns = [corners_of(vlm.game(sample, target=choice, baseline=baseline)) for choice in choices]
+    games = {(choice, baseline): vlm.game(sample, target=choice, baseline=baseline) for choice in choices}
+    games |= {(target, name): vlm.game(sample, target=target, baseline=name) for name in order}
+    found = dict(zip(games, _all_corners(list(games.values())), strict=True))
+    by_baseline = {name: found[target, name] for name in order}
+    columns = [found[choice, baseline] for choice in choices]
     beliefs = np.array([[getattr(column, corner) for column in columns] for corner in CORNERS], dtype=np.float64)
-    main = columns[choices.index(target)] if target in choices else None
-    by_baseline = {
-        name: main
-        if name == baseline and main is not None
-        else corners_of(vlm.game(sample, target=target, baseline=name))
-        for name in order
-    }
     values = [getattr(c, name) for c in by_baseline.values() for name in CORNERS]
     if not (np.isfinite(values).all() and np.isfinite(beliefs).all()):
         raise ValueError(f"the model's values of sample {sample.id!r} are not all finite; check its precision")
