@@ -398,6 +398,20 @@ def test_short_memory_makes_smaller_batches_and_the_same_scores(monkeypatch: pyt
     np.testing.assert_allclose(short, free, atol=1e-5 * np.abs(free).max())
 
 
+@pytest.mark.parametrize("method", ["smoothgrad", IntegratedGradients(steps=20)])
+def test_rows_of_a_backward_pass_are_few_on_a_processor(method, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    logits = SampleWhiteBox._logits
+
+    def counted(self, pixels, question, number):
+        rows.append(len(pixels))
+        return logits(self, pixels, question, number)
+
+    monkeypatch.setattr(SampleWhiteBox, "_logits", counted)
+    explain(method, tiny_vlm("llava"), tiny_sample(), target="yes")
+    assert max(rows) == 12
+
+
 @pytest.fixture
 def blind_to_one_cell(monkeypatch: pytest.MonkeyPatch) -> LoadedVLM:
     """A tower that mixes no patches, and a decoder that may not look at cell 14: the cell provably does not matter."""

@@ -20,6 +20,10 @@ _CPU_TOKENS = 2048
 time, which costs more than batching gains (at 620 tokens, 4.2 plain passes for each of 16 rows, and 2.8 for each of 4).
 """
 
+_CPU_ROWS = 12
+"""Rows of one batch on a CPU at most: on the embedded models 32 took as long and 20 to 60 MB more, half of them in
+oneDNN's kernels, 256 KiB for each number of rows."""
+
 _FRACTION = 0.8
 """Share of the free memory that an explainer may plan with."""
 
@@ -176,7 +180,7 @@ def rows_that_fit(box: WhiteBox, *, wanted: int, under: str = "") -> int:
     """
     per_row, available = row_bytes(box, under=under), free_bytes(box.pixels.device)
     check_fits(per_row, available, what="one backward row", model=box.model)
-    length = getattr(box, "length", None)
-    if length is not None and box.pixels.device.type == "cpu":
-        wanted = min(wanted, max(1, _CPU_TOKENS // length))
+    if box.pixels.device.type == "cpu":
+        length = getattr(box, "length", None)
+        wanted = min(wanted, _CPU_ROWS if length is None else min(_CPU_ROWS, max(1, _CPU_TOKENS // length)))
     return int(min(wanted, max(1, _FRACTION * available // max(per_row, 1))))
