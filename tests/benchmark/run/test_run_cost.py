@@ -84,6 +84,25 @@ def test_the_images_of_the_plan_are_those_that_the_model_encodes(tmp_path):
     assert vlm.engine.counters.images - before == images
 
 
+def test_attention_weights_are_estimated_from_the_configuration_before_anything_loads(monkeypatch):
+    """4 heads, 36 image tokens, 8 words and 32 tokens of the template; LLaVA-1.5-7B has 32 heads and 576."""
+    chosen = {"datasets": ["mmstar"], "explainers": ["occlusion", "rollout", "attn-lrp"], "device": "cpu"}
+    small = dry_run(make_spec({"models": ["tiny-llava-grounded"], **chosen}))
+    assert small.models[0].attention == 5 * 4 * 4 * 76**2
+    assert "  memory for the attention weights of one layer (rollout, attn-lrp): about 0 MiB" in str(small)
+    large = make_spec({"models": ["llava-hf/llava-1.5-7b-hf"], **chosen})
+    monkeypatch.setattr(plan_module, "stored_config", lambda name, revision: None)
+    assert "(rollout, attn-lrp): unknown until the model's files are on this machine" in str(dry_run(large))
+    tower = {"num_attention_heads": 16, "image_size": 336, "patch_size": 14}
+    config = {"text_config": {"num_attention_heads": 32}, "vision_config": tower}
+    monkeypatch.setattr(plan_module, "stored_config", lambda name, revision: config)
+    assert dry_run(large).models[0].attention == 20 * 32 * (576 + 24 + 32) ** 2
+    assert dry_run(large.model_copy(update={"device": "cuda"})).models[0].attention == 10 * 32 * 632**2
+    without = dry_run(large.model_copy(update={"explainers": ("occlusion",)}))
+    assert without.models[0].attention == 0
+    assert "attention weights" not in str(without)
+
+
 def test_samples_cap_the_plan():
     plan = dry_run(preset("correct", samples=10))
     assert plan.n_samples == 30

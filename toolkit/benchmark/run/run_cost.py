@@ -15,13 +15,15 @@ from toolkit.benchmark.run.units import Job, jobs_of
 from toolkit.benchmark.run.workspace import configured, planned_dtype
 from toolkit.datasets.folder import images_of_samples
 from toolkit.datasets.load import DATASETS, DatasetRequest
-from toolkit.explainers.base import passes_of
+from toolkit.explainers.base import EXPLAINERS, get_explainer, passes_of
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
 from toolkit.registry import UnknownNameError
 from toolkit.synergy import plan_metrics
 from toolkit.vlm.adapters.families import families_of_several
+from toolkit.vlm.attention_size import attention_bytes, attention_entries
 from toolkit.vlm.loading.catalogue import CATALOGUE
+from toolkit.vlm.loading.sources import stored_config
 from toolkit.vlm.memory import format_bytes
 from toolkit.vlm.partition import n_players_of
 from toolkit.vlm.server.address import is_server
@@ -31,6 +33,9 @@ from toolkit.vlm.server.server_game import REPEATS
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit weights": 0.6}
 WORDS = {"embedded": 8, "hub": 24}
 """Text players of a typical sample."""
+
+TEMPLATE = 32
+"""Tokens of the instruction and the template around image and question."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class ModelCost:
         refused: Why an explainer would refuse so many players, or the model so many images.
         dtype: Precision of its weights, on the device of the run.
         memory: Bytes of weights and working space, or None where the model is not in the catalogue.
+        attention: Bytes of the attention weights of one layer, about; 0 where no explainer needs them, None where the
+            model's configuration is not on this machine.
         seconds: Seconds per sample, explainers included, as measured in the folder ``out``; None without records there.
     """
 
@@ -67,6 +74,7 @@ class ModelCost:
     refused: tuple[str, ...]
     dtype: str
     memory: int | None
+    attention: int | None
     seconds: float | None
 
 
@@ -118,6 +126,11 @@ class RunCost:
                 f"backward rows{but}; {memory}; {self._time(plan)}"
             )
             lines += [f"  {reason}" for reason in plan.refused]
+            if plan.attention != 0:
+                who, size = ", ".join(_lookers(spec)), "unknown until the model's files are on this machine"
+                if plan.attention is not None:
+                    size = f"about {format_bytes(plan.attention)}"
+                lines.append(f"  memory for the attention weights of one layer ({who}): {size}")
             if is_server(plan.model):
                 n = plan.passes + plan.forward + REPEATS + 1
                 every = "" if total is None else f", {n * total:,} in all"
@@ -178,7 +191,9 @@ def dry_run(spec: BenchmarkSpec) -> RunCost:
         forward, backward, silent, refused = _rows(spec, jobs, n_image + n_text, n_text)
         rows = (forward, backward, silent, (*_one_only(model, n_images), *refused))
         scoring = (*count_passes(spec, jobs, n_image, n_text, most), *rows)
-        found.append(ModelCost(model, most * n_tokens, n_image, n_text, *scoring, dtype, memory, measured.get(model)))
+        attention = _attention(spec, model, most * n_tokens, n_text, most, BYTES[dtype])
+        about = (dtype, memory, attention, measured.get(model))
+        found.append(ModelCost(model, most * n_tokens, n_image, n_text, *scoring, *about))
     hub = [name for name in spec.models if name in CATALOGUE and CATALOGUE[name].source == "hub"]
     unpinned = tuple(name for name in hub if CATALOGUE[name].revision is None and name not in spec.revisions)
     return RunCost(spec, sizes, n_images, len(jobs), tuple(found), unpinned, other)
@@ -204,6 +219,25 @@ def _rows(
         else:
             forward, backward = forward + passes.forward, backward + passes.backward
     return forward, backward, tuple(silent), tuple(refused)
+
+
+def _lookers(spec: BenchmarkSpec) -> list[str]:
+    """The run's explainers that look at attention weights."""
+    names = [name for name in spec.explainers if name in EXPLAINERS]
+    return [name for name in names if "attention" in getattr(get_explainer(name), "needs", ())]
+
+
+def _attention(
+    spec: BenchmarkSpec, model: str, n_image_tokens: int, n_text: int, n_images: int, itemsize: float
+) -> int | None:
+    """Bytes of one layer's attention weights, as ``check_attention`` counts them where gradients are kept too."""
+    if is_server(model) or not _lookers(spec):
+        return 0
+    config = stored_config(model, spec.revisions.get(model))
+    if config is None:
+        return None
+    entries = attention_entries(config, n_image_tokens, n_image_tokens + n_text + TEMPLATE, n_images)
+    return attention_bytes(entries, max(2, itemsize), copies=5)
 
 
 def count_passes(

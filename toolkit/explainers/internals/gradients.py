@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.typing import Scores
+from toolkit.vlm.attention_size import attention_bytes
 from toolkit.vlm.memory import format_bytes, free_bytes
 from toolkit.vlm.protocol import WhiteBox
 
@@ -155,15 +156,14 @@ def check_attention(query: Tensor, *, copies: int, model: nn.Module | None = Non
 
     Args:
         query: What the layer asks with.
-        copies: Tensors of the weights' shape that are held at once. In half precision the softmax runs in float32:
-            scores, their copy and the weights take 2 + 4 + 4 bytes.
+        copies: Tensors of the weights' shape that are held at once.
         model: The explained model, for what helps.
 
     Raises:
         MemoryError: They do not fit; the message has the numbers.
     """
     batch, heads, n, _ = query.shape
-    needed = max(copies * query.element_size(), 10) * batch * heads * n * n
+    needed = attention_bytes(batch * heads * n * n, query.element_size(), copies=copies)
     check_fits(needed, free_bytes(query.device), what=f"the attention of one layer ({n} tokens)", model=model)
 
 

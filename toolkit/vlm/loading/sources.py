@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
+from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig
 
 from toolkit.arguments import as_path
@@ -171,6 +173,19 @@ def identity_of(name: str, revision: str | None = None, *, pinned: bool = True) 
         upon = file_digests(Path(path), adapter_files(Path(path)))
         return f"{identity_of(base, pinned=pinned)} with {listed(upon)}"
     return listed(check_folder(Path(path)).digests())
+
+
+def stored_config(name: str, revision: str | None = None) -> dict[str, Any] | None:
+    """The content of a model's ``config.json`` where it is on this machine, else None. No network."""
+    try:
+        path, is_hub = locate(name)
+    except (CheckpointError, UnknownNameError):
+        return None
+    if not is_hub:
+        found = Path(path) / "config.json"
+        return read_json(found) if found.is_file() else None
+    cached = try_to_load_from_cache(name, "config.json", revision=revision or catalogued(name))
+    return read_json(Path(cached)) if isinstance(cached, str) else None
 
 
 def catalogued(name: str) -> str | None:
