@@ -397,6 +397,18 @@ def test_explain_refuses_what_does_not_fit_before_it_asks_for_a_coalition(
     assert not page.exists()
 
 
+def test_memory_that_the_system_refuses_is_told_with_what_helps(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under ``ulimit -v``, where a library of the loader cannot map a file."""
+
+    def refuse(*about, **more):
+        raise OSError("Cannot allocate memory (os error 12)")
+
+    monkeypatch.setattr("toolkit.vlm.loading.load_checkpoint.find_source", refuse)
+    code, _, err = invoke("explain", str(picture), "is there a red circle ?")
+    assert code == 2
+    assert "error: Cannot allocate memory (os error 12); memory ran out: close other programs, raise the limit" in err
+
+
 def test_explain_refuses_before_it_computes(picture: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "thesis.html"
     foreign.write_text("<h1>My thesis</h1>")

@@ -52,13 +52,20 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: objec
 
 
 def _advice(error: BaseException) -> str:
-    """What to do about an import that fails, where it is known and not said yet."""
+    """What to do about memory that ran out or an import that fails, where it is known and not said yet."""
+    if _lacks_memory(error):
+        return "; memory ran out: close other programs, raise the limit of this process, or take a smaller model"
     if not isinstance(error, ImportError):
         return ""
     from toolkit.environment import import_advice
 
     advice = import_advice()
     return f" {advice}" if advice and advice not in str(error) else ""
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether the system's own words are all that is said of memory that ran out; the toolkit's name a cure."""
+    return "cannot allocate memory" in str(error).lower() and not isinstance(error, MemoryError)
 
 
 def one_line(error: BaseException) -> str:
