@@ -102,5 +102,5 @@ def test_loading_a_model_and_scoring_a_sample_imports_the_inner_ring_only() -> N
     )  # fmt: skip
     loaded = done.stdout.split()
     ours = {name.split(".")[1] for name in loaded if name.startswith("toolkit.")}
-    assert ours == {"arguments", "datasets", "games", "paths", "registry", "typing", "vlm"}
+    assert ours == {"arguments", "control_groups", "datasets", "games", "paths", "registry", "typing", "vlm"}
     assert not {"matplotlib", "seaborn", "typer", "ray", "ipywidgets", "shapiq", "captum"} & set(loaded)
