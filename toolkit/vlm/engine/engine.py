@@ -149,13 +149,13 @@ class Engine:
             self.forget()
 
     def _chunks(self, prefixes: Sequence[MaskedPrefix]) -> Iterator[list[MaskedPrefix]]:
-        """Prefixes in groups whose image tokens fit the cache together."""
+        """Prefixes in groups whose image tokens fit the cache together; whole images, often known already, first."""
         chunk: list[MaskedPrefix] = []
         held = 0
         config = self.model.config
         width = (1 + self.adapter.n_layer_features(config)) * config.get_text_config().hidden_size
         width *= self.model.dtype.itemsize
-        for prefix in prefixes:
+        for prefix in sorted(prefixes, key=lambda one: not one.request.images[one.index].all()):
             size = prefix.request.view.n_image_tokens * width
             if chunk and held + size > self._feature_bytes:
                 yield chunk
