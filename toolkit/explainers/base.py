@@ -12,7 +12,6 @@ import inspect
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
@@ -23,7 +22,6 @@ from numpy.typing import ArrayLike
 from toolkit.arguments import check_text, check_whole
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
-from toolkit.explainers.internals.threads import as_many_threads_as_pay
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.target import Target, TargetError, read_target
 from toolkit.registry import Registry
@@ -315,10 +313,8 @@ def explain(
     target = resolve_target(vlm, sample, target)
     start = time.perf_counter()
     rng = rng_for(seed, found.name, sample)
-    only_looks_inside = "game" not in found.needs and found.needs & {"gradients", "activations", "attention"}
     try:
-        with as_many_threads_as_pay(vlm, sample) if only_looks_inside else nullcontext():
-            attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
+        attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
     except (MemoryError, RuntimeError) as error:
         from toolkit.vlm.memory import is_out_of_memory
 
