@@ -76,7 +76,11 @@ def open_lab(home: Path):
         yield Lab(f"http://127.0.0.1:{port}", home)
     finally:
         server.terminate()
-        server.wait(30)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:  # a kernel that is slow to end says nothing about the page
+            server.kill()
+            server.wait()
         log.close()
 
 
