@@ -2,11 +2,9 @@
 
 import hashlib
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
 from support.fakes import paper_vlm
 
@@ -190,14 +188,12 @@ def test_few_views_are_kept_however_many_samples_are_asked_about():
 
 
 def test_a_small_model_keeps_few_megabytes_of_image_tokens_and_a_large_one_no_more_than_before():
-    from toolkit.vlm.model import _feature_bytes
+    from toolkit.vlm.engine.engine import feature_bytes_of
 
     vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
     width = vlm.model.config.get_text_config().hidden_size
     assert vlm.engine.encode._kept_bytes == 32768 * width * 4 == 16 << 20
-    text = SimpleNamespace(hidden_size=8192)
-    large = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text), dtype=torch.float16)
-    assert _feature_bytes(large) == 256 << 20
+    assert feature_bytes_of(8192 * 2) == 256 << 20  # half precision
 
 
 def test_two_of_one_name_are_refused_instead_of_measured_as_one():

@@ -51,10 +51,6 @@ if TYPE_CHECKING:
 _VIEW_BYTES = 64 << 20
 _VIEWS = 16
 """Views kept at most: a new one takes milliseconds, and nine models with forty views each took 108 MB of a lesson."""
-_FEATURE_BYTES = 256 << 20
-_FEATURE_TOKENS = 1 << 15
-"""Image tokens that the engine keeps at most: a model of 7 billion weights fills ``_FEATURE_BYTES`` with them in half
-precision, and an embedded model keeps 900 masked images in 16 MiB, several times what the metrics ask of one sample."""
 FREE_ANSWER_TOKENS = 8
 """Where a free answer is cut unless another length is asked for."""
 
@@ -110,7 +106,7 @@ class LoadedVLM:
         self._config = config_digest(model)
         self._loaded_as, self._loaded_state = fingerprint(model), state(model, adapter.processor)
         self._is_warned = False
-        self.engine = Engine(adapter, model, max_tokens=max_tokens, feature_bytes=_feature_bytes(model))
+        self.engine = Engine(adapter, model, max_tokens=max_tokens)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._games: OrderedDict[tuple[object, ...], SampleGame] = OrderedDict()
         self._answers: dict[tuple[object, ...], Answers] = {}
@@ -523,12 +519,6 @@ class LoadedVLM:
         pixels = view.masked(self.adapter, baseline, partition.expand(coalition[None])[:, : view.players.n_image])[0]
         parts = zip(view.images, view.split(pixels[None]), strict=True)
         return sheet_of([self.adapter.to_image(part[0], image.geometry) for image, part in parts])
-
-
-def _feature_bytes(model: PreTrainedModel) -> int:
-    """What ``_FEATURE_TOKENS`` image tokens take, and ``_FEATURE_BYTES`` at most."""
-    width = int(model.config.get_text_config().hidden_size)
-    return min(_FEATURE_BYTES, _FEATURE_TOKENS * width * model.dtype.itemsize)
 
 
 def _listed(found: Sequence[str]) -> str:

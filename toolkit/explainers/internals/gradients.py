@@ -181,6 +181,6 @@ def rows_that_fit(box: WhiteBox, *, wanted: int, under: str = "") -> int:
     per_row, available = row_bytes(box, under=under), free_bytes(box.pixels.device)
     check_fits(per_row, available, what="one backward row", model=box.model)
     if box.pixels.device.type == "cpu":
-        length = getattr(box, "length", None)
-        wanted = min(wanted, _CPU_ROWS if length is None else min(_CPU_ROWS, max(1, _CPU_TOKENS // length)))
+        length = getattr(box, "length", None) or 1
+        wanted = min(wanted, _CPU_ROWS, max(1, _CPU_TOKENS // length))
     return int(min(wanted, max(1, _FRACTION * available // max(per_row, 1))))

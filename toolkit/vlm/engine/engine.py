@@ -36,6 +36,16 @@ _MAX_TOKENS = {"cpu": 3072}
 _MAX_ENTRIES = {"cpu": 1 << 21}
 """What is fastest on a CPU, where larger batches leave the processor's cache; a GPU takes what memory allows."""
 
+_FEATURE_BYTES = 256 << 20
+_FEATURE_TOKENS = 1 << 15
+"""Image tokens that are kept at most: a model of 7 billion weights fills ``_FEATURE_BYTES`` with them in half
+precision, and an embedded model keeps 900 masked images in 16 MiB, several times what the metrics ask of one sample."""
+
+
+def feature_bytes_of(token_bytes: int) -> int:
+    """What ``_FEATURE_TOKENS`` image tokens of so many bytes take, and ``_FEATURE_BYTES`` at most."""
+    return min(_FEATURE_BYTES, _FEATURE_TOKENS * token_bytes)
+
 
 @dataclass
 class Counters:
@@ -56,7 +66,7 @@ class Engine:
         max_tokens: Padded decoder tokens per batch; None chooses from the free memory.
         max_entries: Pixel entries per vision batch; likewise.
         query_tokens: Tokens behind the prefix of a row; None allows as many as the prefix has, at least 256.
-        feature_bytes: Bound of the image-token cache.
+        feature_bytes: Bound of the image-token cache; None takes what 32,768 image tokens need, at most 256 MiB.
         by_words: Run words that question variants begin with once for all of them; False runs each variant whole.
         by_layers: Run the decoder's last layer only where an answer is read; False runs it as transformers does.
 
@@ -75,7 +85,7 @@ class Engine:
         max_tokens: int | None = None,
         max_entries: int | None = None,
         query_tokens: int | None = None,
-        feature_bytes: int = 256 << 20,
+        feature_bytes: int | None = None,
         by_words: bool = True,
         by_layers: bool = True,
     ) -> None:
@@ -93,7 +103,9 @@ class Engine:
         self.tokens = Backoff(max(1, chosen if max_tokens is None else max_tokens), device)
         entries = min(_MAX_ENTRIES.get(device.type, 1 << 25), free // 1000) if max_entries is None else max_entries
         self._query_tokens = query_tokens
-        self._feature_bytes = min(feature_bytes, free // 8)
+        self._token_bytes = (1 + adapter.n_layer_features(model.config)) * config.hidden_size * model.dtype.itemsize
+        kept = feature_bytes_of(self._token_bytes) if feature_bytes is None else feature_bytes
+        self._feature_bytes = min(kept, free // 8)
         self.encode = ImageEncoder(adapter, model, entries=max(1, entries), kept_bytes=self._feature_bytes)
         self._counters = Counters()
         self._state = state(model)
@@ -152,11 +164,8 @@ class Engine:
         """Prefixes in groups whose image tokens fit the cache together; whole images, often known already, first."""
         chunk: list[MaskedPrefix] = []
         held = 0
-        config = self.model.config
-        width = (1 + self.adapter.n_layer_features(config)) * config.get_text_config().hidden_size
-        width *= self.model.dtype.itemsize
         for prefix in sorted(prefixes, key=lambda one: not one.request.images[one.index].all()):
-            size = prefix.request.view.n_image_tokens * width
+            size = prefix.request.view.n_image_tokens * self._token_bytes
             if chunk and held + size > self._feature_bytes:
                 yield chunk
                 chunk, held = [], 0
@@ -167,11 +176,10 @@ class Engine:
 
     def _score(self, rows: Sequence[Row], out: NDArray[np.float64]) -> None:
         """Decode rows in batches and write each query's values where they belong."""
-        waiting: Sequence[Row]
-        rows = sorted(rows, key=lambda row: -row.length)
+        longest_first = sorted(rows, key=lambda row: -row.length)
         width = self.model.config.get_text_config().hidden_size
-        for batch in split_rows([row.length for row in rows], self.tokens.size, width):
-            waiting = rows[batch.start : batch.stop]
+        for batch in split_rows([row.length for row in longest_first], self.tokens.size, width):
+            waiting: Sequence[Row] = longest_first[batch.start : batch.stop]
             while waiting:
                 waiting = self.tokens.run(partial(self._decode_some, waiting, out))
 
