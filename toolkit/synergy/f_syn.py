@@ -126,9 +126,9 @@ def synergy_coalitions(
     """
     fractions = curve_fractions(steps)
     parts = []
-    for of_image, of_text in tie_breaks(attribution, tie_seeds):
-        image = top_coalitions(attribution, "image", fractions, tie_seed=of_image)
-        text = top_coalitions(attribution, "text", fractions, tie_seed=of_text)
+    for seed in tie_breaks(attribution, tie_seeds):
+        image = top_coalitions(attribution, "image", fractions, tie_seed=seed)
+        text = top_coalitions(attribution, "text", fractions, tie_seed=seed)
         none = np.zeros_like(image)
         parts += [image | text, image, text, none, ~none, ~image, ~text, ~(image | text)]
     return np.concatenate(parts)

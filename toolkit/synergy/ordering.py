@@ -3,14 +3,16 @@
 The top fraction k of n players are the floor(k n + 1/2) players with the largest scores. Players with equal scores
 are ordered by permutations that depend on the sample (its players' labels), never by their position: a binary map over
 a grid would otherwise be judged by the raster order of its cells, and one fixed order of the words would bring its own
-luck into every sample. A score is the mean over several such orders.
+luck into every sample. A score is the mean over several such orders, which come in fours: a permutation of those
+that are tied cut into quarters, which take their turns by a Williams design (Williams, 1949, doi 10.1071/CH9490149).
+Each order alone is uniform; in four of them every quarter stands once at every place and once before every other, so
+that four are more exact than sixteen independent ones (``notebooks/site/speed.md``).
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,11 +25,8 @@ from toolkit.typing import Coalitions, Modality, Scores
 ROUNDING = 1e-9
 """Guards floor(k n + 1/2) against k n that is half an integer on paper and a little less in binary."""
 
-N_IMAGE_ORDERS, N_TEXT_ORDERS = 4, 16
-"""Orders of tied cells and of tied words. Words are few and matter much; another order of them shows no new image."""
-
-TieBreak: TypeAlias = tuple[int, int]
-"""Seeds of the orders of tied cells and of tied words."""
+TURNS = 4
+"""Orders of tied players that one permutation gives; a score is averaged over them."""
 
 
 def curve_fractions(steps: int) -> NDArray[np.float64]:
@@ -62,10 +61,22 @@ def top_counts(n_players: int, fractions: ArrayLike) -> NDArray[np.int64]:
     return np.floor(check_fractions(fractions) * n_players + 0.5 + ROUNDING).astype(np.int64)
 
 
-def score_order(scores: Scores, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Players from the largest score to the smallest, ties in random order; shape (n_players,)."""
+def score_order(scores: Scores, rng: np.random.Generator, *, turn: int = 0) -> NDArray[np.int64]:
+    """Players from the largest score to the smallest, ties in random order; shape (n_players,).
+
+    Args:
+        scores: Shape (n_players,).
+        rng: Draws a permutation.
+        turn: Row of the Williams design by which the quarters a, b, c, d of each set of tied players come: abcd, its
+            reverse dcba, bdac, its reverse cadb. A reverse also goes backwards within the quarters.
+    """
     shuffled = rng.permutation(len(scores))
-    return shuffled[np.argsort(-scores[shuffled], kind="stable")]
+    order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+    tied = np.split(order, np.flatnonzero(np.diff(scores[order])) + 1)
+    if turn >= 2:
+        quarters = [np.array_split(players, TURNS) for players in tied]
+        tied = [np.concatenate((b, d, a, c)) for a, b, c, d in quarters]
+    return np.concatenate([players[::-1] for players in tied] if turn % 2 else tied)
 
 
 def top_coalitions(
@@ -79,7 +90,8 @@ def top_coalitions(
         attribution: Who comes first.
         modality: ``"image"`` or ``"text"``.
         fractions: The k, in [0, 1].
-        tie_seed: Seed, beside the players' labels, of the permutation that orders equal scores.
+        tie_seed: Which order of equal scores. Seeds 4 i to 4 i + 3 are the four turns (``score_order``) of permutation
+            i, which the players' labels key; words turn in another sequence than cells, so that not both are reversed.
 
     Raises:
         ValueError: A fraction outside [0, 1], an unknown modality, or no players of this modality.
@@ -89,8 +101,10 @@ def top_coalitions(
     if members.size == 0:
         raise ValueError(f"the game has no {modality} players, so it has no {modality} curve")
     counts = top_counts(members.size, fractions)
-    rng = np.random.default_rng([tie_seed, ("image", "text").index(modality), sample_key(attribution.players)])
-    order = members[score_order(attribution.scores[members], rng)]
+    draw, turn = divmod(tie_seed, TURNS)
+    turn = (0, 2, 1, 3)[turn] if modality == "text" else turn
+    rng = np.random.default_rng([draw, ("image", "text").index(modality), sample_key(attribution.players)])
+    order = members[score_order(attribution.scores[members], rng, turn=turn)]
     coalitions = np.zeros((len(counts), attribution.players.n), dtype=np.bool_)
     coalitions[:, order] = np.arange(members.size) < counts[:, None]
     return coalitions
@@ -104,23 +118,22 @@ def sample_key(players: Players) -> int:
 def tie_breaks(
     attribution: Attribution, tie_seeds: Sequence[int] | None = None, *,
     modalities: Sequence[Modality] = ("image", "text"),
-) -> list[TieBreak]:  # fmt: skip
-    """The orders of tied players over which a score is averaged.
+) -> tuple[int, ...]:  # fmt: skip
+    """The orders of tied players over which a score is averaged, as seeds of ``top_coalitions``.
 
     Args:
         attribution: Its scores may be tied.
-        tie_seeds: One order of both modalities per seed; None takes 16 orders where words are tied, with four orders of
-            the cells taking turns, four where only cells are, and one where nothing is.
+        tie_seeds: These orders; None takes a permutation and its turns where players are tied, one order where none
+            are. Where only words are ordered there are two permutations: they are few, and show no new image.
         modalities: Those that are ordered.
 
     Raises:
         ValueError: No seed, or one twice.
     """
     if tie_seeds is not None:
-        return [(seed, seed) for seed in check_tie_seeds(tie_seeds)]
-    tied = [m for m in modalities if len(np.unique(scores := attribution.of(m))) < len(scores)]
-    n = N_TEXT_ORDERS if "text" in tied else N_IMAGE_ORDERS if tied else 1
-    return [(order % N_IMAGE_ORDERS, order) for order in range(n)]
+        return check_tie_seeds(tie_seeds)
+    tied = any(len(np.unique(scores := attribution.of(m))) < len(scores) for m in modalities)
+    return tuple(range((TURNS if "image" in modalities else 2 * TURNS) if tied else 1))
 
 
 def check_modality(modality: object) -> None:

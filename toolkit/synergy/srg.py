@@ -83,8 +83,8 @@ def insertion_deletion_coalitions(
     fractions = curve_fractions(steps)
     all_of_it = attribution.players.of(modality)
     parts = []
-    for seeds in tie_breaks(attribution, tie_seeds, modalities=(modality,)):
-        top = top_coalitions(attribution, modality, fractions, tie_seed=seeds[modality == "text"])
+    for seed in tie_breaks(attribution, tie_seeds, modalities=(modality,)):
+        top = top_coalitions(attribution, modality, fractions, tie_seed=seed)
         parts += [top | ~all_of_it, ~top]
     return np.concatenate(parts)
 

@@ -59,9 +59,9 @@ def surface_coalitions(
     """Coalitions of the surface, shape (n_orders * 2 * (K + 1)^2, n_players): per order, insertion then deletion."""
     fractions = curve_fractions(steps)
     parts = []
-    for of_image, of_text in tie_breaks(attribution, tie_seeds):
-        image = top_coalitions(attribution, "image", fractions, tie_seed=of_image)
-        text = top_coalitions(attribution, "text", fractions, tie_seed=of_text)
+    for seed in tie_breaks(attribution, tie_seeds):
+        image = top_coalitions(attribution, "image", fractions, tie_seed=seed)
+        text = top_coalitions(attribution, "text", fractions, tie_seed=seed)
         grid = (image[:, None] | text[None]).reshape(-1, attribution.players.n)
         parts += [grid, ~grid]
     return np.concatenate(parts)
