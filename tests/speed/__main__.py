@@ -178,6 +178,19 @@ def run_executors(
     _show(out, {"executors": rows}, before)
 
 
+@app.command("ties")
+def run_ties(
+    out: Path = typer.Option(Path("results/bench-ties"), callback=_folder, help="Folder for speed.json and speed.txt."),
+    quick: bool = typer.Option(False, help="One sample of each model, rough numbers."),
+) -> None:
+    """How exact scores of maps with ties are, and how many coalitions they ask, by the design of the orders."""
+    from tests.speed import ties
+
+    before = machine()
+    rows = ties.bench(embedded_models(), quick=quick, report=lambda line: typer.echo(line, err=True))
+    _show(out, {"ties": rows}, before)
+
+
 @app.command("records")
 def run_records(
     out: Path = typer.Option(

@@ -23,6 +23,7 @@ TITLES = {
     "executors": "The same units with each executor, starting up and loading included",
     "loading": "Loading, in loads of model and processor by transformers alone; files in the system's memory",
     "explainers": "Explainers at a released model's token count, in plain passes of it, by processor time",
+    "ties": "Orders of tied players: evaluations of one mean over them, and its root mean square error",
     "demo": "The demonstration of version 0.1 here and in another checkout, starting up and loading included",
     "records": "Compacting and reporting by the number of records: CPU seconds, memory beyond imports, page",
     "left_out": "Not measured",

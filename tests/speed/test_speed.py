@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from tests.speed import cpu, executors, gpu, measure, released, tables, workload
+from tests.speed import cpu, executors, gpu, measure, released, tables, ties, workload
 from tests.speed import explainers as speed_explainers
 from tests.speed.__main__ import app
 from tests.speed.aims import EXPLAINER_AIMS, Aim, aim_rows
@@ -276,6 +276,16 @@ def test_the_executors_are_measured_on_the_grounded_models(monkeypatch, tmp_path
     written = json.loads((tmp_path / "out" / "speed.json").read_text())
     assert written["tables"]["executors"][0]["seconds"] == 8.0
     assert "starting up and loading included" in done.output
+
+
+def test_four_turns_of_an_order_are_measured_beside_sixteen_independent_ones(vlm: LoadedVLM) -> None:
+    rows = pd.DataFrame(ties.bench([vlm], quick=True, report=lambda line: None))
+    assert set(rows["map"]) == {"oracle", "anti-oracle", "constant", "image-only"}
+    counted = rows.groupby("orders")["evaluations"].mean()
+    assert counted["four turns"] <= counted["four independent"] * 1.05 < 0.4 * counted["sixteen independent"]
+    assert (rows[list(ties.SCORES)] >= 0).all(axis=None)
+    alone = rows[(rows["map"] == "constant") & (rows["orders"] != "sixteen independent")].set_index("orders")
+    assert alone.loc["four turns", "srg-image"] < alone.loc["four independent", "srg-image"]
 
 
 def test_loading_is_measured_beside_transformers_and_remembers_nothing_here(monkeypatch, tmp_path) -> None:

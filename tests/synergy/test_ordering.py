@@ -1,13 +1,16 @@
 """Top fractions: counts, nesting, ties and what is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from toolkit.games.analytic import and_gate
+from toolkit.games.analytic import SumOfUnanimityGames, and_gate
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Players
+from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.synergy.ordering import (
     check_attribution,
     check_tie_seeds,
@@ -78,15 +81,57 @@ def test_another_question_breaks_its_ties_by_other_orders():
 
 
 @pytest.mark.parametrize(
-    ("scores", "n_orders", "of_cells"),
-    [([1, 2, 3, 4], 1, 1), ([1, 1, 3, 4], 4, 4), ([1, 2, 3, 3], 16, 4), ([0, 0, 0, 0], 16, 4)],
+    ("scores", "modalities", "n_orders"),
+    [
+        ([1, 2, 3, 4], ("image", "text"), 1),
+        ([1, 1, 3, 4], ("image", "text"), 4),
+        ([1, 2, 3, 3], ("image", "text"), 4),
+        ([0, 0, 0, 0], ("image",), 4),
+        ([0, 0, 0, 0], ("text",), 8),
+        ([1, 1, 3, 4], ("text",), 1),
+    ],
 )
-def test_tied_words_are_ordered_sixteen_times_and_tied_cells_four_times(scores, n_orders, of_cells):
+def test_one_permutation_of_what_is_tied_and_its_turns_two_where_only_words_are_ordered(scores, modalities, n_orders):
     attribution = explained(scores, 2, 2)
-    orders = tie_breaks(attribution)
-    assert (len(set(orders)), len({image for image, _ in orders})) == (n_orders, of_cells)
-    assert tie_breaks(attribution, (5, 7)) == [(5, 5), (7, 7)]
-    assert len(tie_breaks(explained([1, 1, 3, 4], 2, 2), modalities=("text",))) == 1
+    assert tie_breaks(attribution, modalities=modalities) == tuple(range(n_orders))
+    assert tie_breaks(attribution, (5, 7), modalities=modalities) == (5, 7)
+
+
+@given(st.integers(1, 12), st.integers(0, 10**6))
+def test_the_four_turns_are_a_williams_design_of_the_quarters(in_quarter, seed):
+    n = 4 * in_quarter
+    rows = [score_order(np.zeros(n), np.random.default_rng(seed), turn=turn) for turn in range(4)]
+    assert (rows[1] == rows[0][::-1]).all()
+    assert (rows[3] == rows[2][::-1]).all()
+    quarter = np.empty(n, dtype=int)
+    quarter[rows[0]] = np.arange(n) // in_quarter
+    blocks = np.stack([quarter[row[::in_quarter]] for row in rows])
+    assert all(sorted(place) == [0, 1, 2, 3] for place in blocks.T.tolist())
+    after = [pair for row in blocks.tolist() for pair in itertools.pairwise(row)]
+    assert len(set(after)) == len(after) == 12, "every quarter comes once behind every other"
+
+
+def test_each_turn_alone_is_uniform():
+    first = np.array(
+        [[score_order(np.zeros(6), np.random.default_rng(seed), turn=t) for t in range(4)] for seed in range(2_000)]
+    )
+    for turn in range(4):
+        places = np.stack([(first[:, turn] == player).mean(axis=0) for player in range(6)])
+        assert abs(places - 1 / 6).max() < 4.5 * np.sqrt(5 / 36 / 2_000)
+
+
+@pytest.mark.parametrize("evidence", [(), (3, 4)])
+@pytest.mark.parametrize("dividends", [{(3, 4, 38): 1.0}, {(3, 40): 0.6, (4, 10, 38): 0.4, (20, 41, 42): -0.6}])
+def test_four_turns_are_more_exact_than_sixteen_independent_orders(dividends, evidence):
+    scores = np.zeros(43)
+    scores[list(evidence)] = 1
+    drawn = [Players.make(tuple(f"{i} {n}" for n in range(36)), tuple("abcdefg")) for i in range(60)]
+    games = [(SumOfUnanimityGames(players, dividends), Attribution(scores, players, "", "")) for players in drawn]
+    fours, sixteens, many = (
+        np.array([synergistic_faithfulness(*one, tie_seeds=orders).value for one in games])
+        for orders in (None, range(0, 64, 4), range(1_000, 1_800, 4))
+    )
+    assert ((fours - many.mean()) ** 2).mean() < ((sixteens - many.mean()) ** 2).mean()
 
 
 def test_ties_are_broken_within_equal_scores_only():

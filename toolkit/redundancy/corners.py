@@ -70,8 +70,10 @@ class CornerRecord:
 def _all_corners(games: Sequence[Game]) -> list[Corners]:
     """Corners of several games of one sample; a model that is loaded here is asked about all of them at once."""
     loaded = [game for game in games if isinstance(game, SampleGame)]
-    score_games([(game, corner_coalitions(game.players)) for game in loaded])  # which their games remember
-    return [corners_of(game) for game in games]
+    if len(loaded) < len(games):
+        return [corners_of(game) for game in games]
+    found = score_games([(game, corner_coalitions(game.players)) for game in loaded])
+    return [Corners(*values.tolist()) for values in found]
 
 
 def measure(vlm: VLM, sample: Sample, *, baseline: str = "blur", baselines: Sequence[str] = BASELINES) -> CornerRecord:
