@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,19 @@ from numpy.typing import NDArray
 from toolkit.datasets.sample import Corners, Sample
 from toolkit.games.game import Game
 from toolkit.synergy.f_syn import corner_coalitions
+from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM
 from toolkit.vlm.sample_game import SampleGame, score_games
 
 CORNERS = ("both", "image", "text", "empty")
 BASELINES = ("blur", "mean", "noise")
 """What a removed picture is replaced by; how far the corners differ between them is the noise of a corner."""
+
+FAILURES = (ValueError, RuntimeError, OSError)
+TOGETHER = 8
+"""Samples about which a model is asked at once."""
+
+_T = TypeVar("_T")
 
 
 def corners_of(game: Game) -> Corners:
@@ -76,24 +85,64 @@ def _all_corners(games: Sequence[Game]) -> list[Corners]:
     return [Corners(*values.tolist()) for values in found]
 
 
-def measure(vlm: VLM, sample: Sample, *, baseline: str = "blur", baselines: Sequence[str] = BASELINES) -> CornerRecord:
-    """Measure a sample's corners: the target under every baseline, every choice under the main one.
+@dataclass(frozen=True)
+class _Question:
+    """A sample's target, the baselines in their order, and a game for each (choice, baseline) that is wanted."""
 
-    Costs 4 coalitions per choice and 4 per further baseline.
+    sample: Sample
+    target: str
+    baselines: Sequence[str]
+    choices: Sequence[str]
+    games: Mapping[tuple[str, str], Game]
 
-    Raises:
-        ValueError: A corner is not finite.
-    """
+
+def _question(vlm: VLM, sample: Sample, baseline: str, baselines: Sequence[str]) -> _Question:
     target = vlm.answer(sample).text
     order = [baseline, *(name for name in baselines if name != baseline)]
     choices = sample.choices if sample.choices is not None else (target,)
     games = {(choice, baseline): vlm.game(sample, target=choice, baseline=baseline) for choice in choices}
     games |= {(target, name): vlm.game(sample, target=target, baseline=name) for name in order}
-    found = dict(zip(games, _all_corners(list(games.values())), strict=True))
-    by_baseline = {name: found[target, name] for name in order}
-    columns = [found[choice, baseline] for choice in choices]
+    return _Question(sample, target, order, choices, games)
+
+
+def _record(asked: _Question) -> CornerRecord:
+    sample, target, main = asked.sample, asked.target, asked.baselines[0]
+    found = dict(zip(asked.games, _all_corners(list(asked.games.values())), strict=True))
+    by_baseline = {name: found[target, name] for name in asked.baselines}
+    columns = [found[choice, main] for choice in asked.choices]
     beliefs = np.array([[getattr(column, corner) for column in columns] for corner in CORNERS], dtype=np.float64)
     values = [getattr(c, name) for c in by_baseline.values() for name in CORNERS]
     if not (np.isfinite(values).all() and np.isfinite(beliefs).all()):
         raise ValueError(f"the model's values of sample {sample.id!r} are not all finite; check its precision")
     return CornerRecord(sample, target, by_baseline, beliefs)
+
+
+def measure(
+    vlm: VLM, samples: Sequence[Sample], *, baseline: str = "blur", baselines: Sequence[str] = BASELINES
+) -> Iterator[CornerRecord | Exception]:
+    """Measure the corners of samples: the target under every baseline, every choice under the main one.
+
+    Costs 4 coalitions per choice and 4 per further baseline. A model that is loaded here is asked about several samples
+    at once.
+
+    Yields:
+        A record of each sample, or why there is none, as where a corner is not finite.
+    """
+    for start in range(0, len(samples), TOGETHER):
+        some = samples[start : start + TOGETHER]
+        if isinstance(vlm, LoadedVLM):
+            with suppress(*FAILURES):  # whose sample it is shows below, where each is asked for itself
+                vlm.answers(some)
+        asked = [_tried(_question, vlm, sample, baseline, baselines) for sample in some]
+        games = [game for one in asked if isinstance(one, _Question) for game in one.games.values()]
+        if all(isinstance(game, SampleGame) for game in games):
+            with suppress(*FAILURES):
+                _all_corners(games)  # which the games remember
+        yield from (_tried(_record, one) if isinstance(one, _Question) else one for one in asked)
+
+
+def _tried(action: Callable[..., _T], *arguments: Any) -> _T | Exception:
+    try:
+        return action(*arguments)
+    except FAILURES as error:
+        return error

@@ -66,11 +66,12 @@ def diagnose(
         raise ValueError(f"the noise is measured between baselines; expected at least two, got {list(baselines)}")
     records: list[CornerRecord] = []
     failures: dict[str, str] = {}
-    for done, sample in enumerate(samples, start=1):
-        try:
-            records.append(measure(vlm, sample, baseline=baseline, baselines=baselines))
-        except (ValueError, RuntimeError, OSError) as error:
-            failures[sample.id] = f"{type(error).__name__}: {error}"
+    measured = measure(vlm, samples, baseline=baseline, baselines=baselines)
+    for done, (sample, found) in enumerate(zip(samples, measured, strict=True), start=1):
+        if isinstance(found, CornerRecord):
+            records.append(found)
+        else:
+            failures[sample.id] = f"{type(found).__name__}: {found}"
         if progress is not None:
             progress(done, len(samples))
     if not records:
