@@ -220,6 +220,33 @@ def test_a_sample_that_fails_is_counted_and_not_dropped_silently():
         toolkit.diagnose(GateVLM(), [])
 
 
+def test_samples_are_asked_together_and_a_failing_one_fails_alone(monkeypatch):
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+    samples = toolkit.load_samples("scenes-choice", split="test", n=6)
+    alone = [toolkit.diagnose(vlm, [sample]).records[0] for sample in samples]
+    vlm.forget()
+    passes = []
+    engine = type(vlm.engine)
+    ask, view = engine.log_probabilities, type(vlm).view
+    monkeypatch.setattr(engine, "log_probabilities", lambda *a: passes.append(a) or ask(*a))
+    together = toolkit.diagnose(vlm, samples)
+    assert len(passes) == 2, "once for the answers, once for the corners"
+    for one, other in zip(alone, together.records, strict=True):
+        assert one.target == other.target
+        np.testing.assert_allclose(other.beliefs, one.beliefs, atol=1e-5)
+
+    def refused(self, sample):
+        if sample.id == samples[3].id:
+            raise ValueError("no picture")
+        return view(self, sample)
+
+    vlm.forget()
+    monkeypatch.setattr(type(vlm), "view", refused)
+    report = toolkit.diagnose(vlm, samples)
+    assert report.failures == {samples[3].id: "ValueError: no picture"}
+    assert [record.sample for record in report.records] == [*samples[:3], *samples[4:]]
+
+
 def test_few_samples_have_no_information_and_a_reason():
     report = toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(3)])
     assert np.isnan(report["information, synergy"].value)
