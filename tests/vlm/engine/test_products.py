@@ -97,6 +97,60 @@ def test_a_module_within_finds_onednn_with_gradients_of_every_order(asked: list[
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.detach().abs().max()))
 
 
+def patches(shape: tuple[int, ...], **settings: object) -> nn.Module:
+    kind = nn.Conv3d if len(shape) == 5 else nn.Conv2d
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind(shape[1], 24, **settings).requires_grad_(False)
+
+
+@has_onednn
+@pytest.mark.parametrize(
+    ("shape", "settings"),
+    [
+        ((2, 3, 32, 48), {"kernel_size": 16, "stride": 16, "padding": "valid", "bias": False}),
+        ((3, 3, 24, 24), {"kernel_size": 8, "stride": 8}),
+        ((40, 3, 2, 8, 8), {"kernel_size": (2, 8, 8), "stride": (2, 8, 8), "bias": False}),
+        ((2, 3, 4, 16, 8), {"kernel_size": (2, 8, 8), "stride": (2, 8, 8)}),
+    ],
+)
+def test_patches_under_a_gradient_are_a_product(asked: list[int], shape: tuple[int, ...], settings: dict) -> None:
+    convolution, x = patches(shape, **settings), torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    plain, ours = (x.clone().requires_grad_() for _ in range(2))
+    expected = convolution(plain)
+    with fast_products():
+        found = convolution(ours)
+    assert len(asked) == 1
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    for out in (expected, found):
+        (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad, atol=1e-5, rtol=0)
+
+
+@has_onednn
+@pytest.mark.parametrize(
+    ("settings", "learns", "wants_gradient"),
+    [
+        ({"kernel_size": 8, "stride": 4}, False, True),
+        ({"kernel_size": 8, "stride": 8, "padding": 4}, False, True),
+        ({"kernel_size": 8, "stride": 8, "padding": "valid", "dilation": 2}, False, True),
+        ({"kernel_size": 8, "stride": 8, "groups": 3}, False, True),
+        ({"kernel_size": 5, "stride": 5}, False, True),
+        ({"kernel_size": 8, "stride": 8}, True, True),
+        ({"kernel_size": 8, "stride": 8}, False, False),
+    ],
+)
+def test_other_convolutions_are_left_alone(
+    asked: list[int], settings: dict, learns: bool, wants_gradient: bool
+) -> None:
+    convolution = patches((2, 3, 24, 24), **settings).requires_grad_(learns)
+    x = torch.ones(2, 3, 24, 24, requires_grad=wants_gradient)
+    with fast_products():
+        found = convolution(x)
+    assert asked == []
+    torch.testing.assert_close(found, convolution(x), atol=0, rtol=0)
+
+
 @has_onednn
 def test_weights_that_are_learnt_and_other_functions_are_left_alone(asked: list[int]) -> None:
     x = rows(300)
