@@ -14,9 +14,6 @@ from toolkit.benchmark.run.run_environment import environment
 from toolkit.cli.outputs import check_folder
 from toolkit.control_groups import usable_cores
 from toolkit.paths import models_dir
-from toolkit.scenes.training.tiny import build_tiny
-from toolkit.scenes.vocabulary import VOCABULARY
-from toolkit.vlm.adapters.families import FAMILIES, adapter_class
 from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.model import LoadedVLM
@@ -33,16 +30,9 @@ def _folder(out: Path) -> Path:
 
 
 def embedded_models() -> list[LoadedVLM]:
-    """The grounded and biased models; random weights where a family has none yet (the cost is the same)."""
+    """The grounded and biased models that are installed."""
     known = [n for n in CATALOGUE if CATALOGUE[n].source == "embedded" and not n.endswith("-shortcut")]
-    names = [name for name in known if (models_dir() / name).is_dir()]
-    loaded = [load_vlm(name, device="cpu") for name in names]
-    for model_type in FAMILIES:
-        adapter = adapter_class(model_type)
-        if adapter.family not in {vlm.family for vlm in loaded}:
-            model, processor = build_tiny(adapter.family, VOCABULARY, seed=0)
-            loaded.append(LoadedVLM(f"tiny-{adapter.family} (random weights)", adapter(processor), model))
-    return loaded
+    return [load_vlm(name, device="cpu") for name in known if (models_dir() / name).is_dir()]
 
 
 def machine() -> dict[str, str]:

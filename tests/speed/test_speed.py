@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from tests.speed import cpu, executors, gpu, measure, released, tables, ties, workload
 from tests.speed import explainers as speed_explainers
-from tests.speed.__main__ import app
+from tests.speed.__main__ import app, embedded_models
 from tests.speed.aims import EXPLAINER_AIMS, Aim, aim_rows
 from tests.speed.demo_ratio import both_ok, largest_differences
 from toolkit.audit.gpu.deadline import within
@@ -276,6 +276,12 @@ def test_the_executors_are_measured_on_the_grounded_models(monkeypatch, tmp_path
     written = json.loads((tmp_path / "out" / "speed.json").read_text())
     assert written["tables"]["executors"][0]["seconds"] == 8.0
     assert "starting up and loading included" in done.output
+
+
+def test_the_embedded_models_are_measured() -> None:
+    assert [vlm.name for vlm in embedded_models()] == [
+        f"tiny-{family}-{kind}" for family in ("llava", "qwen2.5-vl", "internvl") for kind in ("grounded", "biased")
+    ]
 
 
 def test_four_turns_of_an_order_are_measured_beside_sixteen_independent_ones(vlm: LoadedVLM) -> None:
