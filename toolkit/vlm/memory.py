@@ -75,10 +75,12 @@ def format_bytes(size: float) -> str:
     """A size in words.
 
     Example:
-        >>> format_bytes(3 << 29), format_bytes(5 << 20)
-        ('1.5 GiB', '5 MiB')
+        >>> format_bytes(3 << 29), format_bytes(5 << 20), format_bytes(3000)
+        ('1.5 GiB', '5 MiB', '3 KiB')
     """
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+    if size >= 2**30:
+        return f"{size / 2**30:.1f} GiB"
+    return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
 
 
 def _meminfo() -> int | None:
