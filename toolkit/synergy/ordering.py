@@ -72,9 +72,10 @@ def score_order(scores: Scores, rng: np.random.Generator, *, turn: int = 0) -> N
     """
     shuffled = rng.permutation(len(scores))
     order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
-    tied = np.split(order, np.flatnonzero(np.diff(scores[order])) + 1)
+    ranked = scores[order]
+    tied = np.split(order, np.flatnonzero(ranked[1:] != ranked[:-1]) + 1)
     if turn >= 2:
-        quarters = [np.array_split(players, TURNS) for players in tied]
+        quarters = [np.split(players, [-(-len(players) * n // 4) for n in (1, 2, 3)]) for players in tied]
         tied = [np.concatenate((b, d, a, c)) for a, b, c, d in quarters]
     return np.concatenate([players[::-1] for players in tied] if turn % 2 else tied)
 
