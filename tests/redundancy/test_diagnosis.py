@@ -1,3 +1,5 @@
+from collections import deque
+
 import numpy as np
 import pytest
 from support.fakes import GATES, GateVLM, gate_sample
@@ -245,6 +247,20 @@ def test_samples_are_asked_together_and_a_failing_one_fails_alone(monkeypatch):
     report = toolkit.diagnose(vlm, samples)
     assert report.failures == {samples[3].id: "ValueError: no picture"}
     assert [record.sample for record in report.records] == [*samples[:3], *samples[4:]]
+
+
+def test_large_pictures_are_asked_about_in_smaller_groups(monkeypatch):
+    vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu")
+    samples = deque(toolkit.load_samples("scenes-choice", split="test", n=6))
+    size = vlm.view(samples[0]).nbytes * 4
+    answers, groups = type(vlm).answers, []
+    monkeypatch.setattr(type(vlm), "answers", lambda self, some: groups.append(len(some)) or answers(self, some))
+    for bound, expected in ((size, [1] * 6), (2 * size, [2] * 3), (100 * size, [6])):
+        monkeypatch.setattr("toolkit.redundancy.corners.VIEW_BYTES", bound)
+        vlm.forget()
+        groups.clear()
+        assert len(toolkit.diagnose(vlm, samples).records) == 6
+        assert groups == expected
 
 
 def test_few_samples_have_no_information_and_a_reason():

@@ -22,8 +22,8 @@ BASELINES = ("blur", "mean", "noise")
 """What a removed picture is replaced by; how far the corners differ between them is the noise of a corner."""
 
 FAILURES = (ValueError, RuntimeError, OSError)
-TOGETHER = 8
-"""Samples about which a model is asked at once."""
+TOGETHER, VIEW_BYTES = 8, 64 << 20
+"""Samples about which a model is asked at once, at most, and the memory of its views of them."""
 
 _T = TypeVar("_T")
 
@@ -128,17 +128,33 @@ def measure(
     Yields:
         A record of each sample, or why there is none, as where a corner is not finite.
     """
-    for start in range(0, len(samples), TOGETHER):
-        some = samples[start : start + TOGETHER]
-        if isinstance(vlm, LoadedVLM):
-            with suppress(*FAILURES):  # whose sample it is shows below, where each is asked for itself
-                vlm.answers(some)
-        asked = [_tried(_question, vlm, sample, baseline, baselines) for sample in some]
-        games = [game for one in asked if isinstance(one, _Question) for game in one.games.values()]
-        if all(isinstance(game, SampleGame) for game in games):
-            with suppress(*FAILURES):
-                _all_corners(games)  # which the games remember
-        yield from (_tried(_record, one) if isinstance(one, _Question) else one for one in asked)
+    waiting = list(samples)
+    while waiting:
+        n = _at_once(vlm, waiting[0], len({baseline, *baselines}))
+        yield from _measured(vlm, waiting[:n], baseline, baselines)
+        del waiting[:n]
+
+
+def _at_once(vlm: VLM, sample: Sample, n_baselines: int) -> int:
+    """About how many samples like this one a model is asked at once: its views of them are kept as long."""
+    if not isinstance(vlm, LoadedVLM):
+        return 1
+    view = _tried(vlm.view, sample)
+    return 1 if isinstance(view, Exception) else max(1, min(TOGETHER, VIEW_BYTES // (view.nbytes * (1 + n_baselines))))
+
+
+def _measured(
+    vlm: VLM, samples: Sequence[Sample], baseline: str, baselines: Sequence[str]
+) -> list[CornerRecord | Exception]:
+    if isinstance(vlm, LoadedVLM):
+        with suppress(*FAILURES):  # whose sample it is shows below, where each is asked for itself
+            vlm.answers(samples)
+    asked = [_tried(_question, vlm, sample, baseline, baselines) for sample in samples]
+    games = [game for one in asked if isinstance(one, _Question) for game in one.games.values()]
+    if all(isinstance(game, SampleGame) for game in games):
+        with suppress(*FAILURES):
+            _all_corners(games)  # which the games remember
+    return [_tried(_record, one) if isinstance(one, _Question) else one for one in asked]
 
 
 def _tried(action: Callable[..., _T], *arguments: Any) -> _T | Exception:

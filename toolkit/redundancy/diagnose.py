@@ -36,7 +36,8 @@ def diagnose(
             with all of them, as the embedded ones were with these three, hardly tells them apart: the noise is then
             too small, and ``("blur", "blur-paper")`` measures it with one that no training used.
         seed: Seed of the bootstrap.
-        progress: Called as progress(done, total) after each sample.
+        progress: Called as progress(done, total) after each sample; a model that is loaded here is asked about up to
+            eight at once.
 
     Raises:
         UnknownNameError: A baseline that does not exist.

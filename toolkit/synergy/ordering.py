@@ -6,7 +6,7 @@ a grid would otherwise be judged by the raster order of its cells, and one fixed
 luck into every sample. A score is the mean over several such orders, which come in fours: a permutation of those
 that are tied cut into quarters, which take their turns by a Williams design (Williams, 1949, doi 10.1071/CH9490149).
 Each order alone is uniform; in four of them every quarter stands once at every place and once before every other, so
-that four are more exact than sixteen independent ones (``notebooks/site/speed.md``).
+that four are about as exact as sixteen independent ones (``notebooks/site/speed.md``).
 """
 
 from __future__ import annotations

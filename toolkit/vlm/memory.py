@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -80,7 +81,7 @@ def format_bytes(size: float) -> str:
     """
     if size >= 2**30:
         return f"{size / 2**30:.1f} GiB"
-    return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
+    return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{math.ceil(size / 2**10)} KiB"
 
 
 def _meminfo() -> int | None:

@@ -121,6 +121,7 @@ def test_patches_under_a_gradient_are_a_product(asked: list[int], shape: tuple[i
     with fast_products():
         found = convolution(ours)
     assert len(asked) == 1
+    assert found.is_contiguous()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     for out in (expected, found):
         (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
@@ -149,6 +150,23 @@ def test_other_convolutions_are_left_alone(
         found = convolution(x)
     assert asked == []
     torch.testing.assert_close(found, convolution(x), atol=0, rtol=0)
+
+
+@has_onednn
+def test_numbers_for_sizes_a_learnt_bias_and_no_images_are_pytorchs(asked: list[int]) -> None:
+    convolution = patches((2, 3, 24, 24), kernel_size=8, stride=8)
+    x = torch.ones(2, 3, 24, 24, requires_grad=True)
+    expected = convolution(x)
+    with fast_products():
+        plain = functional.conv2d(x, convolution.weight, convolution.bias, 8, 0, 1, 1)
+        assert convolution(x[:0]).shape == (0, 24, 3, 3)
+        convolution.bias.requires_grad_()
+        convolution(x).sum().backward()
+    torch.testing.assert_close(plain, expected, atol=0, rtol=0)
+    assert float(convolution.bias.grad[0]) == 18
+    assert asked == []
+    with torch.autocast("cpu", dtype=torch.bfloat16), fast_products():
+        assert convolution(x).dtype == layer()(rows(200)).dtype == torch.bfloat16
 
 
 @has_onednn

@@ -95,17 +95,20 @@ class _Product(torch.autograd.Function):
 
 
 def fast_products(at_least: int = _FEW_ROWS) -> AbstractContextManager[object]:
-    """Within it, ``functional.linear`` is oneDNN's where it can be, with a gradient of the rows.
+    """Within it, ``functional.linear`` is oneDNN's where it can be, with a gradient of the rows; patches are as well.
+
+    Patches are a convolution whose kernels do not overlap, where a gradient of its input is wanted.
 
     Args:
-        at_least: Rows below which it is PyTorch's. With 2 one library makes an image's tokens whether it is encoded
-            alone or with others: to the bit the same numbers, where they were tried.
+        at_least: Rows below which a linear layer is PyTorch's. With 2 one library makes an image's tokens whether it is
+            encoded alone or with others: to the bit the same numbers, where they were tried.
 
-    Where somebody else's code stands behind a name of ``torch.nn.functional`` nothing happens: PyTorch calls such a
-    function once more for every mode that looks on, and it may not be one that can be called twice.
+    Under autocast nothing happens, nor where somebody else's code stands behind a name of ``torch.nn.functional``:
+    PyTorch calls such a function once more for every mode that looks on, and not every one can be called twice.
     """
     is_own = all(_is_torchs(vars(functional)[name]) for name in _NAMES)
-    return _FastProducts(at_least) if ONEDNN is not None and is_own else nullcontext()
+    is_ours = ONEDNN is not None and is_own and not torch.is_autocast_enabled("cpu")
+    return _FastProducts(at_least) if is_ours else nullcontext()
 
 
 def _is_torchs(function: object) -> bool:
@@ -146,12 +149,15 @@ def _is_of_patches(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, di
 
     Its backward pass, of Qwen2.5-VL's patches above all, takes ten times as long as that of the same product.
     """
-    if not (_is_plain(x) and x.requires_grad and torch.is_grad_enabled() and _is_constant(weight)):
+    if not (_is_plain(x) and x.numel() and x.requires_grad and torch.is_grad_enabled() and _is_constant(weight)):
+        return False
+    padding = (0,) if padding == "valid" else padding
+    is_listed = all(isinstance(setting, tuple | list) for setting in (stride, padding, dilation))
+    if not (is_listed and (bias is None or _is_constant(bias))):
         return False
     kernel = tuple(weight.shape[2:])
     is_tiled = x.dim() == weight.dim() and all(n % k == 0 for n, k in zip(x.shape[2:], kernel, strict=True))
-    is_simple = padding in ("valid", 0) or not any(padding)
-    return is_tiled and is_simple and tuple(stride) == kernel and set(dilation) == {1} and groups == 1
+    return is_tiled and tuple(stride) == kernel and not any(padding) and set(dilation) == {1} and groups == 1
 
 
 def _patches(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -162,7 +168,7 @@ def _patches(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     cut = x.reshape(*x.shape[:2], *(n for pair in zip(grid, kernel, strict=True) for n in pair))
     rows = cut.permute(0, *axes, 1, *(axis + 1 for axis in axes)).reshape(len(x) * math.prod(grid), -1)
     found = _Product.apply(rows, weight.flatten(1), bias)  # type: ignore[no-untyped-call]
-    return cast(Tensor, found.view(len(x), *grid, -1).movedim(-1, 1))
+    return cast(Tensor, found.view(len(x), *grid, -1).movedim(-1, 1).contiguous())
 
 
 def _is_constant(x: Any) -> bool:
