@@ -68,7 +68,8 @@ def score_order(scores: Scores, rng: np.random.Generator, *, turn: int = 0) -> N
         scores: Shape (n_players,).
         rng: Draws a permutation.
         turn: Row of the Williams design by which the quarters a, b, c, d of each set of tied players come: abcd, its
-            reverse dcba, bdac, its reverse cadb. A reverse also goes backwards within the quarters.
+            reverse dcba, bdac, its reverse cadb. A reverse also goes backwards within the quarters. Of two players one
+            is a and one is c.
     """
     shuffled = rng.permutation(len(scores))
     order = shuffled[np.argsort(-scores[shuffled], kind="stable")]
