@@ -318,7 +318,7 @@ def test_an_explainer_that_cannot_fit_is_refused_with_numbers_and_what_helps(
     monkeypatch.setattr("toolkit.explainers.internals.gradients.free_bytes", few)
     monkeypatch.setattr("toolkit.explainers.optimised_mask.free_bytes", few)
     what = r"(one backward row|two backward rows|the attention of one layer \(\d+ tokens\))"
-    size = r"[\d.]+ [MG]iB"
+    size = r"[\d.]+ [KMG]iB"
     message = rf"^{method}: .*{what} needs about {size}, and 80% of the {size} that are free .*; use "
     with pytest.raises(MemoryError, match=message + r"a smaller image \(max_pixels\), dtype='bfloat16' or occlusion"):
         explain(method, tiny_vlm("qwen2.5-vl"), tiny_sample(), target="yes")

@@ -89,7 +89,7 @@ def test_attention_weights_are_estimated_from_the_configuration_before_anything_
     chosen = {"datasets": ["mmstar"], "explainers": ["occlusion", "rollout", "attn-lrp"], "device": "cpu"}
     small = dry_run(make_spec({"models": ["tiny-llava-grounded"], **chosen}))
     assert small.models[0].attention == 5 * 4 * 4 * 76**2
-    assert "  memory for the attention weights of one layer (rollout, attn-lrp): about 451 KiB" in str(small)
+    assert "  memory for the attention weights of one layer (rollout, attn-lrp): about 452 KiB" in str(small)
     large = make_spec({"models": ["llava-hf/llava-1.5-7b-hf"], **chosen})
     monkeypatch.setattr(plan_module, "stored_config", lambda name, revision: None)
     assert "(rollout, attn-lrp): unknown until the model's files are on this machine" in str(dry_run(large))
