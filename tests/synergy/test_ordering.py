@@ -155,6 +155,8 @@ def test_steps_that_are_no_number_of_steps_are_rejected(steps):
 def test_an_unknown_or_empty_modality_is_rejected():
     with pytest.raises(ValueError, match="'image' or 'text', got 'audio'"):
         top_coalitions(explained(np.zeros(4), 2, 2), "audio", [0.5])
+    with pytest.raises(ValueError, match="tie_seed must be a whole number of at least 0, got -1"):
+        top_coalitions(explained(np.zeros(4), 2, 2), "image", [0.5], tie_seed=-1)
     with pytest.raises(ValueError, match="no text players"):
         top_coalitions(explained(np.zeros(4), 4, 0), "text", [0.5])
 

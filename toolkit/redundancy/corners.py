@@ -77,7 +77,7 @@ class CornerRecord:
 
 
 def _all_corners(games: Sequence[Game]) -> list[Corners]:
-    """Corners of several games of one sample; a model that is loaded here is asked about all of them at once."""
+    """Corners of several games; a model that is loaded here is asked about all of them at once."""
     loaded = [game for game in games if isinstance(game, SampleGame)]
     if len(loaded) < len(games):
         return [corners_of(game) for game in games]

@@ -96,9 +96,10 @@ def top_coalitions(
             i, which the players' labels key; words turn in another sequence than cells, so that not both are reversed.
 
     Raises:
-        ValueError: A fraction outside [0, 1], an unknown modality, or no players of this modality.
+        ValueError: A fraction outside [0, 1], an unknown modality, no players of this modality, or a negative seed.
     """
     check_modality(modality)
+    check_whole("tie_seed", tie_seed)
     members = np.flatnonzero(attribution.players.of(modality))
     if members.size == 0:
         raise ValueError(f"the game has no {modality} players, so it has no {modality} curve")

@@ -147,7 +147,7 @@ _CONVOLUTIONS = (functional.conv2d, functional.conv3d)
 def _is_of_patches(x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> bool:
     """Whether a convolution of which a gradient is wanted cuts its input into patches that do not overlap.
 
-    Its backward pass, of Qwen2.5-VL's patches above all, takes ten times as long as that of the same product.
+    Its backward pass, of Qwen2.5-VL's patches above all, takes far longer than that of the same product.
     """
     if not (_is_plain(x) and x.numel() and x.requires_grad and torch.is_grad_enabled() and _is_constant(weight)):
         return False
