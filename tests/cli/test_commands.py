@@ -74,14 +74,11 @@ def test_a_list_without_a_name_is_refused_before_anything_is_loaded(words: str, 
 
 def test_help_lists_every_command_and_is_quick() -> None:
     code = (
-        "import sys, time; start = time.perf_counter(); from toolkit.cli import app; "
-        "print(time.perf_counter() - start, 'torch' in sys.modules, 'pandas' in sys.modules)"
+        "import sys; from toolkit.cli import app;"
+        "print([name for name in ('torch', 'numpy', 'pandas', 'matplotlib', 'PIL', 'pyarrow') if name in sys.modules])"
     )
-    seconds, torch, pandas = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert (torch, pandas) == ("False", "False")
-    assert float(seconds) < 3
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
     code, out, _ = invoke("--help")
     assert code == 0
     assert all(f"\n  {command} " in out for command in COMMANDS)

@@ -28,6 +28,7 @@ from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm.adapters.llava import Llava
 from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.products import project
+from toolkit.vlm.loading import load_checkpoint
 from toolkit.vlm.model import LoadedVLM
 
 
@@ -190,12 +191,10 @@ def test_the_gpu_script_runs_on_small_shapes(family: str) -> None:
 
 
 def test_the_gpu_script_ends_in_time_and_says_what_it_did_not_measure(monkeypatch) -> None:
-    begun = time.monotonic()
-    monkeypatch.setattr(gpu, "speed_row", lambda *_, **__: time.sleep(60))
+    monkeypatch.setattr(gpu, "_measure", lambda *_, **__: pytest.fail("it began without time"))
     found = gpu.bench(["llava", "qwen2.5-vl"], small=False, minutes=-1, report=lambda line: None)
     assert [row["reason"] for row in found["left_out"]] == ["no time was left"] * 2
     assert {row["verdict"] for row in found["aims"]} == {"not measured"}
-    assert time.monotonic() - begun < 30
 
 
 def test_a_family_that_does_not_fit_leaves_room_for_the_next(monkeypatch) -> None:
@@ -296,6 +295,9 @@ def test_four_turns_of_an_order_are_measured_beside_sixteen_independent_ones(vlm
 
 def test_loading_is_measured_beside_transformers_and_remembers_nothing_here(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("SYNERGY_TOOLKIT_CACHE", str(tmp_path / "mine"))
+    checked = []
+    check = load_checkpoint.require_scoring
+    monkeypatch.setattr(load_checkpoint, "require_scoring", lambda vlm: checked.append(vlm.name) or check(vlm))
     done = CliRunner().invoke(app, ["loading", "--quick", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     written = json.loads((tmp_path / "out" / "speed.json").read_text())["tables"]
@@ -304,7 +306,8 @@ def test_loading_is_measured_beside_transformers_and_remembers_nothing_here(monk
     for row in written["loading"]:
         assert row["later"] == pytest.approx(row["later_s"] / row["plain_s"])
         assert row["first"] == pytest.approx((row["first_s"] - 10 * row["pass_s"]) / row["plain_s"])
-        assert row["first_s"] > row["later_s"]  # what the first load checks, the later ones remember
+        assert min(row["first_s"], row["later_s"], row["plain_s"]) > 0
+    assert len(checked) == 2 * 3  # one turn's first load and that of the plain pass; the later one remembers
     assert not (tmp_path / "mine").exists()
 
 
