@@ -12,13 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.subjects import RANDOM_TINY, RELEASED, SIZES, TRAINED, make_subject, sample
 
-from toolkit.vlm.engine import decoder
+from toolkit.vlm.engine import decoder, products
 from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.engine import Engine
+from toolkit.vlm.engine.products import onednn_linear
 from toolkit.vlm.memory import Backoff, is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.reference import plain_values
 from toolkit.vlm.sample_game import score_games
+
+HAS_ONEDNN = pytest.mark.skipif(
+    onednn_linear() is None, reason="this PyTorch has no oneDNN, or this is no x86 processor"
+)
 
 
 @pytest.fixture(params=RANDOM_TINY)
@@ -102,7 +107,10 @@ def test_pictures_come_in_batches_of_few_sizes(fresh: LoadedVLM, monkeypatch) ->
     assert sizes == [4, 4, 2]
 
 
-def test_several_samples_in_one_batch(fresh: LoadedVLM) -> None:
+@pytest.mark.parametrize("onednn", [None, pytest.param(onednn_linear(), marks=HAS_ONEDNN)], ids=["MKL", "oneDNN"])
+def test_several_samples_in_one_batch(fresh: LoadedVLM, monkeypatch, onednn) -> None:
+    """Whichever library makes the products here."""
+    monkeypatch.setattr(products, "ONEDNN", onednn)
     games = [fresh.game(sample(seed), target="no") for seed in range(3)]
     chosen = [product(game, 3, 3) for game in games]
     together = score_games([*zip(games, chosen, strict=True), (games[0], chosen[0][:2])])

@@ -8,9 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from toolkit.vlm.engine import products
-from toolkit.vlm.engine.products import ONEDNN, fast_products, padded, project
+from toolkit.vlm.engine.products import fast_products, onednn_linear, padded, project
 
-has_onednn = pytest.mark.skipif(ONEDNN is None, reason="this PyTorch has no oneDNN, or this is no x86 processor")
+OPERATOR = onednn_linear()
+has_onednn = pytest.mark.skipif(OPERATOR is None, reason="this PyTorch has no oneDNN, or this is no x86 processor")
 
 
 def layer(*, bias: bool = True, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
@@ -25,12 +26,12 @@ def rows(n: int) -> torch.Tensor:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Numbers of rows that oneDNN was asked for."""
+    """Numbers of rows that oneDNN was asked for, as on a processor where it is the faster."""
     seen: list[int] = []
 
     def product(x: torch.Tensor, *rest: object) -> torch.Tensor:
         seen.append(len(x))
-        return ONEDNN(x, *rest)
+        return OPERATOR(x, *rest)
 
     monkeypatch.setattr(products, "ONEDNN", product)
     return seen
@@ -47,6 +48,7 @@ def test_the_product_is_that_of_pytorch(asked: list[int], n: int, bias: bool) ->
 
 
 @has_onednn
+@pytest.mark.usefixtures("asked")
 def test_few_numbers_of_rows_reach_onednn() -> None:
     with torch.inference_mode():
         sizes = {len(padded(torch.ones(n, 1))) for n in range(1024, 2048)}
@@ -114,13 +116,21 @@ def patches(shape: tuple[int, ...], **settings: object) -> nn.Module:
         ((2, 3, 4, 16, 8), {"kernel_size": (2, 8, 8), "stride": (2, 8, 8)}),
     ],
 )
-def test_patches_under_a_gradient_are_a_product(asked: list[int], shape: tuple[int, ...], settings: dict) -> None:
+@pytest.mark.parametrize("library", ["oneDNN", "MKL"])
+def test_patches_under_a_gradient_are_a_product(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch, library: str, shape: tuple[int, ...], settings: dict
+) -> None:
+    if library == "MKL":
+        monkeypatch.setattr(products, "ONEDNN", None)
+    multiplied = []
+    linear = products._LINEAR
+    monkeypatch.setattr(products, "_LINEAR", lambda *given: multiplied.append(len(given[0])) or linear(*given))
     convolution, x = patches(shape, **settings), torch.randn(shape, generator=torch.Generator().manual_seed(1))
     plain, ours = (x.clone().requires_grad_() for _ in range(2))
     expected = convolution(plain)
     with fast_products():
         found = convolution(ours)
-    assert len(asked) == 1
+    assert (len(asked), len(multiplied)) == ((1, 0) if library == "oneDNN" else (0, 1))
     assert found.is_contiguous()
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     for out in (expected, found):
@@ -211,6 +221,25 @@ def test_a_function_of_somebody_else_runs_once(asked: list[int], monkeypatch: py
     assert calls == [300]
     assert asked == []
     assert torch.equal(found, softmax(layer()(rows(300)), -1))
+
+
+@pytest.mark.parametrize(
+    ("capability", "processor", "left"),
+    [
+        ("AVX512", "vendor_id : AuthenticAMD", False),
+        ("AVX512", "vendor_id : GenuineIntel", True),
+        ("AVX2", "vendor_id : AuthenticAMD", True),
+        ("DEFAULT", "", True),
+    ],
+)
+def test_mkl_stays_where_onednn_is_no_faster(capability: str, processor: str, left: bool) -> None:
+    assert products._leaves_it_to_mkl(capability, processor) is left
+
+
+def test_the_processors_maker_is_read_here() -> None:
+    here = products._processor()
+    assert here
+    assert products.ONEDNN is None or not products._leaves_it_to_mkl(torch.backends.cpu.get_cpu_capability(), here)
 
 
 def test_an_operator_that_computes_something_else_is_not_used() -> None:

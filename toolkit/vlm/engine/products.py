@@ -1,10 +1,11 @@
-"""Float32 products of linear layers on an x86 CPU, by the faster of the two libraries in PyTorch.
+"""Float32 products on a CPU: linear layers by the faster of the two libraries in PyTorch, patches as a product.
 
-PyTorch sends them to MKL, which on some processors of other makers uses half of the vector width. oneDNN, which it
-carries for convolutions and compiled graphs, uses all of it: 1.9 times as fast on an AMD EPYC of family 26 with
-AVX-512, and no slower on the other machines where it was measured. The decoder's own pass calls :func:`project`;
-transformers' modules find oneDNN within :func:`fast_products`, with gradients of the rows. What is no plain linear
-layer, has few rows, wants a gradient of the weights or lies elsewhere is called as it is.
+PyTorch sends linear layers to MKL, which leaves AVX-512 of AMD's processors alone. oneDNN, which it carries for
+convolutions and compiled graphs, uses it: 1.9 times as fast on an EPYC of family 26. Elsewhere it is no faster, and the
+kernels that it compiles and keeps, one for every number of rows, were a third of a gigabyte in a demonstration; there
+MKL stays. The decoder's own pass calls :func:`project`; transformers' modules find both within :func:`fast_products`,
+with gradients of the rows. What is no plain linear layer, has few rows, wants a gradient of the weights or lies
+elsewhere is called as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
@@ -28,7 +30,7 @@ _LINEAR = functional.linear
 """PyTorch's own: where another library has put something in its place, that is called."""
 
 
-def _onednn_linear() -> Any:
+def onednn_linear() -> Any:
     """OneDNN's linear layer; None where this PyTorch has none, and on processors other than x86."""
     if platform.machine().lower() not in {"x86_64", "amd64"} or not cast(Any, torch.backends.mkldnn).is_available():
         return None
@@ -46,7 +48,21 @@ def _is_linear(product: Any) -> bool:
         return False
 
 
-ONEDNN = _onednn_linear()
+def _leaves_it_to_mkl(capability: str, processor: str) -> bool:
+    """Whether MKL is as fast here: it uses AVX-512 of Intel's processors, and what AVX2 has of all."""
+    return not (capability.startswith("AVX512") and "AuthenticAMD" in processor)
+
+
+def _processor() -> str:
+    """What the system says about the processor, its maker's name in it."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    except OSError:
+        return platform.processor()
+
+
+ONEDNN: Any = None if _leaves_it_to_mkl(torch.backends.cpu.get_cpu_capability(), _processor()) else onednn_linear()
+"""OneDNN's linear layer where it is the faster one, else None."""
 
 
 def project(module: Any, rows: Tensor) -> Tensor:
@@ -95,7 +111,7 @@ class _Product(torch.autograd.Function):
 
 
 def fast_products(at_least: int = _FEW_ROWS) -> AbstractContextManager[object]:
-    """Within it, ``functional.linear`` is oneDNN's where it can be, with a gradient of the rows; patches are as well.
+    """Within it, ``functional.linear`` is oneDNN's where that is faster, and patches under a gradient are a product.
 
     Patches are a convolution whose kernels do not overlap, where a gradient of its input is wanted.
 
@@ -107,8 +123,7 @@ def fast_products(at_least: int = _FEW_ROWS) -> AbstractContextManager[object]:
     PyTorch calls such a function once more for every mode that looks on, and not every one can be called twice.
     """
     is_own = all(_is_torchs(vars(functional)[name]) for name in _NAMES)
-    is_ours = ONEDNN is not None and is_own and not torch.is_autocast_enabled("cpu")
-    return _FastProducts(at_least) if is_ours else nullcontext()
+    return _FastProducts(at_least) if is_own and not torch.is_autocast_enabled("cpu") else nullcontext()
 
 
 def _is_torchs(function: object) -> bool:
@@ -129,7 +144,7 @@ class _FastProducts(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call the function, or what takes its place."""
-        if func is _LINEAR and not kwargs and len(args) in (2, 3):
+        if func is _LINEAR and ONEDNN is not None and not kwargs and len(args) in (2, 3):
             x, weight, bias = (*args, None)[:3]
             if _is_constant(weight) and (bias is None or _is_constant(bias)) and _is_plain(x):
                 rows = x.reshape(-1, x.shape[-1])
@@ -167,7 +182,8 @@ def _patches(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     axes = range(2, 2 + 2 * len(kernel), 2)
     cut = x.reshape(*x.shape[:2], *(n for pair in zip(grid, kernel, strict=True) for n in pair))
     rows = cut.permute(0, *axes, 1, *(axis + 1 for axis in axes)).reshape(len(x) * math.prod(grid), -1)
-    found = _Product.apply(rows, weight.flatten(1), bias)  # type: ignore[no-untyped-call]
+    product = _LINEAR if ONEDNN is None else _Product.apply
+    found = product(rows, weight.flatten(1), bias)
     return cast(Tensor, found.view(len(x), *grid, -1).movedim(-1, 1).contiguous())
 
 
