@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory
+from toolkit.vlm.memory import Backoff, free_bytes, keep_freed_memory, release
 
 
 def test_what_this_process_keeps_of_a_gpu_is_free_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +43,24 @@ def test_freed_memory_is_kept() -> None:
     keep_freed_memory()
     faults()
     assert faults() < 6 * 1024  # fresh pages each time would be 20 times that
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_what_is_released_goes_back_to_the_system() -> None:
+    """Blocks freed between blocks that stay: glibc keeps their pages until it is told."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    keep_freed_memory()
+    blocks = [torch.ones(1 << 14) for _ in range(2_000)]
+    full = resident()
+    del blocks[::2]
+    freed = 1_000 * (1 << 16)
+    assert full - resident() < freed / 4
+    release(torch.device("cpu"))
+    assert full - resident() > freed / 2
+    assert len(blocks) == 1_000
 
 
 def test_a_gpu_that_others_use_has_what_they_leave(monkeypatch: pytest.MonkeyPatch) -> None:

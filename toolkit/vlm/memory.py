@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -45,7 +47,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device, *, all_ages: bool = True) -> None:
-    """Give unused memory back.
+    """Give unused memory back, to the system too: the C library of Linux keeps what was freed until it is told.
 
     Args:
         device: Whose memory.
@@ -55,6 +57,8 @@ def release(device: torch.device, *, all_ages: bool = True) -> None:
     gc.collect(2 if all_ages else 1)
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    if os.name == "posix" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def free_bytes(device: torch.device) -> int:

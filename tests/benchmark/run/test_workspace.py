@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import pandas as pd
@@ -92,6 +93,24 @@ def test_every_model_of_a_run_is_loaded_pinned(monkeypatch):
     ToolkitWorkspace(spec).model(UNPINNED)
     assert asked[UNPINNED]["pinned"] is True
     assert asked[UNPINNED]["revision"] == "b" * 40
+
+
+def test_a_model_is_gone_before_the_next_one_is_loaded(monkeypatch):
+    loaded = []
+
+    def load(name, **options):
+        assert [ref() for ref in loaded] == [None] * len(loaded)
+        vlm = loading.load_vlm(name, **options)
+        vlm.circle = vlm  # as transformers' modules and ours are part of some
+        loaded.append(weakref.ref(vlm))
+        return vlm
+
+    monkeypatch.setattr(bench_module, "load_vlm", load)
+    space = ToolkitWorkspace(make_spec({**GOOD, "models": ["tiny-llava-grounded", "tiny-llava-biased"], **QUICK}))
+    for name in ("tiny-llava-grounded", "tiny-llava-grounded", "tiny-llava-biased"):
+        assert space.model(name).name == name
+    assert len(loaded) == 2
+    assert loaded[1]() is space.model("tiny-llava-biased")
 
 
 def test_folders_are_identified_by_their_files_and_datasets_by_their_content(tmp_path):

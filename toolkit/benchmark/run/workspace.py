@@ -26,6 +26,7 @@ from toolkit.vlm.engine.store import default_store
 from toolkit.vlm.loading.limits import limits_by_model
 from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, choose_dtype, load_vlm
 from toolkit.vlm.loading.sources import find_source, identity_of
+from toolkit.vlm.memory import release
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM, VLMGame
 from toolkit.vlm.server.address import is_server, parse_address
@@ -199,7 +200,9 @@ class ToolkitWorkspace:
             CheckpointError: It cannot be loaded, or a hub model has no pinned revision.
         """
         if self._model is None or self._model.name != name:
-            self._model = None
+            if self._model is not None:
+                self._model = None
+                release(check_device(self.spec.device))
             spec, limits = self.spec, image_limits(self.spec)[name]
             if is_server(name):  # remembers, since its answers cost most
                 self._model = load_vlm(name, **limits, players=spec.players, yes=spec.yes, store=default_store())
