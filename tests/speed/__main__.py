@@ -147,6 +147,27 @@ def run_demo_ratio(
     _show(out, {"demo": rows}, before)
 
 
+@app.command("validate")
+def run_validate_ratio(
+    other: Path = typer.Argument(..., exists=True, file_okay=False, help="A checkout to compare with."),
+    out: Path = typer.Option(
+        Path("results/bench-validate"), callback=_folder, help="Folder for speed.json and speed.txt."
+    ),
+    model: list[str] | None = typer.Option(None, help="Only this model; repeatable. Default: the grounded ones."),
+    turns: int = typer.Option(1, min=1, help="How often each checkout is measured."),
+) -> None:
+    """A tenth of version 0.1's panel here and in another checkout: CPU seconds of each part, and their ratio."""
+    from tests.speed.validate_ratio import validate_rows
+    from toolkit.audit.validation import PAIRS
+
+    unknown = set(model or ()) - set(PAIRS)
+    if unknown:
+        raise typer.BadParameter(f"{min(unknown)!r}; expected one of {', '.join(PAIRS)}", param_hint="--model")
+    before = machine()
+    report = lambda line: typer.echo(line, err=True)  # noqa: E731
+    _show(out, {"validate": validate_rows(other.resolve(), model or tuple(PAIRS), turns=turns, report=report)}, before)
+
+
 @app.command("executors")
 def run_executors(
     out: Path = typer.Option(

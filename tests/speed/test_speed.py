@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from tests.speed import cpu, executors, gpu, measure, released, tables, ties, workload
+from tests.speed import cpu, executors, gpu, measure, released, tables, ties, validate_parts, validate_ratio, workload
 from tests.speed import explainers as speed_explainers
 from tests.speed.__main__ import app, embedded_models
 from tests.speed.aims import EXPLAINER_AIMS, Aim, aim_rows
@@ -321,6 +321,33 @@ def test_explainers_are_measured_in_plain_passes_of_the_same_model(tmp_path) -> 
     assert min(row[column] for row in rows.values() for column in ("plain_s", "passes", "first")) > 0
     assert {row["processor"] for row in rows.values()} == {speed_explainers.processor_name()}
     assert torch.backends.cpu.get_cpu_capability() in speed_explainers.processor_name()
+
+
+def test_every_part_of_a_panel_is_measured() -> None:
+    few = {"controls": 2, "halves": 1, "weights": 1, "ranked": 1, "settings": 0, "diagnosed": 2}
+    seconds = validate_parts.parts("tiny-llava-grounded", ["f-syn"], few)
+    assert list(seconds) == ["controls", "weights", "ranked", "diagnosed"]
+    assert min(seconds.values()) > 0
+
+
+def test_two_versions_panels_are_compared_part_by_part(monkeypatch, tmp_path) -> None:
+    asked = []
+
+    def run_parts(checkout, model):
+        asked.append((checkout.name, model))
+        took = len(asked) if checkout == tmp_path else 1
+        return {"controls": 2.0 * took, "ranked": 1.0 * took}
+
+    monkeypatch.setattr(validate_ratio, "run_parts", run_parts)
+    rows = validate_ratio.validate_rows(tmp_path, ["m"], turns=3, report=lambda line: None)
+    assert [asked[0], len(asked)] == [(tmp_path.name, "m"), 6]
+    assert {row["part"]: (row["here_s"], row["there_s"]) for row in rows} == {
+        "controls": (2, 6), "ranked": (1, 3), "all": (3, 9),
+    }  # fmt: skip
+    assert [row["ratio"] for row in rows] == pytest.approx([1 / 3] * 3)
+    wrong = CliRunner().invoke(app, ["validate", str(tmp_path), "--model", "m", "--out", str(tmp_path / "out")])
+    assert wrong.exit_code == 2
+    assert "expected one of tiny-llava-grounded" in " ".join(wrong.output.split())
 
 
 def test_records_of_two_versions_are_compared() -> None:
