@@ -44,7 +44,7 @@ def test_in_shorter_formats_the_plain_paths_own_spread_is_the_measure(name: str,
     assert found.spread is not None
     assert found.tolerance == 3 * found.spread
     assert found.passed
-    assert found.engine > 0
+    assert max(found.engine, found.spread) > 0  # on some processors the engine agrees to the bit
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
