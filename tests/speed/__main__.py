@@ -29,6 +29,13 @@ def _folder(out: Path) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
+def _checkout(folder: Path) -> Path:
+    """Refuse a folder without the toolkit, in whose place the installed one would be measured."""
+    if not (folder / "toolkit" / "__init__.py").is_file():
+        raise typer.BadParameter(f"{folder} has no toolkit/__init__.py; expected a checkout of another version")
+    return folder.resolve()
+
+
 def embedded_models() -> list[LoadedVLM]:
     """The grounded and biased models that are installed."""
     known = [n for n in CATALOGUE if CATALOGUE[n].source == "embedded" and not n.endswith("-shortcut")]
@@ -134,7 +141,7 @@ def run_explainers(
 
 @app.command("demo")
 def run_demo_ratio(
-    other: Path = typer.Argument(..., exists=True, file_okay=False, help="A checkout to compare with."),
+    other: Path = typer.Argument(..., callback=_checkout, help="A checkout to compare with."),
     out: Path = typer.Option(Path("results/bench-demo"), callback=_folder, help="Folder for speed.json and speed.txt."),
     samples: int = typer.Option(12, min=1, help="Samples of each dataset on each model."),
     turns: int = typer.Option(3, min=1, help="How often each checkout is measured."),
@@ -143,13 +150,13 @@ def run_demo_ratio(
     from tests.speed.demo_ratio import demo_rows
 
     before = machine()
-    rows = demo_rows(other.resolve(), samples=samples, turns=turns, report=lambda line: typer.echo(line, err=True))
+    rows = demo_rows(other, samples=samples, turns=turns, report=lambda line: typer.echo(line, err=True))
     _show(out, {"demo": rows}, before)
 
 
 @app.command("validate")
 def run_validate_ratio(
-    other: Path = typer.Argument(..., exists=True, file_okay=False, help="A checkout to compare with."),
+    other: Path = typer.Argument(..., callback=_checkout, help="A checkout to compare with."),
     out: Path = typer.Option(
         Path("results/bench-validate"), callback=_folder, help="Folder for speed.json and speed.txt."
     ),
@@ -165,7 +172,7 @@ def run_validate_ratio(
         raise typer.BadParameter(f"{min(unknown)!r}; expected one of {', '.join(PAIRS)}", param_hint="--model")
     before = machine()
     report = lambda line: typer.echo(line, err=True)  # noqa: E731
-    _show(out, {"validate": validate_rows(other.resolve(), model or tuple(PAIRS), turns=turns, report=report)}, before)
+    _show(out, {"validate": validate_rows(other, model or tuple(PAIRS), turns=turns, report=report)}, before)
 
 
 @app.command("executors")

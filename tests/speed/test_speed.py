@@ -345,9 +345,17 @@ def test_two_versions_panels_are_compared_part_by_part(monkeypatch, tmp_path) ->
         "controls": (2, 6), "ranked": (1, 3), "all": (3, 9),
     }  # fmt: skip
     assert [row["ratio"] for row in rows] == pytest.approx([1 / 3] * 3)
-    wrong = CliRunner().invoke(app, ["validate", str(tmp_path), "--model", "m", "--out", str(tmp_path / "out")])
+    wrong = CliRunner().invoke(app, ["validate", ".", "--model", "m", "--out", str(tmp_path / "out")])
     assert wrong.exit_code == 2
     assert "expected one of tiny-llava-grounded" in " ".join(wrong.output.split())
+
+
+@pytest.mark.parametrize("command", ["demo", "validate"])
+def test_a_folder_without_the_toolkit_is_no_other_version(command: str, tmp_path) -> None:
+    """The installed one would be found in its place, and compared with itself."""
+    wrong = CliRunner().invoke(app, [command, str(tmp_path), "--out", str(tmp_path / "out")])
+    assert wrong.exit_code == 2
+    assert "expected a checkout of another version" in " ".join(wrong.output.replace("│", " ").split())
 
 
 def test_records_of_two_versions_are_compared() -> None:
