@@ -98,8 +98,11 @@ def _colour(rng: np.random.Generator, kind: str, stereotyped: float) -> str:
 
 
 def _drawn_colour(rng: np.random.Generator, colour: str) -> tuple[int, int, int]:
-    light = rng.normal(1.0, 0.05)
-    r, g, b = (int(np.clip(level * light + rng.normal(0, 7), 0, 255)) for level in COLOURS[colour])
+    light, *grain = rng.standard_normal(4).tolist()
+    r, g, b = (
+        int(min(max(level * (1.0 + 0.05 * light) + 7 * own, 0), 255))
+        for level, own in zip(COLOURS[colour], grain, strict=True)
+    )
     return r, g, b
 
 
@@ -117,11 +120,11 @@ def arrange(
     objects = []
     for (colour, kind), cell in zip(words, flat, strict=True):
         row, column = divmod(int(cell), GRID)
-        size = float(rng.uniform(0.84, 1.0))
+        large, right, down, turned = rng.random(4).tolist()
+        size = 0.84 + (1.0 - 0.84) * large
         slack = (1 - size) / 2
-        x, y = column + 0.5 + rng.uniform(-slack, slack), row + 0.5 + rng.uniform(-slack, slack)
-        angle = float(rng.uniform(-18, 18))
-        objects.append(SceneObject(kind, colour, float(x), float(y), size, angle, _drawn_colour(rng, colour)))
+        x, y = (at + 0.5 + (2 * slack * share - slack) for at, share in ((column, right), (row, down)))
+        objects.append(SceneObject(kind, colour, x, y, size, 36 * turned - 18, _drawn_colour(rng, colour)))
     return tuple(sorted(objects, key=lambda item: (item.row, item.column)))
 
 
