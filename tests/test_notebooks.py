@@ -23,7 +23,7 @@ import numpy as np, toolkit
 from toolkit.vlm.reference import plain_values
 vlm = toolkit.load_vlm("tiny-llava-grounded", device="cpu", store=None)
 game = vlm.game(toolkit.load_samples("scenes-existence", n=1)[0])
-some = np.random.default_rng(0).random((100, game.players.n)) < 0.5
+some = np.random.default_rng(0).random((30, game.players.n)) < 0.5
 for _ in range(5):
     start = time.process_time()
     plain_values(game, some)

@@ -78,7 +78,7 @@ def test_answers_agree_with_a_second_reading_of_the_scene(template):
 @pytest.mark.parametrize("template", ALL, ids=lambda t: t.__name__)
 def test_the_text_corner_is_calibrated(template, strength):
     """The stereotype, where offered, is right as often as its Bayes value says; the other options share the rest."""
-    drawn = [q for _, q in draws(template, strength, 500, seed=2)]
+    drawn = [q for _, q in draws(template, strength, 300, seed=2)]
     offered = [q for q in drawn if q.prior_answer is not None and "usually" not in q.text]
     if not offered:
         assert {q.bayes.text for q in drawn} == {1 / len(drawn[0].choices)}
