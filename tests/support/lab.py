@@ -20,6 +20,9 @@ MINUTES = 15
 SETTLE = 5
 """Seconds without anything running after which the cells are asked for again."""
 
+LOST = 45
+"""Seconds after which a page is loaded again whose kernel neither works nor is idle with all that was asked."""
+
 SETTINGS = {
     "notebook-extension/tracker": '{"windowingMode": "none"}',
     "apputils-extension/notification": '{"fetchNews": "false"}',
@@ -29,7 +32,7 @@ SETTINGS = {
 HARMLESS = ("Failed to load resource", "favicon", "WebGL", "GPU")
 """What the browser itself complains about in a headless machine; nothing of ours."""
 
-REPLACED = ("Could not restore the debugger state", "Error during WebSocket handshake")
+REPLACED = ("Could not restore the debugger state", "Error during WebSocket handshake", "Canceled future for")
 """What JupyterLab 4.6 says when it closes a kernel that it has replaced; the cells' results are looked at anyway."""
 
 
@@ -113,36 +116,48 @@ class Learner:
         start_kernel(lab, notebook)
         self.page = browser.new_page(viewport={"width": 1360, "height": 1000})
         self.page.set_default_timeout(60_000)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self.listen)
+        self.page.on("pageerror", lambda error: self.note(str(error)))
+        self.page.on("console", lambda message: message.type == "error" and self.note(message.text))
         self.page.goto(f"{lab.url}/lab/tree/{notebook}?token=course&reset")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES * 60_000)
 
-    def listen(self, message):
-        if message.type == "error" and not any(word in message.text for word in HARMLESS + REPLACED):
-            self.errors.append(message.text)
+    def note(self, error):
+        if not any(word in error for word in HARMLESS + REPLACED):
+            self.errors.append(error)
 
     def prompts(self):
         return self.page.locator(".jp-CodeCell .jp-InputArea-prompt").all_text_contents()
 
     def run_all(self, n_cells=6):
-        """Run all cells, at least so many; a JupyterLab whose kernel has just started may drop some, so ask again."""
-        idle = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+        """Run all cells, at least so many.
+
+        A JupyterLab whose kernel has just started may drop some, so ask again; one that replaced the kernel while it
+        connected (the server then answers 500 to its socket) may wait for ever, so load the page again.
+        """
         deadline = time.monotonic() + MINUTES * 60
         quiet = SETTLE
         while time.monotonic() < deadline:
             prompts = self.prompts()
             if len(prompts) >= n_cells and all(re.fullmatch(r"\[\d+\]:", prompt) for prompt in prompts):
                 return
-            busy = "[*]:" in prompts or not self.page.locator(idle).count()
-            quiet = 0 if busy else quiet + 1
+            status = self.kernel_status()
+            quiet = 0 if status == "busy" else quiet + 1
             self.answer_dialog()
-            if quiet > SETTLE:
+            if quiet > SETTLE and status == "idle" and "[*]:" not in prompts:
                 self.page.click('.lm-MenuBar-itemLabel:text-is("Run")')
                 self.page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
                 quiet = -SETTLE
+            elif quiet > LOST:
+                self.page.reload()
+                self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=MINUTES * 60_000)
+                quiet = 0
             time.sleep(1)
         raise AssertionError(f"the cells did not finish: {self.prompts()}")
+
+    def kernel_status(self):
+        """``"idle"``, ``"busy"``, ``"unknown"``, ... as the notebook shows it."""
+        shown = self.page.locator(".jp-Notebook-ExecutionIndicator")
+        return shown.first.get_attribute("data-status") if shown.count() else None
 
     def answer_dialog(self):
         """JupyterLab may ask which kernel to take before it has read their list, and ask again: the preselected one.
