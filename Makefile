@@ -43,8 +43,9 @@ demo: $(READY) ## Evaluate the embedded models and write results/demo/report.htm
 test: $(READY) ## Run the tests
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not browser" $(SIDE_BY_SIDE)
 
-test-slow: $(FULL) ## Run the slow tests, those of Ray among them
-	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu and not browser" $(SIDE_BY_SIDE)
+test-slow: $(FULL) ## Run the slow tests, those of Ray among them; MINUTES=20 skips what has not begun by then
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu and not browser" $(SIDE_BY_SIDE) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 
 test-browser: $(FULL) ## Drive the notebooks in Chromium, which has to be installed; screenshots go to results/
 	$(OFFLINE) SCREENSHOTS=$(RESULTS)/screenshots $(BIN)/python -m pytest -m browser

@@ -97,6 +97,21 @@ def test_make_has_every_promised_target() -> None:
     assert "HF_HUB_OFFLINE=1" in dry
 
 
+def test_what_has_not_begun_in_time_is_skipped_and_told() -> None:
+    def dry(*arguments: str) -> str:
+        command = ["make", "--dry-run", "test-slow", *arguments]
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    assert "--minutes 7" in dry("MINUTES=7")
+    assert "--minutes" not in dry()
+    tried = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "pickles", __file__]
+    late = subprocess.run([*tried, "--minutes", "0"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert re.search(r"SKIPPED \[1\].*not begun within 0 minutes: make test-slow runs all of them", late)
+    assert "1 skipped" in late
+    early = subprocess.run([*tried, "--minutes", "5"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "1 passed" in early
+
+
 def test_continuous_integration_runs_the_readme_test_command() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
