@@ -285,7 +285,7 @@ def test_the_same_seed_gives_the_same_checkpoint(trained, tmp_path, recipe):
         (SMALL, "align", 1), (SMALL, "joint", 1), (SMALL, "joint", 3), (SMALL, "hard", 1), (SMALL, "hard 2", 1),
         (MUON, "align", 1), (MUON, "joint", 1),
     ],
-    ids=lambda value: getattr(value, "name", None),
+    ids=["align-1", "joint-1", "joint-3", "hard-1", "hard 2-1", "muon-align-1", "muon-joint-1"],
 )  # fmt: skip
 def test_an_interrupted_run_resumes_to_the_same_checkpoint(trained, tmp_path, recipe, stage, step):
     class CutError(Exception):
