@@ -149,18 +149,18 @@ def test_the_cards_numbers_come_back_on_fewer_samples(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "datasets"),
+    ("name", "dataset"),
     [
-        ("tiny-llava-grounded", ("scenes-existence", "scenes-everyday")),
-        ("tiny-qwen2.5-vl-biased", ("scenes-choice",)),
-        ("tiny-internvl-shortcut", ("scenes-mixed", "scenes-binding")),
+        ("tiny-llava-grounded", "scenes-existence"),
+        ("tiny-qwen2.5-vl-biased", "scenes-everyday"),
+        ("tiny-internvl-shortcut", "scenes-binding"),
     ],
 )
-def test_the_cards_numbers_come_back_exactly(name, datasets, monkeypatch):
-    """One of each twin and family, inside the game too, and among them every dataset."""
+def test_the_cards_numbers_come_back_exactly(name, dataset, monkeypatch):
+    """One of each twin and family, inside the game too, by the dataset that the twin is there for."""
     worlds = held_out._worlds
-    monkeypatch.setattr(held_out, "_worlds", lambda strength: [w for w in worlds(strength) if w[0] in datasets])
-    card = [row for row in read_card_numbers(models_dir() / name) if row["dataset"] in datasets]
+    monkeypatch.setattr(held_out, "_worlds", lambda strength: [w for w in worlds(strength) if w[0] == dataset])
+    card = [row for row in read_card_numbers(models_dir() / name) if row["dataset"] == dataset]
     again = as_json(evaluate(load_vlm(name, device="cpu"), RECIPES[name], n=card[0]["n"], seed=SEED))
     assert [row["family"] for row in again] == [row["family"] for row in card]
     assert [row["accuracy"] for row in again] == [row["accuracy"] for row in card]
