@@ -301,8 +301,8 @@ def test_an_interrupted_run_resumes_to_the_same_checkpoint(trained, tmp_path, re
     resumed = dict(work=tmp_path / "work", workers=1, save_every=1)
     train(recipe, tmp_path / "out", report=lambda p: steps.append((p.stage, p.step)), **resumed)
     assert steps[0] == (stage, step + 1)
-    again = weights(tmp_path / "out")
-    assert all(torch.equal(trained[recipe.name][key], again[key]) for key in again)
+    first, again = trained[recipe.name], weights(tmp_path / "out")
+    assert all(torch.equal(first[key], again[key]) for key in first)
 
 
 def test_a_checkpoint_of_another_recipe_or_a_damaged_one_is_not_continued(tmp_path):
