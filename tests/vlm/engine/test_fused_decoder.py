@@ -48,6 +48,20 @@ def test_the_read_states_are_those_of_the_decoder(name: str) -> None:
     assert torch.equal(arguments[1], before)
 
 
+@pytest.mark.parametrize("cut", ["layers", "configuration"])
+@pytest.mark.parametrize("name", ["random-tiny-llava", "released-qwen3-vl"])
+@torch.inference_mode()
+def test_where_layers_are_cut_off_those_run_that_transformers_runs(name: str, cut: str) -> None:
+    vlm = make_subject(name)
+    inner = vlm.model.get_decoder()
+    if cut == "layers":
+        inner.layers = inner.layers[:1]
+    else:
+        inner.config.num_hidden_layers = 1
+    arguments, read = packed(vlm)
+    torch.testing.assert_close(stack.read_states(*arguments, read), decoder.decode(*arguments)[read], **NEAR)
+
+
 @pytest.mark.parametrize("name", RANDOM_TINY)
 @torch.inference_mode()
 def test_hidden_states_asked_for_once_do_not_slow_scoring_down_for_ever(name: str) -> None:

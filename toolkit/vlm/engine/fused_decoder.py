@@ -32,13 +32,20 @@ _PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 
 
 def is_known(model: PreTrainedModel) -> bool:
-    """Whether the model's decoder is such a stack, with nothing attached to it and nobody else's code in it."""
+    """Whether the model's decoder is such a stack, with nothing attached to it and nobody else's code in it.
+
+    Which layers run where there are more or fewer than the configuration says differs by class.
+    """
     stack = _text_model(model)
-    return not is_altered(stack) and all(
-        type(layer).__name__ in _LAYERS
-        and layer.self_attn.config._attn_implementation == "sdpa"
-        and all(is_known_class(type(part)) for part in (layer, *(getattr(layer, name) for name in _PARTS)))
-        for layer in stack.layers
+    return (
+        not is_altered(stack)
+        and len(stack.layers) == stack.config.num_hidden_layers
+        and all(
+            type(layer).__name__ in _LAYERS
+            and layer.self_attn.config._attn_implementation == "sdpa"
+            and all(is_known_class(type(part)) for part in (layer, *(getattr(layer, name) for name in _PARTS)))
+            for layer in stack.layers
+        )
     )
 
 
