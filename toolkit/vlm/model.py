@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer, check_asked
 from toolkit.vlm.reference import plain_logits
 from toolkit.vlm.sample_game import SampleGame
+from toolkit.vlm.scorable import Uncopied
 from toolkit.vlm.view import View, make_view, sample_key
 from toolkit.vlm.white_box import SampleWhiteBox
 
@@ -57,7 +57,7 @@ FREE_ANSWER_TOKENS = 8
 _GAMES = 8
 
 
-class LoadedVLM:
+class LoadedVLM(Uncopied):
     """A vision-language model of any family; see :func:`toolkit.vlm.load_vlm`.
 
     Args:
@@ -175,7 +175,11 @@ class LoadedVLM:
         """What answers, views and values belong to; where it has changed, those of before are forgotten.
 
         Warns once where another library has patched the code that computes the model.
+
+        Raises:
+            ValueError: The model is in training mode, or another one.
         """
+        self.engine.check(self.model)
         now = state(self.model, self.adapter.processor)
         if now != self._kept_of[0]:
             self._kept_of[0] = now
@@ -318,8 +322,8 @@ class LoadedVLM:
             >>> vlm.with_players("grid:2x3").players(sample).n_image
             6
         """
-        other = copy(self)
-        other.players_as = check_players(players)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), players_as=check_players(players))
         return other
 
     def partition(self, sample: Sample) -> Partition:

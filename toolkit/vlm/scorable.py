@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from transformers import PreTrainedModel
 
@@ -12,6 +12,24 @@ from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State
 from toolkit.vlm.engine.store import CoalitionStore
 from toolkit.vlm.view import View
+
+
+class Uncopied:
+    """A model that is neither pickled nor copied: what is known of it need not hold of a copy, which may be edited."""
+
+    name: str
+
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be taken apart.
+
+        Raises:
+            TypeError: Always, with the way out.
+        """
+        raise TypeError(
+            f"{self.name} can be neither pickled nor copied: load it in each process by its name, or wrap a copy of "
+            "the model inside, toolkit.wrap(copy.deepcopy(vlm.model), vlm.adapter.processor); of a game, "
+            "toolkit.GameValues.of(game, coalitions) can be kept"
+        )
 
 
 class Scorable(Protocol):

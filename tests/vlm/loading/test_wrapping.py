@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import pickle
+from copy import copy, deepcopy
 
 import numpy as np
 import pytest
@@ -96,3 +97,34 @@ def test_weights_that_are_no_numbers_are_named() -> None:
     model.model.language_model.layers[0].mlp.up_proj.weight.data[0, 0] = float("nan")
     with pytest.raises(CheckpointError, match=r"in memory: 1 of [0-9]+ values of .*up_proj.weight are NaN or infinite"):
         toolkit.wrap(model, processor)
+
+
+@pytest.mark.parametrize("ask", ["values", "answer", "explain", "white box"])
+def test_a_model_that_is_put_into_training_mode_or_exchanged_is_not_asked_on(loaded, ask) -> None:
+    vlm = toolkit.wrap(deepcopy(loaded.model), loaded.adapter.processor)
+    game = vlm.game(sample(1), target="yes")
+    everybody = np.ones((1, game.players.n), dtype=bool)
+    asked = {
+        "values": lambda: game(everybody),
+        "answer": lambda: vlm.answer(sample(2)),
+        "explain": lambda: toolkit.explain("integrated-gradients", vlm, sample(1), target="yes"),
+        "white box": lambda: vlm.white_box(sample(1), target="yes"),
+    }[ask]
+    before = vlm.model
+    before.get_decoder().layers[0].mlp.train()
+    with pytest.raises(ValueError, match=r"layers\.0\.mlp is in training mode.*call model.eval\(\) first"):
+        asked()
+    before.eval()
+    asked()
+    vlm.model = deepcopy(before)
+    with pytest.raises(ValueError, match=r"another model was put in its place; make one of it: toolkit.wrap"):
+        asked()
+
+
+@pytest.mark.parametrize("taken_apart", [deepcopy, copy, pickle.dumps])
+def test_a_model_and_its_games_are_neither_pickled_nor_copied(loaded, taken_apart) -> None:
+    with pytest.raises(TypeError, match=r"tiny-llava-grounded can be neither pickled nor copied: load it in each"):
+        taken_apart(loaded)
+    if taken_apart is not copy:
+        with pytest.raises(TypeError, match=r"toolkit.GameValues.of\(game, coalitions\) can be kept"):
+            taken_apart(loaded.game(sample(1), target="yes"))

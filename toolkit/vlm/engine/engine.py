@@ -25,7 +25,7 @@ from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.engine import decoder
 from toolkit.vlm.engine import fused_decoder as stack
 from toolkit.vlm.engine.autocast import without_autocast
-from toolkit.vlm.engine.fingerprint import state
+from toolkit.vlm.engine.fingerprint import check_evaluating, state
 from toolkit.vlm.engine.request import MaskedPrefix, Request, masked_prefixes
 from toolkit.vlm.engine.row_packing import Row, RowBatch, rows_of, split_rows
 from toolkit.vlm.engine.vision_cache import ImageEncoder
@@ -125,6 +125,16 @@ class Engine:
             "pixels_per_batch": self.encode.entries.size,
             "out_of_memory": self.tokens.failures + self.encode.entries.failures,
         }
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Refuse a model that is not scored as it is.
+
+        Raises:
+            ValueError: It is in training mode, or another one than the engine's.
+        """
+        if model is not self.model:
+            raise ValueError("another model was put in its place; make one of it: toolkit.wrap(model, processor)")
+        check_evaluating(model)
 
     def forget(self) -> None:
         """Drop all cached image tokens."""

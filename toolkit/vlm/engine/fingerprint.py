@@ -82,6 +82,18 @@ def _processing(processor: Any) -> str:
     return f"{own} {vars(images)} {tokenizer.chat_template} {len(tokenizer)}"
 
 
+def check_evaluating(model: nn.Module) -> None:
+    """Refuse a model in training mode, whose maps would differ from call to call.
+
+    Raises:
+        ValueError: A module is in training mode; it is named.
+    """
+    if not any(module.training for module in _modules(model)):
+        return
+    training = next(name or "the model" for name, module in model.named_modules() if module.training)
+    raise ValueError(f"{training} is in training mode, where dropout may draw numbers: call model.eval() first")
+
+
 def changed(before: State, now: State) -> str | None:
     """In words what was changed between two states; None if nothing was."""
     for field, words in _CHANGED.items():

@@ -11,7 +11,7 @@ from toolkit.arguments import check_text, check_whole
 from toolkit.registry import UnknownNameError
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.adapters.families import FAMILIES, NOT_SCORED, adapter_class, family_key, why_unknown
-from toolkit.vlm.engine.fingerprint import config_digest, weights_digest
+from toolkit.vlm.engine.fingerprint import check_evaluating, config_digest, weights_digest
 from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.digests import whole_digest
 from toolkit.vlm.loading.fit import check_finite
@@ -140,9 +140,7 @@ def _reconcile(adapter: Adapter, model: PreTrainedModel) -> None:
 
 
 def _check_state(model: PreTrainedModel) -> None:
-    training = next((name or "the model" for name, module in model.named_modules() if module.training), None)
-    if training is not None:
-        raise ValueError(f"{training} is in training mode, where dropout may draw numbers: call model.eval() first")
+    check_evaluating(model)
     devices = {parameter.device for parameter in model.parameters()}
     if len(devices) > 1:
         raise ValueError(
