@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import sys
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
@@ -314,7 +316,8 @@ def explain(
     start = time.perf_counter()
     rng = rng_for(seed, found.name, sample)
     try:
-        attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
+        with getattr(vlm, "turn", nullcontext()), _ordinary_modes():
+            attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
     except (MemoryError, RuntimeError) as error:
         from toolkit.vlm.memory import is_out_of_memory
 
@@ -324,6 +327,15 @@ def explain(
     if attribution.target != target:
         raise ValueError(f"{found.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
     return dataclasses.replace(over_players(attribution, vlm, sample), seconds=time.perf_counter() - start)
+
+
+def _ordinary_modes() -> AbstractContextManager[None]:
+    """PyTorch's modes as it starts with them, where it is there at all."""
+    if "torch" not in sys.modules:
+        return nullcontext()
+    from toolkit.vlm.engine.autocast import ordinary_modes
+
+    return ordinary_modes()
 
 
 def _ran_out(error: MemoryError | RuntimeError, explainer: str, vlm: VLM) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer, check_asked
 from toolkit.vlm.reference import plain_logits
 from toolkit.vlm.sample_game import SampleGame
-from toolkit.vlm.scorable import Uncopied
+from toolkit.vlm.scorable import Uncopied, in_turn
 from toolkit.vlm.view import View, make_view, sample_key
 from toolkit.vlm.white_box import SampleWhiteBox
 
@@ -90,6 +91,7 @@ class LoadedVLM(Uncopied):
         players: str = "tokens",
     ) -> None:
         self.players_as = check_players(players)
+        self.turn = RLock()
         if store is not None and not (revision or digest):
             raise ValueError(
                 f"{name!r} has neither a revision nor a digest of its files, so a store cannot tell it from another "
@@ -155,6 +157,7 @@ class LoadedVLM(Uncopied):
         """
         return self.why_not_as_loaded() is None
 
+    @in_turn
     def why_not_as_loaded(self) -> str | None:
         """What was changed since the model was put in here, or what of its code is somebody else's; None if nothing."""
         now = state(self.model, self.adapter.processor)
@@ -164,6 +167,7 @@ class LoadedVLM(Uncopied):
             return None
         return changed(self._loaded_state, now) or "its weights or buffers were changed in place"
 
+    @in_turn
     def forget(self) -> None:
         """Let go of answers, views and games; what is asked next is computed anew, or read from the store."""
         self._answers.clear()
@@ -171,6 +175,7 @@ class LoadedVLM(Uncopied):
         self._games.clear()
         self.engine.forget()
 
+    @in_turn
     def current_state(self) -> State:
         """What answers, views and values belong to; where it has changed, those of before are forgotten.
 
@@ -199,6 +204,7 @@ class LoadedVLM(Uncopied):
         check_asked(self, sample)
         return as_asked(self.adapter, sample)
 
+    @in_turn
     def view(self, sample: Sample) -> View:
         """The sample as this model sees it; the latest ones are kept.
 
@@ -236,6 +242,7 @@ class LoadedVLM(Uncopied):
             raise ValueError(f"an answer has at least one token, got max_tokens={max_tokens}")
         return self._known(sample, max_tokens).answers[check_rule(rule)]
 
+    @in_turn
     def answers(self, samples: Sequence[Sample], *, rule: AnswerRule = "best") -> list[Answer]:
         """Answer several samples in shared batches; ``rule`` as in ``answer``."""
         check_rule(rule)
@@ -248,6 +255,7 @@ class LoadedVLM(Uncopied):
     def _answer_key(self, sample: Sample) -> tuple[str, tuple[str, ...] | None]:
         return sample_key(self.asked(sample)), sample.choices
 
+    @in_turn
     def _known(self, sample: Sample, max_tokens: int = FREE_ANSWER_TOKENS) -> Answers:
         self.current_state()
         key: tuple[object, ...] = self._answer_key(sample)
@@ -346,6 +354,7 @@ class LoadedVLM(Uncopied):
         """Character span in ``sample.question`` of each text player."""
         return self.partition(sample).spans
 
+    @in_turn
     def game(
         self, sample: Sample, *, target: str | Target | None = None, baseline: str = "blur", players: str | None = None
     ) -> SampleGame:
@@ -495,6 +504,7 @@ class LoadedVLM(Uncopied):
         said = [known for key, known in self._answers.items() if key[:2] == own and key[2:3] != ("forced",)]
         return {text: form for known in said for text, form in known.tokens.items()}
 
+    @in_turn
     def white_box(
         self, sample: Sample, *, target: str | Target | None = None, baseline: str = "blur"
     ) -> SampleWhiteBox:

@@ -116,15 +116,21 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
     """
     if len({id(game.vlm.engine) for game, _ in requests}) > 1:
         raise ValueError("games of different models cannot be scored in one batch; group them by model")
-    vlm = requests[0][0].vlm if requests else None
-    is_trusted = vlm is not None and vlm.store is not None and vlm.is_as_loaded()
-    now = None if vlm is None else vlm.current_state()
+    if not requests:
+        return []
+    with requests[0][0].vlm.turn:
+        return _score_games(requests)
+
+
+def _score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Values]:
+    vlm = requests[0][0].vlm
+    is_trusted = vlm.store is not None and vlm.is_as_loaded()
+    now = vlm.current_state()
     keys: list[list[bytes]] = []
     work: dict[int, tuple[ForcedAnswer, dict[bytes, NDArray[np.bool_]]]] = {}
     first: list[int] = []
     for game, coalitions in requests:
-        if now is not None:
-            game.forced.follow(now)
+        game.forced.follow(now)
         checked = game.of_tokens(coalitions)
         if is_trusted:
             game.forced.recall()
@@ -137,7 +143,7 @@ def score_games(requests: Sequence[tuple[SampleGame, Coalitions]]) -> list[Value
         first.append(len(wanted) - before)
     todo = [(forced, rows) for forced, rows in work.values() if rows]
     asked = [forced.request(np.stack(list(rows.values()))) for forced, rows in todo]
-    if vlm is not None and todo:
+    if todo:
         batches = vlm.batch_class
         found = vlm.engine.log_probabilities([request for request, _ in asked])
         is_of_one_class = vlm.batch_class == batches  # else memory ran out, and some came from larger batches

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable
+from functools import wraps
+from threading import RLock
+from typing import Any, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar
 
 from transformers import PreTrainedModel
 
@@ -12,6 +15,24 @@ from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State
 from toolkit.vlm.engine.store import CoalitionStore
 from toolkit.vlm.view import View
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Self = TypeVar("_Self", bound="Scorable")
+
+
+def in_turn(method: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concatenate[_Self, _P], _R]:
+    """The method, for which a thread waits until the model is at nobody else's disposal.
+
+    Explainers change a model for a moment, its attention and gradients; another thread would see that.
+    """
+
+    @wraps(method)
+    def inner(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self.turn:
+            return method(self, *args, **kwargs)
+
+    return inner
 
 
 class Uncopied:
@@ -39,6 +60,7 @@ class Scorable(Protocol):
     model: PreTrainedModel
     engine: Engine
     store: CoalitionStore | None
+    turn: RLock
 
     @property
     def pad_id(self) -> int:

@@ -192,6 +192,7 @@ def sample_key(sample: Sample) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+@torch.inference_mode(False)
 def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     """Process a sample.
 
