@@ -8,8 +8,8 @@ import pytest
 import torch
 import transformers as hf
 from support.tokenizer import TURNS, bpe
-from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig, Qwen3VLVisionConfig
 
+from toolkit.vlm.adapters.glm4v import Glm4vProcessor, Glm46VProcessor
 from toolkit.vlm.adapters.llava_onevision import LlavaOnevisionProcessor
 from toolkit.vlm.adapters.mistral3 import PixtralProcessor
 from toolkit.vlm.adapters.qwen3_vl import Qwen3VLProcessor
@@ -33,33 +33,81 @@ def _qwen3_vl_processor(tokenizer: Any = None) -> Any:
     return Qwen3VLProcessor(images, tokenizer or bpe(QWEN_TOKENS), chat_template=template)
 
 
-def _qwen3_vl(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
+def _qwen3_vl(processor: Any, text: dict[str, Any], vision_layers: int, kind: str = "", **more: Any) -> Any:
     images = processor.image_processor.to_dict() | {"size": {"shortest_edge": 64 * 64, "longest_edge": 32 * 32 * 80}}
     processor.image_processor = hf.Qwen2VLImageProcessorPil.from_dict(images)
     tokens = processor.tokenizer.get_vocab()
-    config = hf.Qwen3VLConfig(
-        vision_config=Qwen3VLVisionConfig(
-            depth=3 * vision_layers,
-            hidden_size=32,
-            intermediate_size=32,
-            num_heads=2,
-            out_hidden_size=48,
-            num_position_embeddings=64,
-            deepstack_visual_indexes=(0, 1) if vision_layers else (),
-            initializer_range=0.2,
-        ),
-        text_config=Qwen3VLTextConfig(
-            **text | {"num_hidden_layers": 3},
-            num_key_value_heads=2,
-            head_dim=12,
-            rope_parameters={"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 2, 2]},
-        ),
+    config = getattr(hf, f"Qwen3VL{kind}Config")(
+        vision_config={
+            "depth": 3 * vision_layers, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2,
+            "out_hidden_size": 48, "num_position_embeddings": 64, "initializer_range": 0.2,
+            "deepstack_visual_indexes": [0, 1] if vision_layers else [],
+        },
+        text_config={
+            **text, "num_hidden_layers": 3, "num_key_value_heads": 2, "head_dim": 12, **more,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 2, 2]},
+        },
         image_token_id=tokens["<|image_pad|>"],
         video_token_id=tokens["<|video_pad|>"],
         vision_start_token_id=tokens["<|vision_start|>"],
         vision_end_token_id=tokens["<|vision_end|>"],
+    )  # fmt: skip
+    return getattr(hf, f"Qwen3VL{kind}ForConditionalGeneration")(config)
+
+
+def _qwen3_vl_moe(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
+    """Two of six experts for each token."""
+    experts = {"num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    return _qwen3_vl(processor, text, vision_layers, "Moe", **experts)
+
+
+def _glm4v_processor(tokenizer: Any = None, kind: Any = Glm4vProcessor, images: Any = None) -> Any:
+    tokens = {name: f"<|{name}|>" for name in ("image", "video", "user", "assistant")}
+    tokens |= {f"{end}_{of}": f"<|{end}_of_{of}|>" for end in ("begin", "end") for of in ("image", "video")}
+    special = {f"{name}_token": token for name, token in tokens.items()} | {
+        "mask_token": "[gMASK]",
+        "sop_token": "<sop>",
+    }
+    template = (
+        "[gMASK]<sop>{% for m in messages %}<|{{ m['role'] }}|>\n{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}<|begin_of_image|><|image|><|end_of_image|>{% else %}{{ c['text'] }}{% endif %}"
+        "{% endfor %}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
     )
-    return hf.Qwen3VLForConditionalGeneration(config)
+    return kind((images or hf.Glm4vImageProcessorPil)(), tokenizer or bpe(special), chat_template=template)
+
+
+def _glm46v_processor(tokenizer: Any = None) -> Any:
+    return _glm4v_processor(tokenizer, Glm46VProcessor, hf.Glm46VImageProcessorPil)
+
+
+def _glm4v(processor: Any, text: dict[str, Any], vision_layers: int, config: str = "Glm4vConfig") -> Any:
+    images = processor.image_processor.to_dict() | {
+        "size": {"shortest_edge": 2 * 56 * 56, "longest_edge": 2 * 28 * 28 * 80}
+    }
+    processor.image_processor = type(processor.image_processor).from_dict(images)
+    tokens = processor.tokenizer.get_vocab()
+    settings = getattr(hf, config)(
+        vision_config={
+            "model_type": "glm4v_vision", "depth": vision_layers, "hidden_size": 32, "intermediate_size": 32,
+            "num_heads": 2, "out_hidden_size": 48, "image_size": 112, "patch_size": 14, "initializer_range": 0.2,
+        },
+        text_config={
+            **text, "model_type": "glm4v_text", "num_key_value_heads": 2, "head_dim": 12,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 1],
+            },
+        },
+        **{f"{of}_{what}_token_id": tokens[f"<|{end}_of_{of}|>"] for of in ("image", "video")
+           for what, end in (("start", "begin"), ("end", "end"))},
+        image_token_id=tokens["<|image|>"],
+        video_token_id=tokens["<|video|>"],
+    )  # fmt: skip
+    return getattr(hf, config.replace("Config", "ForConditionalGeneration"))(settings)
+
+
+def _glm46v(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
+    return _glm4v(processor, text, vision_layers, "Glm46VConfig")
 
 
 def _llava_onevision_processor(tokenizer: Any = None) -> Any:
@@ -241,19 +289,23 @@ def _mistral3(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
 
 NEWER = {
     "qwen3-vl": "qwen3_vl", "llava-onevision": "llava_onevision", "idefics3": "idefics3", "smolvlm": "smolvlm",
-    "gemma3": "gemma3", "mistral3": "mistral3", "pixtral": "pixtral",
+    "gemma3": "gemma3", "mistral3": "mistral3", "pixtral": "pixtral", "glm4.1v": "glm4v", "glm4.6v": "glm46v",
+    "qwen3-vl-moe": "qwen3_vl_moe",
 }  # fmt: skip
 """Family -> its name in the registry."""
+
 
 PROCESSORS = {
     "qwen3-vl": _qwen3_vl_processor, "llava-onevision": _llava_onevision_processor, "idefics3": _idefics3_processor,
     "smolvlm": _smolvlm_processor, "gemma3": _gemma3_processor, "mistral3": _mistral3_processor,
-    "pixtral": _pixtral_processor,
+    "pixtral": _pixtral_processor, "glm4.1v": _glm4v_processor,
+    "glm4.6v": _glm46v_processor, "qwen3-vl-moe": _qwen3_vl_processor,
 }  # fmt: skip
 """Family -> processor behind a given tokenizer, or a small one."""
 
 MODELS = {
     "qwen3-vl": _qwen3_vl, "llava-onevision": _llava_onevision, "idefics3": _idefics3, "smolvlm": _smolvlm,
-    "gemma3": _gemma3, "mistral3": _mistral3, "pixtral": _pixtral,
+    "gemma3": _gemma3, "mistral3": _mistral3, "pixtral": _pixtral, "glm4.1v": _glm4v,
+    "glm4.6v": _glm46v, "qwen3-vl-moe": _qwen3_vl_moe,
 }  # fmt: skip
 """Family -> small random model behind such a processor, of the settings that all decoders share."""

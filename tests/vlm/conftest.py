@@ -10,7 +10,7 @@ CONTRACT = "test_contract.py::"
 _SIGNS = {"passed": "+", "failed": "F", "error": "E", "skipped": "s", "xfailed": "x", "xpassed": "X"}
 
 
-SIBLINGS = ("idefics3", "pixtral")
+SIBLINGS = ("idefics3", "pixtral", "glm4.6v", "qwen3-vl-moe")
 """Of two families that share an adapter's file, the one whose tests are run with the slow ones."""
 
 

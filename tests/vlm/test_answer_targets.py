@@ -61,7 +61,7 @@ def forced_logs(vlm: LoadedVLM, form: tuple[int, ...]) -> np.ndarray:
         view.images[0].image, return_tensors="pt", **vlm.adapter.image_settings()
     )
     inputs = vlm.adapter.pixel_inputs(vlm.adapter.pixels(image)[None], view.geometry) | vlm.adapter.text_inputs(ids)
-    if "qwen" in vlm.name:  # counts its own positions, of the places of the image
+    if "qwen" in vlm.name or "glm" in vlm.name:  # counts its own positions, of the places of the image
         inputs["mm_token_type_ids"] = torch.zeros_like(ids)
         inputs["mm_token_type_ids"][0, list(view.prompt.image_positions)] = 1
     with torch.inference_mode():

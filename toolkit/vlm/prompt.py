@@ -19,6 +19,7 @@ from toolkit.datasets.instructions import QUESTION, make_instruction, put_togeth
 from toolkit.datasets.sample import Sample
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry
 from toolkit.vlm.loading.checkpoint import CheckpointError
+from toolkit.vlm.thoughts import as_written, behind_thoughts, warn_of_open_thoughts
 
 _MARK = "\u241f"
 
@@ -120,10 +121,11 @@ def _change(words: str, written: str) -> str:
 def apply_template(processor: Any, words: str, n_images: int = 1) -> str:
     """The chat-template text of some images and some words, up to the place where the answer begins.
 
-    A first token that the template writes and the tokenizer adds too is left to the tokenizer, as in transformers.
+    That is behind the thoughts of a model that thinks first: see :mod:`toolkit.vlm.thoughts`. A first token that the
+    template writes and the tokenizer adds too is left to the tokenizer, as in transformers.
     """
     content = [*({"type": "image"} for _ in range(n_images)), {"type": "text", "text": words}]
-    text = str(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
+    text = behind_thoughts(as_written(processor, [{"role": "user", "content": content}]))
     first = processor.tokenizer.bos_token
     is_added = first and processor.tokenizer("")["input_ids"][:1] == [processor.tokenizer.bos_token_id]
     return text.removeprefix(first) if is_added else text
@@ -138,7 +140,8 @@ def check_template(processor: Any, where: str) -> None:
     if not processor.chat_template:
         processor.chat_template = processor.tokenizer.chat_template
     try:
-        if "?" not in apply_template(processor, "?"):
+        written = as_written(processor, [{"role": "user", "content": [{"type": "text", "text": "?"}]}])
+        if "?" not in written:
             raise ValueError("it leaves the question out")
     except Exception as error:
         if not isinstance(error, ValueError | TypeError) and type(error).__module__.partition(".")[0] != "jinja2":
@@ -147,6 +150,7 @@ def check_template(processor: Any, where: str) -> None:
             f"{where}: its chat template (chat_template.jinja, chat_template.json or in tokenizer_config.json) is "
             f"missing or damaged: {error}; copy it again"
         ) from error
+    warn_of_open_thoughts(where, written)
 
 
 def build_prompt(

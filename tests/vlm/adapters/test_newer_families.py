@@ -49,10 +49,16 @@ def test_explainers_of_every_kind_score_every_player(family: str, explainer: str
     vlm = make_subject(f"released-{family}")
     assert explainer in EXPLAINERS
     s = sample(1)
-    scores = toolkit.explain(explainer, vlm, s, target="yes").scores
-    assert scores.shape == (vlm.players(s).n,)
-    assert np.isfinite(scores).all()
-    assert np.ptp(scores) > 0
+    if (family, explainer) == ("qwen3-vl-moe", "attn-lrp"):
+        with pytest.raises(ValueError, match=r"attn-lrp has no rule for Qwen3VLMoe\w+, Qwen3VLMoe\w+Router of"):
+            toolkit.explain(explainer, vlm, s, target="yes")
+        return
+    found = toolkit.explain(explainer, vlm, s, target="yes")
+    assert found.scores.shape == (vlm.players(s).n,)
+    assert np.isfinite(found.scores).all()
+    assert np.ptp(found.scores) > 0
+    if explainer == "attn-lrp":
+        assert found.details["conservation_error"] < 1e-5
 
 
 @pytest.mark.parametrize("size", [(300, 300), (300, 190), (100, 260)])
@@ -101,6 +107,7 @@ BOUNDS = {
     "smolvlm": ({"max_tiles": 0}, "max_tiles is 0; expected at least 1"),
     "gemma3": ({"max_pixels": 9}, "images of gemma3: they have one fixed size"),
     "mistral3": ({"max_pixels": 9}, "one image token needs 784"),
+    "glm4.1v": ({"max_pixels": 9}, "one image token needs 784"),
 }
 
 
@@ -118,13 +125,14 @@ def test_a_bound_that_a_family_cannot_keep_is_refused(family: str, tmp_path: Pat
         ("smolvlm", {"max_tiles": 4}, 16),
         ("mistral3", {"max_pixels": 112 * 112}, 16),
         ("qwen3-vl", {"max_pixels": 8192}, 8),
+        ("glm4.1v", {"max_pixels": 28 * 28 * 9}, 9),
     ],
 )
 def test_a_bound_holds(family: str, bound: dict[str, int], n: int, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "folder", family, *released(family))
     s = replace(sample(1), image=picture((600, 600), 4))
     bounded, free = load_vlm(folder, device="cpu", **bound), load_vlm(folder, device="cpu")
-    assert bounded.players(s).n_image <= n < free.players(s).n_image
+    assert n / 2 <= bounded.players(s).n_image <= n < free.players(s).n_image
 
 
 def test_coalitions_that_share_no_prefix_are_ordinary_passes_and_the_record_says_so() -> None:

@@ -21,6 +21,7 @@ EXACT = {
     "llava": (336, 336), "qwen2.5-vl": (28 * 9, 28 * 5), "internvl": (448 * 2, 448), "qwen3-vl": (32 * 9, 32 * 8),
     "llava-onevision": (768, 768), "idefics3": (2048, 1024), "smolvlm": (1024, 2048),
     "gemma3": (896, 896), "mistral3": (28 * 9, 28 * 5), "pixtral": (16 * 9, 16 * 5),
+    "glm4.1v": (28 * 9, 28 * 5), "glm4.6v": (28 * 9, 28 * 5), "qwen3-vl-moe": (32 * 9, 32 * 8),
 }  # fmt: skip
 """Sizes that the released processors do not resize (small copies of the whole apart)."""
 

@@ -55,6 +55,12 @@ def of(server: ChatServer, options: str = "", **more) -> ServerVLM:
     return toolkit.load_vlm(server.name.replace("#", f"?{options}#"), players="grid:6x6", **more)
 
 
+def spoken(token: str, **message: str) -> bytes:
+    """An answer that begins with a token, and what else its message has."""
+    top = {"token": token, "logprob": -0.1, "top_logprobs": [{"token": token, "logprob": -0.1}]}
+    return json.dumps({"choices": [{"message": message, "logprobs": {"content": [top]}}]}).encode()
+
+
 def image_coalitions(n: int, n_players: int, seed: int = 0) -> np.ndarray:
     found = np.random.default_rng(seed).random((n, n_players)) < 0.5
     found[:, 36:] = True
@@ -148,6 +154,9 @@ def test_it_is_asked_again_after_a_passing_error_and_not_after_a_lasting_one(ser
         (b"<html>hello</html>", "no JSON; give its address up to the version"),
         (b'{"choices": [{"message": {"content": "yes"}, "logprobs": null}]}', "gives no log-probabilities of 'tiny'"),
         (b'{"error": "what"}', "gives no log-probabilities"),
+        (spoken("<think>"), "'tiny' at .* thinks before it answers.*enable_thinking"),
+        (spoken("Okay", reasoning_content="Okay"), "thinks before it answers"),  # opened by the template
+        (spoken("Okay", reasoning="Okay"), "thinks before it answers"),
     ],
 )
 def test_an_answer_of_another_kind_is_one_sentence(server, sample, body: bytes, message: str) -> None:

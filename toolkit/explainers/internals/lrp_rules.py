@@ -79,8 +79,9 @@ def is_activation(module: nn.Module) -> bool:
 
 
 def is_gated(module: nn.Module) -> bool:
-    """Whether a module is an MLP whose activation multiplies a second projection."""
-    return all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj"))
+    """Whether a module is an MLP whose activation multiplies a second projection, or one's second half (GLM)."""
+    parts = {name for name, _ in module.named_children()}
+    return parts >= {"gate_proj", "up_proj", "down_proj"} or parts >= {"gate_up_proj", "down_proj"}
 
 
 def uncovered(model: nn.Module) -> list[str]:

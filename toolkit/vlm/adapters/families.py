@@ -23,6 +23,9 @@ FAMILIES.add("idefics3", "toolkit.vlm.adapters.smolvlm:Idefics3")
 FAMILIES.add("smolvlm", "toolkit.vlm.adapters.smolvlm:SmolVLM")
 FAMILIES.add("llava_onevision", "toolkit.vlm.adapters.llava_onevision:LlavaOnevision")
 FAMILIES.add("qwen3_vl", "toolkit.vlm.adapters.qwen3_vl:Qwen3VL")
+FAMILIES.add("qwen3_vl_moe", "toolkit.vlm.adapters.qwen3_vl:Qwen3VLMoe")
+FAMILIES.add("glm4v", "toolkit.vlm.adapters.glm4v:Glm4v")
+FAMILIES.add("glm46v", "toolkit.vlm.adapters.glm4v:Glm46V")
 
 NOT_SCORED = {
     "paligemma": "its whole prompt attends in both directions",

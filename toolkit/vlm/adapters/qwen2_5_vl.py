@@ -11,7 +11,6 @@ import torch
 import transformers
 from PIL import Image
 from torch import Tensor
-from transformers import Qwen2VLImageProcessorPil
 
 from toolkit.vlm.adapters.adapter_base import Adapter, Geometry, ImageLimits, WithoutVideo, grid_regions
 from toolkit.vlm.adapters.agreement import agree_on_token, agreed
@@ -31,6 +30,8 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
     bounds = ("max_pixels",)
     several_images = True
     processor_class: ClassVar[Any] = Qwen2_5_VLProcessor
+    counts_frames: ClassVar[bool] = False
+    """Whether the image processor counts a still picture's pixels once for each of its equal frames."""
 
     @classmethod
     def bound(cls, processor: Any, limits: ImageLimits) -> None:
@@ -41,9 +42,9 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
         side = images.patch_size * images.merge_size
         if limits.max_pixels < side * side:
             raise ValueError(f"max_pixels is {limits.max_pixels}; one image token needs {side * side}")
-        lower = min(images.size.shortest_edge, limits.max_pixels)
-        settings = images.to_dict() | {"size": {"shortest_edge": lower, "longest_edge": limits.max_pixels}}
-        processor.image_processor = Qwen2VLImageProcessorPil.from_dict(settings)
+        longest = limits.max_pixels * (images.temporal_patch_size if cls.counts_frames else 1)
+        size = {"shortest_edge": min(images.size.shortest_edge, longest), "longest_edge": longest}
+        processor.image_processor = type(images).from_dict(images.to_dict() | {"size": size})
 
     def reconcile(self, config: Any) -> None:
         """Sizes of patches and merged blocks, which the image processor always has."""

@@ -29,3 +29,11 @@ class Qwen3VL(Qwen2_5_VL):
     def n_layer_features(self, config: Any) -> int:
         """As many as the tower has layers that are read."""
         return len(config.vision_config.deepstack_visual_indexes)
+
+
+class Qwen3VLMoe(Qwen3VL):
+    """Adapter of ``Qwen3VLMoeForConditionalGeneration``: the same model with experts in place of its MLPs."""
+
+    family = "qwen3-vl-moe"
+    model_type = "qwen3_vl_moe"
+    model_class = "Qwen3VLMoeForConditionalGeneration"

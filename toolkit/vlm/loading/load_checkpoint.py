@@ -33,6 +33,7 @@ from toolkit.vlm.partition import check_players
 from toolkit.vlm.prompt import check_template
 from toolkit.vlm.server.address import is_server
 from toolkit.vlm.server.server_vlm import ServerVLM
+from toolkit.vlm.thoughts import warn_of_thoughts
 
 if TYPE_CHECKING:
     from toolkit.vlm.engine.store import CoalitionStore
@@ -138,8 +139,8 @@ def load_vlm(
     digest = whole_digest(source.digests(verify=verify))
     question = {"what": "checks of a checkpoint", "checkpoint": digest, "device": where.type, "four_bit": four_bit}
     question |= {"attention": attention, "dtype": str(precision), "limits": [max_pixels, max_tiles], **code_identity()}
-    is_known = not verify and recall(question) is not None
-    adapter, model = _read(source, options, ImageLimits(max_pixels, max_tiles), is_known=is_known)
+    known = None if verify else recall(question)
+    adapter, model = _read(source, options, ImageLimits(max_pixels, max_tiles), is_known=known is not None)
     if not four_bit:
         torch.nn.Module.to(model, where)
     vlm = LoadedVLM(
@@ -153,8 +154,10 @@ def load_vlm(
         store=store,
         players=players,
     )
-    if not is_known:
-        remember(question, asdict(require_scoring(vlm)))
+    if known is None:
+        known = asdict(require_scoring(vlm))
+        remember(question, known)
+    warn_of_thoughts(vlm.name, known["thinking"])
     return vlm
 
 

@@ -27,6 +27,7 @@ from toolkit.vlm.engine.request import Query, Request
 from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.prompt import render, unknown_words
 from toolkit.vlm.reference import last_logits, plain_batch
+from toolkit.vlm.thoughts import OPEN
 
 if TYPE_CHECKING:
     from toolkit.vlm.model import LoadedVLM
@@ -60,6 +61,7 @@ class ScoringCheck:
         dtype: Format in which the model computes.
         n_coalitions: Number of random coalitions.
         n_passes: Ordinary passes that were needed, rows of batches counted.
+        thinking: Probability that the answer to the test question begins with thoughts, ``<think>``.
     """
 
     engine: float
@@ -69,6 +71,7 @@ class ScoringCheck:
     dtype: str
     n_coalitions: int
     n_passes: int
+    thinking: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -168,6 +171,7 @@ def check_scoring(vlm: LoadedVLM, *, n: int = 4, seed: int = 0) -> ScoringCheck:
         dtype=vlm.quantisation or str(vlm.model.dtype).removeprefix("torch."),
         n_coalitions=n,
         n_passes=n + 2 + (0 if spread is None else n),
+        thinking=_thinking(vlm.adapter.processor.tokenizer, whole),
     )
 
 
@@ -196,6 +200,12 @@ def _first(vlm: LoadedVLM, view: View, logits: Tensor) -> int:
     allowed = logits.clone()
     allowed[sorted(token for token in never if token < len(logits))] = -torch.inf
     return int(allowed.argmax())
+
+
+def _thinking(tokenizer: Any, logits: Tensor) -> float:
+    """Probability of the token that opens thoughts, by the logits (vocabulary,) of the answer's first token."""
+    token = tokenizer.get_vocab().get(OPEN)
+    return float(logits.softmax(dim=-1)[token]) if token is not None and token < len(logits) else 0.0
 
 
 def _coalitions(view: View, n: int, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

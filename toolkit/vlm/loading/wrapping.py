@@ -18,6 +18,7 @@ from toolkit.vlm.loading.fit import check_finite
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.prompt import check_template
+from toolkit.vlm.thoughts import warn_of_thoughts
 
 if TYPE_CHECKING:
     from toolkit.vlm.engine.store import CoalitionStore
@@ -95,10 +96,11 @@ def wrap(
         players=players,
     )
     try:
-        require_scoring(vlm)
+        found = require_scoring(vlm)
     except CheckpointError:
         check_finite(model, vlm.name)  # says more, where it is the reason
         raise
+    warn_of_thoughts(vlm.name, found.thinking)
     return vlm
 
 

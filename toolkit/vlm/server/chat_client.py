@@ -20,6 +20,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 import numpy as np
 
 from toolkit.vlm.server.address import Address
+from toolkit.vlm.thoughts import OPEN
 
 KEY_VARIABLE = "SYNERGY_TOOLKIT_API_KEY"
 FIRST_PAUSE = 0.5
@@ -101,17 +102,25 @@ class ChatClient:
         """The tokens of an answer, at least one, with their log-probabilities.
 
         Raises:
-            ServerError: The server gives none.
+            ServerError: The server gives none, or those of thoughts.
         """
         try:
             tokens = answer["choices"][0]["logprobs"]["content"]
-            _ = [(one["token"], one["logprob"]) for one in tokens[0]["top_logprobs"]]
-            return list(tokens)
+            first = max((one["logprob"], one["token"]) for one in tokens[0]["top_logprobs"])[1]
+            message = answer["choices"][0].get("message") or {}
         except (KeyError, IndexError, TypeError):
             raise ServerError(
                 f"{self.address.host} gives no log-probabilities of {self.address.model!r}, without which nothing can "
                 "be measured; take a server that does (vLLM, llama.cpp), and an instruct model that answers at once"
             ) from None
+        if str(first).strip() == OPEN or message.get("reasoning_content") or message.get("reasoning"):
+            raise ServerError(
+                f"{self.address.model!r} at {self.address.host} thinks before it answers, and the log-probabilities of "
+                "its thoughts are not those of an answer; switch them off where the server is started (vLLM: "
+                """--default-chat-template-kwargs '{"enable_thinking": false}', llama.cpp: --reasoning-budget 0), """
+                "or take an instruct model that answers at once"
+            )
+        return list(tokens)
 
     def post(self, body: Body) -> Any:
         """Send one request, again where the server may answer later.
