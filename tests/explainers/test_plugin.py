@@ -221,6 +221,47 @@ def test_an_honest_explainer_passes_every_rule() -> None:
         assert len(checks) == 6
 
 
+@pytest.mark.parametrize("how", ["bfloat16", "with a gradient", "int64"])
+def test_a_tensor_of_any_kind_is_one_score_per_player(how: str) -> None:
+    scores = {
+        "bfloat16": torch.arange(7.0).bfloat16(),
+        "with a gradient": torch.arange(7.0, requires_grad=True),
+        "int64": torch.arange(7),
+    }[how]
+    np.testing.assert_array_equal(explain(lambda vlm, sample: scores, ToyVLM(), toy_sample()).scores, np.arange(7.0))
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [torch.zeros(7, device="meta"), [[1.0, 2.0], [1.0]], np.ma.masked_array(np.arange(7.0), np.arange(7) == 2)],
+)
+def test_scores_of_which_no_array_can_be_made_are_refused_by_the_explainers_name(scores) -> None:
+    def mine(vlm, sample):
+        return scores
+
+    with pytest.raises(TypeError, match=r"'mine' returned .*; expected one real number per player"):
+        explain(mine, ToyVLM(), toy_sample())
+
+
+@pytest.mark.parametrize("how", ["drawn on", "made small", "drawn on before an error"])
+def test_whoever_changes_the_samples_image_is_told_and_the_next_one_sees_it_as_it_was(how: str) -> None:
+    def scribbler(vlm, sample):
+        if how == "made small":
+            sample.image.thumbnail((2, 2))
+        else:
+            sample.image.paste((0, 0, 0), (0, 0, *sample.image.size))
+        if how == "drawn on before an error":
+            raise OSError("gone")
+        return np.arange(vlm.players(sample).n)
+
+    sample = toy_sample()
+    asked, before = sample.image_digest, sample.image.tobytes()
+    with pytest.raises((ValueError, OSError), match=r"'scribbler' changed the sample's image; draw on a copy|gone"):
+        explain(scribbler, ToyVLM(), sample)
+    assert (sample.image_digest, sample.image.tobytes()) == (asked, before)
+    np.testing.assert_allclose(explain(mean_brightness, ToyVLM(), sample).scores[:4], [1.0, 0.8, 0.4, 0.2])
+
+
 def test_explaining_another_answer_is_an_error() -> None:
     def stubborn(vlm, sample):
         return Attribution(np.arange(7.0), vlm.players(sample), "stubborn", "maybe")

@@ -77,6 +77,7 @@ def test_a_plan_is_the_distinct_coalitions_grouped_by_image(n_image, n_text, n, 
     assert np.array_equal(np.concatenate([asked[:0], *rebuilt]), plan.coalitions)
     values = np.arange(plan.n_coalitions, dtype=float)
     assert np.array_equal(plan.spread(values), plan.inverse)
+    assert np.array_equal(plan.spread(values.tolist()), plan.inverse)  # somebody's game may return a list
 
 
 def test_a_plan_checks_what_it_is_given():

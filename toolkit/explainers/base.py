@@ -9,11 +9,10 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import sys
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
@@ -24,6 +23,7 @@ from numpy.typing import ArrayLike
 from toolkit.arguments import check_text, check_whole
 from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
+from toolkit.explainers.internals.surroundings import as_array, kept_images, ordinary_modes
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.target import Target, TargetError, read_target
 from toolkit.registry import Registry
@@ -175,7 +175,7 @@ class FunctionExplainer:
         scores: ArrayLike | Attribution = self.function(vlm, sample, **named)
         if isinstance(scores, Attribution):
             return scores
-        numbers = np.asarray(scores)
+        numbers = as_array(scores, self.name)
         if numbers.dtype.kind not in "biuf":
             raise TypeError(
                 f"{self.name!r} returned scores of dtype {numbers.dtype}; expected one real number per player"
@@ -316,7 +316,7 @@ def explain(
     start = time.perf_counter()
     rng = rng_for(seed, found.name, sample)
     try:
-        with getattr(vlm, "turn", nullcontext()), _ordinary_modes():
+        with getattr(vlm, "turn", nullcontext()), ordinary_modes(), kept_images(sample, found.name):
             attribution = found.attribute(vlm, sample, target=target, baseline=baseline, rng=rng)
     except (MemoryError, RuntimeError) as error:
         from toolkit.vlm.memory import is_out_of_memory
@@ -327,15 +327,6 @@ def explain(
     if attribution.target != target:
         raise ValueError(f"{found.name!r} explained {attribution.target!r}, but the scored answer is {target!r}")
     return dataclasses.replace(over_players(attribution, vlm, sample), seconds=time.perf_counter() - start)
-
-
-def _ordinary_modes() -> AbstractContextManager[None]:
-    """PyTorch's modes as it starts with them, where it is there at all."""
-    if "torch" not in sys.modules:
-        return nullcontext()
-    from toolkit.vlm.engine.autocast import ordinary_modes
-
-    return ordinary_modes()
 
 
 def _ran_out(error: MemoryError | RuntimeError, explainer: str, vlm: VLM) -> str:

@@ -53,6 +53,7 @@ class CoalitionPlan:
 
     def spread(self, values: Values) -> Values:
         """Values (n_requested,) in the order asked, from the values (n_coalitions,) of the distinct coalitions."""
+        values = np.asarray(values)
         if values.shape != (self.n_coalitions,):
             raise ValueError(
                 f"expected one value for each of the {self.n_coalitions} coalitions, got shape {values.shape}"
