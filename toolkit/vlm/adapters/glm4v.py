@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import transformers
 
 from toolkit.vlm.adapters.adapter_base import WithoutVideo
@@ -22,7 +24,7 @@ class Glm4v(Qwen2_5_VL):
     family = "glm4.1v"
     model_type = "glm4v"
     model_class = "Glm4vForConditionalGeneration"
-    processor_class = Glm4vProcessor
+    processor_class: ClassVar[Any] = Glm4vProcessor
     counts_frames = True
 
 
