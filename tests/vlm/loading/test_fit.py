@@ -122,3 +122,22 @@ def test_what_was_checked_is_not_checked_again_unless_asked(folder: Path, monkey
     assert len(seen) == 6
     load_vlm(folder, device="cpu", verify=True)
     assert len(seen) == 9
+
+
+@pytest.mark.parametrize(
+    ("family", "part", "settings"),
+    [
+        ("llava", None, {"vision_feature_layer": -9}),
+        ("internvl", None, {"vision_feature_layer": -9}),
+        ("qwen2.5-vl", "text_config", {"rope_parameters": {"rope_theta": 50.0, "mrope_section": [1, 1, 1]}}),
+        ("qwen2.5-vl", "vision_config", {"window_size": 1}),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_fits_the_weights_and_breaks_the_first_pass_is_refused(
+    tmp_path: Path, family: str, part: str | None, settings: dict
+) -> None:
+    folder = Path(shutil.copytree(models_dir() / f"tiny-{family}-grounded", tmp_path / "copy"))
+    (folder / "SHA256SUMS").unlink()
+    edit(folder, lambda config: (config if part is None else config[part]).update(settings))
+    with pytest.raises(CheckpointError, match=r"cannot load .*contradicts another"):
+        load_vlm(folder, device="cpu")

@@ -155,7 +155,8 @@ def load_vlm(
         players=players,
     )
     if known is None:
-        known = asdict(require_scoring(vlm))
+        with _explained(source):
+            known = asdict(require_scoring(vlm))
         remember(question, known)
     warn_of_thoughts(vlm.name, known["thinking"])
     return vlm
