@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.subjects import FOURTH, at_once, make_subject, picture
-from support.tiny_models import tiny_vlm
+from support.tiny_models import sharp_vlm, tiny_vlm
 
 import toolkit
 from toolkit.datasets.sample import Corners, Sample, Truth
@@ -241,6 +241,16 @@ def test_more_images_than_the_context_carries_are_refused() -> None:
     many = replace(sample(2), further_images=(picture(),) * 60)
     with pytest.raises(ValueError, match=r"of 61 images, 6 of the question\); .* 2048: take fewer or smaller images"):
         vlm.game(many)
+
+
+@pytest.mark.parametrize(
+    ("family", "cure"), [("llava", "a smaller image"), ("qwen2.5-vl", "a smaller image or max_pixels")]
+)
+def test_an_image_beyond_the_context_is_what_has_to_be_smaller(monkeypatch, family: str, cure: str) -> None:
+    vlm = sharp_vlm(family)
+    monkeypatch.setattr(vlm.model.config.text_config, "max_position_embeddings", 30)
+    with pytest.raises(ValueError, match=rf"36 of the image, 6 of the question\); .* context is 30: take {cure}$"):
+        vlm.game(replace(sample(2), further_images=()))
 
 
 @pytest.mark.parametrize("family", ["gemma3", "smolvlm", "llava-onevision", "mistral3"])

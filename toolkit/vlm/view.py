@@ -211,10 +211,12 @@ def make_view(adapter: Adapter, model: PreTrainedModel, sample: Sample) -> View:
     prompt = build_prompt(adapter, sample, inputs, geometries)
     context = model.config.get_text_config().max_position_embeddings
     if len(prompt.ids) >= context:
-        n_image, cure = len(prompt.image_positions), "shorten the question"
-        of = f"{len(prompt.text_positions)} of the question"
-        if len(images) > 1:
-            of, cure = f"{n_image} of {len(images)} images, {of}", "take fewer or smaller images"
+        n_image, n_text = len(prompt.image_positions), len(prompt.text_positions)
+        of = f"{n_image} of {'the image' if len(images) == 1 else f'{len(images)} images'}, {n_text} of the question"
+        smaller = " or ".join(
+            (f"take {'a smaller image' if len(images) == 1 else 'fewer or smaller images'}", *adapter.bounds)
+        )
+        cure = "shorten the question" if n_text > n_image else smaller
         raise ValueError(f"the prompt has {len(prompt.ids)} tokens ({of}); the model's context is {context}: {cure}")
     for geometry in geometries:
         _warn_of_many(adapter, geometry)
