@@ -145,6 +145,39 @@ def test_samples_of_lmms_eval(folder: Path) -> None:
         load(folder)
 
 
+NOT_TEXT = [(["a", "b"], r'\["a", "b"\]'), ({"a": 1}, r'\{"a": 1\}'), (True, "true"), (float("nan"), "NaN")]
+
+
+def write_conversation(folder: Path, entry_id: object, answer: object) -> None:
+    turns = [{"from": "human", "value": "what ?"}, {"from": "gpt", "value": answer}]
+    (folder / "data.json").write_text(json.dumps([{"id": entry_id, "image": "a.png", "conversations": turns}]))
+
+
+def write_logged(folder: Path, doc_id: object, target: object) -> None:
+    (folder / "logged.jsonl").write_text(json.dumps({"doc_id": doc_id, "target": target, "input": "what ?"}))
+
+
+@pytest.mark.parametrize("write", [write_conversation, write_logged])
+def test_an_answer_of_null_is_none_and_other_values_than_one_text_are_refused(folder: Path, write) -> None:
+    write(folder, 7, None)
+    assert [(sample.id, sample.answer) for sample in load(folder)] == [("7", None)]
+    write(folder, 7, 4)
+    assert load(folder)[0].answer == "4"
+    for value, found in NOT_TEXT:
+        write(folder, 7, value)
+        with pytest.raises(ValueError, match=rf"(line|entry) 1: .* must be one text, got {found}"):
+            load(folder)
+
+
+def test_an_identity_of_null_is_the_place_in_the_list_or_refused_where_it_names_an_image(folder: Path) -> None:
+    write_conversation(folder, None, "red")
+    assert load(folder)[0].id == "1"
+    (folder / "data.json").unlink()
+    write_logged(folder, None, "red")
+    with pytest.raises(ValueError, match="line 1: doc_id is empty; expected the number of the sample"):
+        load(folder)
+
+
 def test_two_files_must_be_told_apart(folder: Path) -> None:
     tsv(folder, {"index": "1", "image_path": "a.png", "question": "what color ?"})
     (folder / "data.json").write_text("[]")

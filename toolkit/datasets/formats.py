@@ -104,8 +104,9 @@ def _conversations(listing: Path) -> Iterator[tuple[int, Entry]]:
                 question = without_placeholders(asked[0], len(images))
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
-        answer = _matched(answered[0], question) if answered else ""
-        yield number, _ours({"id": str(entry.get("id", number)), "image": images[0], "question": question,
+        answer = _matched(_text(answered[0], f"{where}: the answer"), question) if answered else ""
+        entry_id = _text(entry.get("id"), f"{where}: id") or str(number)
+        yield number, _ours({"id": entry_id, "image": images[0], "question": question,
                              "answer": answer, "further_images": list(images[1:])})  # fmt: skip
 
 
@@ -121,16 +122,32 @@ def _lmms_eval(listing: Path) -> Iterator[tuple[int, Entry]]:
         if not isinstance(question, str):
             raise ValueError(f"{where}: it has no question; expected input, or doc with question")
         question = question.replace(PLACEHOLDER, " ").strip()
-        found = [f"images/{entry['doc_id']}{end}" for end in (".png", ".jpg", ".jpeg", ".webp")]
+        doc_id = _text(entry["doc_id"], f"{where}: doc_id")
+        if not doc_id:
+            raise ValueError(f"{where}: doc_id is empty; expected the number of the sample, which names its image")
+        found = [f"images/{doc_id}{end}" for end in (".png", ".jpg", ".jpeg", ".webp")]
         image = next((name for name in found if (listing.parent / name).is_file()), found[0])
-        yield number, _ours({"id": str(entry["doc_id"]), "image": image, "question": question,
-                             "answer": _matched(str(entry["target"]), question)})  # fmt: skip
+        yield number, _ours({"id": doc_id, "image": image, "question": question,
+                             "answer": _matched(_text(entry["target"], f"{where}: target"), question)})  # fmt: skip
 
 
 def _ours(entry: Mapping[str, Any]) -> dict[str, object]:
     """Our own columns of an entry, those that are not empty."""
     known = ("image", "question", "choices", "answer", "id", "category", "further_images")
     return {name: entry[name] for name in known if entry.get(name)}
+
+
+def _text(value: object, what: str) -> str:
+    """A text or a number as a text; nothing of null.
+
+    Raises:
+        ValueError: Something else.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:  # NaN is not itself
+        raise ValueError(f"{what} must be one text, got {json.dumps(value)[:80]}")
+    return str(value)
 
 
 def _matched(answer: str, question: str) -> str:
