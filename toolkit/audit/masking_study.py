@@ -18,11 +18,11 @@ from toolkit.audit.metrics.controls import control
 from toolkit.audit.metrics.fills import TRAINED
 from toolkit.audit.metrics.study import eligible
 from toolkit.audit.study_rows import FEWEST, Watch, mean_table, side, study_rows
-from toolkit.datasets.sample import Corners, Sample
+from toolkit.datasets.sample import Sample
 from toolkit.explainers.oracle import evidence, truth_of
+from toolkit.redundancy.corners import corners_of
 from toolkit.reporting.page import with_intervals
 from toolkit.synergy.evaluate import evaluate_all
-from toolkit.synergy.f_syn import corner_coalitions
 from toolkit.vlm.protocol import VLM
 
 FILLS = (*TRAINED, "blur-eighth", "blur-paper", "neighbours", "shuffle", "other-images")
@@ -131,7 +131,7 @@ def _measure(vlm: VLM, sample: Sample, fill: str, metrics: Sequence[str], seed: 
     oracle, *random = evaluate_all(vlm.game(sample, target=target, baseline=fill), maps, metrics=metrics)
     gaps = {name: oracle[name].value - float(np.mean([one[name].value for one in random])) for name in metrics}
     right = vlm.game(sample, target=sample.answer, baseline=fill)
-    found, bayes = Corners(*right(corner_coalitions(players)).tolist()), truth_of(sample).bayes
+    found, bayes = corners_of(right), truth_of(sample).bayes
     distance = (abs(found.text - bayes.text) + abs(found.empty - bayes.empty)) / 2
     total, truth = found.total_interaction, bayes.total_interaction
     wrong = float(abs(total) >= WRONG_SIGN and total * truth < 0) if abs(truth) >= WRONG_SIGN else float("nan")

@@ -34,6 +34,10 @@ class Corners:
         return self.both - self.image - self.text + self.empty
 
 
+CORNERS = ("both", "image", "text", "empty")
+"""The fields of ``Corners``, in the order in which the coalitions are asked and written down."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """Ground truth that only a generated sample has.

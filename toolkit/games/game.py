@@ -178,6 +178,12 @@ def all_coalitions(n_players: int) -> Coalitions:
     return (np.arange(1 << n_players)[:, None] >> np.arange(n_players) & 1).astype(np.bool_)
 
 
+def corner_coalitions(players: Players) -> Coalitions:
+    """The four corner coalitions, shape (4, n_players): both, image only, text only, neither."""
+    image, text = players.of("image"), players.of("text")
+    return np.stack([image | text, image, text, np.zeros_like(image)])
+
+
 class TableGame:
     """A game given by the value of every coalition.
 

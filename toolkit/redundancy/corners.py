@@ -10,14 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.datasets.sample import Corners, Sample
-from toolkit.games.game import Game
-from toolkit.synergy.f_syn import corner_coalitions
+from toolkit.datasets.sample import CORNERS, Corners, Sample
+from toolkit.games.game import Game, corner_coalitions
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.protocol import VLM
 from toolkit.vlm.sample_game import SampleGame, score_games
 
-CORNERS = ("both", "image", "text", "empty")
 BASELINES = ("blur", "mean", "noise")
 """What a removed picture is replaced by; how far the corners differ between them is the noise of a corner."""
 
@@ -30,8 +28,7 @@ _T = TypeVar("_T")
 
 def corners_of(game: Game) -> Corners:
     """Values of the four corner coalitions of a game."""
-    both, image, text, empty = game(corner_coalitions(game.players)).tolist()
-    return Corners(both, image, text, empty)
+    return Corners(*game(corner_coalitions(game.players)).tolist())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.redundancy.corners import CORNERS, CornerRecord
+from toolkit.datasets.sample import CORNERS
+from toolkit.redundancy.corners import CornerRecord
 from toolkit.redundancy.gates import GATES, Noise, gate_of, parts
 from toolkit.redundancy.pid import decompose_beliefs, entropy
 from toolkit.redundancy.shares import modality_shares

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import Game, Players, check_game
+from toolkit.games.game import Game, check_game, corner_coalitions
 from toolkit.synergy.ordering import check_attribution, curve_fractions, tie_breaks, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score, ask_and_read, in_unit, missing_reason, value_or_nan
 from toolkit.synergy.srg import CurveScore, auc
@@ -194,12 +194,6 @@ def synergistic_faithfulness(
     check_attribution(game, attribution)
     asked = synergy_coalitions(attribution, steps, tie_seeds=tie_seeds)
     return ask_and_read(game, asked, lambda values: read_synergy(values, steps), attribution.target)
-
-
-def corner_coalitions(players: Players) -> Coalitions:
-    """The four corner coalitions, shape (4, n_players): both, image only, text only, neither."""
-    image, text = players.of("image"), players.of("text")
-    return np.stack([image | text, image, text, np.zeros_like(image)])
 
 
 def total_interaction(game: Game) -> Score:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import Game
+from toolkit.games.game import Game, corner_coalitions
 from toolkit.registry import PluginError, Registry, import_plugin
 from toolkit.synergy.f_syn import (
     F_SYN,
@@ -16,7 +16,6 @@ from toolkit.synergy.f_syn import (
     F_SYN_PAPER,
     TOTAL_INTERACTION,
     SynergyScore,
-    corner_coalitions,
     read_synergy,
     read_total,
     synergy_coalitions,

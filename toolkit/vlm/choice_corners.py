@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.datasets.baselines import BASELINES
-from toolkit.datasets.sample import Sample
-from toolkit.games.game import Players
+from toolkit.datasets.sample import CORNERS, Sample
+from toolkit.games.game import corner_coalitions
 from toolkit.typing import Coalitions
 from toolkit.vlm.answers import AnswerRule, Form, check_rule, queries_of
 from toolkit.vlm.engine.request import Query, Request
@@ -17,17 +17,8 @@ from toolkit.vlm.engine.request import Query, Request
 if TYPE_CHECKING:
     from toolkit.vlm.model import LoadedVLM
 
-CORNERS: tuple[str, ...] = ("both", "image", "text", "empty")
-"""Which modalities are present: all, the picture alone, the question alone, neither."""
-
 CornerAnswers = dict[str, dict[str, float]]
 """Corner -> choice -> probability."""
-
-
-def _corners(players: Players) -> Coalitions:
-    """The four corners in the order of ``CORNERS``, (4, n_players)."""
-    image, text = players.of("image"), players.of("text")
-    return np.stack([image | text, image, text, np.zeros_like(image)])
 
 
 def choice_corners(
@@ -50,7 +41,7 @@ def choice_corners(
         ValueError: A sample without choices.
         UnknownNameError: No such baseline or rule.
     """
-    asked = [_corners(vlm.view(sample).players) for sample in samples]
+    asked = [corner_coalitions(vlm.view(sample).players) for sample in samples]
     found = choice_values(vlm, samples, asked, baseline=baseline, rule=rule)
     return [dict(zip(CORNERS, values, strict=True)) for values in found]
 

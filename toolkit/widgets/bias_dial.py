@@ -11,9 +11,9 @@ import ipywidgets as w
 import numpy as np
 
 from toolkit.datasets.sample import Corners, Sample
+from toolkit.redundancy.corners import corners_of
 from toolkit.reporting.plots.style import FAINT, INK, PALETTE, new_figure, styled
 from toolkit.scenes import load
-from toolkit.synergy.f_syn import corner_coalitions
 from toolkit.vlm.protocol import VLM
 from toolkit.widgets.base_widget import (
     TIGHT,
@@ -61,9 +61,7 @@ def measured(vlm: VLM, sample: Sample) -> Corners:
     """
     if sample.answer is None:
         raise ValueError(f"sample {sample.id!r} has no known answer; its corners cannot be compared with the world's")
-    game = vlm.game(sample, target=sample.answer)
-    both, image, text, empty = (float(value) for value in game(corner_coalitions(game.players)))
-    return Corners(both, image, text, empty)
+    return corners_of(vlm.game(sample, target=sample.answer))
 
 
 @dataclass(frozen=True)

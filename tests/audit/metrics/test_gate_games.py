@@ -14,8 +14,8 @@ import toolkit.audit.metrics
 from toolkit.audit.metrics import gate_games as gates
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate, xor_gate
 from toolkit.games.attribution import Attribution
-from toolkit.games.game import Players, TableGame
-from toolkit.synergy.f_syn import corner_coalitions, synergistic_faithfulness, total_interaction
+from toolkit.games.game import Players, TableGame, corner_coalitions
+from toolkit.synergy.f_syn import synergistic_faithfulness, total_interaction
 from toolkit.synergy.gain import synergy_gain
 from toolkit.synergy.ordering import reference_orderings
 from toolkit.synergy.recovered import recovered_synergy

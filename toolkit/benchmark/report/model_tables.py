@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from toolkit.benchmark.report.run_tables import FinishedRun, image_means, leaderboard_keys, seeded
+from toolkit.datasets.sample import CORNERS
 from toolkit.stats.estimates import Estimate, clustered_mean, paired_test, pooled_mean
 from toolkit.stats.verdict import CONTROLS, Judgement, judge
-
-CORNERS = ("both", "image", "text", "empty")
 
 
 def corners(run: FinishedRun) -> pd.DataFrame:

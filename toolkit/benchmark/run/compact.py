@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit.benchmark.run.growth import add_scores
 from toolkit.benchmark.run.records import Line, Owner, encode, jsonable, plain_text, read_shards, write_atomically
+from toolkit.datasets.sample import CORNERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 IDENTITY = ("model", "dataset", "sample", "explainer", "seed")
 COMMON = ("image_id", "category", "gate", "family", "status", "reason", "target", "probability", "correct", "revision")
-CORNERS = ("both", "image", "text", "empty")
 TYPES = {
     "seed": "int64", "probability": "double", "correct": "bool", "convergence_delta": "double", "n_image": "int64",
     "n_text": "int64",

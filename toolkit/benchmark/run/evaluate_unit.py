@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines
-from toolkit.datasets.sample import Sample
+from toolkit.datasets.sample import CORNERS, Sample
 from toolkit.games.attribution import Attribution, InteractionAttribution
+from toolkit.games.game import corner_coalitions
 from toolkit.measuring import explain_jobs, reason_of
 from toolkit.synergy.score import Score
 from toolkit.synergy.srg import CurveScore
@@ -38,7 +39,7 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
         answer = vlm.answer(sample)
         game = vlm.game(sample, target=answer.text, baseline=spec.baseline)
         before = game.n_evaluations
-        corners = _corners(game)
+        corners = dict(zip(CORNERS, game(corner_coalitions(game.players)).tolist(), strict=True))
         provenance: dict[str, Any] = getattr(game, "provenance", dict)()
         if not np.isfinite(list(corners.values())).all():
             raise ArithmeticError(f"the model's values are not finite: {corners}")
@@ -64,12 +65,6 @@ def evaluate_unit(unit: Unit, spec: BenchmarkSpec, workspace: Workspace) -> list
     effort = workspace.effort(vlm)
     line["cost"] = {"seconds": time.perf_counter() - start, "n_evaluations": game.n_evaluations - before, **effort}
     return [line, *records]
-
-
-def _corners(game: VLMGame) -> dict[str, float]:
-    image, text = game.players.of("image"), game.players.of("text")
-    both, only_image, only_text, empty = game(np.stack([image | text, image, text, image & text])).tolist()
-    return {"both": both, "image": only_image, "text": only_text, "empty": empty}
 
 
 def _explain_all(

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.datasets.sample import Sample
+from toolkit.datasets.sample import CORNERS, Sample
 from toolkit.scenes.generator import FAMILIES, drawn_at, load
 from toolkit.scenes.partial_bayes import yes_probability
 from toolkit.scenes.training.pool import TRAINED_EVERYDAY
 from toolkit.scenes.training.recipes import Recipe
 from toolkit.scenes.vocabulary import GRID
 from toolkit.scenes.world import Scene
-from toolkit.vlm.choice_corners import CORNERS, CornerAnswers, choice_corners, choice_values
+from toolkit.vlm.choice_corners import CornerAnswers, choice_corners, choice_values
 
 if TYPE_CHECKING:
     from toolkit.vlm.model import LoadedVLM
