@@ -94,22 +94,21 @@ def _flexible(width: str) -> dict[str, str]:
     return {"width": width, "max_width": "100%"}
 
 
-def on_click(control: Any, action: Callable[[], None], report: Callable[[str], None]) -> None:
+def on_click(control: Any, action: Callable[[], None], note: w.HTML, *, named: bool = True) -> None:
     """Call an action when a button is clicked; an exception, which Jupyter would swallow, is shown to the reader.
 
     Args:
         control: The button.
         action: What to do.
-        report: Shows a message; gets ``""`` when the action went well.
+        note: Shows the exception.
+        named: With the name of its kind; False where it is about what the reader wrote.
     """
 
     def clicked(_: object) -> None:
         try:
             action()
         except Exception as error:  # a front end would drop it silently
-            report(f"{type(error).__name__}: {error}")
-        else:
-            report("")
+            note.value = status_html(html.escape(f"{type(error).__name__}: {error}" if named else str(error)))
 
     control.on_click(clicked)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -133,8 +132,8 @@ class BeatTheExplainer(BaseWidget):
         self.picker = Picker(self._count, look="frame")
         self.note, self.board = w.HTML(), w.HTML()
         on_change(self.sample, self._ask)
-        on_click(self.compare, self.play, self._say)
-        on_click(self.clear, self._ask, self._say)
+        on_click(self.compare, self.play, self.note)
+        on_click(self.clear, self._ask, self.note)
         left = column(
             heading("click cells and words"),
             self.picker.cells,
@@ -147,10 +146,6 @@ class BeatTheExplainer(BaseWidget):
     @property
     def _sample(self) -> Sample:
         return self.samples[int(self.sample.value)]
-
-    def _say(self, message: str) -> None:
-        if message:
-            self.note.value = status_html(html.escape(message))
 
     def _ask(self) -> None:
         self.picker.show(self.vlm, self._sample)

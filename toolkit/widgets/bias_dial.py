@@ -167,8 +167,8 @@ class BiasDial(BaseWidget):
         self.progress = w.IntProgress(value=0, min=0, max=len(STRENGTHS), description="Progress")
         self.example, self.figure = ImageView(160, 160), ImageView(720, 280)
         self.caption, self.table, self.note = w.HTML(), w.HTML(), w.HTML()
-        on_click(self.run, self.begin, self._say)
-        on_click(self.stop, self.cancel, self._say)
+        on_click(self.run, self.begin, self.note)
+        on_click(self.stop, self.cancel, self.note)
         on_change(self.dataset, self.show)
         on_change(self.dial, self.show)
         self.box = column(
@@ -179,10 +179,6 @@ class BiasDial(BaseWidget):
             self.note,
         )
         self.show()
-
-    def _say(self, message: str) -> None:
-        if message:
-            self.note.value = status_html(html.escape(message))
 
     def cancel(self) -> None:
         """Stop measuring after the current strength; what is measured stays."""
@@ -203,7 +199,7 @@ class BiasDial(BaseWidget):
             while not self._stopped and self._measure_next(world):
                 await asyncio.sleep(PAUSE)
         except Exception as error:  # a task that nobody awaits would drop it silently
-            self._say(f"{type(error).__name__}: {error}")
+            self.note.value = status_html(html.escape(f"{type(error).__name__}: {error}"))
         else:
             self.show()
 

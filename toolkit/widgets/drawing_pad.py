@@ -74,16 +74,16 @@ class DrawingPad(BaseWidget):
         self.colour = choice("Colour", list(COLOURS), "red")
         self.shape = choice("Shape", [*PLAIN, NOTHING], "circle")
         self.image, self.map = ImageView(SIDE, SIDE), ImageView(SIDE, SIDE)
+        self.answer, self.words, self.note = w.HTML(), w.HTML(), w.HTML()
         self.cells = {(r, c): self._cell(r, c) for r in range(GRID) for c in range(GRID)}
         style, layout = {"description_width": "initial"}, {"width": "420px", "max_width": "100%"}
         self.question = w.Text(
             value=question, description="Question", continuous_update=False, style=style, layout=layout
         )
         self.clear, self.explain = button("Clear"), button(f"Map of {get_explainer(explainer).name}")
-        self.answer, self.words, self.note = w.HTML(), w.HTML(), w.HTML()
         on_change(self.question, self._ask)
-        on_click(self.clear, self._clear, self._say)
-        on_click(self.explain, self._explain, self._say)
+        on_click(self.clear, self._clear, self.note, named=False)
+        on_click(self.explain, self._explain, self.note, named=False)
         asked = column(self.question, self.answer, row(self.explain, self.clear, gap=TIGHT), self.note)
         mapped = column(self.map, self.words)
         self.box = column(self.colour, self.shape, row(column(heading("click a cell"), self._pad()), asked, mapped))
@@ -94,7 +94,7 @@ class DrawingPad(BaseWidget):
         cell = w.Button(
             description=f"{r + 1},{c + 1}", layout={"width": edge, "height": edge, "padding": "0", "margin": "0"}
         )
-        on_click(cell, partial(self.paint, r, c), self._say)
+        on_click(cell, partial(self.paint, r, c), self.note, named=False)
         return cell
 
     def _pad(self) -> w.VBox:
@@ -136,7 +136,7 @@ class DrawingPad(BaseWidget):
             self.explain.disabled = False
         except ValueError as error:
             self.answer.value, self.explain.disabled = "", True
-            self._say(f": {error}")
+            self.note.value = status_html(html.escape(str(error)))
             return
         chances = [(name, f"{chance:.2f}") for name, chance in answer.by_choice.items()]
         said = status_html(f"<b>{html.escape(self.vlm.name)}</b> says: {html.escape(answer.text)}.")
@@ -150,10 +150,6 @@ class DrawingPad(BaseWidget):
         self.map.show(png(drawn), alt)
         words = tokens_html(self.sample.question, self.vlm.text_spans(self.sample), found.of("text"))
         self.words.value = f'<div style="font-size:16px;line-height:2.1">{words}</div>'
-
-    def _say(self, problem: str) -> None:
-        if problem:
-            self.note.value = status_html(html.escape(problem.partition(": ")[2]))
 
     def static(self) -> str:
         """The drawing, the answer, and the map where one was asked for."""

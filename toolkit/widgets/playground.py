@@ -62,7 +62,7 @@ class CoalitionPlayground(BaseWidget):
         self.words, self.value, self.table, self.note = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.presets = {name: button(name) for name in ("everything", "nothing", "evidence", "swap")}
         for name, control in self.presets.items():
-            on_click(control, partial(self.preset, name), self._say)
+            on_click(control, partial(self.preset, name), self.note)
         on_change(self.model, self._ask)
         on_change(self.sample, self._ask)
         chosen = column(heading("click cells and words on and off"), self.picker.cells, self.picker.words)
@@ -112,10 +112,6 @@ class CoalitionPlayground(BaseWidget):
         if name == "evidence":
             masks[name] = evidence(self._vlm, self._sample) > 0
         self.picker.choose(~self.picker.chosen if name == "swap" else masks[name])
-
-    def _say(self, message: str) -> None:
-        if message:
-            self.note.value = status_html(html.escape(message))
 
     def show(self) -> None:
         """Bring picture, words and numbers up to date with the buttons."""

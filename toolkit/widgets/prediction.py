@@ -81,13 +81,9 @@ class Prediction(BaseWidget):
         )
         self.submit = button("Show what it is")
         self.reply = w.HTML()
-        on_click(self.submit, self._show, self._complain)
+        on_click(self.submit, self._show, self.reply, named=False)
         asked = w.HTML(f'<div style="line-height:1.4"><b>Predict.</b> {html.escape(question)}</div>')
         self.box = column(asked, row(self.guess, self.submit), self.reply)
-
-    def _complain(self, problem: str) -> None:
-        if problem:
-            self.reply.value = status_html(html.escape(problem.partition(": ")[2]))
 
     def _show(self) -> None:
         guess = parse_guess(self.guess.value)

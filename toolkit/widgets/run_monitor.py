@@ -111,14 +111,10 @@ class RunMonitor(BaseWidget):
         total = planned_records(spec) or 1
         self.progress = w.IntProgress(value=0, min=0, max=total, description="Records", layout={"width": "420px"})
         self.plan, self.note = w.HTML(table_html(("plan", ""), cost_rows(spec))), w.HTML()
-        on_click(self.run, self.start, self._say)
-        on_click(self.stop, self.cancel, self._say)
+        on_click(self.run, self.start, self.note)
+        on_click(self.stop, self.cancel, self.note)
         self.box = column(self.plan, row(self.run, self.stop, self.progress, gap=TIGHT), self.note)
         self.refresh()
-
-    def _say(self, message: str) -> None:
-        if message:
-            self.note.value = status_html(html.escape(message))
 
     @property
     def running(self) -> bool:

@@ -41,12 +41,8 @@ class ImageUpload(BaseWidget):
         self.question = w.Text(value=question, description="Question", style=style, layout=layout)
         self.ask = button("Ask")
         self.reply = w.HTML()
-        on_click(self.ask, self._ask, self._say)
+        on_click(self.ask, self._ask, self.reply, named=False)
         self.box = column(row(self.upload, self.question, self.ask), self.reply)
-
-    def _say(self, problem: str) -> None:
-        if problem:
-            self.reply.value = status_html(html.escape(problem.partition(": ")[2]))
 
     def _ask(self) -> None:
         found = uploaded(self.upload.value)
