@@ -208,17 +208,17 @@ class Adapter(ABC):
             CheckpointError: They contradict each other; the message has both values.
         """
 
-    @abstractmethod
     def placeholder(self) -> str:
         """The token that stands for one image token in the expanded prompt."""
+        return str(self.processor.image_token)
 
     def mark(self) -> str:
         """The token that stands for the whole image in the chat template."""
         return self.placeholder()
 
-    @abstractmethod
     def expansion(self, geometry: Geometry) -> str:
         """What the processor writes in the prompt in place of the chat template's mark."""
+        return self.placeholder() * geometry.n_tokens
 
     @abstractmethod
     def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:

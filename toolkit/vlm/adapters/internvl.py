@@ -50,10 +50,6 @@ class InternVL(Adapter):
         agreed(images.size.height, side, "size of a tile", ("preprocessor_config.json", "config.json"))
         agree_on_token(self.processor, config)
 
-    def placeholder(self) -> str:
-        """The context token; the start and end tokens around it are template."""
-        return str(self.processor.image_token)
-
     def expansion(self, geometry: Geometry) -> str:
         """Start token, one context token per image token of all tiles, end token."""
         p = self.processor

@@ -60,14 +60,6 @@ class Llava(Adapter):
         agreed(side, tower.image_size, "image size", ("preprocessor_config.json", "config.json"))
         agree_on_token(p, config)
 
-    def placeholder(self) -> str:
-        """The processor's image token."""
-        return str(self.processor.image_token)
-
-    def expansion(self, geometry: Geometry) -> str:
-        """The image token, once per patch."""
-        return self.placeholder() * geometry.n_tokens
-
     def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Square patches of the crop; regions undo the crop and the resizing."""
         height, width = inputs["pixel_values"].shape[-2:]

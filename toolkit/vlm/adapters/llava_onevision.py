@@ -79,14 +79,6 @@ class LlavaOnevision(Adapter):
         )
         agree_on_token(p, config)
 
-    def placeholder(self) -> str:
-        """The processor's image token."""
-        return str(self.processor.image_token)
-
-    def expansion(self, geometry: Geometry) -> str:
-        """The image token, once per token of the base view and of the tiles, and once per row of these."""
-        return self.placeholder() * geometry.n_tokens
-
     def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Tokens of the tiles, row by row over the whole image; the processor's own counts and padding."""
         size, p = (image.height, image.width), self.processor

@@ -95,10 +95,6 @@ class Mistral3(Adapter):
     def _block(self) -> int:
         return int(self.processor.patch_size * self.processor.spatial_merge_size)
 
-    def placeholder(self) -> str:
-        """The processor's image token."""
-        return str(self.processor.image_token)
-
     def expansion(self, geometry: Geometry) -> str:
         """One image token per block, a break between rows, and an end."""
         p = self.processor

@@ -57,14 +57,6 @@ class Qwen2_5_VL(Adapter):  # noqa: N801
             agreed(getattr(images, of_images), getattr(tower, of_tower), of_tower.replace("_", " "), places)
         agree_on_token(self.processor, config)
 
-    def placeholder(self) -> str:
-        """The processor's image token."""
-        return str(self.processor.image_token)
-
-    def expansion(self, geometry: Geometry) -> str:
-        """The image token, once per merged block; the template writes the vision start and end around it."""
-        return self.placeholder() * geometry.n_tokens
-
     def geometry(self, image: Image.Image, inputs: Mapping[str, Tensor]) -> Geometry:
         """Merged blocks of the grid.
 

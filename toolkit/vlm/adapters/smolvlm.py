@@ -70,10 +70,6 @@ class Idefics3(Adapter):
         side = math.isqrt(self.processor.image_seq_len)
         return geometry.rows // side, geometry.columns // side
 
-    def placeholder(self) -> str:
-        """The processor's image token."""
-        return str(self.processor.image_token)
-
     def expansion(self, geometry: Geometry) -> str:
         """What the processor writes: tiles with their row and column, the small copy last; a single tile has none."""
         rows, columns = self._tiles(geometry) if geometry.n_tokens > geometry.n_players else (0, 0)
