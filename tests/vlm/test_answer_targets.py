@@ -193,8 +193,8 @@ def test_a_target_that_is_a_choice_word_for_word_is_that_choice() -> None:
     vlm = make_subject("random-tiny-llava")
     asked = sample(1)
     game = vlm.game(asked, target=Contrast("yes", "no"))
-    forms = vlm.choice_tokens(asked)
-    assert game.scoring.forms == (forms["yes"], forms["no"])
+    forms = vlm.choice_forms(asked)
+    assert game.scoring.forms == forms["yes"] + forms["no"]
     everybody = np.ones((1, game.players.n), dtype=bool)
     by_choice = vlm.answer(asked).by_choice
     assert game(everybody)[0] == pytest.approx(np.log(by_choice["yes"] / by_choice["no"]), abs=1e-5)

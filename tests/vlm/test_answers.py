@@ -148,12 +148,12 @@ def test_the_rules_can_differ() -> None:
 def test_both_rules_are_what_the_plain_path_says(vlm, choices: tuple[str, ...]) -> None:
     s = asked(*choices)
     best, total = vlm.answer(s), vlm.answers([s], rule="sum")[0]
-    for word, form in vlm.choice_tokens(s).items():
+    for word, (form,) in vlm.choice_forms(s).items():
         assert best.by_choice[word] == pytest.approx(plain_probability(vlm, s, form), rel=1e-4)
     for word, forms in vlm.choice_forms(s, "sum").items():
         assert len(forms) >= 2
         assert total.by_choice[word] == pytest.approx(sum(plain_probability(vlm, s, f) for f in forms), rel=1e-4)
-        assert total.by_choice[word] >= best.by_choice[word] or vlm.choice_tokens(s)[word] not in forms
+        assert total.by_choice[word] >= best.by_choice[word] or vlm.choice_forms(s)[word][0] not in forms
     assert sum(total.by_choice.values()) <= 1
 
 
@@ -182,7 +182,7 @@ def test_the_explained_answer_is_the_scored_one(vlm) -> None:
     s = asked("red", "red circle")
     for target in s.choices or ():
         game = vlm.game(s, target=target)
-        assert game.token_ids == vlm.choice_tokens(s)[target]
+        assert (game.token_ids,) == vlm.choice_forms(s)[target]
         assert game.token_ids[-1] == vlm.adapter.processor.tokenizer.eos_token_id
         everything = np.ones((1, game.players.n), dtype=bool)
         assert game(everything)[0] == pytest.approx(vlm.answer(s).by_choice[target], rel=1e-5)

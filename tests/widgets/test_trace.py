@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.fakes import EVIDENCE_CELL
 
-from toolkit.widgets.frames import trace_chart
+from toolkit.widgets.frames import Charts
 from toolkit.widgets.trace import trace
 
 
@@ -53,7 +53,7 @@ def test_the_model_is_asked_for_each_coalition_once(models, samples):
 
 
 def test_chart_marks_the_step_where_the_curves_are(models, samples):
-    chart = trace_chart(trace(models["grounded"], samples[0], "oracle"))
+    chart = Charts().draw(trace(models["grounded"], samples[0], "oracle"))
     assert chart.columns.shape == (3, 11)
     assert (np.diff(chart.columns, axis=1) > 0).all()
     first, last = chart.dots[0][0][0], chart.dots[0][10][0]

@@ -44,10 +44,6 @@ class Judgement:
         """Whether explainers may be ranked: the control did not fail."""
         return self.control != FAILS
 
-    def standing(self, word: str) -> list[str]:
-        """The explainers that stand so."""
-        return [name for name, found in self.standings.items() if found == word]
-
     def sentence(self) -> str:
         """The verdict on the board."""
         if not self.may_rank:

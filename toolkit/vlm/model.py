@@ -477,16 +477,10 @@ class LoadedVLM(Uncopied):
             known = self._answers[key].tokens
         return tuple(known[answer] for answer in answers)
 
-    def choice_tokens(self, sample: Sample) -> dict[str, Form]:
-        """Tokens of each of the sample's choices, in the way of writing that the model prefers: what games score.
-
-        Raises:
-            ValueError: The sample has no choices.
-        """
-        return {word: form for word, (form,) in self.choice_forms(sample, "best").items()}
-
     def choice_forms(self, sample: Sample, rule: AnswerRule = "best") -> dict[str, tuple[Form, ...]]:
         """The forms of each of the sample's choices whose probabilities make up the choice's by this rule.
+
+        By ``best`` it is one of each, the one that games score.
 
         Raises:
             ValueError: The sample has no choices.

@@ -169,11 +169,6 @@ def _sides(axes: Axes, fractions: NDArray[np.float64], ends: tuple[float, float]
     return lines, axes.text(1, 1.03, "", transform=axes.transAxes, ha="right", va="bottom")
 
 
-def trace_chart(trace: Trace) -> Chart:
-    """The chart of one trace."""
-    return Charts().draw(trace)
-
-
 def describe(trace: Trace, *, synergy: bool = True) -> str:
     """The curves in words and numbers."""
     parts = [

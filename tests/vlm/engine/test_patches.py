@@ -269,7 +269,7 @@ def test_nothing_of_a_model_outlives_a_change_of_it(name: str, change) -> None:
     assert vlm.answer(s).by_choice == pytest.approx(fresh.answer(s).by_choice, abs=1e-6)
     assert vlm.answer(s).probability != before.probability
     assert speak(vlm, spoken) == speak(fresh, spoken)
-    assert vlm.choice_tokens(s) == fresh.choice_tokens(s)
+    assert vlm.choice_forms(s) == fresh.choice_forms(s)
     assert vlm.answers([s]) == [vlm.answer(s)]
     values = game(some(game))
     assert game.n_evaluations == 2 * n
