@@ -11,7 +11,6 @@ from support.fakes import paper_vlm
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from toolkit.audit.explainers.pair_recovery import recovery
 from toolkit.audit.shipped_studies import load
 from toolkit.benchmark.run.presets import preset
 from toolkit.cli import app
@@ -27,6 +26,7 @@ from toolkit.games.interactions import harsanyi_dividends
 from toolkit.games.order_profile import order_profile
 from toolkit.measuring import measure
 from toolkit.redundancy.gates import gate_of
+from toolkit.synergy.pair_metrics import recovery
 from toolkit.testing import fake_sample
 
 LESSONS = [importlib.import_module(f"toolkit.course.lesson_{number:02d}") for number in range(10)]

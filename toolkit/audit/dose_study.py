@@ -16,11 +16,12 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from toolkit.audit.bias.twins_mixed import STRENGTHS, mixed_twins
-from toolkit.audit.explainers.pair_recovery import ORACLE, evidence_pairs, gives, pairs_of
+from toolkit.audit.explainers.pair_recovery import ORACLE, evidence_pairs, gives
 from toolkit.audit.study_rows import Watch, mean_table, side, study_rows
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.synergy.f_syn import total_interaction
+from toolkit.synergy.pair_metrics import pairs_of
 from toolkit.vlm.protocol import VLM
 
 EXPLAINERS = ("shapley-interaction", "faith-shapley-interaction", "banzhaf-interaction", "kernel-shap", "occlusion")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit.audit.explainers.pair_recovery import evidence_pairs, pairs_of, recovery
+from toolkit.audit.explainers.pair_recovery import evidence_pairs
 from toolkit.audit.order_study import OrderStudy
 from toolkit.course.checks import Case, Verdict, check
 from toolkit.course.course_tables import Table
@@ -22,6 +22,7 @@ from toolkit.games.enumerate import all_values
 from toolkit.games.game import Game, Players, TableGame
 from toolkit.games.interactions import pair_index, shapley_values
 from toolkit.reporting.page import with_intervals
+from toolkit.synergy.pair_metrics import pairs_of, recovery
 from toolkit.vlm.protocol import VLM
 
 QUESTIONS = (

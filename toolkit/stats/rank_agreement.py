@@ -1,4 +1,4 @@
-"""Similarity of two attributions, and means of such numbers with their standard errors."""
+"""Similarity of two attributions by their ranks, and means of such numbers with their standard errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from toolkit.games.attribution import Attribution
 from toolkit.typing import Scores
@@ -23,6 +23,19 @@ def rank_correlation(one: Scores, two: Scores) -> float:
     if one.size < 2 or np.ptp(one) == 0 or np.ptp(two) == 0:
         return math.nan
     return float(np.corrcoef(rankdata(one), rankdata(two))[0, 1])
+
+
+def spearman(x: Scores, y: Scores) -> float:
+    """The same by SciPy; NaN also for fewer than three values and where either is constant but for rounding."""
+    return math.nan if len(x) < 3 or np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12 else float(spearmanr(x, y).statistic)
+
+
+def auroc(positive: Scores, negative: Scores) -> float:
+    """Probability that a random positive exceeds a random negative, ties counting half; NaN where there are none."""
+    n, m = positive.size, negative.size
+    if not n or not m:
+        return math.nan
+    return float((rankdata(np.concatenate([positive, negative]))[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def structural_similarity(one: Scores, two: Scores, shape: tuple[int, int], window: int = 3) -> float:

@@ -65,11 +65,9 @@ def recovery(pairs: PairScores, truth: NDArray[np.bool_]) -> tuple[float, float]
     k = int(marked.sum())
     if k in (0, marked.size):
         return math.nan, math.nan
-    from scipy.stats import rankdata
+    from toolkit.stats.rank_agreement import auroc  # which waits for SciPy
 
-    ranks = rankdata(scores)
-    auc = (float(ranks[marked].sum()) - k * (k + 1) / 2) / (k * (marked.size - k))
-    return auc, top_hits(scores, marked, k) / k
+    return auroc(scores[marked], scores[~marked]), top_hits(scores, marked, k) / k
 
 
 def pair_coalitions(pairs: PairScores, players: Players, *, seed: int = 0) -> Coalitions:

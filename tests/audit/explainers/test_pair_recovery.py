@@ -11,8 +11,9 @@ from support.fakes import PAIRS, ToyVLM, toy_sample
 
 import toolkit
 from toolkit.audit.explainers.map_grid import localised_samples
-from toolkit.audit.explainers.pair_recovery import ORACLE, SHUFFLED, PairReport, pair_recovery, pairs_of, recovery
+from toolkit.audit.explainers.pair_recovery import ORACLE, SHUFFLED, PairReport, pair_recovery
 from toolkit.explainers import explain
+from toolkit.synergy.pair_metrics import pairs_of, recovery
 
 TRUTH = np.array([[True, False], [False, False]])
 

@@ -22,7 +22,6 @@ from toolkit.audit.metrics.claims import (
     prior_claims,
 )  # fmt: skip
 from toolkit.audit.metrics.model_checks import (
-    auroc,
     interval,
     kept_share,
     model_entries,
@@ -39,6 +38,7 @@ from toolkit.audit.metrics.validity_panel import ValidityPanel
 from toolkit.audit.panel_run import Study
 from toolkit.audit.paper.collapse import collapse_table, mean_ranks
 from toolkit.audit.validation import validate_metric
+from toolkit.stats.rank_agreement import auroc
 
 PLAN = StudySize(controls=12, halves=6, weights=0, redundant=0, ranking=6, settings=2, diagnosis=8, surrogate=2,
             flaws=2, explainers=("occlusion", "random", "oracle", "anti-oracle"))  # fmt: skip

@@ -23,9 +23,7 @@ from toolkit.explainers.base import ExplainerLike, explain, get_explainer
 from toolkit.explainers.oracle import evidence
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.synergy import evaluate_all, total_interaction
-from toolkit.synergy.pair_metrics import HeldOut, pair_gain
-from toolkit.synergy.pair_metrics import pairs_of as pairs_of
-from toolkit.synergy.pair_metrics import recovery as recovery
+from toolkit.synergy.pair_metrics import HeldOut, pair_gain, pairs_of, recovery
 from toolkit.vlm.protocol import VLM
 
 ORACLE, SHUFFLED = "pair oracle", "shuffled pairs"

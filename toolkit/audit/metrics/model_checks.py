@@ -15,6 +15,7 @@ from toolkit.audit.metrics.controls import gap_between, kept_share
 from toolkit.audit.metrics.study import FILLS, FLOOR, values
 from toolkit.audit.metrics.validity_panel import JudgedEntry, judge
 from toolkit.stats.estimates import FEW, clustered_mean, paired_test
+from toolkit.stats.rank_agreement import auroc
 
 N_RESAMPLES = 1000
 
@@ -151,14 +152,6 @@ def halves_entry(table: pd.DataFrame, metric: str, model: str) -> JudgedEntry:
     note = f"means: words only {words:+.3f}, cells only {cells:+.3f}, oracle {oracle:+.3f}, anti-oracle {anti:+.3f}"
     note += f"; the steps leave {floor:.3f}"
     return judge(metric, "half right, models", model, kept(np.arange(n)), low, high, n, note)
-
-
-def auroc(positive: Floats, negative: Floats) -> float:
-    """Probability that a random positive exceeds a random negative, ties counting half."""
-    if not positive.size or not negative.size:
-        return math.nan
-    ranks = stats.rankdata(np.concatenate([positive, negative]))[: positive.size].sum()
-    return float((ranks - positive.size * (positive.size + 1) / 2) / (positive.size * negative.size))
 
 
 def twins_entry(grounded: pd.DataFrame, biased: pd.DataFrame, metric: str, subject: str) -> JudgedEntry:

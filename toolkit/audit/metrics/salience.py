@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.oracle import evidence, has_evidence
 from toolkit.games.attribution import Attribution
-from toolkit.stats.spearman import spearman
+from toolkit.stats.rank_agreement import spearman
 from toolkit.synergy.score import MetricSpec, Score
 from toolkit.typing import Regions
 from toolkit.vlm.protocol import VLM

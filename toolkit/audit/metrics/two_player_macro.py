@@ -19,7 +19,7 @@ from toolkit.datasets.sample import Sample
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import Game
 from toolkit.stats.estimates import clustered_mean
-from toolkit.stats.spearman import spearman
+from toolkit.stats.rank_agreement import spearman
 from toolkit.synergy.f_syn import synergistic_faithfulness
 from toolkit.synergy.macro_sii import macro_game_sii
 
