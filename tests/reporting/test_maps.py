@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from toolkit.datasets.image_file import png_bytes
 from toolkit.reporting.plots.maps import (
     NOISE,
     attribution_map,
     centred,
     heat,
     overlay,
-    png_bytes,
     ranked_players,
     tokens_html,
 )

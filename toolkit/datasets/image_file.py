@@ -33,6 +33,13 @@ class ImageError(ValueError):
     """Something that cannot be used as a picture; the message names it and says what to do."""
 
 
+def png_bytes(image: Image.Image, *, compress_level: int = -1) -> bytes:
+    """The image as a PNG file; level 1 is quick, -1 is zlib's own choice."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=compress_level)
+    return buffer.getvalue()
+
+
 def open_image(source: ImageSource) -> Image.Image:
     """Open a picture as upright 8-bit RGB.
 

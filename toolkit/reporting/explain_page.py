@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from toolkit.datasets.image_file import png_bytes
 from toolkit.datasets.sample import Sample
 from toolkit.datasets.sheet import boxes_on_sheet
 from toolkit.games.attribution import Attribution, InteractionAttribution
@@ -21,7 +22,7 @@ from toolkit.reporting.page import details, page, table
 from toolkit.reporting.pair_map import pair_map_html, pair_maps
 from toolkit.reporting.plots.curves import curves
 from toolkit.reporting.plots.drawing import image_html
-from toolkit.reporting.plots.maps import NOISE, png_bytes, ranked_players, tokens_html
+from toolkit.reporting.plots.maps import NOISE, ranked_players, tokens_html
 from toolkit.stats.verdict import judge_explanation, listed
 from toolkit.synergy.f_syn import SynergyScore
 from toolkit.synergy.srg import InsertionDeletion

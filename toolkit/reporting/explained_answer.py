@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.datasets.image_file import png_bytes
 from toolkit.datasets.sample import Sample
 from toolkit.datasets.sheet import boxes_on_sheet
 from toolkit.explainers.base import ExplainerLike, explain
@@ -17,7 +18,7 @@ from toolkit.reporting.cells_map import canvas, cells_map
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.page import table, text
 from toolkit.reporting.plots.drawing import image_html
-from toolkit.reporting.plots.maps import png_bytes, ranked_players, tokens_html
+from toolkit.reporting.plots.maps import ranked_players, tokens_html
 from toolkit.synergy.evaluate import evaluate_all
 from toolkit.synergy.score import Score
 from toolkit.vlm.answer_parts import AnswerPart, Per

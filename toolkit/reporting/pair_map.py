@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from toolkit.datasets.image_file import png_bytes
 from toolkit.games.attribution import InteractionAttribution
 from toolkit.reporting.numbers import format_number
 from toolkit.reporting.plots.drawing import Drawing
-from toolkit.reporting.plots.maps import NOISE, centred, overlay, png_bytes, spliced
+from toolkit.reporting.plots.maps import NOISE, centred, overlay, spliced
 from toolkit.reporting.plots.style import DIVERGING, new_figure, styled
 from toolkit.typing import PairScores, Regions
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
 from toolkit.datasets.baselines import BASELINES
+from toolkit.datasets.image_file import png_bytes
 from toolkit.typing import Regions
 
 INK, AGAINST = "#1f2430", "#8a8f98"
@@ -19,9 +19,7 @@ OUTLINE = (120, 124, 134)
 
 def png(image: Image.Image) -> bytes:
     """A picture as PNG bytes, encoded for speed."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="png", compress_level=1)
-    return buffer.getvalue()
+    return png_bytes(image, compress_level=1)
 
 
 def boxes(regions: Regions, side: int) -> NDArray[np.int64]:

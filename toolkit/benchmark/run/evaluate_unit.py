@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import Skip, Unit, Unreadable, Workspace, base_lines, failed_lines
+from toolkit.datasets.image_file import png_bytes
 from toolkit.datasets.sample import CORNERS, Sample
 from toolkit.games.attribution import Attribution, InteractionAttribution
 from toolkit.games.game import corner_coalitions
@@ -131,10 +131,8 @@ def _drawing(vlm: VLM, sample: Sample) -> dict[str, Any]:
     """What the report needs to draw a map: the sheet of images, where its cells lie, and the tokens' spans."""
     image = sample.sheet.convert("RGB")
     image.thumbnail((IMAGE_SIDE, IMAGE_SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
     return {
-        "png": base64.b64encode(buffer.getvalue()).decode(),
+        "png": base64.b64encode(png_bytes(image)).decode(),
         "regions": np.round(np.asarray(vlm.regions(sample), dtype=np.float64), 5).tolist(),
         "spans": [list(span) for span in vlm.text_spans(sample)],
         "sha256": hashlib.sha256(image.tobytes()).hexdigest()[:16],

@@ -12,6 +12,7 @@ from PIL import Image
 
 from toolkit.benchmark.run.spec import SpecError
 from toolkit.benchmark.run.units import Unreadable
+from toolkit.datasets.image_file import png_bytes
 from toolkit.datasets.sample import Sample
 
 MAX_DECODED = 256
@@ -54,9 +55,7 @@ class SampleStore(Mapping[str, Sample | Unreadable]):
         """Keep an image as PNG, each distinct one once, and give its digest."""
         digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
         if digest not in self._packed:
-            buffer = io.BytesIO()
-            image.save(buffer, format="PNG", compress_level=1)
-            self._packed[digest] = buffer.getvalue()
+            self._packed[digest] = png_bytes(image, compress_level=1)
         return digest
 
     def _unpack(self, digest: str) -> Image.Image:

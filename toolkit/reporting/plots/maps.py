@@ -6,7 +6,6 @@ Every map is centred on zero: orange speaks for the answer, purple against it, a
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,13 +69,6 @@ def overlay(
     opacity = 0.15 + 0.7 * np.abs(painted)[:, :, None]
     mixed = back * (1 - opacity) + colours * opacity
     return Image.fromarray(np.round(mixed * 255).astype(np.uint8), "RGB")
-
-
-def png_bytes(image: Image.Image) -> bytes:
-    """A picture as PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def ink_on(colour: Sequence[float]) -> str:

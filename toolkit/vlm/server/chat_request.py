@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from toolkit.datasets.image_file import png_bytes
 from toolkit.datasets.instructions import put_together
 from toolkit.vlm.partition import Partition, PlayersError, Span
 
@@ -71,9 +71,7 @@ def without_words(question: str, spans: tuple[Span, ...], kept: NDArray[np.bool_
 
 def as_png(image: Image.Image) -> str:
     """The image as PNG, in base64."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(png_bytes(image)).decode()
 
 
 def make_body(image: Image.Image, question: str, instruction: str) -> dict[str, Any]:
