@@ -30,7 +30,7 @@ def train(
     from toolkit.scenes.training.train import train as run
     from toolkit.vlm import load_vlm
     from toolkit.vlm.loading.integrity import SEAL, seal_model
-    from toolkit.vlm.loading.load_checkpoint import check_device
+    from toolkit.vlm.loading.placement import check_device
 
     recipe = RECIPES[name]
     check_device(device)

@@ -23,6 +23,7 @@ from toolkit.paths import models_dir
 from toolkit.registry import UnknownNameError
 from toolkit.vlm import model as model_module
 from toolkit.vlm.loading import load_checkpoint as loading
+from toolkit.vlm.loading import placement
 from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.loading.checkpoint import CheckpointError, check_folder
 from toolkit.vlm.loading.digests import listed
@@ -79,7 +80,7 @@ def test_a_run_on_this_machine_looks_at_every_model_first(monkeypatch):
     spec = make_spec({**GOOD, "models": ["tiny-llava-grounded", PINNED]})
     with pytest.raises(CheckpointError, match="the hub cannot be reached"):
         ToolkitWorkspace(spec).identities()
-    monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1 << 20)
     with pytest.raises(MemoryError, match=r"'tiny-llava-grounded' has 0.00 billion weights"):
         ToolkitWorkspace(spec).identities()
     with pytest.raises(ValueError, match="PyTorch sees [0-9]+ of its kind"):

@@ -17,7 +17,7 @@ from support.subjects import WORDS, sample
 from toolkit.registry import UnknownNameError
 from toolkit.scenes.training.tiny import FAMILIES, build_tiny
 from toolkit.vlm import memory
-from toolkit.vlm.loading import load_checkpoint as loading
+from toolkit.vlm.loading import placement
 from toolkit.vlm.loading import snapshots as hub
 from toolkit.vlm.loading.checkpoint import CheckpointError, check_folder
 from toolkit.vlm.loading.integrity import seal_model
@@ -309,7 +309,7 @@ def test_a_file_is_no_checkpoint(copy: Path) -> None:
 
 
 def test_a_model_too_large_is_refused_with_numbers(saved, monkeypatch) -> None:
-    monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1 << 20)
     with pytest.raises(MemoryError, match=r"needs about [1-9]\d* MiB in float32 .* 1 MiB are free on cpu"):
         load_vlm(saved["llava"], device="cpu")
 
@@ -356,31 +356,7 @@ def test_free_memory_is_a_number_of_bytes() -> None:
     assert 1 << 20 < memory.free_bytes(torch.device("cpu")) < 1 << 45
 
 
-def test_bfloat16_is_the_default_on_a_gpu_for_folders_and_the_hub_but_not_for_embedded_models() -> None:
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    for name in ("llava-hf/llava-1.5-7b-hf", "some/folder"):
-        assert loading.choose_dtype(name, None, gpu) == torch.bfloat16
-        assert loading.choose_dtype(name, None, cpu) == torch.float32
-        assert loading.choose_dtype(name, "float32", gpu) == torch.float32
-    assert loading.choose_dtype("tiny-llava-grounded", None, gpu) == torch.float32
-
-
 @pytest.mark.parametrize("device", ["balanced", "sequential", "cuda:0,cuda:1", {"": 0}])
 def test_a_model_over_several_devices_is_refused_with_what_to_do(saved, device) -> None:
     with pytest.raises(ValueError, match=r"needs the whole model on one: name it \('cuda:0'\).*four_bit=True"):
         load_vlm(saved["llava"], device=device)
-
-
-def test_a_gpu_with_room_is_named_where_another_is_full(monkeypatch) -> None:
-    monkeypatch.setattr(loading.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(loading, "free_bytes", lambda device: 1 << (40 if device.index == 1 else 10))
-    source = SimpleNamespace(name="m", n_parameters=10**9)
-    with pytest.raises(MemoryError, match="four_bit=True on a GPU, device='cuda:1', which has room, or a larger"):
-        loading.check_memory(source, torch.float32, torch.device("cuda"))
-
-
-def test_four_bits_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_check_bitsandbytes", lambda device, subject: None)
-    monkeypatch.setattr(loading.transformers, "BitsAndBytesConfig", dict)
-    with pytest.warns(UserWarning, match="the image tower and the projector.*'left_out_of_quantisation'"):
-        assert loading._four_bit(torch.device("cuda"), torch.bfloat16)["quantization_config"]["load_in_4bit"]

@@ -24,7 +24,8 @@ from toolkit.synergy import METRICS, evaluate_all
 from toolkit.synergy.score import Score
 from toolkit.vlm.engine.store import default_store
 from toolkit.vlm.loading.limits import limits_by_model
-from toolkit.vlm.loading.load_checkpoint import DTYPES, check_device, check_memory, choose_dtype, load_vlm
+from toolkit.vlm.loading.load_checkpoint import load_vlm
+from toolkit.vlm.loading.placement import DTYPES, check_device, check_memory, choose_dtype
 from toolkit.vlm.loading.sources import find_source, identity_of
 from toolkit.vlm.memory import release
 from toolkit.vlm.model import LoadedVLM

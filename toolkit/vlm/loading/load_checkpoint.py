@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-import transformers
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
@@ -19,15 +16,22 @@ from transformers.utils import logging
 from toolkit.vlm.adapters.adapter_base import Adapter, ImageLimits
 from toolkit.vlm.adapters.families import adapter_class
 from toolkit.vlm.engine.store import code_identity
-from toolkit.vlm.loading.catalogue import CATALOGUE
 from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.digests import whole_digest
 from toolkit.vlm.loading.fit import check_finite, check_weights, load_weights
 from toolkit.vlm.loading.lora import check_lora, merged, without_adapter
+from toolkit.vlm.loading.placement import (
+    check_bitsandbytes,
+    check_device,
+    check_memory,
+    check_option,
+    choose_dtype,
+    four_bit_options,
+)
 from toolkit.vlm.loading.probe import require_scoring
 from toolkit.vlm.loading.remembered import recall, remember
 from toolkit.vlm.loading.sources import Source, find_source
-from toolkit.vlm.memory import format_bytes, free_bytes, is_out_of_memory
+from toolkit.vlm.memory import is_out_of_memory
 from toolkit.vlm.model import LoadedVLM
 from toolkit.vlm.partition import check_players
 from toolkit.vlm.prompt import check_template
@@ -38,11 +42,7 @@ from toolkit.vlm.thoughts import warn_of_thoughts
 if TYPE_CHECKING:
     from toolkit.vlm.engine.store import CoalitionStore
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ATTENTIONS = ("sdpa", "eager")
-
-_SEVERAL = ("balanced", "balanced_low_0", "sequential")
-"""What transformers and accelerate take as ``device_map`` to spread a model."""
 
 _DAMAGE: tuple[type[Exception], ...] = (
     OSError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, StrictDataclassError,
@@ -120,7 +120,7 @@ def load_vlm(
         _check_server_has_none(str(name), given)
         server = ServerVLM(str(name), players=players, max_pixels=max_pixels, yes=yes, store=store)
         return cast("LoadedVLM", server)  # the same protocol, VLM; what needs more refuses it
-    _check_name("attention", attention, ATTENTIONS)
+    check_option("attention", attention, ATTENTIONS)
     check_players(players)
     for option, value in (("max_pixels", max_pixels), ("max_tiles", max_tiles), ("max_tokens", max_tokens)):
         if value is not None and not isinstance(value, int):
@@ -135,7 +135,7 @@ def load_vlm(
     _check_stored(source, where, four_bit=four_bit)
     options: dict[str, Any] = {"attn_implementation": attention, "dtype": precision}
     if four_bit:
-        options |= _four_bit(where, precision)
+        options |= four_bit_options(where, precision)
     digest = whole_digest(source.digests(verify=verify))
     question = {"what": "checks of a checkpoint", "checkpoint": digest, "device": where.type, "four_bit": four_bit}
     question |= {"attention": attention, "dtype": str(precision), "limits": [max_pixels, max_tiles], **code_identity()}
@@ -195,78 +195,6 @@ def _read(
     return adapter, model.requires_grad_(False)
 
 
-def check_device(device: str | None) -> torch.device:
-    """The device of this name, or the best one there is.
-
-    Raises:
-        ValueError: There is no such kind of device, this machine has none, or it is more than one device.
-    """
-    if device in (None, "auto"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not isinstance(device, str) or device in _SEVERAL or "," in device:
-        raise ValueError(
-            f"device {device!r} names several devices; the scoring engine needs the whole model on one: name it "
-            "('cuda:0'), and where it does not fit, take four_bit=True, dtype='bfloat16' or a smaller model"
-        )
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        found = torch.device("meta")
-    if found.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"unknown device {device!r}; expected 'cpu', 'cuda', 'cuda:0' or 'mps'")
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[found.type]
-    if (found.index or 0) >= there:
-        raise ValueError(
-            f"device {device!r}: PyTorch sees {there} of its kind here; use device='cpu', or see "
-            "python -m toolkit doctor"
-        )
-    return found
-
-
-def check_memory(source: Source, dtype: torch.dtype, device: torch.device, *, four_bit: bool = False) -> None:
-    """Refuse a model that cannot fit, before anything is read.
-
-    Raises:
-        MemoryError: Weights and a fifth more for working space exceed the free memory.
-    """
-    size, n_parameters = 0.6 if four_bit else dtype.itemsize, source.n_parameters
-    needed, free = 1.2 * n_parameters * size, free_bytes(device)
-    if needed > free:
-        kind = "4-bit" if four_bit else str(dtype).removeprefix("torch.")
-        raise MemoryError(
-            f"{source.name!r} has {n_parameters / 1e9:.2f} billion weights and needs about {format_bytes(needed)} in "
-            f"{kind} with working space; {format_bytes(free)} are free on {device}. Use a smaller model, "
-            f"dtype='bfloat16', four_bit=True on a GPU{_other_gpu(device, needed)}, or a larger machine"
-        )
-
-
-def _other_gpu(device: torch.device, needed: float) -> str:
-    """Another GPU that would hold so many bytes; a model lies on one."""
-    for i in range(torch.cuda.device_count()):
-        other = torch.device("cuda", i)
-        if device.type == "cuda" and i != (device.index or 0) and free_bytes(other) >= needed:
-            return f", device='cuda:{i}', which has room"
-    return ""
-
-
-def _check_name(option: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise ValueError(f"unknown {option} {value!r}; expected one of {', '.join(known)}")
-
-
-def choose_dtype(name: str, dtype: str | None, device: torch.device) -> torch.dtype:
-    """The precision of this name; None takes bfloat16 on a GPU, else float32, in which embedded models are everywhere.
-
-    Raises:
-        ValueError: There is no such precision.
-    """
-    if dtype is None:
-        is_embedded = name in CATALOGUE and CATALOGUE[name].source == "embedded"
-        return torch.bfloat16 if device.type == "cuda" and not is_embedded else torch.float32
-    _check_name("dtype", dtype, DTYPES)
-    return DTYPES[dtype]
-
-
 @contextmanager
 def _explained(source: Source, *further: type[Exception]) -> Iterator[None]:
     """Turn what the loaders raise, and further kinds of errors, into one sentence."""
@@ -302,7 +230,7 @@ def _check_stored(source: Source, device: torch.device, *, four_bit: bool) -> No
             "yourself and give it to toolkit.wrap(model, processor)"
         )
     if method is not None:
-        _check_bitsandbytes(device, f"{source.name!r} is stored quantised by bitsandbytes, which")
+        check_bitsandbytes(device, f"{source.name!r} is stored quantised by bitsandbytes, which")
     if source.lora is not None:
         if method is not None or four_bit:
             raise CheckpointError(
@@ -310,25 +238,6 @@ def _check_stored(source: Source, device: torch.device, *, four_bit: bool) -> No
                 "without four_bit, for example with dtype='bfloat16'"
             )
         check_lora(source.lora)
-
-
-def _check_bitsandbytes(device: torch.device, subject: str) -> None:
-    if device.type != "cuda":
-        raise CheckpointError(f"{subject} needs a GPU; the device is {device}")
-    if find_spec("bitsandbytes") is None:
-        raise CheckpointError(f"{subject} needs bitsandbytes; install the 'gpu' extra")
-
-
-def _four_bit(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    _check_bitsandbytes(device, "four_bit")
-    warnings.warn(
-        "four_bit quantises the image tower and the projector as well as the words' layers (field note "
-        "'left_out_of_quantisation'): a map explains the 4-bit model, not the one that it was made of",
-        stacklevel=3,
-    )
-    settings_class: Any = transformers.BitsAndBytesConfig
-    settings = settings_class(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
-    return {"quantization_config": settings, "device_map": {"": device}}
 
 
 @contextmanager
