@@ -17,22 +17,13 @@ from toolkit.datasets.baselines import BASELINES
 from toolkit.datasets.sample import Sample
 from toolkit.datasets.sheet import sheet_of
 from toolkit.games.game import Players
-from toolkit.games.target import Contrast, Sentence, Target, TargetError, Token, read_target
+from toolkit.games.target import Contrast, Sentence, Target, Token, read_target
 from toolkit.typing import Coalitions, Regions
 from toolkit.vlm.adapters.adapter_base import Adapter
 from toolkit.vlm.answer_parts import AnswerPart, Per, contrast_of, parts_of, scoring_of
 from toolkit.vlm.answer_scoring import Scoring
-from toolkit.vlm.answers import (
-    AnswerRule,
-    Answers,
-    Candidates,
-    Form,
-    answers_of,
-    candidate_request,
-    check_rule,
-    ends_of_answer,
-    make_candidates,
-)
+from toolkit.vlm.answering import forms_of, speak
+from toolkit.vlm.answers import AnswerRule, Answers, Form, check_rule
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.fingerprint import State, changed, config_digest, fingerprint, precision, state
 from toolkit.vlm.engine.patches import foreign
@@ -40,7 +31,6 @@ from toolkit.vlm.forced_answer import ForcedAnswer
 from toolkit.vlm.partition import Partition, check_players
 from toolkit.vlm.prompt import as_asked
 from toolkit.vlm.protocol import Answer, check_asked
-from toolkit.vlm.reference import plain_logits
 from toolkit.vlm.sample_game import SampleGame
 from toolkit.vlm.scorable import Uncopied, in_turn
 from toolkit.vlm.view import View, make_view, sample_key
@@ -263,59 +253,12 @@ class LoadedVLM(Uncopied):
             key = (*key, max_tokens)
         if key not in self._answers:
             self._answers[key] = (
-                self._choose([sample])[0] if sample.choices is not None else self._speak(sample, max_tokens)
+                self._choose([sample])[0] if sample.choices is not None else speak(self, sample, max_tokens)
             )
         return self._answers[key]
 
     def _choose(self, samples: Sequence[Sample]) -> list[Answers]:
-        return self._forms([(sample, sample.choices or ()) for sample in samples])
-
-    def _forms(self, pairs: Sequence[tuple[Sample, Sequence[str]]], *, is_exact: bool = False) -> list[Answers]:
-        """For each sample and its words: what the model says, of the probability of every way of writing them."""
-        views = [self.view(sample) for sample, _ in pairs]
-        tokenizer = self.adapter.processor.tokenizer
-        ends = ends_of_answer(tokenizer, self.model.generation_config)
-        found = [
-            make_candidates(tokenizer, view.prompt, words, ends, is_exact=is_exact)
-            for view, (_, words) in zip(views, pairs, strict=True)
-        ]
-        for view, candidates in zip(views, found, strict=True):
-            self._check_fits(view, candidates)
-        asked = [candidate_request(view, "blur", candidates) for view, candidates in zip(views, found, strict=True)]
-        logs = self.engine.log_probabilities([request for request, _ in asked])
-        if any(np.isnan(values).any() for values in logs):
-            dtype = str(self.model.dtype).removeprefix("torch.")
-            raise ValueError(f"{self.name} answers with NaN in {dtype}; load it with another dtype, or copy it again")
-        probabilities = [
-            dict(zip(order, map(float, np.exp(values)), strict=True))
-            for (_, order), values in zip(asked, logs, strict=True)
-        ]
-        return [answers_of(c, p) for c, p in zip(found, probabilities, strict=True)]
-
-    def _speak(self, sample: Sample, max_tokens: int) -> Answers:
-        """Greedy answer without choices, up to the end-of-turn token, the longest length or the end of the context.
-
-        Raises:
-            ValueError: The model says nothing.
-        """
-        view, tokenizer = self.view(sample), self.adapter.processor.tokenizer
-        stops = ends_of_answer(tokenizer, self.model.generation_config)
-        everything = np.ones(view.players.n_text, dtype=np.bool_)
-        said: tuple[int, ...] = ()
-        total = 0.0
-        is_cut = True
-        while len(said) < min(max_tokens, self._context() - len(view.prompt.ids)):
-            logs = plain_logits(self, view, view.pixels, everything, said)[-1].log_softmax(dim=-1)
-            token = int(logs.argmax())
-            if token in stops:
-                is_cut = False
-                break
-            said, total = (*said, token), total + float(logs[token])
-        text = str(tokenizer.decode(said, skip_special_tokens=True)).strip()
-        if not text:
-            raise ValueError(f"{self.name} ends its turn without an answer to {sample.question!r}; give choices")
-        answer = Answer(text, float(np.exp(total)), said, {}, decoding="greedy", is_cut=is_cut)
-        return Answers({"best": answer, "sum": answer}, {text: said}, {text: (said,)})
+        return forms_of(self, [(sample, sample.choices or ()) for sample in samples])
 
     def with_players(self, players: str) -> LoadedVLM:
         """The same model, not copied, with other players: ``"tokens"``, ``"words"``, ``"grid:RxC"``, ``"segments:N"``.
@@ -413,23 +356,6 @@ class LoadedVLM(Uncopied):
             found = scoring_of(read, form, () if isinstance(read, Sentence) else self._parts(read.answer, form, per))
         return found
 
-    def _check_fits(self, view: View, candidates: Candidates) -> None:
-        """Refuse answers that do not fit behind the prompt.
-
-        Raises:
-            TargetError: They do not; the message has the numbers.
-        """
-        n_prompt, longest = len(view.prompt.ids), max(len(form) for forms in candidates.forms for form in forms)
-        if n_prompt + longest > self._context():
-            raise TargetError(
-                f"the prompt has {n_prompt} tokens and the answer {longest}; the model's context is {self._context()}: "
-                "shorten the answer"
-            )
-
-    def _context(self) -> int:
-        """Tokens that the decoder takes."""
-        return int(self.model.config.get_text_config().max_position_embeddings)
-
     def _parts(self, answer: str, form: Form, per: Per) -> tuple[AnswerPart, ...]:
         return parts_of(self.adapter.processor.tokenizer, answer, form, per)
 
@@ -473,7 +399,7 @@ class LoadedVLM(Uncopied):
         if not all(answer in known for answer in answers):
             key = (*self._answer_key(sample), "forced", tuple(answers), is_exact)
             if key not in self._answers:
-                self._answers[key] = self._forms([(sample, answers)], is_exact=is_exact)[0]
+                self._answers[key] = forms_of(self, [(sample, answers)], is_exact=is_exact)[0]
             known = self._answers[key].tokens
         return tuple(known[answer] for answer in answers)
 

@@ -56,6 +56,7 @@ class Uncopied:
 class Scorable(Protocol):
     """A model in memory behind its adapter and engine; see :class:`toolkit.vlm.model.LoadedVLM`."""
 
+    name: str
     adapter: Adapter
     model: PreTrainedModel
     engine: Engine
