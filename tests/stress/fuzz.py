@@ -88,6 +88,10 @@ def pictures() -> st.SearchStrategy[Any]:
 
 GAME = and_gate(4, 3, image=[0], text=[1])
 SAMPLE = fake_sample(grid=(2, 2), question="is it red ?", evidence=((0,), (2,)))
+FIELDS_OF_A_SAMPLE: dict[str, Any] = {
+    "id": "a", "image": lambda: Image.new("RGB", (8, 8)), "question": "is it red ?", "instruction": "",
+    "choices": ("yes", "no"), "answer": "yes", "image_id": "i", "dataset": "d", "category": "c", "truth": None,
+}  # fmt: skip
 FOUR = and_gate(4, 4, image=[0], text=[2])
 FOUND = toolkit.Attribution(np.arange(7.0), GAME.players, "mine", "yes")
 SPEC = {"models": ["tiny-llava-grounded"], "datasets": ["scenes-existence"], "explainers": ["random"]}
@@ -317,31 +321,10 @@ TARGETS: dict[str, Target] = {
         seed=0,
         progress=None,
     ),
-    "Sample": target(
-        toolkit.Sample,
-        id="a",
-        image=lambda: Image.new("RGB", (8, 8)),
-        question="is it ?",
-        instruction="",
-        choices=("yes", "no"),
-        answer="yes",
-        image_id="i",
-        dataset="d",
-        category="c",
-        truth=None,
-    ),
+    "Sample": target(toolkit.Sample, **FIELDS_OF_A_SAMPLE | {"question": "is it ?"}),
     "ask an odd Sample": target(
         lambda **fields: toolkit.explain("occlusion", FakeVLM(FOUR), toolkit.Sample(**fields)),
-        id="a",
-        image=lambda: Image.new("RGB", (8, 8)),
-        question="is it red ?",
-        instruction="",
-        choices=("yes", "no"),
-        answer="yes",
-        image_id="i",
-        dataset="d",
-        category="c",
-        truth=None,
+        **FIELDS_OF_A_SAMPLE,
     ),
     "Attribution": target(
         toolkit.Attribution,

@@ -254,37 +254,33 @@ def _pixtral_processor(tokenizer: Any = None) -> Any:
     return _mistral3_processor(tokenizer, patch=16, merge=1)
 
 
-def _pixtral(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
-    settings = processor.image_processor.to_dict() | {"size": {"longest_edge": 160}}
+def _with_pixtrals_tower(
+    processor: Any, text: dict[str, Any], vision_layers: int, *, longest: int, side: int, patch: int
+) -> dict[str, Any]:
+    """What both families have in their configuration; the processor is bounded to images of this longest edge."""
+    settings = processor.image_processor.to_dict() | {"size": {"longest_edge": longest}}
     processor.image_processor = hf.PixtralImageProcessorPil.from_dict(settings)
-    config = hf.LlavaConfig(
-        text_config=hf.MistralConfig(**text, num_key_value_heads=2, head_dim=12, sliding_window=None),
-        vision_config=hf.PixtralVisionConfig(
+    return {
+        "text_config": hf.MistralConfig(**text, num_key_value_heads=2, head_dim=12, sliding_window=None),
+        "vision_config": hf.PixtralVisionConfig(
             hidden_size=32, intermediate_size=32, num_hidden_layers=max(1, vision_layers), num_attention_heads=2,
-            head_dim=16, image_size=1024, patch_size=16, initializer_range=0.2,
+            head_dim=16, image_size=side, patch_size=patch, initializer_range=0.2,
         ),
-        vision_feature_layer=-1 if vision_layers else -2,
-        vision_feature_select_strategy="full",
-        image_token_index=processor.image_token_id,
-        tie_word_embeddings=False,
-    )  # fmt: skip
+        "vision_feature_layer": -1 if vision_layers else -2,
+        "image_token_index": processor.image_token_id,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+
+
+def _pixtral(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
+    shared = _with_pixtrals_tower(processor, text, vision_layers, longest=160, side=1024, patch=16)
+    config = hf.LlavaConfig(**shared, vision_feature_select_strategy="full")
     return hf.LlavaForConditionalGeneration(config)
 
 
 def _mistral3(processor: Any, text: dict[str, Any], vision_layers: int) -> Any:
-    settings = processor.image_processor.to_dict() | {"size": {"longest_edge": 280}}
-    processor.image_processor = hf.PixtralImageProcessorPil.from_dict(settings)
-    config = hf.Mistral3Config(
-        text_config=hf.MistralConfig(**text, num_key_value_heads=2, head_dim=12, sliding_window=None),
-        vision_config=hf.PixtralVisionConfig(
-            hidden_size=32, intermediate_size=32, num_hidden_layers=max(1, vision_layers), num_attention_heads=2,
-            head_dim=16, image_size=1540, patch_size=14, initializer_range=0.2,
-        ),
-        vision_feature_layer=-1 if vision_layers else -2,
-        image_token_index=processor.image_token_id,
-        tie_word_embeddings=False,
-    )  # fmt: skip
-    return hf.Mistral3ForConditionalGeneration(config)
+    shared = _with_pixtrals_tower(processor, text, vision_layers, longest=280, side=1540, patch=14)
+    return hf.Mistral3ForConditionalGeneration(hf.Mistral3Config(**shared))
 
 
 NEWER = {
