@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.random_games import Spy
 
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
 from toolkit.games.enumerate import CancelledError, evaluate
@@ -296,20 +297,12 @@ def test_long_enumerations_report_progress_and_can_be_stopped():
 
 
 def test_unwatched_values_come_in_one_call():
-    calls = []
-
-    class Spy:
-        players = macro(11)
-
-        def __call__(self, coalitions):
-            calls.append(len(coalitions))
-            return np.zeros(len(coalitions))
-
-    evaluate(Spy(), all_coalitions(11))
-    assert calls == [2048]
+    spy = Spy(SumOfUnanimityGames(macro(11), {}))
+    evaluate(spy, all_coalitions(11))
+    assert spy.n_asked == [2048]
     seen = []
-    evaluate(Spy(), all_coalitions(11)[:1500], progress=lambda done, total: seen.append((done, total)))
-    assert calls == [2048, 1024, 476]
+    evaluate(spy, all_coalitions(11)[:1500], progress=lambda done, total: seen.append((done, total)))
+    assert spy.n_asked == [2048, 1024, 476]
     assert seen == [(1024, 1500), (1500, 1500)]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.random_games import attribute
+from support.random_games import Spy, attribute
 
 from toolkit.games.analytic import SumOfUnanimityGames, and_gate, or_gate
 from toolkit.games.game import Players
@@ -67,18 +67,9 @@ def test_redundancy_hides_the_evidence_from_both_unimodal_metrics():
 
 
 def test_all_coalitions_are_asked_in_one_call_and_counted():
-    calls = []
-    inner = and_gate(40, 20)
-
-    class Spy:
-        players = inner.players
-
-        def __call__(self, coalitions):
-            calls.append(len(coalitions))
-            return inner(coalitions)
-
-    curves = insertion_deletion(Spy(), attribute(inner, np.arange(60)), modality="image")
-    assert calls == [20]
+    spy = Spy(and_gate(40, 20))
+    curves = insertion_deletion(spy, attribute(spy, np.arange(60)), modality="image")
+    assert spy.n_asked == [20]
     assert curves.srg.n_evaluations == 20
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.random_games import attribute, random_case
+from support.random_games import Spy, attribute, random_case
 
 from toolkit.games.analytic import NoisyGame, SumOfUnanimityGames, additive, and_gate, or_gate, xor_gate
 from toolkit.games.game import Players, QuotientGame, TableGame
@@ -171,19 +171,10 @@ def test_tie_breaks_are_averaged_and_free_without_ties():
 
 
 def test_all_coalitions_are_asked_in_one_call_and_counted():
-    calls = []
-    inner = and_gate(40, 20)
-
-    class Spy:
-        players = inner.players
-
-        def __call__(self, coalitions):
-            calls.append(len(coalitions))
-            return inner(coalitions)
-
-    assert synergistic_faithfulness(Spy(), attribute(inner, np.arange(60))).n_evaluations == 58
-    assert total_interaction(Spy()).n_evaluations == 4
-    assert calls == [58, 4]
+    spy = Spy(and_gate(40, 20))
+    assert synergistic_faithfulness(spy, attribute(spy, np.arange(60))).n_evaluations == 58
+    assert total_interaction(spy).n_evaluations == 4
+    assert spy.n_asked == [58, 4]
 
 
 def test_values_that_are_not_finite_leave_every_view_empty_with_a_reason():

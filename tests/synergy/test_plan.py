@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.random_games import Spy
 
 from toolkit.games.analytic import and_gate
 from toolkit.games.attribution import Attribution
@@ -98,20 +99,12 @@ def test_a_plan_checks_what_it_is_given():
 @pytest.mark.parametrize("name", list(METRICS))
 def test_every_metric_reads_exactly_the_coalitions_that_it_declares(name):
     inner = and_gate(40, 20, image=[1], text=[2])
-    asked = []
-
-    class Spy:
-        players = inner.players
-
-        def __call__(self, coalitions):
-            asked.append(coalitions.copy())
-            return inner(coalitions)
-
+    spy = Spy(inner)
     (attribution,) = attributions(1, inner.players)
-    score = METRICS[name](Spy(), attribution)
+    score = METRICS[name](spy, attribution)
     declared = plan_metrics([attribution], [name])
-    assert len(asked) == 1, "a metric asks once"
-    found = plan_coalitions(asked[0], inner.players)
+    assert len(spy.asked) == 1, "a metric asks once"
+    found = plan_coalitions(spy.asked[0], inner.players)
     assert np.array_equal(found.coalitions, declared.coalitions)
     assert score.n_evaluations == declared.n_coalitions
     assert score.metric is METRICS[name].spec
@@ -120,19 +113,11 @@ def test_every_metric_reads_exactly_the_coalitions_that_it_declares(name):
 
 def test_evaluate_all_asks_once_and_scores_as_each_metric_alone():
     inner = and_gate(40, 20, image=[1, 2], text=[2, 5])
-    calls = []
-
-    class Spy:
-        players = inner.players
-
-        def __call__(self, coalitions):
-            calls.append(len(coalitions))
-            return inner(coalitions)
-
+    spy = Spy(inner)
     three = attributions(3, inner.players)
     names = tuple(METRICS)
-    scores = evaluate_all(Spy(), three, metrics=names)
-    assert calls == [plan_metrics(three, names).n_coalitions]
+    scores = evaluate_all(spy, three, metrics=names)
+    assert spy.n_asked == [plan_metrics(three, names).n_coalitions]
     for attribution, found in zip(three, scores, strict=True):
         assert list(found) == list(names)
         for name in names:
