@@ -20,13 +20,11 @@ from toolkit.audit.explainers.plausibility import plausibility
 from toolkit.audit.explainers.shuffled_labels import Shuffled, shuffled_twin
 from toolkit.audit.explainers.stability import CHANGES, stability
 from toolkit.datasets.sample import Sample
+from toolkit.explainers import PAPERS_EIGHT
 from toolkit.reporting.page import frame_table, page, paragraph, text
 from toolkit.vlm.protocol import VLM
 
-JUDGED = (
-    "integrated-gradients", "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "tam", "llava-cam",
-    "attention-last", "occlusion", "random",
-)  # fmt: skip
+JUDGED = (*PAPERS_EIGHT, "attention-last", "occlusion", "random")
 """The paper's eight, and three controls: the simplest attention map, a map of the game itself, and noise."""
 
 SURVIVES = 0.5

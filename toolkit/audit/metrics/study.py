@@ -20,6 +20,7 @@ from toolkit.audit.metrics.rules import rule_of
 from toolkit.audit.metrics.salience import SALIENCE, salience
 from toolkit.audit.metrics.two_player_macro import compare_with_exact
 from toolkit.datasets.sample import Sample
+from toolkit.explainers import PAPERS_EIGHT
 from toolkit.explainers.oracle import evidence as evidence_of
 from toolkit.games.attribution import Attribution
 from toolkit.games.derived import CoarseGame, merged_cells
@@ -30,12 +31,6 @@ from toolkit.synergy.metrics import Metric
 from toolkit.synergy.ordering import reference_orderings
 from toolkit.synergy.score import Score
 from toolkit.vlm.protocol import VLM
-
-EXPLAINERS = (
-    "integrated-gradients", "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "tam", "llava-cam",
-    "random",
-)  # fmt: skip
-"""The paper's eight explainers and its floor: the nine that are ranked."""
 
 FILLS = tuple(f"baseline {name}" for name in UNTRAINED)
 SETTINGS = (*FILLS, "K 5", "K 20", "3 x 3 cells")
@@ -71,7 +66,7 @@ class StudySize:
         flaws: Samples for the ablation of flaws, on the grounded models.
         steps: K.
         datasets: Which datasets take turns.
-        explainers: Names of the ranked explainers.
+        explainers: Names of the ranked explainers: the paper's eight and its floor.
     """
 
     controls: int = planned("controls", "scored")
@@ -85,7 +80,7 @@ class StudySize:
     flaws: int = 3
     steps: int = 10
     datasets: tuple[str, ...] = ("scenes-existence", "scenes-choice")
-    explainers: tuple[str, ...] = EXPLAINERS
+    explainers: tuple[str, ...] = (*PAPERS_EIGHT, "random")
 
     def scaled(self, controls: int) -> StudySize:
         """The same plan for another number of control samples; below the plan's all parts shrink with it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.benchmark.run.spec import BenchmarkSpec, make_spec
+from toolkit.explainers import PAPERS_EIGHT
 from toolkit.paths import models_dir
 from toolkit.registry import Registry
 from toolkit.synergy.metrics import DEFAULT_METRICS
@@ -15,12 +16,6 @@ from toolkit.vlm.loading.catalogue import CATALOGUE
 
 MODELS = ("llava-hf/llava-1.5-7b-hf", "Qwen/Qwen2.5-VL-3B-Instruct", "OpenGVLab/InternVL3_5-2B-HF")
 DATASETS = ("repope", "cv-bench", "mmstar")
-EXPLAINERS = (
-    "integrated-gradients", "input-x-gradient", "grad-cam", "attn-lrp", "rollout", "grad-rollout", "tam", "llava-cam",
-    "random",
-)  # fmt: skip
-
-
 DEMO_DATASETS = ("scenes-existence", "scenes-choice", "scenes-mixed", "scenes-everyday")
 DEMO_EXPLAINERS = (
     "attn-lrp", "grad-rollout", "rollout", "integrated-gradients", "input-x-gradient", "grad-cam", "llava-cam", "tam",
@@ -62,9 +57,9 @@ def paper_spec(**changes: Any) -> BenchmarkSpec:
     Its bugs are not settings: the scored token is the explained one and the player map is right here too.
     """
     fields: dict[str, Any] = {
-        "name": "paper", "models": MODELS, "datasets": DATASETS, "explainers": EXPLAINERS, "samples": None,
-        "seeds": (0,), "steps": 10, "baseline": "blur", "headline": "f-syn-paper", "dtype": "bfloat16",
-        "players": "tokens",
+        "name": "paper", "models": MODELS, "datasets": DATASETS, "explainers": (*PAPERS_EIGHT, "random"),
+        "samples": None, "seeds": (0,), "steps": 10, "baseline": "blur", "headline": "f-syn-paper",
+        "dtype": "bfloat16", "players": "tokens",
         "options": {"integrated-gradients": {"steps": 5}}, "max_failed": 0.01,
     }  # fmt: skip
     return _changed(fields, changes)
@@ -73,7 +68,7 @@ def paper_spec(**changes: Any) -> BenchmarkSpec:
 def correct_spec(**changes: Any) -> BenchmarkSpec:
     """The same grid the way we measure: corrected headline, converged integration, three seeds, float32."""
     fields: dict[str, Any] = {
-        "name": "correct", "models": MODELS, "datasets": DATASETS, "explainers": (*EXPLAINERS, "occlusion"),
+        "name": "correct", "models": MODELS, "datasets": DATASETS, "explainers": (*PAPERS_EIGHT, "random", "occlusion"),
         "samples": None, "seeds": (0, 1, 2), "steps": 10, "baseline": "blur", "dtype": "float32",
         "metrics": (SURFACE_RECOVERED.name, *DEFAULT_METRICS), "headline": SURFACE_RECOVERED.name,
         "options": {"integrated-gradients": {"max_steps": 1024}}, "max_failed": 0.01,
