@@ -42,8 +42,8 @@ _KINDS_OF_ANSWER: tuple[tuple[str, ...], ...] = (
     ("yes", "no"), LETTERS, tuple(COLOURS), tuple(KINDS), NUMBERS, DIRECTIONS,
 )  # fmt: skip
 
-Progress = Callable[[int, float], None]
-"""Called with the number of steps and the share of right answers after every round."""
+ROWS = 8
+"""Pictures of a step, with eight questions each."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,7 @@ def shuffled_twin(
     seed: int = 0,
     steps: int = 60,
     max_steps: int = 300,
-    rows: int = 8,
     rate: float = 1e-3,
-    strength: float = 0.0,
-    progress: Progress = lambda steps, right: None,
 ) -> Shuffled:
     """Fine-tune a copy of an embedded model on permuted answers until it is right no more often than chance.
 
@@ -117,10 +114,7 @@ def shuffled_twin(
         seed: Seed of the pictures, the questions and the permutations.
         steps: Steps of a round; the probe is asked after each.
         max_steps: Most steps.
-        rows: Pictures a step, with eight questions each.
         rate: Learning rate of AdamW.
-        strength: Prior strength of the world that it is asked about.
-        progress: Called after every round.
 
     Raises:
         TypeError: The model is not an embedded one from ``load_vlm``.
@@ -137,7 +131,7 @@ def shuffled_twin(
             "there is nothing to unlearn; take a trained model or a larger probe"
         )
     model: Any = copy.deepcopy(vlm.model)
-    step = _trainer(model, vlm.adapter.processor, seed=seed, rows=rows, rate=rate, strength=strength)
+    step = _trainer(model, vlm.adapter.processor, seed=seed, rate=rate)
     done = 0
     while done < max_steps:
         model.requires_grad_(True).train()
@@ -147,7 +141,6 @@ def shuffled_twin(
         model.requires_grad_(False).eval()
         twin = _embedded(with_model(vlm, model))
         after = share_right(twin, probe)
-        progress(done, after)
         if after <= chance + 2 * error:
             return Shuffled(twin, done, before, after, chance, len(probe))
     raise RuntimeError(
@@ -171,21 +164,19 @@ def _embedded(vlm: VLM) -> LoadedVLM:
     return vlm
 
 
-def _trainer(
-    model: Any, processor: Any, *, seed: int, rows: int, rate: float, strength: float
-) -> Callable[[int], float]:
+def _trainer(model: Any, processor: Any, *, seed: int, rate: float) -> Callable[[int], float]:
     """A function that takes one step on permuted answers and returns its loss, in nats per answer."""
     model.requires_grad_(True)
     student = Student(model, processor)
-    packer = Packer(processor.tokenizer, student.suffix, strength=strength)
-    pool = make_pool(500, seed=seed + 1, strength=strength, workers=1)
+    packer = Packer(processor.tokenizer, student.suffix, strength=0.0)
+    pool = make_pool(500, seed=seed + 1, strength=0.0, workers=1)
     vocabulary = processor.tokenizer.get_vocab()
     kind_of = {vocabulary[word]: kind for kind, words in enumerate(_KINDS_OF_ANSWER) for word in words}
     optimisers = Optimisers(list(model.named_parameters()), muon=0.0)
 
     def step(number: int) -> float:
         rng = np.random.default_rng([seed, number])
-        batch = shuffle_answers(packer.batch(rng, pool, rows, removal=0.2), kind_of, rng)
+        batch = shuffle_answers(packer.batch(rng, pool, ROWS, removal=0.2), kind_of, rng)
         answers = student.loss(batch).answers
         optimisers.step(answers, rate)
         return float(answers.detach())
