@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from toolkit.benchmark.run.presets import PRESETS as PRESETS
     from toolkit.benchmark.run.presets import preset as preset
     from toolkit.benchmark.run.records import DamagedRecordsError as DamagedRecordsError
-    from toolkit.benchmark.run.records import FolderError as FolderError
     from toolkit.benchmark.run.runner import RunSummary as RunSummary
     from toolkit.benchmark.run.runner import run_benchmark as run_benchmark
     from toolkit.benchmark.run.spec import BenchmarkSpec as BenchmarkSpec
     from toolkit.benchmark.run.spec import SpecError as SpecError
     from toolkit.benchmark.run.spec import load_spec as load_spec
+    from toolkit.benchmark.run.whole_files import FolderError as FolderError
 
 _HOME = {
     "PRESETS": "run.presets",
     "BenchmarkSpec": "run.spec",
     "DamagedRecordsError": "run.records",
-    "FolderError": "run.records",
+    "FolderError": "run.whole_files",
     "RunSummary": "run.runner",
     "SpecError": "run.spec",
     "load_spec": "run.spec",

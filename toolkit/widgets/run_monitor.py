@@ -18,10 +18,11 @@ from pathlib import Path
 
 import ipywidgets as w
 
-from toolkit.benchmark.run.records import read_shards, write_atomically
+from toolkit.benchmark.run.records import read_shards
 from toolkit.benchmark.run.runner import default_folder
 from toolkit.benchmark.run.spec import BenchmarkSpec
 from toolkit.benchmark.run.units import jobs_of
+from toolkit.benchmark.run.whole_files import write_atomically
 from toolkit.widgets.base_widget import TIGHT, BaseWidget, button, column, on_click, row, status_html, table_html
 
 PATIENCE = 10.0

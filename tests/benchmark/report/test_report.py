@@ -22,8 +22,8 @@ from toolkit.benchmark.report.report_data import ReportData
 from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.report.section_validity import validity
 from toolkit.benchmark.report.write_report import competing, report_html, write_report
-from toolkit.benchmark.run.records import FolderError
 from toolkit.benchmark.run.runner import run_benchmark
+from toolkit.benchmark.run.whole_files import FolderError
 from toolkit.reporting import page
 from toolkit.stats.verdict import judge_run
 

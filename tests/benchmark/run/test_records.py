@@ -4,7 +4,6 @@ import errno
 import json
 import math
 import os
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from toolkit.benchmark.run import records
 from toolkit.benchmark.run.records import (
     DamagedRecordsError,
-    FolderError,
     Shard,
     content_key,
     decode,
@@ -22,8 +20,8 @@ from toolkit.benchmark.run.records import (
     jsonable,
     read_shard,
     read_shards,
-    write_atomically,
 )
+from toolkit.benchmark.run.whole_files import FolderError, write_atomically
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -150,17 +148,6 @@ def test_names_reach_the_disk_too(tmp_path, monkeypatch):
     assert synced[-1] == str(tmp_path)
 
 
-def test_what_killed_writers_have_left_is_deleted_and_what_writers_hold_is_not(tmp_path):
-    (tmp_path / "tables").mkdir()
-    dead, alive, old = (tmp_path / f".a.csv.{n}.tmp" for n in (2**22 + 1, os.getpid(), os.getppid()))
-    inside, foreign = tmp_path / "tables" / f".b.csv.{2**22 + 1}.tmp", tmp_path / ".mine.tmp"
-    for path in (dead, alive, old, inside, foreign):
-        path.write_bytes(b"x")
-    os.utime(old, (time.time() - 7200,) * 2)
-    records.clean(tmp_path)
-    assert [path.exists() for path in (dead, alive, old, inside, foreign)] == [False, True, False, False, True]
-
-
 def test_records_of_another_schema_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "RECORD_SCHEMA", 0)
     path = make_shard(tmp_path, [])
@@ -206,20 +193,6 @@ def test_a_full_disk_leaves_whole_lines_behind(tmp_path, monkeypatch):
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == before
     shard.close()
-
-
-def test_atomic_writes_leave_the_old_file_where_they_fail(tmp_path, monkeypatch):
-    path = tmp_path / "table.parquet"
-    write_atomically(path, b"old")
-
-    def full(_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FolderError, match=r"cannot write .*table.parquet"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["table.parquet"]
 
 
 def test_content_keys_do_not_depend_on_order():

@@ -23,9 +23,10 @@ from toolkit.benchmark.report.run_tables import load_run
 from toolkit.benchmark.run import run_folder as folder_module
 from toolkit.benchmark.run.executors import ProcessExecutor
 from toolkit.benchmark.run.outcomes import WorkerError
-from toolkit.benchmark.run.records import DamagedRecordsError, FolderError, read_shards
+from toolkit.benchmark.run.records import DamagedRecordsError, read_shards
 from toolkit.benchmark.run.runner import Terminated, default_folder, run_benchmark
 from toolkit.benchmark.run.spec import SpecError
+from toolkit.benchmark.run.whole_files import FolderError
 from toolkit.control_groups import usable_cores
 from toolkit.testing import FakeGame
 

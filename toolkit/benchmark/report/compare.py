@@ -9,8 +9,8 @@ import pandas as pd
 
 from toolkit.benchmark.report.report_data import limits_of, rows_of
 from toolkit.benchmark.report.run_tables import FinishedRun, load_run, seeded
-from toolkit.benchmark.run.records import write_atomically
 from toolkit.benchmark.run.spec import changes
+from toolkit.benchmark.run.whole_files import write_atomically
 from toolkit.reporting.page import (
     Section,
     card,

@@ -18,8 +18,8 @@ from toolkit.benchmark.report.run_tables import CONTROLS, STATUSES, FinishedRun,
 from toolkit.benchmark.report.section_pairs import pairs
 from toolkit.benchmark.report.section_tests import tests
 from toolkit.benchmark.report.section_validity import validity
-from toolkit.benchmark.run.records import clean, make_folder, write_atomically
 from toolkit.benchmark.run.spec import BenchmarkSpec
+from toolkit.benchmark.run.whole_files import clean, make_folder, write_atomically
 from toolkit.reporting.page import Section, details, frame_table, interval_bar, number, page, paragraph, table, text
 from toolkit.reporting.plots import looks, rank_shift
 from toolkit.reporting.plots.run_overview import MARKS, joint_part_chart, standings_map

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolkit.benchmark.run.growth import add_scores
-from toolkit.benchmark.run.records import Line, Owner, encode, jsonable, plain_text, read_shards, write_atomically
+from toolkit.benchmark.run.records import Line, Owner, encode, jsonable, plain_text, read_shards
+from toolkit.benchmark.run.whole_files import write_atomically
 from toolkit.datasets.sample import CORNERS
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.benchmark.run.records import FolderError, Line
+from toolkit.benchmark.run.records import Line
 from toolkit.benchmark.run.units import Unit, sample_key
+from toolkit.benchmark.run.whole_files import FolderError
 
 MAX_DEATHS = 3
 """A unit is given up when so many processes in a row died of it, with no other unit at work."""

@@ -13,17 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from toolkit.benchmark.run.growth import Generation, no_growth
-from toolkit.benchmark.run.records import (
-    RECORD_SCHEMA,
-    FolderError,
-    Owner,
-    clean,
-    is_temporary,
-    sync_folder,
-    write_atomically,
-)
+from toolkit.benchmark.run.records import RECORD_SCHEMA, Owner
 from toolkit.benchmark.run.run_environment import toolkit_version
 from toolkit.benchmark.run.spec import BenchmarkSpec, SpecError, make_spec
+from toolkit.benchmark.run.whole_files import FolderError, clean, is_temporary, sync_folder, write_atomically
 from toolkit.vlm.loading.digests import changed_files
 
 SPEC_FILE = "spec.json"
