@@ -49,10 +49,7 @@ MISTAKES = {
     ],
     "check_excess": [lambda r, n: sum(r) / len(r), lambda r, n: sum(r) / len(r) - 0.5],
     "check_dividend": [lambda b, i, t, e: b - i - t, lambda b, i, t, e: i + t - b - e],
-    "check_index": [
-        lambda v: v["ab"] - v["a"] - v["b"] + v[""],
-        lambda v: v["abr"] - v["ar"] - v["br"] + v["r"],
-    ],
+    "check_index": [lambda v: v["ab"] - v["a"] - v["b"] + v[""], lambda v: v["abr"] - v["ar"] - v["br"] + v["r"]],
     "check_floor": [lambda s: np.clip(np.mean(s), 0, 1), lambda s: np.mean(np.abs(s))],
     "check_cost": [lambda k, m: 118 * m, lambda k, m: m * (8 * k - 4)],
     "check_within": [lambda a, b: np.corrcoef(np.ravel(a), np.ravel(b))[0, 1]],

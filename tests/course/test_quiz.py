@@ -25,12 +25,7 @@ def test_the_static_form_holds_every_option_and_explanation():
 
 @pytest.mark.parametrize(
     "options",
-    [
-        (WRONG, WRONG),
-        (RIGHT, Option("green", "Also?", right=True)),
-        (RIGHT, RIGHT),
-        (RIGHT, Option("red", " ")),
-    ],
+    [(WRONG, WRONG), (RIGHT, Option("green", "Also?", right=True)), (RIGHT, RIGHT), (RIGHT, Option("red", " "))],
 )
 def test_a_malformed_question_is_refused(options):
     with pytest.raises(ValueError, match="Which"):

@@ -154,10 +154,7 @@ def test_missing_column(folder: Path) -> None:
         ("{", "line 1: not JSON"),
         ("[1]", "line 1: expected an object, got list"),
         ('{"image": "a.png", "question": "is it ?", "choices": 3}', "line 1: choices must be a list of texts, got 3"),
-        (
-            '{"image": "a.png", "question": "?", "choices": [1, 2]}',
-            r"line 1: choices must be a list of texts, got \[1",
-        ),
+        ('{"image": "a.png", "question": "?", "choices": [1, 2]}', r"line 1: choices must be a list of texts, got \[1"),
         ('{"image": "a.png", "question": null}', r"questions\.jsonl, line 1: question must be a text, got null$"),
         ('{"image": null, "question": "is it ?"}', "line 1: image must be a text, got null"),
         ('{"image": "a.png", "question": 3}', 'line 1: question must be a text, got 3; write "3"'),

@@ -9,15 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from toolkit.datasets.image_file import png_bytes
-from toolkit.reporting.plots.maps import (
-    NOISE,
-    attribution_map,
-    centred,
-    heat,
-    overlay,
-    ranked_players,
-    tokens_html,
-)
+from toolkit.reporting.plots.maps import NOISE, attribution_map, centred, heat, overlay, ranked_players, tokens_html
 from toolkit.reporting.plots.style import DIVERGING
 
 GRID = np.array([(x / 3, y / 3, (x + 1) / 3, (y + 1) / 3) for y in range(3) for x in range(3)])

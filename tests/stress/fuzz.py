@@ -323,8 +323,7 @@ TARGETS: dict[str, Target] = {
     ),
     "Sample": target(toolkit.Sample, **FIELDS_OF_A_SAMPLE | {"question": "is it ?"}),
     "ask an odd Sample": target(
-        lambda **fields: toolkit.explain("occlusion", FakeVLM(FOUR), toolkit.Sample(**fields)),
-        **FIELDS_OF_A_SAMPLE,
+        lambda **fields: toolkit.explain("occlusion", FakeVLM(FOUR), toolkit.Sample(**fields)), **FIELDS_OF_A_SAMPLE
     ),
     "Attribution": target(
         toolkit.Attribution,

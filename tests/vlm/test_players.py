@@ -43,10 +43,7 @@ def test_the_grouped_game_is_the_quotient_of_the_game_of_tokens(name: str, playe
     assert vlm.game(sample).players == tokens.players  # by default the embedded models play their tokens
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["input-x-gradient", "grad-cam", "attn-lrp", "rollout", "tam"],
-)
+@pytest.mark.parametrize("name", ["input-x-gradient", "grad-cam", "attn-lrp", "rollout", "tam"])
 def test_scores_of_tokens_are_summed_over_players(vlm: LoadedVLM, sample, name: str) -> None:
     tokens = explain(name, vlm, sample, players="tokens")
     grouped = explain(name, vlm, sample, players="grid:3x2")

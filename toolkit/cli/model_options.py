@@ -32,8 +32,7 @@ class ModelOptions:
     four_bit: Annotated[bool, typer.Option("--four-bit", help="4-bit weights (GPU, extra gpu).")] = False
     attention: Annotated[str | None, typer.Option(help="sdpa (default) or eager.")] = None
     revision: Annotated[
-        list[str],
-        typer.Option(help="COMMIT, or NAME=COMMIT, of a hub model or dataset; may be given several times."),
+        list[str], typer.Option(help="COMMIT, or NAME=COMMIT, of a hub model or dataset; may be given several times.")
     ] = field(default_factory=list)
     max_pixels: Annotated[
         int | None, typer.Option(min=1, help="Largest area of an image, for families with a dynamic grid (Qwen).")

@@ -60,10 +60,7 @@ QUESTIONS = (
                 "It can: removed words are masked from attention. The corner without words is one of the four that the "
                 "synergy needs.",
             ),
-            Option(
-                "To make the metric cheaper.",
-                "One forward pass costs the same either way.",
-            ),
+            Option("To make the metric cheaper.", "One forward pass costs the same either way."),
             Option(
                 "To see the picture's own part of the answer.",
                 "That is the intention, and it goes wrong: with the words intact, the picture's part may be hidden, "
@@ -101,12 +98,7 @@ def check_relevance_gain(function: Callable[..., Any]) -> Verdict:
             "the worst case",
         ),
         Case((up, up, k), 0.0, "Equal curves enclose no area: subtract the area of deletion.", "two equal curves"),
-        Case(
-            (k, 1 - k, k),
-            0.0,
-            "A rising and a falling diagonal have the same area below them.",
-            "two diagonals",
-        ),
+        Case((k, 1 - k, k), 0.0, "A rising and a falling diagonal have the same area below them.", "two diagonals"),
         Case(
             (up, down, k),
             float(np.trapezoid(up, k) - np.trapezoid(down, k)),

@@ -62,8 +62,7 @@ QUESTIONS = (
                 "Noise with mean zero gets 0.076 when its negative half is cut away. Nothing needs to be found.",
             ),
             Option(
-                "It is a redundant explainer.",
-                "Redundancy would be a negative number, which clipping turns into 0.",
+                "It is a redundant explainer.", "Redundancy would be a negative number, which clipping turns into 0."
             ),
             Option(
                 "Possibly nothing: compare it with the score of noise and of random orders.",

@@ -32,10 +32,7 @@ QUESTIONS = (
                 "To rank explainers, compare within a sample and average over samples.",
                 right=True,
             ),
-            Option(
-                "Nothing at all.",
-                "It does say something about samples; it is only used for another claim.",
-            ),
+            Option("Nothing at all.", "It does say something about samples; it is only used for another claim."),
         ),
     ),
     Question(

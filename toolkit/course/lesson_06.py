@@ -17,8 +17,7 @@ QUESTIONS = (
         "In a critical-difference diagram a bar joins explainers A and B. What may you write?",
         (
             Option(
-                "A and B are equally good.",
-                "The test did not separate them on these pictures. More pictures might.",
+                "A and B are equally good.", "The test did not separate them on these pictures. More pictures might."
             ),
             Option(
                 "The data do not separate A from B at this level.",

@@ -37,10 +37,7 @@ QUESTIONS = (
     Question(
         "Why are the revisions of models and datasets pinned by 40 hexadecimal digits?",
         (
-            Option(
-                "For speed.",
-                "A pinned download is as slow as any other.",
-            ),
+            Option("For speed.", "A pinned download is as slow as any other."),
             Option("Because the licence asks for it.", "Licences do not; reproducibility does."),
             Option(
                 "A name can point to other weights tomorrow; then the same command gives other numbers.",

@@ -42,11 +42,7 @@ QUESTIONS = (
     Question(
         "On your dataset the metric does not put the oracle above random. What may you claim about explainers?",
         (
-            Option(
-                "Nothing by this metric on this dataset.",
-                "The control comes before the leaderboard.",
-                right=True,
-            ),
+            Option("Nothing by this metric on this dataset.", "The control comes before the leaderboard.", right=True),
             Option("Their ranking, if p is small.", "A metric that fails its control ranks something else."),
             Option("That all explainers are bad.", "The oracle is right by construction: the metric failed."),
         ),

@@ -122,8 +122,7 @@ for _name, _about in {
     "scenes-binding": "is there a red circle ? where something is red and something a circle: on one thing or not",
 }.items():
     DATASETS.add(
-        _name,
-        DatasetEntry("toolkit.scenes.embedded", _about, None, "MIT", splits=("train", "validation", "test")),
+        _name, DatasetEntry("toolkit.scenes.embedded", _about, None, "MIT", splits=("train", "validation", "test"))
     )
 
 _REPOPE = "COCO pictures: COCO terms; questions: MIT"

@@ -204,8 +204,5 @@ class Tam:
         target, box = inside(vlm, sample, target=target, baseline=baseline, refused=(Sentence, Contrast))
         found = stages(box, box.grids, window=self.window)
         scores = np.concatenate([found.filtered, found.text])
-        details: Details = {
-            "interference_scale": found.scale,
-            "context_tokens": len(found.context),
-        }
+        details: Details = {"interference_scale": found.scale, "context_tokens": len(found.context)}
         return Attribution(scores, box.players, self.name, target, n_evaluations=1, details=details)

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from toolkit.games.attribution import Attribution
 from toolkit.games.game import CachedGame, Game
 from toolkit.games.target import unit_of
-from toolkit.synergy.ordering import (
-    check_attribution,
-    check_modality,
-    curve_fractions,
-    tie_breaks,
-    top_coalitions,
-)
+from toolkit.synergy.ordering import check_attribution, check_modality, curve_fractions, tie_breaks, top_coalitions
 from toolkit.synergy.score import MetricSpec, Score, in_unit, missing_reason, value_or_nan
 from toolkit.typing import Coalitions, EqualByContent, Modality, Values
 

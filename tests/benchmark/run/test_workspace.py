@@ -135,10 +135,7 @@ def test_what_has_no_revisions_takes_none(name):
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
-    [
-        ({"revisions": {"repope": "c" * 40}}, ("c" * 40, None)),
-        ({"sources": {"repope": "here"}}, (None, Path("here"))),
-    ],
+    [({"revisions": {"repope": "c" * 40}}, ("c" * 40, None)), ({"sources": {"repope": "here"}}, (None, Path("here")))],
 )
 def test_revision_or_source_of_a_dataset_reaches_its_loader(monkeypatch, fields, expected):
     asked = {}

@@ -98,13 +98,7 @@ def guess(samples: Sequence[Sample]) -> tuple[float, float]:
 
 
 def shuffled_twin(
-    vlm: VLM,
-    probe: Sequence[Sample],
-    *,
-    seed: int = 0,
-    steps: int = 60,
-    max_steps: int = 300,
-    rate: float = 1e-3,
+    vlm: VLM, probe: Sequence[Sample], *, seed: int = 0, steps: int = 60, max_steps: int = 300, rate: float = 1e-3
 ) -> Shuffled:
     """Fine-tune a copy of an embedded model on permuted answers until it is right no more often than chance.
 

@@ -5,11 +5,4 @@ from toolkit.audit.metrics.study import StudySize
 from toolkit.audit.metrics.validity_panel import JudgedEntry, ValidityPanel
 from toolkit.synergy.recovered import recovered_synergy
 
-__all__ = [
-    "RULES",
-    "JudgedEntry",
-    "Rule",
-    "StudySize",
-    "ValidityPanel",
-    "recovered_synergy",
-]
+__all__ = ["RULES", "JudgedEntry", "Rule", "StudySize", "ValidityPanel", "recovered_synergy"]

@@ -24,10 +24,7 @@ MIN_RHO_SAMPLES, ONE_PER_SAMPLE = 20, "share of variance between samples"
 TAU_MARGIN, GAP_MARGIN = 0.3, 0.1
 """A tau below the first is no association; "no better" allows so much of the oracle's advantage over Random."""
 
-GROUPS = {
-    "attention": ("attn-lrp", "rollout", "grad-rollout"),
-    "made for VLMs": ("tam", "llava-cam"),
-}
+GROUPS = {"attention": ("attn-lrp", "rollout", "grad-rollout"), "made for VLMs": ("tam", "llava-cam")}
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,7 @@ class Student:
         mask = torch.ones(len(tokens), *[len(self.prefix)] * 2, dtype=torch.bool, device=self.device).tril()
         bias = layer_biases(self.model, mask, prompt.dtype, torch.arange(len(self.prefix), device=self.device))[0]
         states: Tensor = inner.layers[0](
-            prompt,
-            attention_mask=bias,
-            position_embeddings=inner.rotary_emb(prompt, positions),
+            prompt, attention_mask=bias, position_embeddings=inner.rotary_emb(prompt, positions)
         )
         return states[:, self.is_image]
 

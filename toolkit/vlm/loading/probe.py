@@ -219,12 +219,7 @@ def _coalitions(view: View, n: int, rng: np.random.Generator) -> tuple[NDArray[n
 
 
 def _engine_logs(
-    vlm: LoadedVLM,
-    view: View,
-    images: NDArray[np.bool_],
-    kept: NDArray[np.bool_],
-    first: int,
-    tokens: Tensor,
+    vlm: LoadedVLM, view: View, images: NDArray[np.bool_], kept: NDArray[np.bool_], first: int, tokens: Tensor
 ) -> NDArray[np.float64]:
     """The engine's log-probabilities (n, 2, n_tokens) of first tokens, and of second ones behind the given first.
 
