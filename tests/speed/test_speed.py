@@ -26,7 +26,7 @@ from toolkit.audit.gpu.released_shapes import build
 from toolkit.scenes.training.tiny import build_tiny
 from toolkit.scenes.vocabulary import VOCABULARY
 from toolkit.vlm.adapters.llava import Llava
-from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine import fused_decoder
 from toolkit.vlm.engine.products import project
 from toolkit.vlm.loading import load_checkpoint
 from toolkit.vlm.model import LoadedVLM
@@ -68,8 +68,8 @@ def test_a_run_counts_every_cell_and_image_once(vlm: LoadedVLM) -> None:
 def test_each_idea_only_changes_how_and_the_bounds_hold(vlm: LoadedVLM, monkeypatch) -> None:
     tasks = workload.metric_tasks(vlm, workload.scene_samples(1), 1)
     engine, by_layers = vlm.engine, []
-    read = stack.read_states
-    monkeypatch.setattr(stack, "read_states", lambda *inputs: by_layers.append(1) or read(*inputs))
+    read = fused_decoder.read_states
+    monkeypatch.setattr(fused_decoder, "read_states", lambda *inputs: by_layers.append(1) or read(*inputs))
     games = []
     for name, bounds, together in cpu._IDEAS:
         by_layers.clear()

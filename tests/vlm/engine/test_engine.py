@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.subjects import RANDOM_TINY, RELEASED, SIZES, TRAINED, make_subject, sample
 
-from toolkit.vlm.engine import decoder, products
-from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine import decoder, fused_decoder, products
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.products import onednn_linear
 from toolkit.vlm.memory import Backoff, is_out_of_memory
@@ -195,7 +194,7 @@ def test_answers_in_one_batch_equal_single_answers(fresh: LoadedVLM) -> None:
         assert single.probability == pytest.approx(answer.probability, abs=1e-6)
 
 
-@pytest.mark.parametrize(("module", "at"), [(stack, "read_states"), (decoder, "encode_images")])
+@pytest.mark.parametrize(("module", "at"), [(fused_decoder, "read_states"), (decoder, "encode_images")])
 def test_out_of_memory_halves_the_batch_and_loses_nothing(fresh: LoadedVLM, monkeypatch, module, at: str) -> None:
     game = fresh.game(sample(2), target="yes")
     chosen = product(game, 6, 3)
@@ -217,7 +216,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(fresh: LoadedVLM, monk
     assert fresh.record()["tokens_per_batch"] == fresh.engine.tokens.size
 
 
-@pytest.mark.parametrize(("module", "at"), [(stack, "read_states"), (decoder, "encode_images")])
+@pytest.mark.parametrize(("module", "at"), [(fused_decoder, "read_states"), (decoder, "encode_images")])
 def test_nothing_of_a_failed_batch_is_kept(fresh: LoadedVLM, monkeypatch, module, at: str) -> None:
     game = fresh.game(sample(2), target="yes")
     real, failed, alive = getattr(module, at), [], []
@@ -242,7 +241,7 @@ def test_giving_up_says_so(fresh: LoadedVLM, monkeypatch) -> None:
     def full(*args):
         raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
 
-    monkeypatch.setattr(stack, "read_states", full)
+    monkeypatch.setattr(fused_decoder, "read_states", full)
     with pytest.raises(MemoryError, match="even at the smallest batch"):
         game(np.ones((1, game.players.n), dtype=bool))
 
@@ -253,7 +252,7 @@ def test_other_errors_pass_through(fresh: LoadedVLM, monkeypatch) -> None:
     def broken(*args):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(stack, "read_states", broken)
+    monkeypatch.setattr(fused_decoder, "read_states", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         game(np.ones((1, game.players.n), dtype=bool))
 

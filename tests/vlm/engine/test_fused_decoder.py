@@ -11,8 +11,7 @@ from support.subjects import RANDOM_TINY, RELEASED, make_subject, sample
 from torch.nn import functional
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from toolkit.vlm.engine import decoder
-from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine import decoder, fused_decoder
 from toolkit.vlm.engine.rotary import RotaryTable
 from toolkit.vlm.model import LoadedVLM
 
@@ -38,12 +37,12 @@ def packed(vlm: LoadedVLM, dtype: torch.dtype = torch.float32) -> tuple[tuple[An
 def test_the_read_states_are_those_of_the_decoder(name: str) -> None:
     vlm = make_subject(name)
     arguments, read = packed(vlm)
-    assert stack.is_known(vlm.model) == (vlm.family not in ("gemma3", "glm4.1v", "glm4.6v", "qwen3-vl-moe"))
+    assert fused_decoder.is_known(vlm.model) == (vlm.family not in ("gemma3", "glm4.1v", "glm4.6v", "qwen3-vl-moe"))
     places = arguments[3] if vlm.family == "gemma3" else None  # its windows need each token's place
     before = arguments[1].clone()
     expected = decoder.decode(*arguments, index=places)[read]
     for prefix in (0, 5):  # both rows begin with at least five columns of prefix, of which no state is read
-        found, is_read = stack.read_states(*arguments, read, index=places, prefix=prefix), read[1] >= prefix
+        found, is_read = fused_decoder.read_states(*arguments, read, index=places, prefix=prefix), read[1] >= prefix
         torch.testing.assert_close(found[is_read], expected[is_read], **NEAR)
     assert torch.equal(arguments[1], before)
 
@@ -59,7 +58,7 @@ def test_where_layers_are_cut_off_those_run_that_transformers_runs(name: str, cu
     else:
         inner.config.num_hidden_layers = 1
     arguments, read = packed(vlm)
-    torch.testing.assert_close(stack.read_states(*arguments, read), decoder.decode(*arguments)[read], **NEAR)
+    torch.testing.assert_close(fused_decoder.read_states(*arguments, read), decoder.decode(*arguments)[read], **NEAR)
 
 
 @pytest.mark.parametrize("name", RANDOM_TINY)
@@ -68,10 +67,10 @@ def test_hidden_states_asked_for_once_do_not_slow_scoring_down_for_ever(name: st
     vlm = make_subject(name)
     vlm.model(input_ids=torch.tensor([[1, 2, 3]]), output_hidden_states=True)
     assert vlm.model.get_decoder().layers[0]._forward_hooks  # transformers leaves its recorder there
-    assert stack.is_known(vlm.model)
+    assert fused_decoder.is_known(vlm.model)
     arguments, read = packed(vlm)
     torch.testing.assert_close(
-        stack.read_states(*arguments, read), decoder.decode(*arguments)[read], atol=1e-5, rtol=1e-5
+        fused_decoder.read_states(*arguments, read), decoder.decode(*arguments)[read], atol=1e-5, rtol=1e-5
     )
 
 
@@ -81,7 +80,7 @@ def test_half_precision_stays_close(name: str) -> None:
     vlm = make_subject(name)
     vlm.model.bfloat16()
     arguments, read = packed(vlm, torch.bfloat16)
-    found = stack.read_states(*arguments, read)
+    found = fused_decoder.read_states(*arguments, read)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found, decoder.decode(*arguments)[read], atol=0.1, rtol=0.1)
 
@@ -101,8 +100,8 @@ def test_a_decoder_that_is_not_such_a_stack_runs_as_transformers_runs_it(reason:
     else:
         monkeypatch.setattr(layer, "__class__", type("OtherLayer", (type(layer),), {}))
     arguments, read = packed(vlm)
-    assert not stack.is_known(vlm.model)
-    assert torch.equal(stack.read_states(*arguments, read), decoder.decode(*arguments)[read])
+    assert not fused_decoder.is_known(vlm.model)
+    assert torch.equal(fused_decoder.read_states(*arguments, read), decoder.decode(*arguments)[read])
     assert len(seen) == (2 if reason == "hook" else 0)
 
 
@@ -113,7 +112,7 @@ def test_whoever_hooks_a_part_of_a_layer_sees_what_transformers_shows(at: str) -
     seen: list[torch.Tensor] = []
     vlm.model.get_decoder().layers[-1].get_submodule(at).register_forward_hook(lambda _, __, out: seen.append(out))
     arguments, read = packed(vlm)
-    states = stack.read_states(*arguments, read)
+    states = fused_decoder.read_states(*arguments, read)
     assert torch.equal(states, decoder.decode(*arguments)[read])
     ours, theirs = seen
     assert torch.equal(ours, theirs)
@@ -141,8 +140,8 @@ def test_rotary_axes_that_an_older_transformers_leaves_apart_are_mixed() -> None
     for i, mixed in enumerate(inner.rotary_emb(embeddings, positions)):
         table = torch.stack([tables[i] for tables in apart])
         assert not torch.equal(table[0], mixed)
-        assert torch.equal(stack._mixed(table, inner.config), mixed)
-        assert stack._mixed(mixed, inner.config) is mixed
+        assert torch.equal(fused_decoder._mixed(table, inner.config), mixed)
+        assert fused_decoder._mixed(mixed, inner.config) is mixed
 
 
 @pytest.mark.parametrize("reason", ["hook", "kind"])

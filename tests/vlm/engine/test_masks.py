@@ -14,8 +14,7 @@ from support.windowed import DECODERS, windowed, with_text
 
 from toolkit.explainers.attn_lrp import relevance
 from toolkit.explainers.internals.attention import trace
-from toolkit.vlm.engine import decoder
-from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine import decoder, fused_decoder
 from toolkit.vlm.engine.engine import Engine
 from toolkit.vlm.engine.masks import UnknownAttentionError, _is_near, attention_bias, layer_windows
 from toolkit.vlm.prompt import render
@@ -72,7 +71,7 @@ def test_with_full_attention_another_number_would_come_out(name: str, monkeypatc
 
 @pytest.mark.parametrize("name", ["qwen2.5-vl upper layers", "internvl qwen3"])
 def test_layers_with_windows_run_by_the_stack_as_well(name: str) -> None:
-    assert stack.is_known(one(name).model)
+    assert fused_decoder.is_known(one(name).model)
 
 
 def test_llama_ignores_a_window_as_it_does_in_transformers() -> None:

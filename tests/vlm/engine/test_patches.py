@@ -17,7 +17,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 from transformers.models.qwen3 import modeling_qwen3
 
-from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine import fused_decoder
 from toolkit.vlm.engine.patches import patches
 from toolkit.vlm.engine.store import CoalitionStore
 from toolkit.vlm.model import LoadedVLM
@@ -90,7 +90,7 @@ def test_a_patched_class_is_seen_and_run_by_every_path(name, patch, is_before, m
     assert not vlm.is_as_loaded()
     assert f"{MLP[name].__name__}.forward is {patch.__name__}.<locals>." in vlm.why_not_as_loaded()
     assert f"of {__name__}" in vlm.why_not_as_loaded()
-    assert not stack.is_known(vlm.model)
+    assert not fused_decoder.is_known(vlm.model)
     quietly(vlm)
     quietly(clean)
     patched = vlm.game(sample(1), target="yes")

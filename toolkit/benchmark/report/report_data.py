@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from toolkit.benchmark.report import model_tables as truths
+from toolkit.benchmark.report import model_tables
 from toolkit.benchmark.report import run_tables as tables
 from toolkit.benchmark.report.run_tables import FinishedRun
 from toolkit.benchmark.report.two_step import mixed_models
@@ -41,10 +41,10 @@ class ReportData:
     rank_tests = cached_property(lambda self: tables.rank_tests(self.run))
     pairwise_tests = cached_property(lambda self: tables.pairwise_tests(self.run))
     mixed_models = cached_property(lambda self: mixed_models(self.run))
-    controls = cached_property(lambda self: truths.controls(self.run))
-    judgements = cached_property(lambda self: truths.judgements(self.run))
-    corners = cached_property(lambda self: truths.corners(self.run))
-    costs = cached_property(lambda self: truths.costs(self.run))
+    controls = cached_property(lambda self: model_tables.controls(self.run))
+    judgements = cached_property(lambda self: model_tables.judgements(self.run))
+    corners = cached_property(lambda self: model_tables.corners(self.run))
+    costs = cached_property(lambda self: model_tables.costs(self.run))
     failures = cached_property(lambda self: tables.failures(self.run))
 
     @cached_property
@@ -62,7 +62,7 @@ class ReportData:
     @cached_property
     def pooled(self) -> dict[str, Estimate]:
         """Difference to random of each explainer over the ranked boards."""
-        return truths.pooled(self.run, self.ranked)
+        return model_tables.pooled(self.run, self.ranked)
 
     def board(self, model: str, dataset: str, metric: str) -> pd.DataFrame:
         """One leaderboard, best first, by explainer."""

@@ -45,18 +45,18 @@ class _Telling:
     """A workspace that says which explainer is at work; all else is another workspace's."""
 
     def __init__(self, workspace: Workspace, tell: Callable[[Job | None], None]) -> None:
-        self._bench, self._tell = workspace, tell
+        self._workspace, self._tell = workspace, tell
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._bench, name)
+        return getattr(self._workspace, name)
 
     def explain(self, explainer: str, *about: Any, seed: int, **more: Any) -> Any:
         self._tell((explainer, seed))
-        return self._bench.explain(explainer, *about, seed=seed, **more)
+        return self._workspace.explain(explainer, *about, seed=seed, **more)
 
     def score(self, *about: Any) -> Any:
         self._tell(None)
-        return self._bench.score(*about)
+        return self._workspace.score(*about)
 
 
 def _work(pipe: Connection, spec: BenchmarkSpec, factory: WorkspaceFactory, variables: dict[str, str]) -> None:

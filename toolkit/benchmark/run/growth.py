@@ -106,11 +106,11 @@ class Recalled:
     """A workspace whose explainers answer from the records of a unit; all else is another workspace's."""
 
     def __init__(self, workspace: Workspace, unit: Unit) -> None:
-        self._bench = workspace
+        self._workspace = workspace
         self._known = dict(zip(unit.jobs, unit.known, strict=True))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._bench, name)
+        return getattr(self._workspace, name)
 
     def explain(self, explainer: str, vlm: VLM, sample: Sample, *, target: str, seed: int) -> Attribution:
         """The attribution on record."""

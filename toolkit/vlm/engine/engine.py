@@ -22,8 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from toolkit.vlm.adapters.adapter_base import Adapter
-from toolkit.vlm.engine import decoder
-from toolkit.vlm.engine import fused_decoder as stack
+from toolkit.vlm.engine import decoder, fused_decoder
 from toolkit.vlm.engine.autocast import without_autocast
 from toolkit.vlm.engine.fingerprint import check_evaluating, state
 from toolkit.vlm.engine.request import MaskedPrefix, Request, masked_prefixes
@@ -210,7 +209,7 @@ class Engine:
         inputs = (model, embeddings, mask, positions if len(positions) > 1 else positions[0])
         if self._by_layers:
             prefix = min(row.view.prompt.prefix_length for row in rows)
-            states = stack.read_states(*inputs, read, index, slots, prefix)
+            states = fused_decoder.read_states(*inputs, read, index, slots, prefix)
         else:
             states = decoder.decode(*inputs, index, slots)[read]
         row, slot = torch.from_numpy(batch.states).to(device)
