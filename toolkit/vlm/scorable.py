@@ -21,16 +21,16 @@ _R = TypeVar("_R")
 _Self = TypeVar("_Self", bound="Scorable")
 
 
-def in_turn(method: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concatenate[_Self, _P], _R]:
+def in_turn(act: Callable[Concatenate[_Self, _P], _R]) -> Callable[Concatenate[_Self, _P], _R]:
     """The method, for which a thread waits until the model is at nobody else's disposal.
 
     Explainers change a model for a moment, its attention and gradients; another thread would see that.
     """
 
-    @wraps(method)
+    @wraps(act)
     def inner(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         with self.turn:
-            return method(self, *args, **kwargs)
+            return act(self, *args, **kwargs)
 
     return inner
 
