@@ -236,6 +236,8 @@ def test_explain_writes_a_page_that_needs_nothing_else(model: Path, picture: Pat
     assert err.splitlines()[0] == f"note: {cropped}"
     assert all(line.startswith("note: ") for line in err.splitlines())
     assert f"Note: {cropped}." in page
+    assert "picture, 6 x 6 cells; the frame shows what the model sees" in page
+    assert "random, the control, 1 of 4: F_syn" in page
     assert "The right answer is <b>yes</b>" in page
     assert page.count("<figure>") == 6  # the picture, two maps and three charts
     assert page.count("<img ") == page.count(' alt="') == 6
@@ -261,7 +263,9 @@ def test_explain_puts_models_and_explainers_side_by_side(tmp_path: Path) -> None
     assert code == 0
     page = out.read_text(encoding="utf-8")
     assert [page.count(f"<h2>{model}</h2>") for model in models.split(",")] == [1, 1]
-    assert page.count("occlusion: F_syn") == page.count("rollout: F_syn") == page.count("random, the control") == 2
+    assert page.count("occlusion: F_syn") == page.count("rollout: F_syn") == 2
+    assert page.count("random, the control, 1 of 2: F_syn") == 2
+    assert page.count("F_syn is its mean over a growing share k") == 2
     assert "the question was put into this model's spelling: “is there a red circle ?”" in err
     assert "outside the small world of this model" in err
     assert "llava-hf/llava-1.5-7b-hf" in page

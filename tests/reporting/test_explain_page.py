@@ -85,8 +85,8 @@ def test_an_explanation_gets_its_verdict_from_random_orderings() -> None:
 
     right = np.array([1.0, 0, 0, 1.0, 0])
     draws = [explained(-right, "random")] * 19
-    assert explained(right, "mine").judged(draws).verdict.startswith("Yes: mine scores")
-    assert explained(-right, "mine").judged([explained(right, "random")] * 19).verdict.startswith("No: mine scores")
+    assert explained(right, "mine").judged(draws).verdict.startswith("Yes: mine has F_syn")
+    assert explained(-right, "mine").judged([explained(right, "random")] * 19).verdict.startswith("No: mine has F_syn")
 
 
 @pytest.mark.parametrize(("explainer", "maps"), [("banzhaf-interaction", 1), ("occlusion", 0)])

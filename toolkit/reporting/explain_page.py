@@ -185,9 +185,10 @@ def _picture(each: Asked) -> str:
     which = "picture"
     if n > 1:
         which, kinds = f"pictures 1 to {n}", kinds if _segments(each) else f"{len(regions)} cells together"
-    caption = f"{which}, {kinds}" + (", framed" if seen_share(regions, boxes) < 0.99 else "")
+    if seen_share(regions, boxes) < 0.99:
+        kinds += "; the frame shows what the model sees"
     alt = f"The {which}: {each.sample.question}"
-    return f"<div>{image_html(png_bytes(canvas(each.sample)), 'image/png', alt, caption=caption)}</div>"
+    return f"<div>{image_html(png_bytes(canvas(each.sample)), 'image/png', alt, caption=f'{which}, {kinds}')}</div>"
 
 
 def partition_of(vlm: VLM, sample: Sample) -> Partition | None:
@@ -214,10 +215,9 @@ def _explainer(each: Asked, one: Explained, scales: Mapping[str, float]) -> str:
         named = [labels.index(label) for label, _ in ranked_players(labels, scores, n=N_RANKED)]
         drawn = cells_map(image, *segments.painted(scores), largest=largest, owners=owners, named=named, boxes=boxes)
     best = ", ".join(f"{label} {value:+.3g}" for label, value in ranked_players(labels, scores))
-    control = one is each.random[0] and all(
-        one.attribution.explainer != e.attribution.explainer for e in each.explained
-    )
-    caption = f"{name}{', the control' if control else ''}: F_syn {format_number(one.synergy.value, sign=True)}"
+    is_control = one is each.random[0] and name not in {shown.attribution.explainer for shown in each.explained}
+    control = f", the control, 1 of {len(each.random)}" if is_control else ""
+    caption = f"{name}{control}: F_syn {format_number(one.synergy.value, sign=True)}"
     words = tokens_html(sample.question, each.vlm.text_spans(sample), attribution.of("text"), largest=largest)
     nothing = '<p class="note">All scores are rounding noise; nothing is drawn.</p>' if largest < NOISE else ""
     alt = f"Attribution of the image by {name}; largest: {best}"
@@ -241,8 +241,10 @@ def _numbers(each: Asked) -> str:
     rows.append([f"random, mean of {len(each.random)}", *(format_number(mean, sign=True) for mean in means)])
     total = format_number(each.explained[0].synergy.total, sign=True)
     note = (
-        f"Total interaction of image and words: {total}, the same for every explainer. Orange speaks for the answer, "
-        "purple against it; image and words of one explainer share a scale, also between models."
+        f"Total interaction, what image and words do together: {total}, the same for every explainer. F_syn is its "
+        "mean over a growing share k of each, best first: the sooner the right parts meet, the nearer to the total. "
+        "Insertion - deletion: mean value as the best parts come, minus that as they go. Orange and a solid line speak "
+        "for the answer, purple and a dotted line against it; the colours of one explainer share a scale."
     )
     shown = table(["explainer", *names], rows, numeric=(1, 2, 3), classes={len(rows) - 1: "control"})
     return shown + f'<p class="note">{note}</p>'
@@ -255,7 +257,7 @@ def _more(one: Explained, noun: str, *, opened: bool) -> str:
     tables = _ranked(attribution, "image", noun) + _ranked(attribution, "text", "words")
     body = f'<div class="row">{tables}</div>{_curves(one, noun)}'
     body += _uncertainty(one.moved)
-    return details(f"{html.escape(attribution.explainer)}: ranked players and curves ({cost})", body, open_=opened)
+    return details(f"{html.escape(attribution.explainer)}: ranks and curves ({cost})", body, open_=opened)
 
 
 def _pairs(each: Asked, found: Attribution) -> str:

@@ -223,7 +223,7 @@ def judge_explanation(
     Example:
         >>> from toolkit.stats.verdict import judge_explanation
         >>> judge_explanation("occlusion", 0.4, [0.1] * 19, 0.9)
-        ('yes', 'Yes: occlusion scores +0.400, above all 19 random orderings (mean +0.100).')
+        ('yes', 'Yes: occlusion has F_syn +0.400, above all 19 random orderings (mean +0.100).')
         >>> judge_explanation("occlusion", 0.4, [0.1] * 19, 0.01)[0]
         'open'
     """
@@ -237,7 +237,7 @@ def judge_explanation(
     sign = math.copysign(1.0, total)
     as_good, worse = (int((sign * others >= sign * value).sum()), int((sign * others <= sign * value).sum()))
     turned = " Redundant sample: lower is better." if total < 0 else ""
-    scored = f"{explainer} scores {value:+.3f}"
+    scored = f"{explainer} has F_syn {value:+.3f}"
     mean = f"(mean {others.mean():+.3f})"
     if (as_good + 1) / (n + 1) <= alpha:
         beaten = f"{'above' if sign > 0 else 'below'} " + (f"all {n}" if not as_good else f"{n - as_good} of {n}")
