@@ -72,7 +72,7 @@ def test_one_core_of_many_is_told_and_so_are_more_threads_than_cores(monkeypatch
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr("toolkit.environment.usable_cores", lambda: 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert (check_device().state, check_device().found) == ("ok", "CPU, 1 of 64 cores, 1 threads")
+    assert (check_device().state, check_device().found) == ("ok", "CPU, 1 of 64 cores, 1 thread")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     assert check_device().state == "note"
     assert check_device().fix.startswith("OMP_NUM_THREADS=1 before Python starts")

@@ -42,6 +42,7 @@ def test_all_brings_everything_that_has_no_need_of_its_own() -> None:
     (line,) = PROJECT["optional-dependencies"]["all"]
     assert Requirement(line).name == PROJECT["name"]
     assert Requirement(line).extras == {"benchmark", "datasets", "shapley", "lab", "stats"}
+    assert Requirement(line).extras - set(PACKAGES) == {"lab"}  # for which the doctor has a line of its own
 
 
 def test_the_message_names_the_command(gone) -> None:

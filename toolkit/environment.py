@@ -198,10 +198,11 @@ def check_device() -> Check:
     usable, there = usable_cores(), os.cpu_count() or 1
     cores = f"{usable} cores" if usable == there else f"{usable} of {there} cores"
     threads = torch.get_num_threads()
+    cores += f", {threads} thread{'s' if threads > 1 else ''}"
     if threads > usable:
         fix = f"OMP_NUM_THREADS={usable} before Python starts: more threads than cores wait for each other"
-        return Check("device", "note", f"CPU, {cores}, {threads} threads", fix)
-    return Check("device", "ok", f"CPU, {cores}, {threads} threads")
+        return Check("device", "note", f"CPU, {cores}", fix)
+    return Check("device", "ok", f"CPU, {cores}")
 
 
 def check_memory(free: float | None = None) -> Check:

@@ -8,6 +8,7 @@ PACKAGES = {
     "benchmark": ("pyarrow",),
     "datasets": ("datasets", "pyarrow"),
     "shapley": ("shapiq",),
+    "stats": ("statsmodels",),
     "trees": ("lightgbm", "shapiq"),
 }
 """Extra -> the modules that it brings."""
@@ -16,6 +17,7 @@ USED_BY = {
     "benchmark": "benchmark runs, validations that are kept",
     "datasets": "datasets of the hub, tables of the embedded world",
     "shapley": "kernel-shap, shapley-interaction, faith-shapley-interaction, the estimator shapiq",
+    "stats": "the mixed models of a report",
     "trees": "proxyspex-interaction",
 }
 """Extra -> what needs it; everything else works without."""
