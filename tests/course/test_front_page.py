@@ -28,6 +28,14 @@ def test_links_lead_to_files_that_are_there(name):
     assert local or name != "README.md"
 
 
+def test_the_guide_names_modules_that_are_there():
+    named = set(re.findall(r"`([\w/]+\.py)`", page("notebooks/TEACHING.md")))
+    made = {"nbgrader_config.py", "notebooks/src/NN_name.py"}  # by the teacher
+    assert len(named - made) >= 3
+    gone = {name for name in named - made if not (ROOT / name).exists() and not [*(ROOT / "toolkit").rglob(name)]}
+    assert not gone
+
+
 def test_the_front_page_names_every_command():
     commands = get_command(app).commands
     assert not [
