@@ -1,6 +1,7 @@
 """What a teacher hands out and gets back."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_the_handout_holds_lessons_and_wheels_and_no_solution(tmp_path, others, 
     assert network in start
     assert ("--no-index" in start) == bool(others)
     assert "raise NotImplementedError" in lesson
+
+
+def test_what_the_teacher_solved_and_ran_is_not_handed_out(tmp_path):
+    (tmp_path / "vlm_synergy_toolkit-0.2.0-py3-none-any.whl").write_bytes(b"wheel")
+    home = tmp_path / "home" / "notebooks"
+    shutil.copytree(NOTEBOOKS / "src", home / "src")
+    shutil.copy(NOTEBOOKS / "repository.json", home)
+    shutil.copy(NOTEBOOKS.parent / "constraints.txt", home.parent)
+    (home / "00_start.ipynb").write_bytes((NOTEBOOKS / "solutions" / "00_start.ipynb").read_bytes())
+    with zipfile.ZipFile(handout(home, tmp_path, tmp_path / "class.zip")) as archive:
+        lesson = archive.read("synergy-toolkit-course/notebooks/00_start.ipynb")
+    assert lesson == (NOTEBOOKS / "00_start.ipynb").read_bytes()
 
 
 def test_a_handout_without_its_wheel_is_refused(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from toolkit.course.build import products
+
 TOP = "synergy-toolkit-course"
 START = """# Start here
 
@@ -30,21 +32,22 @@ Exercises, quiz answers and predictions are kept in `notebooks/my_answers.json`:
 
 
 def handout(notebooks: Path, wheels: Path, out: Path) -> Path:
-    """Write the zip.
+    """Write the zip. The lessons are built from their sources: what a teacher has solved or run stays at home.
 
     Args:
-        notebooks: Folder of the built lessons.
+        notebooks: Folder of the lessons, with their sources.
         wheels: Folder with the toolkit's wheel; further wheels make an installation without a network.
         out: The zip.
 
     Raises:
         FileNotFoundError: There are no lessons, or not exactly one wheel of the toolkit.
     """
-    lessons, found = sorted(notebooks.glob("[0-9]*.ipynb")), sorted(wheels.glob("*.whl"))
+    lessons = {path.name: content for path, content in products(notebooks) if path.parent == notebooks}
+    found = sorted(wheels.glob("*.whl"))
     own = [wheel for wheel in found if wheel.name.startswith("vlm_synergy_toolkit-")]
     if not lessons or len(own) != 1:
         raise FileNotFoundError(
-            f"expected lessons in {notebooks} and one wheel of the toolkit in {wheels}, "
+            f"expected sources of lessons in {notebooks / 'src'} and one wheel of the toolkit in {wheels}, "
             f"found {len(lessons)} and {len(own)}; make handout builds both"
         )
     offline = "--no-index --find-links wheels " if len(found) > 1 else ""
@@ -54,8 +57,8 @@ def handout(notebooks: Path, wheels: Path, out: Path) -> Path:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{TOP}/START.md", START.format(options=options, network=network))
         archive.write(notebooks.parent / "constraints.txt", f"{TOP}/constraints.txt")
-        for path in lessons:
-            archive.write(path, f"{TOP}/notebooks/{path.name}")
+        for name, content in lessons.items():
+            archive.writestr(f"{TOP}/notebooks/{name}", content)
         for path in found:
             archive.write(path, f"{TOP}/wheels/{path.name}")
     return out
