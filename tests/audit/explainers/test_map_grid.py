@@ -127,6 +127,9 @@ def test_the_page_has_one_figure_per_model_on_the_same_samples(vlm: LoadedVLM, t
     assert text.count('alt="Maps of 2 samples') == 2
     assert "overflow-x:auto" in text, "a wide figure scrolls and is not shrunk until its words cannot be read"
     assert '<a href="maps-a--b.png">' in text
+    assert text.count("2 explainers side by side; scroll to those that do not fit") == 2
+    assert text.count("Share of the samples where the highest score") == 2
+    assert "n_samples" not in text
     assert "oracle 100% of pictures, 100% of questions" in text
     assert sorted(p.name for p in tmp_path.glob("*.png")) == ["maps-a--b.png", "maps-one.png"]
     with pytest.raises(UnknownNameError, match="Did you mean"):

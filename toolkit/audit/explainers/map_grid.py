@@ -227,6 +227,12 @@ def _alt_text(rows: Sequence[MapRow], title: str) -> str:
     return told + (f"Without a map somewhere: {', '.join(failed)}." if failed else "")
 
 
+_HITS = (
+    "Share of the samples where the highest score of the image, or of the words, lies on the evidence; chance is the "
+    "share of cells, or of words, that are evidence."
+)
+
+
 def maps_page(
     out: Path,
     models: Mapping[str, VLM],
@@ -267,8 +273,9 @@ def maps_page(
         rows = [map_row(vlm, sample, explainers, seed=seed) for sample in samples]
         drawing = map_grid(rows, title=name)
         file = drawing.save(out / f"maps-{name.replace('/', '--')}.png").name
-        table = frame_table(hits(rows), digits=2)
-        figure = image_html(drawing.png(96), "image/png", drawing.alt, caption=name)
+        table = frame_table(hits(rows).rename(columns={"n_samples": "samples"}), digits=2, caption=_HITS)
+        shown = f"{len(explainers)} explainers side by side; scroll to those that do not fit"
+        figure = image_html(drawing.png(96), "image/png", drawing.alt, caption=shown)
         larger = f'<p><a href="{html.escape(file)}">The figure alone, larger</a></p>'
         parts.append(f"<h2>{html.escape(name)}</h2>{figure}{larger}<h3>Highest score on the evidence</h3>{table}")
     path = out / "maps.html"
