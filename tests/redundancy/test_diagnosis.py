@@ -271,3 +271,13 @@ def test_few_samples_have_no_information_and_a_reason():
 
 def test_constant_accuracy():
     assert constant_accuracy(["yes", "no", "yes", "yes"]) == 0.75
+
+
+def test_panels_of_the_figure_keep_to_themselves_where_a_reason_stands_for_a_number():
+    report = toolkit.diagnose(GateVLM(), [gate_sample("synergy", i) for i in range(4)])
+    assert report["information, synergy"].reason
+    figure = draw_report(report).figure
+    figure.draw_without_rendering()
+    _, middle, right = (axes.get_tightbbox() for axes in figure.axes)
+    assert middle.x1 < right.x0
+    assert right.x1 <= figure.bbox.x1

@@ -112,7 +112,7 @@ def corner_quantities(records: Sequence[CornerRecord], noise: Noise, seed: int) 
         _quantity("Shapley value, text", _mean([s.text for s in shares], records, seed), "probability",
                   "exact value of the text in the two-player game"),
         _quantity("text share", _mean([s.text_share for s in shares], records, seed), "share",
-                  "|text| / (|image| + |text|) of the Shapley values of two players, not of tokens (mm_shap_share)"),
+                  "|text| / (|image| + |text|) of the Shapley values of two players, not of tokens as in MM-SHAP"),
     ]  # fmt: skip
     found = [parts(r.corners) for r in records]
     lines += [

@@ -30,4 +30,4 @@ def redundancy_page(report: RedundancyReport) -> str:
     ]  # fmt: skip
     title = f"Redundancy: {report.model} on {report.dataset}"
     lead = f'<p class="lead"><strong>{html.escape(report.verdict)}</strong></p>'
-    return page(title, lead, body="\n".join(parts))
+    return page(title, lead, body="\n".join(parts), kind="large")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -74,6 +76,11 @@ def _bars(axes: Axes, report: RedundancyReport, names: list[str], title: str, la
     axes.barh(range(len(lines)), values, xerr=np.nan_to_num([low, high]), color=PALETTE[4], ecolor=FAINT, height=0.6)
     axes.set_yticks(range(len(lines)), [name.split(", ")[1] for name in names])
     axes.invert_yaxis()
-    axes.axvline(0, color=FAINT, linewidth=0.8)
-    axes.set_xlabel(label if lines[0].reason is None else f"not available: {lines[0].reason}")
+    axes.set_xlabel(label)
     axes.set_title(title, loc="left")
+    if lines[0].reason is None:
+        axes.axvline(0, color=FAINT, linewidth=0.8)
+        return
+    axes.set_xticks([])
+    told, middle = textwrap.fill(f"not available: {lines[0].reason}", 32), {"ha": "center", "va": "center"}
+    axes.text(0.5, 0.5, told, transform=axes.transAxes, color=FAINT, fontsize=8, backgroundcolor="white", **middle)
