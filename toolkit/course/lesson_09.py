@@ -152,5 +152,8 @@ def order_shares(study: OrderStudy, *, together: int = 7) -> pd.DataFrame:
 
 def study_table(table: pd.DataFrame) -> Table:
     """A study's table, each mean with its interval in one column."""
-    shown = with_intervals(table)
-    return Table(tuple(map(str, shown)), tuple(tuple(map(str, line)) for line in shown.to_numpy(object)))
+    shown = with_intervals(table).rename(columns={"n_samples": "samples", "auc": "AUC"})
+    return Table(
+        tuple(str(name).replace("_", " ") for name in shown),
+        tuple(tuple(map(str, line)) for line in shown.to_numpy(object)),
+    )

@@ -9,9 +9,13 @@ import ipywidgets as w
 from toolkit.datasets.sample import Sample
 from toolkit.explainers.base import ExplainerLike, explain
 from toolkit.games.attribution import InteractionAttribution
+from toolkit.reporting.cells_map import canvas
 from toolkit.reporting.pair_map import pair_map_html, pair_maps
 from toolkit.vlm.protocol import VLM
-from toolkit.widgets.base_widget import BaseWidget, column, status_html
+from toolkit.widgets.base_widget import BaseWidget, column, figure_html, row, status_html
+from toolkit.widgets.views import png
+
+SIDE = 192
 
 
 class PairExplorer(BaseWidget):
@@ -37,11 +41,18 @@ class PairExplorer(BaseWidget):
                 "gradient-interaction, shapley-interaction or faith-shapley-interaction"
             )
         self._where = (sample.sheet, found, vlm.regions(sample), sample.question, vlm.text_spans(sample))
+        alt = f"The picture of the question: {sample.question}"
+        self.picture = w.HTML(figure_html(png(canvas(sample, SIDE)), alt, width=SIDE, caption="the picture"))
         self.pairs = w.HTML(pair_map_html(*self._where))
         note = f"{html.escape(found.explainer)}, explained answer: {html.escape(found.target)}"
-        self.note = w.HTML(status_html(f"{note}. Point at a word or a cell, or reach it with the Tab key."))
-        self.box = column(self.pairs, self.note)
+        self.note = w.HTML(
+            status_html(
+                f"{note}. Point at a word or a cell, or reach it with the Tab key. Orange: both together speak for the "
+                "answer more than each alone; purple: less."
+            )
+        )
+        self.box = column(row(self.pairs, self.picture), self.note)
 
     def static(self) -> str:
-        """One map of the cells for each word."""
-        return pair_maps(*self._where).html()
+        """The picture, and one map of the cells for each word."""
+        return self.picture.value + pair_maps(*self._where).html()
