@@ -258,6 +258,7 @@ def test_long_checks_are_wrapped_with_a_hanging_indent() -> None:
     assert lines[1].startswith(" " * 17 + "word")
     assert " ".join(wide.text(60).split()) == " ".join(wide.text().split())
     assert len(wide.text().splitlines()) == 4
+    assert str(wide) == wide.text(100)  # a page of a notebook breaks longer lines anywhere
 
 
 def test_this_machine_passes_everything_but_perhaps_the_models() -> None:

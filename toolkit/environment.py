@@ -82,7 +82,7 @@ class Diagnosis:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        return self.text()
+        return self.text(100)
 
     __repr__ = __str__
 

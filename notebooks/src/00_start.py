@@ -131,7 +131,7 @@ show(shares, name="model", value="share of right answers")
 vlm = vlms["tiny-llava-grounded"]
 sample = samples[0]
 game = vlm.game(sample)
-print(f"{game.players.n_image} cells, and the words", *game.players.labels[game.players.n_image :])
+print(f"{game.players.n_image} cells, and the words:", *game.players.labels[game.players.n_image :])
 
 # %% [markdown]
 # **Predict.** How large will the value be with all players present? How large with none of them?

@@ -25,6 +25,8 @@
 # before.
 
 # %%
+import textwrap
+
 import numpy as np
 
 import toolkit
@@ -124,10 +126,10 @@ dial
 # %%
 folklore = toolkit.load_samples("scenes-existence", split="test", n=24, prior_strength=1.0)
 reports = {name: toolkit.diagnose(vlm, folklore) for name, vlm in twins.items()}
-print(reports["biased"].verdict)
+print(textwrap.fill(reports["biased"].verdict, 100))
 
 # %%
-print(reports["grounded"].verdict)
+print(textwrap.fill(reports["grounded"].verdict, 100))
 
 # %%
 columns = ["both", "image", "text", "empty"]
