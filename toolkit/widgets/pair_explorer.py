@@ -42,7 +42,8 @@ class PairExplorer(BaseWidget):
             )
         self._where = (sample.sheet, found, vlm.regions(sample), sample.question, vlm.text_spans(sample))
         alt = f"The picture of the question: {sample.question}"
-        self.picture = w.HTML(figure_html(png(canvas(sample, SIDE)), alt, width=SIDE, caption="the picture"))
+        self._picture = figure_html(png(canvas(sample, SIDE)), alt, width=SIDE, caption="the picture")
+        self.picture = w.HTML(self._picture)
         self.pairs = w.HTML(pair_map_html(*self._where))
         note = f"{html.escape(found.explainer)}, explained answer: {html.escape(found.target)}"
         self.note = w.HTML(
@@ -55,4 +56,4 @@ class PairExplorer(BaseWidget):
 
     def static(self) -> str:
         """The picture, and one map of the cells for each word."""
-        return self.picture.value + pair_maps(*self._where).html()
+        return self._picture + pair_maps(*self._where).html()

@@ -82,5 +82,6 @@ def _bars(axes: Axes, report: RedundancyReport, names: list[str], title: str, la
         axes.axvline(0, color=FAINT, linewidth=0.8)
         return
     axes.set_xticks([])
-    told, middle = textwrap.fill(f"not available: {lines[0].reason}", 32), {"ha": "center", "va": "center"}
-    axes.text(0.5, 0.5, told, transform=axes.transAxes, color=FAINT, fontsize=8, backgroundcolor="white", **middle)
+    told = textwrap.fill(f"not available: {lines[0].reason}", 32)
+    note = axes.text(0.5, 0.5, told, transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=8)
+    note.set_backgroundcolor("white")
