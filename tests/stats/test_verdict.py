@@ -66,8 +66,8 @@ def test_a_run_says_what_is_found_and_where_nothing_can_be_ranked() -> None:
     boards = {("g", "x"): up, ("g", "y"): up, ("b", "x"): broken, ("b", "y"): broken}
     pooled = {"occlusion": Estimate(0.2, 0.1, 0.3, 0.05, 24, 12), "tam": Estimate(0.1, -0.1, 0.3, 0.1, 24, 12)}
     assert judge_run(boards, pooled, "f-syn") == [
-        "Over the 2 boards that can be judged, occlusion (on 2 of 2 by itself) finds the joint part of image and "
-        "words, by f-syn.",
+        "Over the 2 boards (one model on one dataset) that can be judged, occlusion (on 2 of 2 by itself) finds the "
+        "joint part of image and words, by f-syn.",
         "Not separated from random: tam.",
         "On b nothing can be ranked, since the oracle is not above random there.",
     ]
@@ -79,8 +79,11 @@ def test_a_run_says_what_is_found_and_where_nothing_can_be_ranked() -> None:
     ]
     assert judge_run({("g", "x"): Judgement("not tested", "why")}, {}, "f-syn")[0].startswith("Nothing can be said")
     open_ = judge_run({("g", "x"): Judgement("not tested", "why", {"tam": LEVEL})}, {"tam": pooled["tam"]}, "f-syn")
-    assert open_[0] == "Over the board that can be judged, no explainer is separated from random upwards, by f-syn."
-    assert open_[-1] == "On none of them the metric itself is checked by a known answer."
+    assert open_[0] == (
+        "Over the board (one model on one dataset) that can be judged, no explainer is separated from random upwards, "
+        "by f-syn."
+    )
+    assert open_[-1] == "On none of them is the metric itself checked by a known answer."
 
 
 def test_boards_name_a_model_alone_where_all_its_datasets_are_meant() -> None:

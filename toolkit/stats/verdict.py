@@ -171,8 +171,8 @@ def judge_run(boards: Mapping[tuple[str, str], Judgement], pooled: Mapping[str, 
     if judged and standings:
         sentences += _pooled_sentences(boards, judged, standings, metric)
     if judged and len(checked) < len(judged):
-        some = f"{len(judged) - len(checked)} of these {len(judged)} boards" if checked else "none of them"
-        sentences.append(f"On {some} the metric itself {'is not' if checked else 'is'} checked by a known answer.")
+        some = f"On {len(judged) - len(checked)} of these {len(judged)} boards the metric itself is not"
+        sentences.append(f"{some if checked else 'On none of them is the metric itself'} checked by a known answer.")
     for high, low in (("oracle", "random"), ("random", "anti-oracle")):
         said = f"{_named(high)} is not above {_named(low)}"
         failed = [k for k, found in boards.items() if found.control == FAILS and found.reason.startswith(said)]
@@ -192,7 +192,7 @@ def _pooled_sentences(
     n = len(judged)
     counts = {name: sum(boards[key].standings.get(name) == ABOVE for key in judged) for name in standings}
     best = [name for name, word in standings.items() if word == ABOVE]
-    where = "the board that can be judged" if n == 1 else f"the {n} boards that can be judged"
+    where = f"the {'board' if n == 1 else f'{n} boards'} (one model on one dataset) that can be judged"
     said = [f"{name} (on {counts[name]} of {n} by itself)" for name in best]
     told = (
         f"Over {where}, {listed(said)} {'find' if len(best) > 1 else 'finds'} the joint part of image and words"

@@ -26,6 +26,7 @@ from toolkit.benchmark.run.runner import run_benchmark
 from toolkit.benchmark.run.whole_files import FolderError
 from toolkit.reporting import page
 from toolkit.stats.verdict import judge_run
+from toolkit.synergy.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -406,7 +407,11 @@ def test_the_first_screen_says_the_verdict_and_folds_the_rest(run, html):
         assert page.text(sentence) in first
     assert html.index('<div class="verdict">') < html.index("All models and datasets together</h2>")
     assert "Leaderboards</h2>" not in folded(html)
-    assert len(re.findall("<img", folded(html))) == 2 + (len(sections.pooled_ranks(book)) > 1)
+    ranks = sections.pooled_ranks(book)
+    assert len(re.findall("<img", folded(html))) == 2 + (len(ranks) > 1)
+    assert len(ranks) > 1
+    assert "A curve that ends elsewhere is a mean over fewer samples" in html
+    assert all(f"<b>{name}</b>: {METRICS[name].spec.description}" in folded(html) for name in ranks)
     assert html.index("</header>") < html.index("<nav")  # what sticks to the window must not end with the header
 
 

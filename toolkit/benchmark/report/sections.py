@@ -176,7 +176,8 @@ def curves(data: ReportData) -> Section:
     body = paragraph(
         "Mean over samples, then over datasets. Insertion starts from nothing and adds the best-rated players first "
         "(good: rises early); deletion removes them first (good: falls early). The synergy curve starts at 0 and ends "
-        "at the total interaction for <em>every</em> explainer; only the way between differs."
+        "at the total interaction for <em>every</em> explainer; only the way between differs. A curve that ends "
+        "elsewhere is a mean over fewer samples: its explainer was skipped or failed on the others."
     ) + grid(cards)
     return Section("curves", "Curves", body, folded=True)
 

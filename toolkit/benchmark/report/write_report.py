@@ -25,6 +25,7 @@ from toolkit.reporting.plots import looks, rank_shift
 from toolkit.reporting.plots.run_overview import MARKS, joint_part_chart, standings_map
 from toolkit.stats.estimates import Estimate
 from toolkit.stats.verdict import ABOVE, judge_run, standing_of
+from toolkit.synergy.metrics import METRICS
 
 REPORT = "report.html"
 
@@ -139,6 +140,8 @@ def overview(data: ReportData) -> Section:
     if len(ranks) > 1:
         body += "<h3>Do the metrics agree about the explainers?</h3>"
         body += data.draw("ranks", (), rank_shift(ranks, width=8.2))
+        meant = [f"<b>{text(name)}</b>: {text(METRICS[name].spec.description)}" for name in ranks if name in METRICS]
+        body += paragraph(f"The best is on top. {' '.join(meant)}", "faint")
     return Section("summary", "All models and datasets together", f'<div class="overview">{body}</div>')
 
 
