@@ -184,7 +184,7 @@ def test_the_report_card_has_every_section_and_marks_its_own_rows(tmp_path) -> N
     assert '<tr class="own"><td>weights</td>' in page
     assert "http" not in page
     assert "faithfulness" in card.to_text()
-    assert card.verdict.startswith("By synergy-surface-recovered. ")
+    assert card.verdict.startswith("By the corrected score (synergy-surface-recovered): ")
     assert page.index(card.verdict) < page.index("checks</h2>")
 
 

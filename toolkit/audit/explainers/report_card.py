@@ -137,7 +137,7 @@ def judgement(name: str, found: pd.DataFrame) -> str:
     own = found[found["metric"] == HEADLINE]
     table = own.pivot_table(index="image_id", columns="explainer", values="value", aggfunc="mean")
     judged = judge({str(each): table[each].to_numpy(float) for each in table.columns if each in (name, *CONTROLS)})
-    return f"By {HEADLINE}. {judged.sentence()}"
+    return f"By the corrected score ({HEADLINE}): {judged.sentence()}"
 
 
 def every_sample(explainer: ExplainerLike, vlm: VLM, samples: Sequence[Sample], *, seed: int = 0) -> Check:
