@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,19 @@ def test_lists() -> None:
 def test_module_is_the_command_line() -> None:
     run = subprocess.run([sys.executable, "-m", "toolkit", "--version"], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == toolkit.__version__
+
+
+def test_output_that_nobody_reads_any_more_ends_without_a_word() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    run = subprocess.run([sys.executable, "-m", "toolkit", "models"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (run.stderr, run.returncode) == ("", 141)
+
+
+def test_a_closed_output_is_no_defect() -> None:
+    run = subprocess.run(["sh", "-c", f"{sys.executable} -m toolkit models >&-"], capture_output=True, text=True)
+    assert (run.stderr, run.returncode) == ("", 0)
 
 
 @pytest.mark.parametrize(

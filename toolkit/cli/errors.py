@@ -14,6 +14,9 @@ INTERRUPTED = 130
 TERMINATED = 143
 """Exit status after SIGTERM, likewise."""
 
+UNREAD = 141
+"""Exit status where nobody reads what is printed any more, likewise (SIGPIPE)."""
+
 MENDABLE = (ValueError, OSError, LookupError, RuntimeError, MemoryError, ImportError)
 """What the library raises for bad input, missing files, unknown names, missing extras and lack of memory."""
 
@@ -31,6 +34,8 @@ class OneLineErrors(TyperGroup):
             # The command line's own exits and usage errors are RuntimeErrors and OSErrors of other modules.
             if ctx.params.get("debug") or type(error).__module__.startswith(("typer", "click")):
                 raise
+            if _is_unread(error):
+                raise typer.Exit(UNREAD) from error
             typer.echo(f"error: {one_line(error)}{_advice(error)}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
@@ -45,6 +50,17 @@ class OneLineErrors(TyperGroup):
                 err=True,
             )
             raise typer.Exit(1) from error
+
+
+def _is_unread(error: BaseException) -> bool:
+    """Whether whoever read what is printed has gone, as ``head -1`` does; another pipe may have broken instead."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+    try:
+        typer.echo()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:

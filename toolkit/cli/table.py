@@ -18,7 +18,7 @@ SMALLEST = 24
 
 def window_width() -> int | None:
     """Columns of the terminal, or None where the output goes to a file or a pipe and ``COLUMNS`` is not set."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+    if (sys.stdout is not None and sys.stdout.isatty()) or os.environ.get("COLUMNS", "").isdigit():
         return max(40, shutil.get_terminal_size().columns)
     return None
 
