@@ -15,8 +15,8 @@ def test_pairs_are_shown_and_have_a_twin_without_front_end() -> None:
     assert "circle: c01 -0.048" in found.pairs.value
     assert "Strongest: red: c00 +0.12; circle: c01 -0.048." in found.static()
     assert "?: no pairs" in found.pairs.value
-    assert 'alt="The picture of the question: ' in found.picture.value  # the map is grey, and words name colours
-    assert found.picture.value in found.static()
+    assert 'alt="The picture of the question: ' in found.image.value  # the map is grey, and words name colours
+    assert found.image.value in found.static()
     assert "Orange: both together speak for the answer" in found.note.value
     assert "<script" not in found.pairs.value + found.static()
 

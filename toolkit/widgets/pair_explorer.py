@@ -42,8 +42,8 @@ class PairExplorer(BaseWidget):
             )
         self._where = (sample.sheet, found, vlm.regions(sample), sample.question, vlm.text_spans(sample))
         alt = f"The picture of the question: {sample.question}"
-        self._picture = figure_html(png(canvas(sample, SIDE)), alt, width=SIDE, caption="the picture")
-        self.picture = w.HTML(self._picture)
+        self._image = figure_html(png(canvas(sample, SIDE)), alt, width=SIDE, caption="the picture")
+        self.image = w.HTML(self._image)
         self.pairs = w.HTML(pair_map_html(*self._where))
         note = f"{html.escape(found.explainer)}, explained answer: {html.escape(found.target)}"
         self.note = w.HTML(
@@ -52,8 +52,8 @@ class PairExplorer(BaseWidget):
                 "answer more than each alone; purple: less."
             )
         )
-        self.box = column(row(self.pairs, self.picture), self.note)
+        self.box = column(row(self.pairs, self.image), self.note)
 
     def static(self) -> str:
         """The picture, and one map of the cells for each word."""
-        return self._picture + pair_maps(*self._where).html()
+        return self._image + pair_maps(*self._where).html()
