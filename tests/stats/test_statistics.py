@@ -109,12 +109,12 @@ def test_friedman_and_nemenyi_agree_with_scikit_posthocs():
 @pytest.mark.parametrize("shape", [(10, 2), (1, 4), (0, 3)])
 def test_too_little_for_a_rank_test_says_so(shape):
     found = friedman_nemenyi(np.zeros(shape))
-    assert "needs 3 methods and 2 complete blocks" in found.reason
+    assert "needs 3 explainers and 2 complete blocks" in found.reason
     assert math.isnan(found.p)
 
 
 def test_all_ties_say_so():
-    assert friedman_nemenyi(np.ones((5, 3))).reason == "all methods are tied in every block"
+    assert friedman_nemenyi(np.ones((5, 3))).reason == "all explainers are tied in every block"
 
 
 @settings(max_examples=50)

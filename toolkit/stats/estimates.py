@@ -189,7 +189,7 @@ class RankTest:
 
 
 def friedman_nemenyi(matrix: ArrayLike, *, alpha: float = 0.05) -> RankTest:
-    """Do k methods rank differently over n blocks, and which pairs do?
+    """Do k explainers rank differently over n blocks, and which pairs do?
 
         CD = q_alpha sqrt(k (k + 1) / (6 n)),   q_alpha: studentised range for infinite degrees of freedom over sqrt(2)
 
@@ -204,10 +204,10 @@ def friedman_nemenyi(matrix: ArrayLike, *, alpha: float = 0.05) -> RankTest:
     ranks = rank_rows(x).mean(axis=0) if n else np.full(k, math.nan)
     nothing = np.full((k, k), math.nan)
     if k < 3 or n < 2:
-        reason = f"Friedman's test needs 3 methods and 2 complete blocks, there are {k} and {n}"
+        reason = f"Friedman's test needs 3 explainers and 2 complete blocks, there are {k} and {n}"
         return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, reason)
     if np.ptp(x, axis=1).max() == 0:
-        return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, "all methods are tied in every block")
+        return RankTest(ranks, math.nan, math.nan, math.nan, nothing, n, "all explainers are tied in every block")
     from scipy import stats
 
     statistic, p = stats.friedmanchisquare(*x.T)
@@ -230,7 +230,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two methods on the same blocks.
+    """Two explainers on the same blocks.
 
     Attributes:
         difference: Mean of first minus second.

@@ -243,7 +243,7 @@ def test_pooling_makes_a_surrogate_out_of_nothing():
                 )  # fmt: skip
     table = surrogate_table(pd.DataFrame(rows))
     assert table.loc["pooled over samples, areas", "value"] > 0.95
-    assert table.loc["pooled, methods shuffled within samples", "value"] > 0.95
+    assert table.loc["pooled, explainers shuffled within samples", "value"] > 0.95
     assert abs(table.loc["within samples, interior points", "value"]) < 0.4
     assert table.loc["pooled, interior points", "n"] == 12 * 5
     assert table.loc["cost ratio", "value"] == 10
@@ -332,7 +332,7 @@ def test_prior_claim_reads_the_diagnosis():
 
 def test_a_rank_correlation_of_few_samples_decides_nothing():
     def verdicts(n):
-        names = ["pooled over samples, areas", "pooled, methods shuffled within samples",
+        names = ["pooled over samples, areas", "pooled, explainers shuffled within samples",
                  "within samples, interior points", "cost ratio", "share of variance between samples"]  # fmt: skip
         table = pd.DataFrame({"value": 0.95, "n": n}, index=names)
         return [claim.verdict for claim in metric_claims(ValidityPanel.of([]), {GROUNDED: table})[2:4]]

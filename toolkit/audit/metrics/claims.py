@@ -142,7 +142,7 @@ def metric_claims(panel: ValidityPanel, surrogates: Mapping[str, pd.DataFrame]) 
         told = f"fails {', '.join(failed)}" if failed else "passes all gates and noise" if entries else "not judged"
         claim = f"3a. The {label} F_syn isolates the joint dividend"
         claims.append(Claim(claim, verdict, told, "passes the rules on gates and noise"))
-    lines = ("pooled over samples, areas", "pooled, methods shuffled within samples",
+    lines = ("pooled over samples, areas", "pooled, explainers shuffled within samples",
              "within samples, interior points", "cost ratio")  # fmt: skip
     pooled, shuffled, within, cost = (
         {m: float(t["value"].to_dict()[line]) for m, t in surrogates.items()} for line in lines

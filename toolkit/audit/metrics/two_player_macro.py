@@ -67,8 +67,8 @@ def surrogate_table(rows: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     lines = [
         ("pooled over samples, areas", _pooled(areas, "f-syn area", "exact area"), math.nan, math.nan, len(areas),
          f"the paper's way ({PAPER_RHO} there): all samples and explainers together, shared end point included"),
-        ("pooled, methods shuffled within samples", _shuffled(areas, seed), math.nan, math.nan, len(areas),
-         "the same after giving each method's exact value to another method of the sample: what samples alone explain"),
+        ("pooled, explainers shuffled within samples", _shuffled(areas, seed), math.nan, math.nan, len(areas),
+         "the same after giving each explainer's exact value to another one of the sample: what samples alone explain"),
         ("pooled, interior points", _pooled(interior, "f-syn", "exact"), math.nan, math.nan, len(interior),
          "all samples together, without the end points"),
         ("within samples, interior points", honest.mean, honest.low, honest.high, honest.n,
@@ -86,7 +86,7 @@ def _pooled(rows: pd.DataFrame, first: str, second: str) -> float:
 
 
 def _within(interior: pd.DataFrame) -> pd.Series[float]:
-    """Per sample, the mean over k of Spearman's rho over methods; NaN where no k tells the methods apart."""
+    """Per sample, the mean over k of Spearman's rho over explainers; NaN where no k tells them apart."""
     found: dict[str, float] = {}
     for sample, of_sample in interior.groupby("sample"):
         rhos = [_pooled(of_k, "f-syn", "exact") for _, of_k in of_sample.groupby("k")]
