@@ -7,6 +7,8 @@ from pathlib import Path
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
+from toolkit.course.build import products
+
 ROOT = Path(__file__).parents[2]
 project = "The Synergy Toolkit"
 author = copyright = "The Synergy Toolkit authors"
@@ -48,8 +50,17 @@ def _block(self, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+# Lessons are those of their sources: what somebody solved in a notebook of this checkout is nobody's page.
+LESSONS = {path.stem: made.decode() for path, made in products(ROOT / "notebooks") if path.parent.name == "notebooks"}
+
+
+def _as_built(app, name: str, source: list[str]) -> None:
+    source[0] = LESSONS.get(name, source[0])
+
+
 def setup(app) -> None:
     """Formulas are MathML, which needs no script and no network."""
+    app.connect("source-read", _as_built)
     if html_extra_path:
         app.tags.add("report")
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))

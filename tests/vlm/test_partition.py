@@ -38,6 +38,21 @@ def partition(name: str, rows: int = 24, columns: int = 24, image: Image.Image |
         ("a  b  ", ["a", " ", " b", " ", " "], ["a", "b"]),
         ("क्या", ["क", "्य", "ा"], ["क्या"]),  # vowel signs stay with their letter
         ("e\u0301t\u00e9", ["e", "\u0301t", "\u00e9"], ["e\u0301t\u00e9"]),
+        (
+            "\U0001f469\u200d\U0001f467?",
+            ["\U0001f469", "\u200d", "\U0001f467", "?"],
+            ["\U0001f469\u200d\U0001f467", "?"],
+        ),
+        (
+            "a\U0001f44d\U0001f3fd",
+            ["a", "\U0001f44d", "\U0001f3fd"],
+            ["a", "\U0001f44d\U0001f3fd"],
+        ),  # a thumb with its skin
+        (
+            "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7",
+            [*"\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7"],
+            ["\U0001f1e9\U0001f1ea", "\U0001f1eb\U0001f1f7"],
+        ),  # two flags
         ("(A) red", ["(A", ")", " red"], ["(A", ")", "red"]),
     ],
 )

@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,9 +259,9 @@ def _majority(labels: NDArray[np.int64], regions: Regions) -> NDArray[np.int64]:
 def words_of(question: str, spans: Sequence[Span]) -> NDArray[np.int64]:
     """The word of each token, shape (n_tokens,), numbered from 0 in order.
 
-    Letters, digits and their marks that stand together are a word, every other character that can be seen is one of
-    its own. Tokens of one word belong together, and so do words that one token spans; a token of blanks alone belongs
-    to the word after it, at the end to the one before.
+    Letters, digits and their marks that stand together are a word; every other sign is one of its own, a flag or a
+    family of several characters too. Tokens of one word belong together, and so do words that one token spans; a token
+    of blanks alone belongs to the word after it, at the end to the one before.
     """
     unit = _units(question)
     found, current, last = [], -1, None
@@ -281,18 +282,28 @@ def _units(text: str) -> list[int | None]:
     """Number of the word of each character; None for blanks."""
     units: list[int | None] = []
     number, before = -1, ""
-    for c in text:
+    for last, c in pairwise(" " + text):
         kind = unicodedata.category(c)
         if c.isspace() or kind in ("Cc", "Cf"):
             units.append(number if kind == "Cf" and before else None)
             before = before if kind == "Cf" else ""
             continue
         is_letter = kind[0] in "LN" and not _is_ideograph(c)
-        if not (kind[0] == "M" and before) and not (is_letter and before == "word"):
+        is_flags_end = before == "flag" and c in _FLAGS
+        is_more = (bool(before) and (kind[0] == "M" or last == _JOINER or c in _SKINS)) or is_flags_end
+        if not is_more and not (is_letter and before == "word"):
             number += 1
-            before = "word" if is_letter else "sign"
+            before = "word" if is_letter else "flag" if c in _FLAGS else "sign"
+        elif is_flags_end:
+            before = "sign"
         units.append(number)
     return units
+
+
+_JOINER = "\u200d"
+_SKINS = {chr(code) for code in range(0x1F3FB, 0x1F400)}
+_FLAGS = {chr(code) for code in range(0x1F1E6, 0x1F200)}
+"""What makes one sign of several characters: a joiner between them, a skin's colour behind, two letters of a flag."""
 
 
 def _is_ideograph(c: str) -> bool:
