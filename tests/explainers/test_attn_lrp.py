@@ -215,7 +215,7 @@ def test_another_model_in_the_process_keeps_bit_identical_gradients(family: str)
 
 def test_an_unknown_nonlinearity_is_refused() -> None:
     vlm = sharp_vlm("llava")
-    vlm.model.model.multi_modal_projector.act = nn.Tanh()
+    vlm.model.model.multi_modal_projector.act = nn.Tanh().eval()
     with pytest.raises(ValueError, match="no rule for Tanh"):
         explain("attn-lrp", vlm, tiny_sample(), target="yes")
 

@@ -217,7 +217,8 @@ def test_an_instruction_before_the_question_is_no_player(vlm) -> None:
 
 
 def test_ten_thousand_words_are_refused_with_numbers(tiny) -> None:
-    with pytest.raises(ValueError, match=r"the prompt has 100\d\d tokens \(10000 of the question\).* context is 2048"):
+    said = r"the prompt has 100\d\d tokens \(36 of the image, 10000 of the question\).* context is 2048: shorten"
+    with pytest.raises(ValueError, match=said):
         tiny.answer(ask("red " * 9999 + "?"))
 
 
