@@ -233,8 +233,11 @@ def test_a_tensor_of_any_kind_is_one_score_per_player(how: str) -> None:
 
 @pytest.mark.parametrize(
     "scores",
-    [torch.zeros(7, device="meta"), [[1.0, 2.0], [1.0]], np.ma.masked_array(np.arange(7.0), np.arange(7) == 2)],
-)
+    [
+        torch.zeros(7, device="meta"), [[1.0, 2.0], [1.0]], np.ma.masked_array(np.arange(7.0), np.arange(7) == 2),
+        torch.full((7,), 1 + 2j), np.full(7, 1 + 2j),
+    ],
+)  # fmt: skip
 def test_scores_of_which_no_array_can_be_made_are_refused_by_the_explainers_name(scores) -> None:
     def mine(vlm, sample):
         return scores

@@ -14,6 +14,7 @@ from support.tokenizer import bpe
 
 import toolkit
 from toolkit.vlm.adapters.families import adapter_class
+from toolkit.vlm.loading.checkpoint import CheckpointError
 from toolkit.vlm.loading.load_checkpoint import load_vlm
 from toolkit.vlm.loading.probe import _forward, probe_sample
 from toolkit.vlm.model import LoadedVLM
@@ -100,6 +101,13 @@ def last_state(model, processor) -> torch.Tensor:
     with model.get_output_embeddings().register_forward_hook(lambda _, given, __: kept.append(given[0][0, -1])):
         _forward(vlm, probe_sample(vlm, 0))
     return kept[0].detach().clone()
+
+
+def test_a_template_is_tried_with_an_image() -> None:
+    model, processor = thinker("no thoughts")
+    processor.chat_template = processor.chat_template.replace("<|image_pad|>", "{{ raise_exception('words only') }}")
+    with pytest.raises(CheckpointError, match="chat template .* is missing or damaged: words only; copy it again"):
+        toolkit.wrap(model, processor)
 
 
 def test_what_only_mentions_thoughts_is_left_alone() -> None:

@@ -124,8 +124,7 @@ def apply_template(processor: Any, words: str, n_images: int = 1) -> str:
     That is behind the thoughts of a model that thinks first: see :mod:`toolkit.vlm.thoughts`. A first token that the
     template writes and the tokenizer adds too is left to the tokenizer, as in transformers.
     """
-    content = [*({"type": "image"} for _ in range(n_images)), {"type": "text", "text": words}]
-    text = behind_thoughts(as_written(processor, [{"role": "user", "content": content}]))
+    text = behind_thoughts(as_written(processor, words, n_images))
     first = processor.tokenizer.bos_token
     is_added = first and processor.tokenizer("")["input_ids"][:1] == [processor.tokenizer.bos_token_id]
     return text.removeprefix(first) if is_added else text
@@ -140,7 +139,7 @@ def check_template(processor: Any, where: str) -> None:
     if not processor.chat_template:
         processor.chat_template = processor.tokenizer.chat_template
     try:
-        written = as_written(processor, [{"role": "user", "content": [{"type": "text", "text": "?"}]}])
+        written = as_written(processor, "?")
         if "?" not in written:
             raise ValueError("it leaves the question out")
     except Exception as error:

@@ -23,8 +23,10 @@ class ThinkingWarning(RuntimeWarning):
     """A model was trained to think where its answers are scored."""
 
 
-def as_written(processor: Any, messages: list[dict[str, Any]]) -> str:
-    """What a processor's chat template writes of messages, thoughts left out where it has a switch for them."""
+def as_written(processor: Any, words: str, n_images: int = 1) -> str:
+    """What a processor's chat template writes of images and words, thoughts left out where it has a switch for them."""
+    content = [*({"type": "image"} for _ in range(n_images)), {"type": "text", "text": words}]
+    messages = [{"role": "user", "content": content}]
     switch = {"enable_thinking": False} if "enable_thinking" in str(processor.chat_template) else {}
     return str(processor.apply_chat_template(messages, add_generation_prompt=True, **switch))
 

@@ -24,7 +24,10 @@ def as_array(scores: Any, name: str) -> NDArray[Any]:
             f"{name!r} returned masked scores; expected one real number per player, 0 where it says nothing"
         )
     try:
-        return np.asarray(scores.detach().double().cpu() if hasattr(scores, "detach") else scores)
+        if hasattr(scores, "detach"):
+            scores = scores.detach().cpu()
+            scores = scores.double() if scores.is_floating_point() else scores
+        return np.asarray(scores)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"{name!r} returned a {type(scores).__name__} of which no array can be made ({error}); expected one real "
